@@ -1,0 +1,134 @@
+"""What people and programs see: data goes to stdout, talk goes to stderr.
+
+rich decides about colour: off when the stream is piped and when NO_COLOR is set
+(https://no-color.org), on when FORCE_COLOR is set. rich is imported on first use, because a
+run that has nothing to do must stay quick.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+
+@functools.cache
+def stdout() -> Console:
+    """The console for results that people read."""
+    from rich.console import Console  # noqa: PLC0415 -- start-up time
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+@functools.cache
+def stderr() -> Console:
+    """The console for progress, warnings and errors."""
+    from rich.console import Console  # noqa: PLC0415 -- start-up time
+
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def info(message: str) -> None:
+    """Say what is being done."""
+    _say(message, style=None)
+
+
+def success(message: str) -> None:
+    """Say that something was done."""
+    _say(message, style="green")
+
+
+def warn(message: str) -> None:
+    """Say what is probably not wanted; GitHub shows it as an annotation."""
+    if in_github_actions():
+        _raw(f"::warning::{_escape_workflow_command(message)}")
+    else:
+        _say(f"warning: {message}", style="yellow")
+
+
+def error(message: str) -> None:
+    """Say what failed; GitHub shows it as an annotation."""
+    if in_github_actions():
+        _raw(f"::error::{_escape_workflow_command(message)}")
+    _say(f"error: {message}", style="bold red")
+
+
+def emit_json(value: Any) -> None:
+    """Print ``value`` as JSON on stdout, keys as given, with a final newline."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def emit_text(text: str) -> None:
+    """Print ``text`` on stdout without markup, with a final newline."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def in_github_actions() -> bool:
+    """Whether this run is a step of a GitHub Actions workflow."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Progress]:
+    """Show one progress display on stderr while the block runs.
+
+    Args:
+        quiet: Show nothing; for ``--quiet`` and for tests.
+    """
+    from rich.progress import (  # noqa: PLC0415 -- start-up time
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    display = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[step]}"),
+        TimeElapsedColumn(),
+        console=stderr(),
+        transient=True,
+        disable=quiet or not stderr().is_terminal,
+    )
+    with display:
+        yield display
+
+
+@contextmanager
+def group(title: str) -> Iterator[None]:
+    """Fold what the block says in the log of GitHub Actions."""
+    if in_github_actions():
+        _raw(f"::group::{title}")
+    try:
+        yield
+    finally:
+        if in_github_actions():
+            _raw("::endgroup::")
+
+
+def _say(message: str, style: str | None) -> None:
+    stderr().print(message, style=style, markup=False)
+
+
+def _raw(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _escape_workflow_command(message: str) -> str:
+    # GitHub reads a workflow command to the end of its line.
+    return message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
