@@ -1,0 +1,1 @@
+"""Turns a target into a zip, a manifest and an SBOM."""

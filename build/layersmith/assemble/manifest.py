@@ -1,0 +1,192 @@
+"""The record of an artifact: dist/<stem>.json, versioned, with a JSON Schema.
+
+Sizes are bytes. Everything in it follows from the inputs, so that two builds of the same inputs
+write the same manifest, too.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from layersmith import cache
+from layersmith.errors import BuildError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT = 1
+"""Version of this record; a reader refuses any other."""
+
+
+class Record(BaseModel):
+    """Base of all records."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Distribution(Record):
+    """One distribution of a layer."""
+
+    name: str
+    """Normalized name."""
+    version: str
+    origin: Literal["wheel", "sdist", "local", "stub", "cross"]
+    """Where its files come from."""
+    filename: str | None = None
+    """File name of the wheel or sdist."""
+    sha256: str | None = None
+    """SHA-256 of that file in hex."""
+    unzipped: int
+    """Bytes of its files under /opt."""
+    zipped: int
+    """Bytes of its files as compressed in the zip, headers left out."""
+    native: int
+    """Bytes of its ELF files."""
+    bytecode: int
+    """Bytes of its .pyc files."""
+    files: int
+    """Number of its files."""
+    modules: list[str]
+    """Its top-level modules."""
+    requires: list[str]
+    """Normalized names of the distributions it needs here, markers judged for the target."""
+    license: str | None = None
+    """License as its METADATA gives it."""
+
+
+class Dropped(Record):
+    """A distribution that was resolved and left out."""
+
+    name: str
+    version: str
+    reason: str
+    """``provided by the runtime``, or the reason given in layers.yaml."""
+
+
+class PrunedRule(Record):
+    """What one prune rule removed."""
+
+    rule: str
+    files: int
+    unzipped: int
+    """Bytes, uncompressed."""
+
+
+class FileRecord(Record):
+    """One file of the layer."""
+
+    path: str
+    size: int
+    """Bytes, uncompressed."""
+    zipped: int
+    """Bytes as compressed in the zip."""
+    distribution: str
+
+
+class Artifact(Record):
+    """The zip."""
+
+    filename: str
+    sha256: str
+    """SHA-256 in hex."""
+    code_sha256: str
+    """SHA-256 in base64, as Lambda reports it (CodeSha256)."""
+    zipped: int
+    """Bytes of the zip."""
+    unzipped: int
+    """Bytes of its content."""
+    files: int
+
+
+class BytecodeRecord(Record):
+    """Whether the layer holds bytecode."""
+
+    mode: str
+    """unchecked-hash, none or only, as asked for in layers.yaml."""
+    compiled: int
+    """Number of .pyc files."""
+    note: str | None = None
+    """Why there is none although it was asked for."""
+
+
+class AuditRecord(Record):
+    """What the audit found in a layer that passed it."""
+
+    elf_files: int
+    machine: str | None = None
+    """Machine of its ELF files, ``aarch64``; None where there are none."""
+    highest: dict[str, str] = {}
+    """Highest symbol version needed by prefix: {"GLIBC": "2.28"}."""
+    warnings: list[str] = []
+
+
+class Inputs(Record):
+    """What the artifact was made from."""
+
+    digest: str
+    """SHA-256 over everything that decides the bytes of the zip."""
+    lock: str
+    """SHA-256 of the lock file."""
+    requirements: list[str]
+    packages: dict[str, str]
+    """Local packages: folder -> SHA-256 of its sources."""
+
+
+class Manifest(Record):
+    """dist/<stem>.json."""
+
+    format: Literal[1] = 1
+    layer: str
+    version: str
+    runtime: str
+    architecture: str
+    identifier: str
+    description: str
+    license: str | None = None
+    artifact: Artifact
+    inputs: Inputs
+    distributions: list[Distribution]
+    dropped: list[Dropped]
+    pruned: list[PrunedRule]
+    bytecode: BytecodeRecord
+    audit: AuditRecord
+    tools: dict[str, str]
+    """Versions of what decided the bytes: layersmith, deflate, the interpreter's bytecode tag."""
+    cross: dict[str, dict[str, Any]] = {}
+    """Distributions compiled here, with the record of their build."""
+    files: list[FileRecord]
+    """Every file of the layer, by path."""
+
+    def to_json(self) -> str:
+        """Return the manifest as it is written."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+
+
+def write(manifest: Manifest, path: Path) -> None:
+    """Write a manifest whole or not at all."""
+    cache.write_text(path, manifest.to_json())
+
+
+def read(path: Path) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        BuildError: The file is missing, damaged or of a newer format.
+    """
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise BuildError(
+            f"{path.name} is not in {path.parent}",
+            cause="the target has not been built",
+            hint="run `nox -s build`",
+        ) from None
+    except ValidationError as problem:
+        raise BuildError(
+            f"{path.name} is not a manifest of format {FORMAT}",
+            cause=str(problem.errors()[0]["msg"]),
+            hint="run `nox -s build` to write it anew",
+        ) from None

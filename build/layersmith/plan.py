@@ -1,0 +1,128 @@
+"""From the configuration to an ordered list of targets. Pure: no file is read, nothing started."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from layersmith import runtimes
+from layersmith.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from layersmith.config.models import Config, Layer
+
+ARM_RUNNER = "ubuntu-24.04-arm"
+X86_RUNNER = "ubuntu-24.04"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One layer for one runtime on one architecture.
+
+    Attributes:
+        layer: Name of the layer in layers.yaml.
+        runtime: The Lambda runtime.
+        architecture: ``arm64`` or ``x86_64``.
+        settings: The layer's settings, with the defaults applied.
+    """
+
+    layer: str
+    runtime: runtimes.Runtime
+    architecture: str
+    settings: Layer
+
+    @property
+    def identifier(self) -> str:
+        """Name of the target everywhere: ``chromadb-vector-python3.13-arm64``."""
+        return f"{self.layer}-{self.runtime.name}-{self.architecture}"
+
+    @property
+    def version(self) -> str:
+        """Semantic version of the layer."""
+        return self.settings.version
+
+    @property
+    def stem(self) -> str:
+        """Name of the artifacts in dist/, without suffix."""
+        return f"{self.layer}-{self.version}-{self.runtime.name}-{self.architecture}"
+
+    @property
+    def uv_platform(self) -> str:
+        """The target's platform as uv spells it."""
+        return self.runtime.uv_platform(self.architecture)
+
+
+def plan(
+    config: Config,
+    *,
+    layers: Sequence[str] = (),
+    only_runtimes: Sequence[str] = (),
+    architectures: Sequence[str] = (),
+) -> list[Target]:
+    """Return the targets of ``config``, in the order of layers.yaml, filtered.
+
+    Args:
+        config: The validated configuration.
+        layers: Names of layers to keep; empty keeps all.
+        only_runtimes: Names of runtimes to keep; empty keeps all.
+        architectures: Architectures to keep; empty keeps all.
+
+    Raises:
+        ConfigError: A filter names what does not exist, or nothing is left.
+    """
+    _known(layers, config.layers, "layer")
+    _known(only_runtimes, runtimes.RUNTIMES, "runtime")
+    _known(architectures, runtimes.ARCHITECTURES, "architecture")
+    targets = [
+        Target(name, runtimes.get(runtime), architecture, layer)
+        for name, layer in config.layers.items()
+        if not layers or name in layers
+        for runtime in layer.runtimes
+        if not only_runtimes or runtime in only_runtimes
+        for architecture in layer.architectures
+        if not architectures or architecture in architectures
+    ]
+    if not targets:
+        raise ConfigError(
+            "no target is left",
+            cause="no layer is built for that runtime and architecture",
+            hint="run `python build/layers.py plan` to see all targets",
+        )
+    return targets
+
+
+def matrix(targets: Sequence[Target], *, emulate: bool = False) -> dict[str, Any]:
+    """Return GitHub's job matrix: one entry a target, with the runner that fits it.
+
+    Args:
+        targets: The targets of the run.
+        emulate: Build arm64 targets on x86-64 runners, where QEMU runs the proofs.
+    """
+    return {
+        "include": [
+            {
+                "target": target.identifier,
+                "layer": target.layer,
+                "version": target.version,
+                "runtime": target.runtime.name,
+                "architecture": target.architecture,
+                "python-version": target.runtime.python_version,
+                "runner": X86_RUNNER if emulate or target.architecture == "x86_64" else ARM_RUNNER,
+            }
+            for target in targets
+        ]
+    }
+
+
+def _known(asked: Iterable[str], known: Iterable[str], what: str) -> None:
+    names = list(known)
+    for name in asked:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            raise ConfigError(
+                f"unknown {what} {name!r}",
+                hint=f"did you mean {close[0]}?" if close else f"known: {', '.join(names)}",
+            )

@@ -1,0 +1,1 @@
+"""Starts layers in the Lambda runtime and watches what they do."""

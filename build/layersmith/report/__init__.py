@@ -1,0 +1,1 @@
+"""Shows what was built, measured and proven."""

@@ -1,0 +1,1 @@
+"""Releases layers and publishes them; the only room that imports boto3."""

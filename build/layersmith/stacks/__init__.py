@@ -1,0 +1,1 @@
+"""Deploys CloudFormation stacks and runs sessions on them."""
