@@ -1,0 +1,312 @@
+"""The only module that speaks to a Docker engine.
+
+Everything made here carries labels: the run it belongs to, and the process that made it. What a
+killed run left behind is found by them and removed by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import docker
+from docker import errors
+from docker.types import Mount, Ulimit
+
+from layersmith.errors import ProofError
+from layersmith.prove import memory, owner
+from layersmith.prove.engine_models import ContainerSpec, EngineFacts, Exit, ImageFacts
+from layersmith.prove.engine_refusals import refusal
+from layersmith.runtimes import DOCKER_PLATFORM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from docker.models.containers import Container as DockerContainer
+    from docker.models.networks import Network as DockerNetwork
+
+RUN_LABEL = "layersmith.run"
+OWNER_LABEL = "layersmith.owner"
+
+_ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+class Network:
+    """A Docker network of one run."""
+
+    def __init__(self, network: DockerNetwork) -> None:
+        self._network = network
+        network.reload()
+        self.name: str = str(network.name)
+
+    @property
+    def gateway(self) -> str:
+        """Address of the host in this network."""
+        return str(self._network.attrs["IPAM"]["Config"][0]["Gateway"]).partition("/")[0]
+
+    def remove(self) -> None:
+        """Remove it; it is no error if it is gone."""
+        with contextlib.suppress(errors.APIError):
+            self._network.remove()
+
+
+class Container:
+    """A started container. Its end is waited for by a thread of its own."""
+
+    def __init__(self, container: DockerContainer) -> None:
+        self._container = container
+        container.reload()
+        self.started_at = _seconds(container.attrs["State"]["StartedAt"])
+        self._exit: Exit | None = None
+        self._ended = threading.Event()
+        self._waiter = threading.Thread(target=self._wait, daemon=True)
+        self._waiter.start()
+
+    @property
+    def id(self) -> str:
+        """Identifier in the engine."""
+        return str(self._container.id)
+
+    @property
+    def exit(self) -> Exit | None:
+        """How it ended; None while it runs."""
+        return self._exit
+
+    def logs(self) -> bytes:
+        """Return what it wrote to standard output and error so far."""
+        try:
+            return bytes(self._container.logs())
+        except errors.APIError:
+            return b""
+
+    def peak_memory(self) -> int | None:
+        """Return the largest resident size of its first process in bytes; None if unknown."""
+        with contextlib.suppress(errors.APIError):
+            done = self._container.exec_run(["cat", "/proc/1/status"])
+            if done.exit_code == 0:
+                return memory.high_water_mark(done.output.decode())
+        return None
+
+    def kill(self) -> None:
+        """End it at once and wait until it is gone."""
+        with contextlib.suppress(errors.APIError):
+            self._container.kill()
+        self._ended.wait(timeout=10)
+
+    def remove(self) -> None:
+        """Remove it, running or not; it is no error if it is gone."""
+        with contextlib.suppress(errors.APIError):
+            self._container.remove(force=True, v=True)
+
+    def _wait(self) -> None:
+        try:
+            code = int(self._container.wait(timeout=3600)["StatusCode"])
+            self._container.reload()
+            state = self._container.attrs["State"]
+            self._exit = Exit(code, bool(state.get("OOMKilled")))
+        except Exception:  # noqa: BLE001 -- the engine went away, or somebody removed it
+            self._exit = Exit(-1)
+        finally:
+            self._ended.set()
+
+
+class Engine:
+    """A Docker engine that answers.
+
+    Raises:
+        ProofError: None does.
+    """
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        try:
+            self._client = docker.from_env(timeout=60)
+            version = self._client.version()
+        except errors.DockerException as problem:
+            raise ProofError(
+                "no Docker engine answers",
+                cause=f"it is not installed, not started, or not yours to use ({_first(problem)})",
+                hint="start Docker (on Debian: `.ci/machine` as root), or use the host runner"
+                " with --runner host",
+            ) from problem
+        self.facts = EngineFacts(
+            version=str(version.get("Version", "")),
+            architecture=_ARCHITECTURES.get(str(version.get("Arch")), str(version.get("Arch"))),
+            system=str(version.get("Os", "")),
+        )
+
+    def image(self, name: str) -> ImageFacts | None:
+        """Return what is known of an image that the engine has, or None."""
+        try:
+            found = self._client.images.get(name)
+        except errors.ImageNotFound:
+            return None
+        digests = found.attrs.get("RepoDigests") or []
+        machine = str(found.attrs.get("Architecture"))
+        return ImageFacts(
+            name=name,
+            id=str(found.id),
+            digest=digests[0].partition("@")[2] if digests else None,
+            architecture=_ARCHITECTURES.get(machine, machine),
+            labels=dict(found.labels or {}),
+        )
+
+    def load(self, archive: Path) -> None:
+        """Load an archive in the format of ``docker save``."""
+        with archive.open("rb") as stream:
+            self._client.images.load(stream)
+
+    def pull(self, name: str, architecture: str) -> ImageFacts:
+        """Fetch an image.
+
+        Raises:
+            ProofError: The registry does not answer, or has no such image.
+        """
+        try:
+            self._client.images.pull(name, platform=DOCKER_PLATFORM[architecture])
+        except errors.APIError as problem:
+            raise ProofError(
+                f"the image {name} could not be fetched",
+                cause=_first(problem),
+                hint="run `nox -s image` for a stand-in, or name an image with --image",
+            ) from problem
+        found = self.image(name)
+        if found is None:
+            raise ProofError(f"the engine fetched {name} and does not have it")
+        return found
+
+    def registry_digest(self, name: str, architecture: str) -> str:
+        """Return the digest that a registry has for an image on one architecture.
+
+        Raises:
+            ProofError: The registry does not answer, or has none for it.
+        """
+        try:
+            data = self._client.images.get_registry_data(name)
+        except errors.APIError as problem:
+            raise ProofError(
+                f"the registry says nothing of {name}", cause=_first(problem)
+            ) from problem
+        if not data.has_platform(DOCKER_PLATFORM[architecture]):
+            raise ProofError(f"{name} is not there for {DOCKER_PLATFORM[architecture]}")
+        return str(data.id)
+
+    def create_network(self, *, internal: bool) -> Network:
+        """Make a network of this run; from an internal one, only the host can be reached."""
+        name = f"layersmith-{self.run}" + ("" if internal else "-open")
+        try:
+            made = self._client.networks.create(
+                name, driver="bridge", internal=internal, labels=self._labels
+            )
+        except errors.APIError as problem:
+            raise ProofError(
+                "the engine could not make a network",
+                cause=_first(problem),
+                hint="`docker network prune` frees address ranges that nothing uses",
+            ) from problem
+        return Network(made)
+
+    def start(self, spec: ContainerSpec) -> Container:
+        """Create a container and start it.
+
+        Raises:
+            ProofError: The engine refuses: no such image, no such platform, no entry point, or
+                no handler for the image's architecture.
+        """
+        created: DockerContainer | None = None
+        try:
+            created = self._client.containers.create(**self._arguments(spec))
+            created.start()
+            return Container(created)
+        except errors.APIError as problem:
+            _discard(created)
+            raise refusal(spec, _first(problem)) from problem
+        except BaseException:
+            _discard(created)
+            raise
+
+    def sweep(self) -> None:
+        """Remove everything of this run."""
+        self._remove(f"{RUN_LABEL}={self.run}")
+
+    def sweep_orphans(self) -> None:
+        """Remove what processes of this machine left that live no more."""
+        for maker in set(self._owners()):
+            if owner.is_dead(maker):
+                self._remove(f"{OWNER_LABEL}={maker}")
+
+    @property
+    def _labels(self) -> dict[str, str]:
+        return {RUN_LABEL: self.run, OWNER_LABEL: owner.this_process()}
+
+    def _arguments(self, spec: ContainerSpec) -> dict[str, Any]:
+        arguments: dict[str, Any] = {
+            "image": spec.image,
+            "command": spec.command,
+            "environment": spec.environment,
+            "labels": self._labels,
+            "user": f"{spec.uid}:{spec.gid}",
+            "read_only": True,
+            "mounts": [
+                Mount(inside, str(outside), type="bind", read_only=True)
+                for inside, outside in spec.mounts.items()
+            ],
+            "tmpfs": {"/tmp": f"size={spec.temporary},mode=1777"},  # noqa: S108 -- in there
+            "mem_limit": spec.memory,
+            "memswap_limit": spec.memory,
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            # Lambda has no /dev/shm, allows 1,024 threads and 1,024 files (AWS Lambda quotas).
+            "ipc_mode": "none",
+            "pids_limit": 1024,
+            "ulimits": [Ulimit(name="nofile", soft=1024, hard=1024)],
+            "network": spec.network,
+            "extra_hosts": spec.extra_hosts,
+        }
+        if spec.network is None:
+            del arguments["network"]
+            arguments["network_mode"] = "none"
+        if spec.cpus is not None:
+            arguments["nano_cpus"] = int(spec.cpus * 1e9)
+        if spec.architecture is not None:
+            arguments["platform"] = DOCKER_PLATFORM[spec.architecture]
+        return arguments
+
+    def _owners(self) -> Iterator[str]:
+        wanted = {"label": OWNER_LABEL}
+        for one in self._client.containers.list(all=True, filters=wanted, ignore_removed=True):
+            yield one.labels[OWNER_LABEL]
+        for network in self._client.networks.list(filters=wanted):
+            yield (network.attrs.get("Labels") or {}).get(OWNER_LABEL, "")
+
+    def _remove(self, label: str) -> None:
+        with contextlib.suppress(errors.APIError):
+            filters = {"label": label}
+            for one in self._client.containers.list(all=True, filters=filters, ignore_removed=True):
+                with contextlib.suppress(errors.APIError):
+                    one.remove(force=True, v=True)
+            for network in self._client.networks.list(filters=filters):
+                with contextlib.suppress(errors.APIError):
+                    network.remove()
+
+
+def _discard(created: DockerContainer | None) -> None:
+    if created is not None:
+        with contextlib.suppress(errors.APIError):
+            created.remove(force=True, v=True)
+
+
+def _seconds(stamp: str) -> float:
+    """Return an engine's time stamp, which has nanoseconds, as seconds since the epoch."""
+    whole, _, rest = stamp.partition(".")
+    fraction = rest.rstrip("Z") or "0"
+    return datetime.fromisoformat(f"{whole.rstrip('Z')}+00:00").timestamp() + float(f"0.{fraction}")
+
+
+def _first(problem: Exception) -> str:
+    """Return what an engine complains of, without the address it was asked at."""
+    text = str(getattr(problem, "explanation", None) or problem)
+    return text.strip().splitlines()[0][:500] if text.strip() else type(problem).__name__

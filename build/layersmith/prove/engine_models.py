@@ -1,0 +1,88 @@
+"""What goes to a Docker engine and what it says, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What an engine says about itself.
+
+    Attributes:
+        version: Of the engine.
+        architecture: ``arm64``, ``x86_64`` or another machine's name.
+        system: Its operating system, as it calls it.
+    """
+
+    version: str
+    architecture: str
+    system: str
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an engine knows of an image.
+
+    Attributes:
+        name: As it was asked for.
+        id: Digest of its configuration.
+        digest: Digest in its registry, ``sha256:...``; None for one that was never there.
+        architecture: ``arm64``, ``x86_64`` or another machine's name.
+        labels: Its labels.
+    """
+
+    name: str
+    id: str
+    digest: str | None
+    architecture: str
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """How a container is started.
+
+    Attributes:
+        image: Name or id of the image.
+        command: Arguments for the image's entry point.
+        environment: Its environment variables, beside those of the image.
+        mounts: Folder on the host by path in the container, all read-only.
+        network: Name of the network, or None for none at all.
+        memory: Bytes of memory, swap included.
+        cpus: Processors it may use; None for all.
+        uid, gid: Who runs it.
+        temporary: Bytes of /tmp.
+        architecture: ``arm64`` or ``x86_64``; None leaves it to the image.
+        extra_hosts: Names to addresses.
+    """
+
+    image: str
+    command: list[str]
+    environment: dict[str, str]
+    mounts: dict[str, Path]
+    network: str | None
+    memory: int
+    uid: int
+    gid: int
+    temporary: int
+    cpus: float | None = None
+    architecture: str | None = None
+    extra_hosts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a process ended.
+
+    Attributes:
+        code: Exit code; 128 + signal where a signal ended it.
+        out_of_memory: Whether the kernel ended it for want of memory.
+    """
+
+    code: int
+    out_of_memory: bool = False

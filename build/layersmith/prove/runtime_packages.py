@@ -1,0 +1,79 @@
+"""What a Lambda runtime brings along at /var/runtime: AWS's runtime client and boto3.
+
+The versions are pinned in images.json, so that two machines prove against the same client.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from functools import cache as memoize
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layersmith import cache, process
+from layersmith.errors import ProofError
+
+if TYPE_CHECKING:
+    from layersmith.runtimes import Runtime
+
+
+@memoize
+def image_data() -> dict[str, Any]:
+    """Return images.json: AWS's base images, and how the stand-in is made."""
+    text = resources.files("layersmith.prove").joinpath("images.json").read_text("utf-8")
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+def requirements() -> list[str]:
+    """Return what is installed at /var/runtime, pinned."""
+    return list(image_data()["runtime-packages"])
+
+
+def folder(runtime: Runtime, architecture: str) -> Path:
+    """Return a folder that holds the runtime's own packages, made once a version.
+
+    Args:
+        runtime: Whose interpreter loads them.
+        architecture: ``arm64`` or ``x86_64``.
+
+    Raises:
+        ProofError: A package has no wheel for this runtime, or the index does not answer.
+    """
+    wanted = requirements()
+    key = cache.sha256_bytes("\n".join([runtime.name, architecture, *wanted]).encode())[:16]
+    final = cache.section("runtime-packages") / f"{runtime.name}-{architecture}-{key}"
+    if not final.is_dir():
+        _install(wanted, runtime, architecture, final)
+    return final
+
+
+def _install(wanted: list[str], runtime: Runtime, architecture: str, final: Path) -> None:
+    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=final.parent))
+    try:
+        process.run(
+            [
+                *("uv", "pip", "install", "--quiet", "--target", temporary),
+                *("--python-version", runtime.python_version),
+                *("--python-platform", runtime.uv_platform(architecture)),
+                *("--only-binary", ":all:", *wanted),
+            ],
+            timeout=300,
+        )
+        temporary.chmod(0o755)
+        temporary.rename(final)
+    except process.CommandFailed as failed:
+        raise ProofError(
+            f"AWS's runtime client could not be installed for {runtime.name} on {architecture}",
+            cause=failed.output,
+            hint="check that the Python package index answers",
+        ) from failed
+    except OSError:
+        # Another run was quicker; its folder holds the same.
+        if not final.is_dir():
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,65 @@
+"""``image``: makes a base image for the proofs, or pins AWS's own by digest."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from layersmith import console, runtimes
+
+EPILOG = """\
+The Docker proofs need an image with the layout of a Lambda runtime. Where a container registry
+can be reached, AWS's own is used, by the digest in build/layersmith/prove/images.json. Elsewhere
+this verb makes a stand-in from Debian packages, AWS's runtime interface client and boto3, in
+seconds and without running anything emulated. Debian has Python 3.11, 3.13 and 3.14.
+
+examples:
+  python build/layers.py image --runtime python3.13     make the stand-in, unless it is there
+  python build/layers.py image --force                  make it anew
+  python build/layers.py image --pin                    write the registry's digests into images.json
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "--runtime", action="append", default=[], help="runtime to make it for (python3.13)"
+    )
+    parser.add_argument(
+        "--architecture", default="arm64", choices=runtimes.ARCHITECTURES, help="default: arm64"
+    )
+    parser.add_argument("--force", action="store_true", help="make it although it is there")
+    parser.add_argument("--pin", action="store_true", help="only refresh the pinned digests")
+    parser.add_argument("--json", action="store_true", help="print what was made as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make or pin the images that were asked for."""
+    from layersmith.prove import images  # noqa: PLC0415 -- start-up time
+    from layersmith.prove.docker_engine import Engine  # noqa: PLC0415
+
+    engine = Engine(run="image")
+    if args.pin:
+        wanted = [runtimes.get(name) for name in args.runtime or runtimes.RUNTIMES]
+        digests = images.pin(engine, wanted, Path(images.__file__).with_name("images.json"))
+        console.success(f"pinned {len(digests)} runtimes in images.json")
+        if args.json:
+            console.emit_json(digests)
+        return 0
+    made = []
+    for name in args.runtime or ["python3.13"]:
+        began = time.monotonic()
+        choice, new = images.ensure_standin(
+            engine, runtimes.get(name), args.architecture, force=args.force
+        )
+        took = time.monotonic() - began
+        if new:
+            console.success(f"made {choice.facts.name} in {took:.1f} s")
+        else:
+            console.info(f"{choice.facts.name} is there")
+        made.append({"runtime": name, "image": choice.facts.name, "id": choice.facts.id, "new": new})
+    if args.json:
+        console.emit_json(made)
+    return 0
