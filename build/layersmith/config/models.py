@@ -18,11 +18,16 @@ from pydantic import (
     BeforeValidator,
     ByteSize,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     model_validator,
 )
 
 from layersmith import runtimes
+
+MERGED = ("budgets", "prune", "environment")
+"""Settings of ``defaults`` that are merged key by key; all others are replaced as a whole."""
 
 NAME = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 SEMVER = re.compile(
@@ -31,7 +36,11 @@ SEMVER = re.compile(
 )
 """Semantic Versioning 2.0.0 without build metadata, which no tag or parameter path should hold."""
 
-DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s)?\s*$")
+DURATION = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s)\s*$")
+PERCENT = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*$")
+REGION = re.compile(r"^[a-z]{2}(-[a-z]+)+-[0-9]$")
+MODULE = re.compile(r"^[A-Za-z_*?][\w*?]*(\.[\w*?]+)*$")
+VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
 
 def _duration(value: Any) -> Any:
@@ -48,16 +57,10 @@ def _duration(value: Any) -> Any:
 def _percent(value: Any) -> Any:
     """Turn ``10%`` into 10.0."""
     if isinstance(value, str):
-        if not value.strip().endswith("%"):
+        found = PERCENT.match(value)
+        if not found:
             raise ValueError("a growth is a percentage, such as 10%")
-        return float(value.strip().removesuffix("%"))
-    return value
-
-
-def _version_string(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        # YAML reads 3.10 as the number 3.1, so what was meant cannot be known any more.
-        raise ValueError(f"quote it: YAML reads {value} as a number")
+        return float(found[1])
     return value
 
 
@@ -90,7 +93,66 @@ def _requirement(value: str) -> str:
 
 
 def _distribution(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", value):
+        raise ValueError(f"{value!r} is not the name of a distribution")
     return canonicalize_name(value)
+
+
+def _extra(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", value):
+        raise ValueError(f"{value!r} is not the name of an extra (PEP 685)")
+    return canonicalize_name(value)
+
+
+def _name(value: str) -> str:
+    if not NAME.match(value) or len(value) > 64:
+        raise ValueError(
+            f"{value!r} is not a name: lower case letters, digits and single hyphens, up to 64"
+        )
+    return value
+
+
+def _region(value: str) -> str:
+    if not REGION.match(value):
+        raise ValueError(f"{value!r} is not a region, such as eu-central-1")
+    return value
+
+
+def _module(value: str) -> str:
+    if not MODULE.match(value):
+        raise ValueError(f"{value!r} is not a module, such as PIL or numpy.f2py")
+    return value
+
+
+def _variable(value: str) -> str:
+    if not VARIABLE.match(value):
+        raise ValueError(f"{value!r} is not the name of an environment variable")
+    return value
+
+
+def _glob(value: str) -> str:
+    if not value or value.startswith(("/", "python/")) or "\\" in value or "\0" in value:
+        raise ValueError(
+            f"{value!r} is not a glob below python/: no leading / or python/, forward slashes"
+        )
+    return value
+
+
+def _inside(value: str) -> str:
+    if not value or value.startswith(("/", "~")) or "\\" in value or "\0" in value:
+        raise ValueError(f"{value!r} is not a path relative to layers.yaml with forward slashes")
+    return value
+
+
+def _distinct(values: list[str]) -> list[str]:
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"listed twice: {', '.join(twice)}")
+    return values
+
+
+def _list_or_file(value: Any) -> str:
+    return "file" if isinstance(value, dict | RequirementsFile) else "list"
 
 
 def _principal(value: str) -> str:
@@ -101,13 +163,21 @@ def _principal(value: str) -> str:
 
 Duration = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
 Percent = Annotated[float, BeforeValidator(_percent), Field(ge=0)]
-RuntimeName = Annotated[str, BeforeValidator(_version_string), AfterValidator(_runtime)]
+RuntimeName = Annotated[str, AfterValidator(_runtime)]
 Architecture = Annotated[str, AfterValidator(_architecture)]
-SemVer = Annotated[str, BeforeValidator(_version_string), AfterValidator(_semver)]
+SemVer = Annotated[str, AfterValidator(_semver)]
 RequirementString = Annotated[str, AfterValidator(_requirement)]
 DistributionName = Annotated[str, AfterValidator(_distribution)]
-Principal = Annotated[str, BeforeValidator(_version_string), AfterValidator(_principal)]
+Principal = Annotated[str, AfterValidator(_principal)]
 Reason = Annotated[str, Field(min_length=3)]
+Name = Annotated[str, AfterValidator(_name)]
+ExtraName = Annotated[str, AfterValidator(_extra)]
+Region = Annotated[str, AfterValidator(_region)]
+ModuleName = Annotated[str, AfterValidator(_module)]
+Variable = Annotated[str, AfterValidator(_variable)]
+Glob = Annotated[str, AfterValidator(_glob)]
+RelativePath = Annotated[str, AfterValidator(_inside)]
+Distinct = AfterValidator(_distinct)
 
 
 def _kebab(name: str) -> str:
@@ -123,6 +193,7 @@ class Model(BaseModel):
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,
+        defer_build=True,
     )
 
 
@@ -155,16 +226,16 @@ class Prune(Model):
 
     defaults: bool = True
     """Apply the built-in rules: tests, caches, headers, .pyi, static libraries, docs."""
-    add: list[str] = []
+    add: list[Glob] = []
     """More globs over paths below python/, such as numpy/f2py/**."""
-    keep: list[str] = []
+    keep: list[Glob] = []
     """Globs over paths that stay although a rule would remove them."""
 
 
 class Stub(Model):
     """A small module that takes the place of a distribution."""
 
-    path: str
+    path: RelativePath
     """Folder whose content is laid at python/, relative to layers.yaml."""
     reason: Reason
     """Why the distribution itself is not needed."""
@@ -179,7 +250,7 @@ class BuildOptions(Model):
     """Arguments for the build backend's set-up, such as -Dblas=none for meson-python."""
     config_settings: dict[str, str] = {}
     """PEP 517 config settings, passed on as they are."""
-    environment: dict[str, str] = {}
+    environment: dict[Variable, str] = {}
     """Variables that the build sees."""
     container: bool = False
     """Build in a container of the target's architecture in place of cross-compiling."""
@@ -188,18 +259,25 @@ class BuildOptions(Model):
 class RequirementsFile(Model):
     """A requirements file."""
 
-    file: str
+    file: RelativePath
     """Path relative to layers.yaml."""
+
+
+Requirements = Annotated[
+    Annotated[list[RequirementString], Tag("list")] | Annotated[RequirementsFile, Tag("file")],
+    Discriminator(_list_or_file),
+]
+"""Requirements inline, or the file that holds them."""
 
 
 class LayerSettings(Model):
     """What a layer says, and what ``defaults`` may say for all of them."""
 
-    runtimes: Annotated[list[RuntimeName], Field(min_length=1)]
+    runtimes: Annotated[list[RuntimeName], Field(min_length=1), Distinct]
     """Lambda runtimes to build for."""
-    architectures: Annotated[list[Architecture], Field(min_length=1)] = ["arm64"]
+    architectures: Annotated[list[Architecture], Field(min_length=1), Distinct] = ["arm64"]
     """arm64, x86_64 or both."""
-    constraints: list[RequirementString] | RequirementsFile = []
+    constraints: Requirements = []
     """Versions that the resolver must respect."""
     excludes: dict[DistributionName, Reason] = {}
     """Distributions that are resolved but left out, each with the reason."""
@@ -213,7 +291,7 @@ class LayerSettings(Model):
     """unchecked-hash, none or only."""
     lite_blas: bool = False
     """Replace numpy's OpenBLAS by a small BLAS and LAPACK built from numpy's own sources."""
-    environment: dict[str, str] = {}
+    environment: dict[Variable, str] = {}
     """Variables that builds of local packages and sdists see."""
     build: dict[DistributionName, BuildOptions] = {}
     """Distributions that are compiled from their sdist, and how."""
@@ -221,15 +299,15 @@ class LayerSettings(Model):
     """Limits on size and cold start."""
     keep_provided: list[DistributionName] = []
     """Distributions that go into the layer although the runtime provides them."""
-    import_exceptions: dict[str, Reason] = {}
+    import_exceptions: dict[ModuleName, Reason] = {}
     """Modules (globs) that cannot be imported by design, each with the reason."""
-    forbid_imports: list[str] = []
+    forbid_imports: list[ModuleName] = []
     """Modules that must not be loaded, nor be in the layer."""
     managed_layers: list[str] = []
     """Layers of AWS or others that functions use beside this one, by name."""
     license: Annotated[str, Field(max_length=512)] | None = None
     """SPDX expression for LicenseInfo of the layer version (AWS: up to 512 characters)."""
-    regions: list[str] = []
+    regions: Annotated[list[Region], Distinct] = []
     """Regions to publish to; the first one is where the canary starts."""
     principals: list[Principal] = []
     """Who may use the layer: public, an organization (o-...), accounts of 12 digits."""
@@ -240,7 +318,7 @@ class LayerSettings(Model):
 class LayerDefaults(LayerSettings):
     """Settings that hold for every layer that does not say otherwise."""
 
-    runtimes: Annotated[list[RuntimeName], Field(min_length=1)] | None = None  # type: ignore[assignment]
+    runtimes: Annotated[list[RuntimeName], Field(min_length=1), Distinct] | None = None  # type: ignore[assignment]
     """Lambda runtimes to build for."""
 
 
@@ -251,13 +329,13 @@ class Layer(LayerSettings):
     """What the layer is for; semver and digest are added (AWS: up to 256 characters)."""
     version: SemVer
     """Semantic version of the layer, quoted."""
-    requirements: list[RequirementString] | RequirementsFile = []
+    requirements: Requirements = []
     """Distributions asked for, inline (PEP 508) or {file: PATH}."""
-    packages: list[str] = []
+    packages: Annotated[list[RelativePath], Distinct] = []
     """Folders of local packages, built through their own pyproject.toml."""
-    extras: dict[DistributionName, list[str]] = {}
+    extras: dict[DistributionName, list[ExtraName]] = {}
     """Extras to add to a requirement or local package."""
-    smoke: str | None = None
+    smoke: RelativePath | None = None
     """Test file, plain pytest, that is run inside the runtime."""
 
     @model_validator(mode="after")
@@ -272,13 +350,13 @@ class Function(Model):
 
     layers: Annotated[list[str], Field(min_length=1)]
     """Names of layers, in the order in which Lambda unpacks them."""
-    code: str | None = None
+    code: RelativePath | None = None
     """Folder of the function's own code, relative to layers.yaml."""
     memory: Annotated[int, Field(ge=128, le=10_240)] = 512
     """MB of memory (AWS: 128 to 10,240)."""
     timeout: Annotated[int, Field(ge=1, le=900)] = 30
     """Seconds until Lambda ends an invocation (AWS: 1 to 900)."""
-    event: str | None = None
+    event: RelativePath | None = None
     """Sample event, a JSON file, for the smoke test."""
 
 
@@ -287,14 +365,7 @@ class Config(Model):
 
     defaults: LayerDefaults = LayerDefaults()
     """Settings for every layer that does not say otherwise."""
-    layers: Annotated[dict[str, Layer], Field(min_length=1)]
+    layers: Annotated[dict[Name, Layer], Field(min_length=1)]
     """The layers by name: lower case, digits and hyphens."""
-    functions: dict[str, Function] = {}
+    functions: dict[Name, Function] = {}
     """The functions by name."""
-
-    @model_validator(mode="after")
-    def _names_fit(self) -> Self:
-        for name in (*self.layers, *self.functions):
-            if not NAME.match(name) or len(name) > 64:
-                raise ValueError(f"{name!r} is not a name: lower case, digits, single hyphens")
-        return self

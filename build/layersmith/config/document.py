@@ -1,0 +1,224 @@
+"""YAML with a position for every value.
+
+The text is read with PyYAML's node composer and turned into a tree of plain values that remember
+their line and column. YAML 1.1 reads some unquoted words as something else than they look like
+(``on`` is true, ``010`` is 8, ``1:30`` is 90); such words are refused here, with advice, and so
+are duplicate keys, merge keys and tags.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+import yaml
+
+MAX_NODES = 50_000
+"""Values a document may hold once its aliases are followed; beyond it, it is an alias bomb."""
+
+MAX_DEPTH = 40
+"""Levels of nesting; layers.yaml needs six."""
+
+DECIMAL = re.compile(r"[-+]?(?:0|[1-9]\d*)")
+FLOAT = re.compile(r"[-+]?(?:0|[1-9]\d*)\.\d+|[-+]?(?:0|[1-9]\d*)(?:\.\d*)?[eE][-+]?\d+")
+
+_TAG = "tag:yaml.org,2002:"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Path: TypeAlias = "tuple[str | int, ...]"
+"""Keys and indexes that lead from the root to a value: ("layers", "imaging", "runtimes", 0)."""
+
+
+class Position(NamedTuple):
+    """Where something stands in a text file, both counted from 1."""
+
+    line: int
+    column: int
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with a document."""
+
+    position: Position
+    path: Path
+    message: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value and where it stands.
+
+    Attributes:
+        value: A dict of nodes by key, a list of nodes, or a str, int, float, bool or None.
+        position: Where the value begins.
+        raw: The text of a scalar as it is written, without quotes.
+        keys: Where each key of a dict begins.
+    """
+
+    value: Any
+    position: Position
+    raw: str | None = None
+    keys: dict[str, Position] = field(default_factory=dict)
+
+    def plain(self) -> Any:
+        """Return the value without positions."""
+        if isinstance(self.value, dict):
+            return {key: node.plain() for key, node in self.value.items()}
+        if isinstance(self.value, list):
+            return [node.plain() for node in self.value]
+        return self.value
+
+    def child(self, step: str | int) -> Node | None:
+        """Return the node below ``step``, or None where there is none."""
+        if isinstance(self.value, dict):
+            found = self.value.get(step)
+            return found if isinstance(found, Node) else None
+        if isinstance(self.value, list) and isinstance(step, int) and step < len(self.value):
+            item = self.value[step]
+            return item if isinstance(item, Node) else None
+        return None
+
+    def locate(self, path: Path, *, key: bool = False) -> Position:
+        """Return where ``path`` stands: the item or scalar itself, else the key that holds it.
+
+        Args:
+            path: Keys and indexes from this node on; as far as it exists, it decides.
+            key: Return where the last key stands even if its value is a scalar.
+        """
+        here, position = self, self.position
+        for step in path:
+            below = here.child(step)
+            if below is None:
+                return position
+            at_key = here.keys.get(step) if isinstance(step, str) else None
+            inner = key or isinstance(below.value, dict | list)
+            position = at_key if at_key is not None and inner else below.position
+            here = below
+        return position
+
+
+class _TooLarge(Exception):
+    """The document is an alias bomb, or nested beyond reason."""
+
+
+def parse(text: str) -> tuple[Node | None, list[Problem]]:
+    """Read a YAML document; the node is None where there is nothing to go on with.
+
+    Args:
+        text: The document.
+    """
+    reader = _Reader()
+    try:
+        root = yaml.compose(text, Loader=_LOADER)
+        node = None if root is None else reader.read(root, (), ())
+    except yaml.YAMLError as error:
+        return None, [_syntax_problem(error, text)]
+    except (RecursionError, _TooLarge):
+        message = "the document is nested too deeply, or its aliases expand without end"
+        return None, [Problem(Position(1, 1), (), message)]
+    return node, reader.problems
+
+
+def _syntax_problem(error: yaml.YAMLError, text: str) -> Problem:
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    position = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
+    lines = text.splitlines()
+    line = lines[position.line - 1] if 0 < position.line <= len(lines) else ""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return Problem(position, (), "a tab in the indentation: YAML is indented by spaces")
+    if "single document" in str(error):
+        return Problem(position, (), "a second document begins here (---); one is expected")
+    context = getattr(error, "context", None)
+    return Problem(position, (), f"not valid YAML: {what}" + (f" {context}" if context else ""))
+
+
+class _Reader:
+    """Turns PyYAML's nodes into ours and notes what is wrong on the way."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self._count = 0
+
+    def read(self, node: Any, path: Path, above: tuple[int, ...]) -> Node:
+        """Return our node for PyYAML's ``node``; ``above`` are the ids of its ancestors."""
+        self._count += 1
+        if self._count > MAX_NODES or len(above) > MAX_DEPTH or id(node) in above:
+            raise _TooLarge
+        position = _position(node)
+        inner = (*above, id(node))
+        if isinstance(node, yaml.MappingNode):
+            self._check_tag(node, "map", position, path)
+            return self._mapping(node, position, path, inner)
+        if isinstance(node, yaml.SequenceNode):
+            self._check_tag(node, "seq", position, path)
+            items = [self.read(item, (*path, n), inner) for n, item in enumerate(node.value)]
+            return Node(items, position)
+        return Node(self._scalar(node, position, path), position, raw=node.value)
+
+    def _check_tag(self, node: Any, wanted: str, position: Position, path: Path) -> None:
+        if node.tag != _TAG + wanted:
+            self._problem(position, path, f"tags such as {node.tag} are not used here; drop it")
+
+    def _problem(self, position: Position, path: Path, message: str) -> None:
+        self.problems.append(Problem(position, path, message))
+
+    def _mapping(self, node: Any, position: Position, path: Path, inner: tuple[int, ...]) -> Node:
+        values: dict[str, Node] = {}
+        keys: dict[str, Position] = {}
+        for key_node, value_node in node.value:
+            where = _position(key_node)
+            key = self._key(key_node, where, path)
+            if key is None:
+                continue
+            if key in values:
+                message = f"the key stands twice, first in line {keys[key].line}"
+                self._problem(where, (*path, key), message)
+                continue
+            keys[key] = where
+            values[key] = self.read(value_node, (*path, key), inner)
+        return Node(values, position, keys=keys)
+
+    def _key(self, node: Any, where: Position, path: Path) -> str | None:
+        if not isinstance(node, yaml.ScalarNode):
+            self._problem(where, path, "a key must be a single word")
+            return None
+        if node.tag == f"{_TAG}merge":
+            advice = "merge keys (<<) are not used here; put shared settings under `defaults`"
+            self._problem(where, path, advice)
+            return None
+        if node.tag != f"{_TAG}str":
+            message = f'YAML does not read the key {node.value} as text; quote it: "{node.value}"'
+            self._problem(where, path, message)
+            return None
+        return str(node.value)
+
+    def _scalar(self, node: Any, position: Position, path: Path) -> Any:
+        raw, kind = str(node.value), str(node.tag).removeprefix(_TAG)
+        if kind in {"str", "timestamp"}:
+            return raw
+        if kind == "null":
+            return None
+        if kind == "bool" and raw.lower() in {"true", "false"}:
+            return raw.lower() == "true"
+        if kind == "int" and DECIMAL.fullmatch(raw) and len(raw) < 20:
+            return int(raw)
+        if kind == "float" and FLOAT.fullmatch(raw):
+            return float(raw)
+        self._problem(position, path, _trap(kind, raw))
+        return raw
+
+
+def _trap(kind: str, raw: str) -> str:
+    if kind == "bool":
+        truth = "true" if raw.lower() in {"on", "yes", "y"} else "false"
+        return f'YAML 1.1 reads {raw} as {truth}; write {truth}, or "{raw}" if the word is meant'
+    if kind in {"int", "float"}:
+        what = "a number in base 60" if ":" in raw else "another number than it looks like"
+        return f'YAML 1.1 reads {raw} as {what}; quote it: "{raw}"'
+    return f'YAML does not read {raw} as text; quote it: "{raw}"'
+
+
+def _position(node: Any) -> Position:
+    return Position(node.start_mark.line + 1, node.start_mark.column + 1)

@@ -1,0 +1,147 @@
+"""Loads layers.yaml: read, merge the defaults, validate, and report every problem at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from layersmith.config import checks, document, translate
+from layersmith.config.models import MERGED, Config
+from layersmith.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layersmith.config.document import Node, Position, Problem
+
+MAX_BYTES = 1_000_000
+"""A layers.yaml beyond this was not written for layersmith."""
+
+FILE_NAME = "layers.yaml"
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A valid layers.yaml.
+
+    Attributes:
+        config: What it says, with the defaults merged into every layer.
+        root: The folder that its paths are relative to, absolute.
+        path: The file.
+        tree: Its content with positions, with the defaults merged into every layer.
+    """
+
+    config: Config
+    root: Path
+    path: Path
+    tree: Node
+
+    def position(self, *path: str | int) -> Position:
+        """Return line and column of a key, of the nearest one above it where it is not there.
+
+        A setting that a layer has from ``defaults`` stands there.
+        """
+        return self.tree.locate(path, key=True)
+
+
+def load(path: Path) -> LoadedConfig:
+    """Read and validate a layers.yaml.
+
+    Args:
+        path: The file, or the folder that holds a layers.yaml.
+
+    Raises:
+        ConfigError: It cannot be read or is not valid; the message lists every problem with
+            file, line and column.
+    """
+    if path.is_dir():
+        path = path / FILE_NAME
+    path = path.absolute()
+    node, problems = document.parse(_read(path))
+    if node is None:
+        raise _report(path, problems or [_nothing()])
+    tree = with_defaults(node)
+    try:
+        config = Config.model_validate(tree.plain())
+    except ValidationError as error:
+        problems = [*problems, *translate.problems(error, tree)]
+        problems += checks.find(None, tree, path.parent)
+        raise _report(path, problems) from None
+    problems += checks.find(config, tree, path.parent)
+    if problems:
+        raise _report(path, problems)
+    return LoadedConfig(config, path.parent, path, tree)
+
+
+def with_defaults(tree: Node) -> Node:
+    """Return ``tree`` with the settings of ``defaults`` put into every layer.
+
+    A setting of the layer wins. The mappings in ``MERGED`` are merged key by key; everything
+    else, lists included, is replaced as a whole.
+    """
+    defaults, layers = tree.child("defaults"), tree.child("layers")
+    if defaults is None or layers is None:
+        return tree
+    if not isinstance(defaults.value, dict) or not isinstance(layers.value, dict):
+        return tree
+    merged = {
+        name: _merge(defaults, layer, deep=True) if isinstance(layer.value, dict) else layer
+        for name, layer in layers.value.items()
+    }
+    value = {**tree.value, "layers": document.Node(merged, layers.position, keys=layers.keys)}
+    return document.Node(value, tree.position, keys=tree.keys)
+
+
+def _merge(base: Node, over: Node, *, deep: bool) -> Node:
+    value = {**base.value, **over.value}
+    for key in MERGED if deep else ():
+        low, high = base.child(key), over.child(key)
+        if low and high and isinstance(low.value, dict) and isinstance(high.value, dict):
+            value[key] = _merge(low, high, deep=False)
+    return document.Node(value, over.position, keys={**base.keys, **over.keys})
+
+
+def _read(path: Path) -> str:
+    hint = "layers.yaml is described in docs/layers-yaml.md; --config PATH names another file"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(f"there is no {path.name} in {path.parent}", hint=hint) from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"{path.name} is larger than {MAX_BYTES:,} bytes", hint=hint)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        raise ConfigError(
+            f"{path.name}:{line}:{column}: this is not UTF-8",
+            cause=f"byte 0x{content[error.start]:02x} cannot be decoded",
+            hint="save the file as UTF-8",
+        ) from None
+
+
+def _nothing() -> Problem:
+    return document.Problem(document.Position(1, 1), (), "the file is empty: `layers:` is missing")
+
+
+def _report(path: Path, problems: list[Problem]) -> ConfigError:
+    """Make one error of all problems, in the order of the file, each place named once."""
+    lines: dict[tuple[Position, str], str] = {}
+    for problem in sorted(problems, key=lambda one: (one.position, len(one.path))):
+        where = translate.dotted(problem.path)
+        text = f"{where}: {problem.message}" if where else problem.message
+        place = f"{path.name}:{problem.position.line}:{problem.position.column}"
+        lines.setdefault((problem.position, problem.message), f"{place}: {text}")
+    found = list(lines.values())
+    if len(found) == 1:
+        return ConfigError(found[0], hint="docs/layers-yaml.md describes every key")
+    listing = "\n  ".join(found)
+    return ConfigError(
+        f"{path.name} has {len(found)} problems\n  {listing}",
+        hint="docs/layers-yaml.md describes every key",
+    )
