@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,3 +105,56 @@ def run(
     if check and completed.returncode != 0:
         raise CommandFailed(completed)
     return completed
+
+
+def pipe(argv: Sequence[str | Path], data: bytes, *, env: Mapping[str, str] | None = None) -> bytes:
+    """Run a filter: give it ``data`` on standard input and return its standard output.
+
+    Raises:
+        CommandFailed: The command is missing or failed.
+    """
+    words = tuple(str(word) for word in argv)
+    try:
+        done = subprocess.run(
+            words, env=scrubbed_environment(env), input=data, capture_output=True, check=False
+        )
+    except FileNotFoundError as missing:
+        raise CommandFailed(Completed(words, 127, "", str(missing))) from missing
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace")
+        raise CommandFailed(Completed(words, done.returncode, "", said))
+    return done.stdout
+
+
+def start(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    output: IO[bytes],
+) -> subprocess.Popen[bytes]:
+    """Start a process that goes on running, in a session of its own, and return it.
+
+    Args:
+        argv: Program and arguments; no shell is involved.
+        env: Its whole environment; nothing is inherited.
+        cwd: Folder to run in.
+        output: File that takes standard output and standard error.
+
+    Raises:
+        CommandFailed: The program is missing or may not be run.
+    """
+    words = tuple(str(word) for word in argv)
+    try:
+        return subprocess.Popen(
+            words,
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C reaches the parent alone, which decides what to do with its children.
+            start_new_session=True,
+        )
+    except OSError as problem:
+        raise CommandFailed(Completed(words, 127, "", str(problem))) from problem

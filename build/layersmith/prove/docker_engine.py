@@ -22,7 +22,7 @@ from layersmith.prove.engine_refusals import refusal
 from layersmith.runtimes import DOCKER_PLATFORM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from docker.models.containers import Container as DockerContainer
@@ -54,10 +54,16 @@ class Network:
 
 
 class Container:
-    """A started container. Its end is waited for by a thread of its own."""
+    """A started container. Its end is waited for by a thread of its own.
 
-    def __init__(self, container: DockerContainer) -> None:
+    Args:
+        container: As the docker package has it, started.
+        on_exit: Called by that thread when it has ended.
+    """
+
+    def __init__(self, container: DockerContainer, on_exit: Callable[[], None]) -> None:
         self._container = container
+        self._on_exit = on_exit
         container.reload()
         self.started_at = _seconds(container.attrs["State"]["StartedAt"])
         self._exit: Exit | None = None
@@ -84,10 +90,13 @@ class Container:
 
     def peak_memory(self) -> int | None:
         """Return the largest resident size of its first process in bytes; None if unknown."""
+        on_host = memory.of_container(self._container.attrs["State"].get("Pid") or 0, self.id)
+        if on_host is not None:
+            return on_host
         with contextlib.suppress(errors.APIError):
             done = self._container.exec_run(["cat", "/proc/1/status"])
             if done.exit_code == 0:
-                return memory.high_water_mark(done.output.decode())
+                return memory.high_water_mark(bytes(done.output).decode())  # type: ignore[arg-type]
         return None
 
     def kill(self) -> None:
@@ -111,6 +120,7 @@ class Container:
             self._exit = Exit(-1)
         finally:
             self._ended.set()
+            self._on_exit()
 
 
 class Engine:
@@ -209,8 +219,12 @@ class Engine:
             ) from problem
         return Network(made)
 
-    def start(self, spec: ContainerSpec) -> Container:
+    def start(self, spec: ContainerSpec, on_exit: Callable[[], None]) -> Container:
         """Create a container and start it.
+
+        Args:
+            spec: How.
+            on_exit: Called from another thread when it has ended.
 
         Raises:
             ProofError: The engine refuses: no such image, no such platform, no entry point, or
@@ -220,7 +234,7 @@ class Engine:
         try:
             created = self._client.containers.create(**self._arguments(spec))
             created.start()
-            return Container(created)
+            return Container(created, on_exit)
         except errors.APIError as problem:
             _discard(created)
             raise refusal(spec, _first(problem)) from problem

@@ -20,3 +20,18 @@ def of_process(pid: int) -> int | None:
         return high_water_mark(Path(f"/proc/{pid}/status").read_text())
     except OSError:
         return None
+
+
+def of_container(pid: int, container: str) -> int | None:
+    """Return the peak resident size of a container's first process.
+
+    Args:
+        pid: As the engine gives it, which is of use only where the engine runs on this machine
+            and not in a virtual one.
+        container: Identifier of the container, looked for in the process's control groups.
+    """
+    try:
+        groups = Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return None
+    return of_process(pid) if container in groups else None

@@ -22,6 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 RESPONSE_LIMIT = 6_291_556
@@ -75,7 +76,6 @@ class Invocation:
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     taken_at: float | None = None
     answer: Answer | None = None
-    done: threading.Event = field(default_factory=threading.Event)
 
 
 class RuntimeApi:
@@ -94,10 +94,9 @@ class RuntimeApi:
         self._queue: queue.Queue[Invocation | None] = queue.Queue()
         self._open: dict[str, Invocation] = {}
         self._arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function_name}"
-        self.first_next = threading.Event()
+        self._changed = threading.Condition()
         self.first_next_at: float | None = None
         self.init_error: Answer | None = None
-        self.init_failed = threading.Event()
         self._server = _Server((host, 0), _Handler, self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
@@ -140,13 +139,31 @@ class RuntimeApi:
         self._queue.put(invocation)
         return invocation
 
+    def wait_for(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Wait until ``condition`` holds; it is looked at whenever something has changed.
+
+        Args:
+            condition: Reads this object or the state of the runtime's process.
+            timeout: Seconds.
+
+        Returns:
+            Whether it holds.
+        """
+        with self._changed:
+            return self._changed.wait_for(condition, timeout)
+
+    def wake(self) -> None:
+        """Make waiters look again: the runtime's process has ended."""
+        with self._changed:
+            self._changed.notify_all()
+
     # What follows is called by the threads of the server.
 
     def take_next(self) -> Invocation | None:
         """Block until there is an event; None when the server closes."""
-        if not self.first_next.is_set():
+        if self.first_next_at is None:
             self.first_next_at = time.time()
-            self.first_next.set()
+            self.wake()
         invocation = self._queue.get()
         if invocation is not None:
             invocation.taken_at = time.time()
@@ -158,13 +175,13 @@ class RuntimeApi:
         if invocation is None:
             return False
         invocation.answer = answer
-        invocation.done.set()
+        self.wake()
         return True
 
     def fail_init(self, answer: Answer) -> None:
         """Take the error of an initialization."""
         self.init_error = answer
-        self.init_failed.set()
+        self.wake()
 
     def headers_of(self, invocation: Invocation) -> dict[str, str]:
         """Return the headers that Lambda sends with an invocation.

@@ -1,0 +1,63 @@
+"""Unpacks layers the way Lambda does: one over the other, at /opt."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import zipfile
+from typing import TYPE_CHECKING
+
+from layersmith.errors import ProofError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def unpack(layers: Sequence[Path], into: Path) -> Path:
+    """Lay layers over each other in ``into``, which is made, and return it.
+
+    Args:
+        layers: Zips, or folders of unpacked layers; a later one wins over an earlier one.
+        into: The folder that stands for /opt.
+
+    Raises:
+        ProofError: A zip is missing or damaged, or a member points out of the folder.
+    """
+    into.mkdir(parents=True)
+    for layer in layers:
+        if layer.is_dir():
+            shutil.copytree(layer, into, dirs_exist_ok=True, symlinks=True)
+        else:
+            _unzip(layer, into)
+    return into
+
+
+def _unzip(layer: Path, into: Path) -> None:
+    try:
+        with zipfile.ZipFile(layer) as archive:
+            for member in archive.infolist():
+                _extract(archive, member, into)
+    except FileNotFoundError:
+        raise ProofError(
+            f"{layer.name} is not there", cause="it has not been built", hint="run `nox -s build`"
+        ) from None
+    except zipfile.BadZipFile as problem:
+        raise ProofError(
+            f"{layer.name} is no zip that can be read", cause=str(problem), hint="build it anew"
+        ) from problem
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, into: Path) -> None:
+    place = into / member.filename
+    if not place.resolve().is_relative_to(into.resolve()):
+        raise ProofError(f"{member.filename!r} points out of the layer")
+    if member.is_dir():
+        place.mkdir(parents=True, exist_ok=True)
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(member) as source, place.open("wb") as output:
+        shutil.copyfileobj(source, output, 1 << 20)
+    mode = member.external_attr >> 16
+    # Lambda runs the function as another user: what is not readable to all is not readable.
+    place.chmod(stat.S_IMODE(mode) if mode else 0o644)
