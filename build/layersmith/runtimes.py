@@ -36,6 +36,11 @@ DOCKER_PLATFORM = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
 """Architecture to the platform in Docker's spelling."""
 
 
+BYTECODE_MAGIC = {10: 3439, 11: 3495, 12: 3531, 13: 3571, 14: 3627}
+"""Minor version of CPython to its bytecode's magic number (CPython, Lib/importlib and
+Include/internal/pycore_magic_number.h of the final releases)."""
+
+
 @dataclass(frozen=True)
 class Runtime:
     """One Lambda runtime.
@@ -61,6 +66,16 @@ class Runtime:
     def tag(self) -> str:
         """Interpreter tag of wheels (PEP 425), ``cp313``."""
         return f"cp3{self.minor}"
+
+    @property
+    def bytecode_tag(self) -> str:
+        """Tag in the names of .pyc files (PEP 3147), ``cpython-313``."""
+        return f"cpython-3{self.minor}"
+
+    @property
+    def bytecode_magic(self) -> int:
+        """Magic number of .pyc files, the first two bytes of a file, little-endian."""
+        return BYTECODE_MAGIC[self.minor]
 
     @property
     def image(self) -> str:
@@ -102,3 +117,24 @@ def get(name: str) -> Runtime:
             f"unknown runtime {name!r}",
             hint=f"did you mean {close[0]}?" if close else f"known: {', '.join(RUNTIMES)}",
         ) from None
+
+
+def marker_environment(runtime: Runtime, architecture: str) -> dict[str, str]:
+    """Return the environment in which a target's markers are judged (PEP 508), never the host's.
+
+    The micro version and the kernel are those that AWS may change under a layer, so they are
+    given their lowest values: a marker that depends on them is a mistake.
+    """
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": f"{runtime.python_version}.0",
+        "os_name": "posix",
+        "platform_machine": WHEEL_MACHINE[architecture],
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": f"{runtime.python_version}.0",
+        "python_version": runtime.python_version,
+        "sys_platform": "linux",
+    }

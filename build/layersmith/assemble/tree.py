@@ -175,8 +175,12 @@ class Tree:
     def remove_where(self, rule: str, matches: Callable[[Entry], bool]) -> None:
         """Leave out every file that ``matches``, and remember that ``rule`` did it."""
         for entry in [entry for entry in self if matches(entry)]:
-            del self.entries[entry.path]
-            self.removed.append(Removed(entry.path, entry.size, entry.distribution, rule))
+            self.remove(entry.path, rule)
+
+    def remove(self, path: str, rule: str) -> None:
+        """Leave out one file, and remember that ``rule`` did it."""
+        entry = self.entries.pop(path)
+        self.removed.append(Removed(path, entry.size, entry.distribution, rule))
 
     def sorted(self) -> list[Entry]:
         """Return the files in the order in which they are archived: by the bytes of the path."""

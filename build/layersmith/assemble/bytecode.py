@@ -1,0 +1,160 @@
+"""Adds bytecode that is never stale to a layer.
+
+A zip with fixed dates makes every timestamp .pyc stale, so that Lambda compiles everything at
+every cold start; unchecked-hash .pyc files (PEP 552) are loaded as they are. They are compiled by
+an interpreter of the target's minor version, and cached per distribution in zips whose compressed
+bytes the archive takes over like those of a wheel.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from layersmith import cache, interpreters, process
+from layersmith.assemble import archive, wheel
+from layersmith.assemble.tree import Bytes, Entry, WheelMember
+from layersmith.config.models import BytecodeMode
+from layersmith.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from layersmith.assemble.tree import Tree
+    from layersmith.runtimes import Runtime
+
+WORKER = Path(__file__).with_name("bytecode_worker.py")
+RECORD_HEAD = struct.Struct(">II")
+RULE_ONLY = "bytecode: only"
+
+# Compilers that run at once, over all targets: more than the cores only slows them down.
+_slots = threading.BoundedSemaphore(os.cpu_count() or 2)
+
+
+def add(tree: Tree, runtime: Runtime, mode: BytecodeMode) -> str | None:
+    """Add the bytecode of every source in ``tree``.
+
+    Args:
+        tree: The layer, already pruned.
+        runtime: The runtime that will load it.
+        mode: With ``only``, sources that compile make room for their bytecode.
+
+    Returns:
+        Why there is no bytecode, where the machine has no interpreter of that version.
+
+    Raises:
+        BuildError: The interpreter failed.
+    """
+    if mode is BytecodeMode.NONE:
+        return None
+    interpreter = interpreters.find(runtime.minor)
+    if interpreter is None:
+        return (
+            f"no CPython {runtime.python_version} on this machine and none to download: "
+            "the layer holds no bytecode and will start more slowly"
+        )
+    groups: dict[str, list[Entry]] = {}
+    for entry in tree:
+        if entry.path.endswith(".py"):
+            groups.setdefault(entry.distribution, []).append(entry)
+    with ThreadPoolExecutor(len(groups) or 1) as pool:
+        jobs = [pool.submit(_compiled, group, interpreter, runtime) for group in groups.values()]
+    for job in jobs:
+        _merge(tree, job.result(), mode)
+    return None
+
+
+def _merge(tree: Tree, compiled: Iterable[Entry], mode: BytecodeMode) -> None:
+    for entry in compiled:
+        if mode is BytecodeMode.ONLY:
+            source = source_of(entry.path)
+            tree.remove(source, RULE_ONLY)
+            tree.replace(Entry(f"{source}c", entry.source, entry.distribution))
+        else:
+            tree.replace(entry)
+
+
+def cached_path(source: str, runtime: Runtime) -> str:
+    """Return where Python looks for a source's bytecode (PEP 3147)."""
+    path = PurePosixPath(source)
+    return str(path.parent / "__pycache__" / f"{path.stem}.{runtime.bytecode_tag}.pyc")
+
+
+def source_of(cached: str) -> str:
+    """Return the source of a .pyc file in __pycache__."""
+    path = PurePosixPath(cached)
+    return str(path.parent.parent / f"{path.name.split('.', 1)[0]}.py")
+
+
+def _compiled(group: list[Entry], interpreter: Path, runtime: Runtime) -> list[Entry]:
+    """Return the bytecode of one distribution, from the cache where it is there."""
+    pack = cache.section("bytecode") / f"{_digest(group, runtime)}.zip"
+    distribution = group[0].distribution
+    if not pack.exists():
+        with _slots:
+            compiled = _compile(group, interpreter, runtime)
+        entries = [
+            Entry(cached_path(path, runtime), Bytes(content), distribution)
+            for path, content in sorted(compiled.items())
+            if content
+        ]
+        with cache.atomic_writer(pack) as stream:
+            archive.write(stream, entries, workers=1)
+    members = wheel.locate(pack, wheel.directory(pack))
+    return [Entry(path, member, distribution) for path, member in members.items()]
+
+
+def _compile(group: list[Entry], interpreter: Path, runtime: Runtime) -> dict[str, bytes]:
+    """Run the interpreter over sources and return path to .pyc, empty where none could be made."""
+    records = []
+    for entry in group:
+        name, content = entry.path.encode(), entry.source.read()
+        records.append(RECORD_HEAD.pack(len(name), len(content)) + name + content)
+    try:
+        # Up to 3.10 marshal writes sets in the order of their hashes.
+        answer = process.pipe(
+            [interpreter, "-S", "-s", "-B", WORKER], b"".join(records), env={"PYTHONHASHSEED": "0"}
+        )
+    except process.CommandFailed as failed:
+        raise BuildError(
+            f"compiling the sources of {group[0].distribution} failed: {failed.output[-500:]}",
+            cause=f"{interpreter} could not run the compiler",
+        ) from failed
+    compiled = _records(answer)
+    magic = compiled.pop("", b"")
+    if int.from_bytes(magic[:2], "little") != runtime.bytecode_magic:
+        raise BuildError(
+            f"{interpreter} writes bytecode that {runtime.name} does not load",
+            cause="it is a pre-release of that version of Python",
+            hint="install a final release, or set `bytecode: none`",
+        )
+    return compiled
+
+
+def _records(data: bytes) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    at = 0
+    while at < len(data):
+        name, size = RECORD_HEAD.unpack_from(data, at)
+        at += RECORD_HEAD.size
+        found[data[at : at + name].decode()] = data[at + name : at + name + size]
+        at += name + size
+    return found
+
+
+def _digest(group: list[Entry], runtime: Runtime) -> str:
+    lines = [runtime.bytecode_tag, cache.sha256_file(WORKER)]
+    lines += [f"{entry.path} {_identity(entry)}" for entry in group]
+    return cache.sha256_bytes("\n".join(lines).encode())
+
+
+def _identity(entry: Entry) -> str:
+    source = entry.source
+    if isinstance(source, WheelMember):
+        # The folder's name in the store is the SHA-256 of the wheel.
+        return f"{source.wheel.parent.name} {source.crc:08x} {source.size}"
+    return cache.sha256_bytes(source.read())

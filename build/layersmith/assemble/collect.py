@@ -1,0 +1,170 @@
+"""From a lock to the tree of a layer: what is kept, dropped, or replaced by a stub."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from packaging.utils import parse_wheel_filename
+
+from layersmith import runtimes
+from layersmith.assemble import sources, stubs, wheel, wheelstore
+from layersmith.assemble.manifest import Dropped
+from layersmith.assemble.tree import Tree
+from layersmith.errors import BuildError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layersmith.assemble.lock import Lock, LockEntry
+    from layersmith.assemble.wheel import Wheel
+    from layersmith.plan import Target
+
+PROVIDED_REASON = "provided by the runtime"
+
+Origin = Literal["wheel", "sdist", "local", "stub", "cross"]
+
+
+@dataclass
+class Part:
+    """One distribution on its way into a layer."""
+
+    name: str
+    version: str
+    origin: Origin
+    filename: str | None = None
+    sha256: str | None = None
+    wheel: Wheel | None = None
+    record: dict[str, Any] | None = None
+    """How it was compiled, for origin ``cross``."""
+
+
+@dataclass
+class Collected:
+    """The tree of a layer before it is pruned, and where it came from."""
+
+    tree: Tree = field(default_factory=Tree)
+    parts: list[Part] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
+    hashes: dict[str, str] = field(default_factory=dict)
+    """Path below python/ to its hash in its wheel's RECORD."""
+
+
+def reason_to_drop(name: str, target: Target) -> str | None:
+    """Return why a distribution stays out of the layer, or None."""
+    settings = target.settings
+    if name in settings.excludes:
+        return settings.excludes[name]
+    if name in runtimes.PROVIDED and name not in settings.keep_provided:
+        return PROVIDED_REASON
+    return None
+
+
+def needed(lock: Lock, target: Target) -> list[LockEntry]:
+    """Return the locked distributions whose files the layer needs."""
+    return [
+        entry
+        for entry in lock.entries
+        if reason_to_drop(entry.name, target) is None and entry.name not in target.settings.stubs
+    ]
+
+
+def missing(lock: Lock, target: Target) -> list[LockEntry]:
+    """Return what is needed and not in the store."""
+    return [
+        entry
+        for entry in needed(lock, target)
+        if not wheelstore.path_of(entry.sha256, entry.filename).exists()
+    ]
+
+
+def collect(lock: Lock, target: Target, root: Path) -> Collected:
+    """Put the files of every distribution of a target into one tree.
+
+    Args:
+        lock: The target's lock; its files are in the store.
+        target: What is built.
+        root: Folder of layers.yaml.
+
+    Raises:
+        BuildError: A file is damaged, a build fails, or two distributions own one path.
+    """
+    collected = Collected()
+    for entry in lock.entries:
+        reason = reason_to_drop(entry.name, target)
+        if reason:
+            collected.dropped.append(Dropped(name=entry.name, version=entry.version, reason=reason))
+        elif entry.name in target.settings.stubs:
+            _add_stub(collected, entry, target, root)
+    wanted = needed(lock, target)
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(lambda entry: _part(entry, target), wanted))
+    parts += [_local(root / folder, target) for folder in target.settings.packages]
+    for part in parts:
+        _add_wheel(collected, part)
+    collected.parts.sort(key=lambda part: part.name)
+    return collected
+
+
+def _part(entry: LockEntry, target: Target) -> Part:
+    path = wheelstore.verified(entry.sha256, entry.filename)
+    if path is None:
+        raise BuildError(
+            f"{entry.filename} is damaged in the cache and was removed",
+            target=target.identifier,
+            hint="run the build again to download it anew",
+        )
+    if path.name.endswith(".whl") and entry.name not in target.settings.build:
+        return Part(
+            entry.name,
+            entry.version,
+            "wheel",
+            path.name,
+            entry.sha256,
+            wheel.read(path, entry.name),
+        )
+    return _from_sdist(entry, path, target)
+
+
+def _from_sdist(entry: LockEntry, path: Path, target: Target) -> Part:
+    options = target.settings.build.get(entry.name)
+    if options is None:
+        built = sources.pure_wheel(
+            path, entry.sha256, target.settings.environment, target.identifier
+        )
+        return Part(
+            entry.name,
+            entry.version,
+            "sdist",
+            path.name,
+            entry.sha256,
+            wheel.read(built, entry.name),
+        )
+    raise BuildError(
+        f"{entry.name} {entry.version} has to be compiled for {target.architecture}",
+        target=target.identifier,
+    )
+
+
+def _local(folder: Path, target: Target) -> Part:
+    built = sources.local_wheel(folder, target.settings.environment)
+    name = parse_wheel_filename(built.name)[0]
+    read = wheel.read(built, name)
+    return Part(name, str(read.metadata["Version"]), "local", wheel=read)
+
+
+def _add_stub(collected: Collected, entry: LockEntry, target: Target, root: Path) -> None:
+    stub = target.settings.stubs[entry.name]
+    for found in stubs.entries(entry.name, entry.version, stub, root):
+        collected.tree.add(found)
+    collected.parts.append(Part(entry.name, entry.version, "stub"))
+
+
+def _add_wheel(collected: Collected, part: Part) -> None:
+    assert part.wheel is not None
+    for entry in part.wheel.entries:
+        collected.tree.add(entry)
+    collected.tree.removed += part.wheel.removed
+    collected.hashes |= part.wheel.hashes
+    collected.parts.append(part)

@@ -1,0 +1,83 @@
+"""The digest of everything that decides the bytes of an artifact.
+
+Two machines with the same digest write the same zip; a target whose digest has not changed is not
+built again.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import __version__, cache, interpreters
+from layersmith.assemble import stubs
+from layersmith.config.models import BytecodeMode
+
+if TYPE_CHECKING:
+    from layersmith.plan import Target
+
+SHIPPING = {"budgets", "regions", "principals", "align", "smoke", "managed_layers"}
+"""Settings that do not reach the zip or its manifest."""
+
+
+def of_target(target: Target, lock_digest: str, root: Path) -> str:
+    """Return the SHA-256 in hex over the inputs of ``target``.
+
+    Args:
+        target: What is built.
+        lock_digest: SHA-256 of its lock file.
+        root: Folder of layers.yaml.
+    """
+    settings = target.settings
+    facts = {
+        "target": target.stem,
+        "lock": lock_digest,
+        "settings": settings.model_dump(mode="json", exclude=SHIPPING),
+        "packages": packages(target, root),
+        "stubs": {name: stubs.digest(root / stub.path) for name, stub in settings.stubs.items()},
+        "bytecode": has_interpreter(target),
+        "tools": tools(target),
+        "code": _code_digest(),
+    }
+    return cache.sha256_bytes(json.dumps(facts, sort_keys=True).encode())
+
+
+def packages(target: Target, root: Path) -> dict[str, str]:
+    """Return the local packages of a layer, each with the SHA-256 of its sources."""
+    return {folder: stubs.digest(root / folder) for folder in target.settings.packages}
+
+
+def has_interpreter(target: Target) -> bool:
+    """Whether bytecode is wanted and can be compiled on this machine."""
+    if target.settings.bytecode is BytecodeMode.NONE:
+        return False
+    return interpreters.find(target.runtime.minor) is not None
+
+
+@functools.cache
+def _deflate_version() -> str:
+    return version("deflate")
+
+
+def tools(target: Target) -> dict[str, str]:
+    """Return the versions of the tools that decide the bytes."""
+    found = {"layersmith": __version__, "deflate": _deflate_version()}
+    if target.settings.bytecode is not BytecodeMode.NONE:
+        found["bytecode"] = target.runtime.bytecode_tag
+    return found
+
+
+@functools.cache
+def _code_digest() -> str:
+    """Digest of the code that assembles layers, so that a change of it builds them anew."""
+    folder = Path(__file__).parent
+    sources = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".pyc" and "__pycache__" not in path.parts
+    )
+    lines = [f"{path.relative_to(folder)} {cache.sha256_file(path)}" for path in sources]
+    return cache.sha256_bytes("\n".join(lines).encode())

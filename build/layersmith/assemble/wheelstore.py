@@ -1,0 +1,156 @@
+"""Wheels and sdists on disk, by the SHA-256 that the lock names.
+
+A file enters the store only after its SHA-256 and the CRC-32 of every member were checked; a
+build checks the SHA-256 again, so that a damaged disk is found before a layer is written.
+"""
+
+from __future__ import annotations
+
+import netrc
+import os
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from layersmith import cache
+from layersmith.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    import httpx
+
+DOWNLOADS_AT_ONCE = 8
+ATTEMPTS = 3
+
+
+class Download(NamedTuple):
+    """A file that the store lacks, and where it can be had."""
+
+    sha256: str
+    url: str
+    filename: str
+
+
+def path_of(sha256: str, filename: str) -> Path:
+    """Return where the store keeps a file, whether it is there or not."""
+    return cache.section("wheels") / sha256[:2] / sha256 / filename
+
+
+def verified(sha256: str, filename: str) -> Path | None:
+    """Return the stored file if it is there and whole; a damaged one is removed."""
+    path = path_of(sha256, filename)
+    try:
+        if cache.sha256_file(path) == sha256:
+            return path
+    except FileNotFoundError:
+        return None
+    path.unlink(missing_ok=True)
+    return None
+
+
+def fetch(
+    downloads: Iterable[Download], *, done: Callable[[Download, int], None] | None = None
+) -> list[Path]:
+    """Download files into the store, several at once.
+
+    Args:
+        downloads: What is missing.
+        done: Called with each finished download and its size in bytes.
+
+    Raises:
+        BuildError: A file cannot be had, or is not what the lock names.
+    """
+    import httpx  # noqa: PLC0415 -- start-up time: a build with a warm cache needs none
+
+    def one(client: httpx.Client, download: Download) -> Path:
+        path = _download(client, download)
+        if done:
+            done(download, path.stat().st_size)
+        return path
+
+    with (
+        httpx.Client(follow_redirects=True, timeout=60.0) as client,
+        ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
+    ):
+        return list(pool.map(lambda download: one(client, download), downloads))
+
+
+def admit(sha256: str, filename: str, content: bytes) -> Path:
+    """Put a file into the store.
+
+    Raises:
+        BuildError: Its SHA-256 or the CRC-32 of a member is wrong.
+    """
+    found = cache.sha256_bytes(content)
+    if found != sha256:
+        raise BuildError(
+            f"{filename} has another hash than its lock: {found}, locked {sha256}",
+            cause="the file was changed on the index or on its way",
+            hint="if the change is wanted, run `nox -s lock`; otherwise do not build from it",
+        )
+    path = path_of(sha256, filename)
+    cache.write_bytes(path, content)
+    if filename.endswith(".whl"):
+        _check_members(path)
+    return path
+
+
+def _check_members(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            bad = wheel.testzip()
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as problem:
+        path.unlink(missing_ok=True)
+        raise BuildError(f"{path.name} is not a readable wheel: {problem}") from problem
+    if bad:
+        path.unlink(missing_ok=True)
+        raise BuildError(f"{path.name} is damaged: {bad} does not fit its CRC-32")
+
+
+def _download(client: httpx.Client, download: Download) -> Path:
+    import httpx  # noqa: PLC0415 -- see fetch
+
+    if urlsplit(download.url).scheme == "file":
+        return admit(download.sha256, download.filename, _read_local(download.url))
+    problem: Exception | None = None
+    for _ in range(ATTEMPTS):
+        try:
+            answer = client.get(download.url, auth=_login(download.url))
+            answer.raise_for_status()
+            return admit(download.sha256, download.filename, answer.content)
+        except httpx.HTTPStatusError as status:
+            problem = status
+            if status.response.status_code < 500:
+                break
+        except httpx.TransportError as transport:
+            problem = transport
+    raise BuildError(
+        f"{download.filename} cannot be downloaded: {_reason(problem)}",
+        cause="the index is out of reach, or the file was removed from it",
+        hint="run the build again; if the file is gone, run `nox -s lock`",
+    ) from problem
+
+
+def _reason(problem: Exception | None) -> str:
+    # httpx puts the whole URL, and with it any login, into its messages.
+    status = getattr(getattr(problem, "response", None), "status_code", None)
+    return f"the index answered {status}" if status else type(problem).__name__
+
+
+def _read_local(url: str) -> bytes:
+    from pathlib import Path  # noqa: PLC0415 -- only for indexes in a folder
+
+    return Path(unquote(urlsplit(url).path)).read_bytes()
+
+
+def _login(url: str) -> tuple[str, str] | None:
+    """Return the login for a host from the user's netrc file; logins in URLs are httpx's own."""
+    try:
+        found = netrc.netrc(os.environ.get("NETRC")).authenticators(urlsplit(url).hostname or "")
+    except (OSError, netrc.NetrcParseError):
+        return None
+    return (found[0], found[2]) if found and found[2] is not None else None

@@ -1,0 +1,223 @@
+"""Builds targets: what is up to date is left, what the cache holds is placed, the rest is made.
+
+It stands above the rooms and calls them in the order of the way: lock, assemble, measure.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from layersmith import cache, console
+from layersmith.assemble import (
+    assembler,
+    budgets,
+    collect,
+    describe,
+    digest,
+    lock,
+    outputs,
+    wheelstore,
+)
+from layersmith.assemble import manifest as manifests
+from layersmith.assemble.assembler import Job
+from layersmith.assemble.outputs import Outputs
+from layersmith.errors import BuildError, LayersmithError
+from layersmith.measure import audit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from rich.progress import Progress, TaskID
+
+    from layersmith.assemble.manifest import Manifest
+    from layersmith.plan import Target
+
+Status = Literal["built", "cached", "unchanged", "failed"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a target.
+
+    Attributes:
+        target: The target.
+        status: ``built``, ``cached`` (placed from the cache), ``unchanged`` or ``failed``.
+        seconds: Wall-clock time of its build.
+        manifest: Its manifest, unless it failed.
+        error: Why it failed.
+    """
+
+    target: Target
+    status: Status
+    seconds: float = 0.0
+    manifest: Manifest | None = None
+    error: LayersmithError | None = None
+
+
+@dataclass
+class Build:
+    """One run over several targets.
+
+    Attributes:
+        root: Folder of layers.yaml.
+        dist: Folder for the artifacts.
+        baseline: Folder with the manifests of the last release, for ``budgets.growth``.
+        force: Build even what is up to date.
+        quiet: Show no progress.
+    """
+
+    root: Path
+    dist: Path
+    baseline: Path | None = None
+    force: bool = False
+    quiet: bool = False
+    _shown: dict[str, TaskID] = field(default_factory=dict)
+
+    def run(self, targets: Sequence[Target]) -> list[Result]:
+        """Build targets in parallel and return a result for each, in their order."""
+        with console.progress(quiet=self.quiet) as display:
+            results: dict[str, Result] = {}
+            jobs: list[Job] = []
+            for target in targets:
+                try:
+                    job = self._job(target)
+                    done = self._up_to_date(job)
+                except LayersmithError as problem:
+                    results[target.identifier] = _failed(target, problem)
+                    continue
+                if done:
+                    results[target.identifier] = done
+                else:
+                    jobs.append(job)
+            failed = self._fetch(jobs, display)
+            for job in jobs:
+                if not failed:
+                    name = job.target.identifier
+                    self._shown[name] = display.add_task(name, total=None, step="waiting")
+            if failed:
+                results |= {job.target.identifier: _failed(job.target, failed) for job in jobs}
+            elif jobs:
+                with ThreadPoolExecutor(min(len(jobs), os.cpu_count() or 2)) as pool:
+                    for result in pool.map(lambda job: self._one(job, display), jobs):
+                        results[result.target.identifier] = result
+        return [results[target.identifier] for target in targets]
+
+    def _job(self, target: Target) -> Job:
+        locked = lock.check(target, self.root)
+        lock_digest = cache.sha256_file(lock.path_of(target, self.root))
+        return Job(
+            target=target,
+            lock=locked,
+            lock_digest=lock_digest,
+            asked=lock.asked(target, self.root),
+            digest=digest.of_target(target, lock_digest, self.root),
+            root=self.root,
+        )
+
+    def _up_to_date(self, job: Job) -> Result | None:
+        """Return a result without building, from dist/ or from the cache, if that is right."""
+        if self.force:
+            return None
+        here = Outputs.of(job.target, self.dist)
+        manifest, status = outputs.current(here, job.digest), "unchanged"
+        if manifest is None:
+            cached = Outputs.of(job.target, outputs.cache_folder(job.digest))
+            manifest, status = outputs.current(cached, job.digest), "cached"
+            if manifest is None:
+                return None
+            self._judge(job, manifest)
+            outputs.place(cached, here)
+        else:
+            self._judge(job, manifest)
+        return Result(job.target, "unchanged" if status == "unchanged" else "cached", 0.0, manifest)
+
+    def _judge(self, job: Job, manifest: Manifest) -> None:
+        """Judge budgets anew: they may have changed since, and are no part of the inputs."""
+        graph = describe.graph_of(manifest)
+        budgets.check_unzipped(
+            job.target, {dist.name: dist.unzipped for dist in manifest.distributions}, graph
+        )
+        budgets.check_zipped(
+            job.target,
+            manifest.artifact.zipped,
+            {dist.name: dist.zipped for dist in manifest.distributions},
+            graph,
+            self._last_release(job.target),
+        )
+
+    def _fetch(self, jobs: Sequence[Job], display: Progress) -> LayersmithError | None:
+        """Download what any target lacks, each file once."""
+        downloads: dict[str, wheelstore.Download] = {}
+        try:
+            for job in jobs:
+                lacking = collect.missing(job.lock, job.target)
+                if lacking:
+                    urls = lock.urls(job.lock, job.target)
+                    for entry in lacking:
+                        url = urls[entry.sha256].url
+                        download = wheelstore.Download(entry.sha256, url, entry.filename)
+                        downloads[entry.sha256] = download
+            if not downloads:
+                return None
+            console.info(f"downloading {len(downloads)} files")
+            task = display.add_task("download", total=len(downloads), step="")
+            wheelstore.fetch(
+                downloads.values(),
+                done=lambda one, _: display.update(task, advance=1, step=one.filename),
+            )
+            display.remove_task(task)
+        except LayersmithError as problem:
+            return problem
+        return None
+
+    def _one(self, job: Job, display: Progress) -> Result:
+        name = job.target.identifier
+        task = self._shown[name]
+        started = time.monotonic()
+        try:
+            manifest = self._make(job, lambda step: display.update(task, step=step))
+            result = Result(job.target, "built", time.monotonic() - started, manifest)
+        except LayersmithError as problem:
+            result = _failed(job.target, problem, time.monotonic() - started)
+        except OSError as problem:
+            error = outputs.cannot_write(self.dist, problem)
+            result = _failed(job.target, error, time.monotonic() - started)
+        display.update(task, total=1, completed=1, step=result.status)
+        return result
+
+    def _make(self, job: Job, step: Callable[[str], None]) -> Manifest:
+        prepared = assembler.prepare(job, step)
+        step("audit")
+        record = audit.judge(prepared)
+        folder = outputs.cache_folder(job.digest)
+        cached = Outputs.of(job.target, folder)
+        manifest = assembler.finish(prepared, record, cached, self._last_release(job.target), step)
+        outputs.place(cached, Outputs.of(job.target, self.dist))
+        return manifest
+
+    def _last_release(self, target: Target) -> Manifest | None:
+        if self.baseline is None:
+            return None
+        pattern = f"{target.layer}-*-{target.runtime.name}-{target.architecture}.json"
+        found = [
+            manifests.read(path)
+            for path in self.baseline.glob(pattern)
+            if not path.name.endswith(".cdx.json")
+        ]
+        same = [manifest for manifest in found if manifest.identifier == target.identifier]
+        return max(same, key=lambda manifest: _order(manifest.version), default=None)
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("-", 1)[0].split("."))
+
+
+def _failed(target: Target, problem: LayersmithError, seconds: float = 0.0) -> Result:
+    if problem.target is None and not isinstance(problem, BuildError):
+        problem.target = target.identifier
+    return Result(target, "failed", seconds, None, problem)

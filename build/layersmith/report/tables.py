@@ -1,0 +1,92 @@
+"""The table that a build prints, and the same as Markdown for GitHub's step summary."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layersmith import console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layersmith.pipeline import Result
+
+HEADINGS = ("target", "zipped", "unzipped", "files", "bytecode", "glibc", "status", "time")
+
+
+def size(count: int) -> str:
+    """Return bytes as text: kB below 100 kB, MB (10**6 bytes) from there."""
+    return f"{count / 1e3:,.1f} kB" if count < 100_000 else f"{count / 1e6:,.2f} MB"
+
+
+def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
+    """Return the cells of the table, a row a target."""
+    return [_row(result) for result in results]
+
+
+def show(results: Sequence[Result]) -> None:
+    """Print the table on stdout."""
+    from rich import box  # noqa: PLC0415 -- start-up time
+    from rich.table import Table  # noqa: PLC0415 -- start-up time
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in HEADINGS:
+        right = heading in {"zipped", "unzipped", "files", "bytecode", "time"}
+        table.add_column(
+            heading, justify="right" if right else "left", no_wrap=True, overflow="ignore"
+        )
+    styles = {"failed": "red", "built": "green"}
+    for result, cells in zip(results, rows(results), strict=True):
+        table.add_row(*cells, style=styles.get(result.status))
+    console.stdout().print(table)
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """Return the table as Markdown."""
+    lines = [f"| {' | '.join(HEADINGS)} |", "|---|--:|--:|--:|--:|---|---|--:|"]
+    lines += [f"| {' | '.join(cells)} |" for cells in rows(results)]
+    return "\n".join(lines) + "\n"
+
+
+def step_summary(text: str) -> None:
+    """Append Markdown to the summary of the running GitHub step; elsewhere do nothing."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if path:
+        with Path(path).open("a", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """Return a result as ``--json`` prints it."""
+    manifest = result.manifest
+    return {
+        "target": result.target.identifier,
+        "status": result.status,
+        "seconds": round(result.seconds, 3),
+        "artifact": manifest.artifact.model_dump() if manifest else None,
+        "error": str(result.error) if result.error else None,
+        "exit_code": result.error.exit_code if result.error else 0,
+    }
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    manifest = result.manifest
+    if manifest is None:
+        return (result.target.identifier, "", "", "", "", "", result.status, _time(result))
+    compiled = manifest.bytecode.compiled
+    return (
+        result.target.identifier,
+        size(manifest.artifact.zipped),
+        size(manifest.artifact.unzipped),
+        f"{manifest.artifact.files:,}",
+        f"{compiled:,}" if compiled else "none",
+        manifest.audit.highest.get("GLIBC", "-"),
+        result.status,
+        _time(result),
+    )
+
+
+def _time(result: Result) -> str:
+    return f"{result.seconds:.1f} s" if result.seconds else ""

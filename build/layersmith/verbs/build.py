@@ -1,0 +1,76 @@
+"""`build`: make the zip, manifest and SBOM of every target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import console
+from layersmith.assemble import budgets
+from layersmith.errors import ManyErrors
+from layersmith.pipeline import Build
+from layersmith.report import tables
+from layersmith.verbs import _targets
+
+if TYPE_CHECKING:
+    import argparse
+
+EPILOG = """\
+what it does to a target:
+  check the lock, fetch what the cache lacks, drop what the runtime provides, apply excludes and
+  stubs, prune, strip, compile bytecode, audit every ELF file, judge the budgets, and write
+  dist/<layer>-<version>-<runtime>-<arch>.zip with its manifest (.json) and SBOM (.cdx.json).
+  The same inputs give the same bytes on every machine; a second run does nothing.
+
+examples:
+  python build/layers.py build
+  python build/layers.py build --layer imaging --runtime python3.13 --json
+  python build/layers.py build --baseline last-release/   judge budgets.growth against it
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = EPILOG
+    _targets.add_filters(parser)
+    _targets.add_dist(parser)
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="DIR",
+        help="folder with the manifests of the last release, for budgets.growth",
+    )
+    parser.add_argument("--force", action="store_true", help="build what is up to date, too")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Raises:
+        ManyErrors: Targets failed; the others were built.
+    """
+    loaded, targets = _targets.chosen(args)
+    results = Build(
+        root=loaded.root,
+        dist=args.dist,
+        baseline=args.baseline,
+        force=args.force,
+        quiet=args.quiet or args.json,
+    ).run(targets)
+    if args.json:
+        console.emit_json([tables.as_json(result) for result in results])
+    else:
+        tables.show(results)
+    tables.step_summary(tables.markdown(results))
+    for note in {r.manifest.bytecode.note for r in results if r.manifest}:
+        if note:
+            console.warn(note)
+    errors = [result.error for result in results if result.error]
+    if errors:
+        raise ManyErrors(errors)
+    made = [result.manifest for result in results if result.manifest]
+    for line in budgets.check_functions(loaded.config, made, loaded.root):
+        console.info(f"function {line}")
+    return 0

