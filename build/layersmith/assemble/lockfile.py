@@ -1,0 +1,161 @@
+"""The lock of a target: what it holds and how it is written.
+
+A lock is a requirements file that pip and uv can read: every distribution with its version and
+the hash of the one file that the target uses. It names no index.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layersmith import cache
+from layersmith.errors import LockError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+FORMAT = 1
+"""Version of this file format; a reader refuses any other."""
+
+CONFIG = "layers.yaml"
+"""What ``via`` says of a distribution that the layer itself asks for."""
+
+_PIN = re.compile(r"(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==(?P<version>[0-9A-Za-z.!+_-]+) \\")
+_HASH = re.compile(r"    --hash=sha256:(?P<sha256>[0-9a-f]{64})")
+_NOTE = re.compile(r"    # (?P<key>file|via) (?P<value>\S.*)")
+_HEAD = re.compile(r"# (?P<key>[a-z-]+): (?P<value>\S+)")
+
+
+@dataclass(frozen=True)
+class LockEntry:
+    """One distribution of a lock.
+
+    Attributes:
+        name: Normalized name.
+        version: Exact version.
+        sha256: SHA-256 of the file that the target uses, in hex.
+        filename: Name of that file, a wheel or an sdist.
+        via: Normalized names of what asks for it; ``layers.yaml`` for the layer itself.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    filename: str
+    via: tuple[str, ...] = ()
+
+    @property
+    def is_wheel(self) -> bool:
+        """Whether the file is a wheel; otherwise it is an sdist."""
+        return self.filename.endswith(".whl")
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What a target is made of.
+
+    Attributes:
+        entries: The distributions by name, sorted.
+        inputs_digest: SHA-256 of the inputs that it was resolved from, in hex.
+        parts: Digest of each input alone, to say which one changed.
+    """
+
+    entries: list[LockEntry]
+    inputs_digest: str
+    parts: Mapping[str, str]
+
+    def entry(self, name: str) -> LockEntry | None:
+        """Return the entry of a distribution, or None."""
+        return next((entry for entry in self.entries if entry.name == name), None)
+
+
+def render(lock: Lock, identifier: str) -> str:
+    """Return a lock as it is written."""
+    lines = [
+        f"# What {identifier} is made of, with the hash of the one file it uses.",
+        "# Written by `nox -s lock`; do not edit.",
+        f"# format: {FORMAT}",
+        f"# inputs: {lock.inputs_digest}",
+        *(f"# {key}: {digest}" for key, digest in sorted(lock.parts.items())),
+    ]
+    for entry in lock.entries:
+        lines.append(f"{entry.name}=={entry.version} \\")
+        lines.append(f"    --hash=sha256:{entry.sha256}")
+        lines.append(f"    # file {entry.filename}")
+        lines += [f"    # via {name}" for name in entry.via]
+    return "\n".join(lines) + "\n"
+
+
+def write(lock: Lock, path: Path, identifier: str) -> None:
+    """Write a lock whole or not at all."""
+    cache.write_text(path, render(lock, identifier))
+
+
+def read(path: Path) -> Lock:
+    """Read a lock.
+
+    Raises:
+        LockError: It is missing, damaged or of another format.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise LockError(
+            f"{path.name} is not in {path.parent.name}/",
+            target=path.stem,
+            cause="the target has not been locked",
+            hint="run `nox -s lock`",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise LockError(f"{path} cannot be read: {error}", target=path.stem) from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Lock:
+    """Read the text of a lock; ``path`` is for messages.
+
+    Raises:
+        LockError: The text is not what ``render`` writes.
+    """
+    lines = list(enumerate(text.splitlines(), start=1))
+    head = {}
+    while lines and lines[0][1].startswith("#"):
+        _, line = lines.pop(0)
+        if found := _HEAD.fullmatch(line):
+            head[found["key"]] = found["value"]
+    if head.pop("format", None) != str(FORMAT) or "inputs" not in head:
+        raise _damaged(path, 1, f"it is not a lock of format {FORMAT}")
+    return Lock(list(_entries(lines, path)), head.pop("inputs"), head)
+
+
+def _entries(lines: list[tuple[int, str]], path: Path) -> Iterator[LockEntry]:
+    last = ""
+    while lines:
+        number, line = lines.pop(0)
+        pin, digest = _PIN.fullmatch(line), _HASH.fullmatch(lines.pop(0)[1] if lines else "")
+        if not pin or not digest:
+            raise _damaged(path, number, "a pinned version with one SHA-256 is expected")
+        if pin["name"] <= last:
+            raise _damaged(path, number, f"{pin['name']} is out of order or listed twice")
+        last = pin["name"]
+        notes: dict[str, list[str]] = {"file": [], "via": []}
+        while lines and (note := _NOTE.fullmatch(lines[0][1])):
+            notes[note["key"]].append(note["value"])
+            lines.pop(0)
+        if len(notes["file"]) != 1:
+            raise _damaged(path, number, "the name of the file is expected below the hash")
+        yield LockEntry(
+            last, pin["version"], digest["sha256"], notes["file"][0], tuple(notes["via"])
+        )
+
+
+def _damaged(path: Path, line: int, what: str) -> LockError:
+    return LockError(
+        f"{path.name}:{line}: {what}",
+        target=path.stem,
+        cause="the lock was edited by hand, merged badly or written by another version",
+        hint="delete it and run `nox -s lock`",
+    )

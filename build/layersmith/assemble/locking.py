@@ -1,0 +1,103 @@
+"""Locks many targets at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layersmith import console
+from layersmith.assemble import lock, lockdiff
+from layersmith.errors import LockError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from pathlib import Path
+
+    from layersmith.assemble.lockdiff import Change
+    from layersmith.assemble.lockfile import Lock
+    from layersmith.plan import Target
+
+WORKERS = 4
+"""Targets resolved at once: uv waits for the index most of the time."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one target.
+
+    Attributes:
+        target: The target.
+        root: Folder of layers.yaml.
+        lock: Its lock, unless it failed.
+        changes: What the new lock changes.
+        notes: What the user should know, such as a newest version that was passed over.
+        error: Why it failed, if it did; its old lock is untouched then.
+    """
+
+    target: Target
+    root: Path
+    lock: Lock | None = None
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: LockError | None = None
+
+
+def check(target: Target, root: Path) -> Result:
+    """Say whether the lock of a target fits its inputs."""
+    try:
+        return Result(target, root, lock.check(target, root))
+    except LockError as error:
+        return Result(target, root, error=error)
+
+
+def update(
+    targets: Sequence[Target],
+    root: Path,
+    *,
+    upgrade: bool | Collection[str] = False,
+    quiet: bool = False,
+) -> list[Result]:
+    """Resolve targets in parallel and write their locks; one failure stops no other.
+
+    Args:
+        targets: The targets.
+        root: Folder of layers.yaml.
+        upgrade: Names of distributions to bring to their newest version; True for all.
+        quiet: Show no progress.
+    """
+    with console.progress(quiet=quiet) as display, ThreadPoolExecutor(WORKERS) as pool:
+        task = display.add_task("lock", total=len(targets), step="")
+
+        def one(target: Target) -> Result:
+            result = _update(target, root, upgrade)
+            display.update(task, advance=1, step=target.identifier)
+            return result
+
+        return _in_order(pool, one, targets)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Target], Result], targets: Sequence[Target]
+) -> list[Result]:
+    try:
+        return list(pool.map(work, targets))
+    except BaseException:
+        # Ctrl-C: the targets that wait are not started.
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Result:
+    path = lock.lock_path(target, root)
+    try:
+        old = lock.read(path)
+    except LockError:
+        old = None
+    try:
+        new = lock.resolve(target, root, upgrade=upgrade)
+        if new != old:
+            lock.write(new, path, target.identifier)
+    except LockError as error:
+        return Result(target, root, error=error)
+    return Result(target, root, new, tuple(lockdiff.changes(old, new)))

@@ -1,0 +1,240 @@
+"""Asks uv: resolves requirements for a target's platform and lists the files of versions.
+
+The interpreter that runs this is passed on, so that uv does not search for one, and none is
+downloaded; markers and wheel tags are those of the target because its platform and Python version
+are given. uv reads its own configuration (indexes, credentials, certificates) as usual.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from packaging.utils import canonicalize_name
+
+from layersmith import interpreters, process
+from layersmith.assemble.lockfile import CONFIG
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from layersmith.assemble.lockinputs import Inputs
+    from layersmith.plan import Target
+
+TIMEOUT = 600.0
+"""Seconds that one call of uv may take; it may have to build the metadata of an sdist."""
+
+_PIN = re.compile(
+    r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)(?:\s*;[^#]*)?(?:\s+# via (?P<via>.*))?"
+)
+_DIRECT = re.compile(r"(?P<name>[A-Za-z0-9._-]+) @ (?P<url>\S+)")
+_LOGIN = re.compile(r"(://)[^/@\s]+@")
+
+
+class Unresolvable(Exception):
+    """uv found no solution.
+
+    Args:
+        explanation: All that uv said, without logins.
+    """
+
+    def __init__(self, explanation: str) -> None:
+        super().__init__(explanation)
+        self.explanation = explanation
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One distribution of a resolution; ``via`` are the normalized names that ask for it."""
+
+    name: str
+    version: str
+    via: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class File:
+    """A wheel or sdist that an index offers.
+
+    Attributes:
+        name: Normalized name of the distribution.
+        version: Its version.
+        filename: Name of the file.
+        url: Where it is; without a login.
+        sha256: SHA-256 in hex, or None where the index gives none.
+        size: Bytes, or None where the index does not say.
+    """
+
+    name: str
+    version: str
+    filename: str
+    url: str
+    sha256: str | None
+    size: int | None
+
+    @property
+    def is_wheel(self) -> bool:
+        """Whether it is a wheel."""
+        return self.filename.endswith(".whl")
+
+
+def resolve(
+    target: Target,
+    inputs: Inputs,
+    root: Path,
+    *,
+    preferences: Sequence[Pin] = (),
+    from_source: Collection[str] = (),
+) -> list[Pin]:
+    """Resolve the requirements of a target, local packages left out of the result.
+
+    Args:
+        target: The target; wheels and markers are judged for it.
+        inputs: What it is made of.
+        root: Folder in which uv looks for its configuration.
+        preferences: Versions to keep where they still fit.
+        from_source: Distributions taken as sdists; all others must have a wheel.
+
+    Raises:
+        Unresolvable: There is no solution.
+    """
+    with _scratch() as folder:
+        requirements = folder / "requirements.in"
+        requirements.write_text("\n".join(_input_lines(inputs)) + "\n", "utf-8")
+        constraints = folder / "constraints.txt"
+        constraints.write_text("\n".join(inputs.constraints) + "\n", "utf-8")
+        output = folder / "resolved.txt"
+        output.write_text("".join(f"{pin.name}=={pin.version}\n" for pin in preferences), "utf-8")
+        _compile(
+            [requirements, "--constraints", constraints, "--output-file", output],
+            ["--annotation-style", "line", *_for_target(target, {*from_source, *inputs.packages})],
+            root,
+        )
+        return _pins(output.read_text("utf-8"), inputs)
+
+
+def files(
+    target: Target,
+    pins: Iterable[tuple[str, str]],
+    root: Path,
+    *,
+    from_source: Collection[str] = (),
+) -> list[File]:
+    """List the files that the target can use of exact versions.
+
+    Args:
+        target: The target.
+        pins: Names and versions.
+        root: Folder in which uv looks for its configuration.
+        from_source: Distributions taken as sdists.
+
+    Raises:
+        Unresolvable: The index does not offer one of them for the target.
+    """
+    lines = [f"{name}=={version}" for name, version in pins]
+    return _export(lines, _for_target(target, from_source), root) if lines else []
+
+
+def every_file(target: Target, requirements: Iterable[str], root: Path) -> list[File]:
+    """List the files of the newest versions that fit ``requirements``, for any platform.
+
+    Raises:
+        Unresolvable: No version fits, whatever the platform.
+    """
+    lines = list(requirements)
+    options = ["--universal", "--python-version", target.runtime.python_version]
+    return _export(lines, options, root) if lines else []
+
+
+def _input_lines(inputs: Inputs) -> Iterator[str]:
+    yield from inputs.requirements
+    for name, package in inputs.packages.items():
+        extras = f"[{','.join(inputs.extras[name])}]" if inputs.extras.get(name) else ""
+        yield f"{name}{extras} @ {package.folder.as_uri()}"
+
+
+def _for_target(target: Target, from_source: Collection[str]) -> list[str]:
+    return [
+        "--python-platform",
+        target.uv_platform,
+        "--python-version",
+        target.runtime.python_version,
+        "--only-binary",
+        ":all:",
+        *(word for name in sorted(from_source) for word in ("--no-binary", name)),
+    ]
+
+
+def _export(lines: list[str], options: list[str], root: Path) -> list[File]:
+    with _scratch() as folder:
+        requirements, output = folder / "pins.in", folder / "pylock.toml"
+        requirements.write_text("\n".join(lines) + "\n", "utf-8")
+        how = ["--no-deps", "--format", "pylock.toml"]
+        _compile([requirements, "--output-file", output], [*how, *options], root)
+        return list(_files(tomllib.loads(output.read_text("utf-8")), folder))
+
+
+def _compile(words: list[str | Path], options: list[str], root: Path) -> None:
+    common = ["--no-header", "--no-progress", "--color", "never", "--quiet"]
+    python = ["--python", sys.executable, "--no-python-downloads"]
+    argv = [interpreters.uv_program(), "pip", "compile", *words, *options, *python, *common]
+    try:
+        process.run(argv, cwd=root, timeout=TIMEOUT, index_login=True)
+    except process.CommandFailed as failed:
+        raise Unresolvable(_LOGIN.sub(r"\1", failed.output)) from None
+
+
+def _pins(text: str, inputs: Inputs) -> list[Pin]:
+    pins: list[Pin] = []
+    for line in text.splitlines():
+        if found := _PIN.fullmatch(line.strip()):
+            name = canonicalize_name(found["name"])
+            pins.append(Pin(name, found["version"], _via(found["via"])))
+        elif (direct := _DIRECT.match(line)) and canonicalize_name(
+            direct["name"]
+        ) not in inputs.packages:
+            raise Unresolvable(
+                f"{direct['name']} is a direct reference (PEP 508); an index is needed"
+            )
+    return pins
+
+
+def _via(text: str | None) -> tuple[str, ...]:
+    """Return who asks, from an annotation such as ``boto3, -r /tmp/x/requirements.in``."""
+    names = set()
+    for word in (text or "").split(", "):
+        if word.startswith("-r "):
+            names.add(CONFIG)
+        elif word and not word.startswith("-c "):
+            names.add(canonicalize_name(word.split(" ")[0]))
+    return tuple(sorted(names))
+
+
+def _files(pylock: dict[str, Any], folder: Path) -> Iterator[File]:
+    for package in pylock.get("packages", []):
+        if "version" not in package:
+            continue
+        sdist = [package["sdist"]] if "sdist" in package else []
+        for item in [*package.get("wheels", []), *sdist]:
+            url = item.get("url") or (folder / item["path"]).resolve().as_uri()
+            yield File(
+                name=canonicalize_name(package["name"]),
+                version=package["version"],
+                filename=item.get("name") or unquote(urlsplit(url).path.rpartition("/")[2]),
+                url=_LOGIN.sub(r"\1", url),
+                sha256=item.get("hashes", {}).get("sha256"),
+                size=item.get("size"),
+            )
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="layersmith-lock-") as folder:
+        yield Path(folder).resolve()

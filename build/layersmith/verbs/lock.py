@@ -1,0 +1,103 @@
+"""`lock`: resolve requirements into locks/."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from layersmith import console
+from layersmith.assemble import lock, locking
+from layersmith.errors import LayersmithError, ManyErrors
+from layersmith.verbs import _targets
+
+if TYPE_CHECKING:
+    import argparse
+
+    from layersmith.assemble.locking import Result
+
+EPILOG = """\
+what it does to a target:
+  resolve its requirements for its platform and Python version, never the host's, keep the versions
+  of the present lock where they fit, and write locks/<target>.txt: a requirements file with the
+  hash of the one file of each distribution that the target uses.
+
+examples:
+  python build/layers.py lock                              every target
+  python build/layers.py lock --layer imaging              the targets of one layer
+  python build/layers.py lock --upgrade                    everything to its newest version
+  python build/layers.py lock --upgrade pillow urllib3     two distributions to their newest
+  python build/layers.py lock --check                      only say whether the locks still fit
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = EPILOG
+    _targets.add_filters(parser)
+    parser.add_argument(
+        "--upgrade",
+        nargs="*",
+        metavar="NAME",
+        help="bring these distributions to their newest version; without a name, all",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing and ask no index; exit code 4 if a lock does not fit its inputs",
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument("--json", action="store_true", help="print what changed as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Raises:
+        ManyErrors: Targets failed; the locks of the others were written.
+    """
+    loaded, targets = _targets.chosen(args)
+    if args.check:
+        results = [locking.check(target, loaded.root) for target in targets]
+    else:
+        upgrade = args.upgrade == [] or (args.upgrade or False)
+        quiet = args.quiet or args.json
+        results = locking.update(targets, loaded.root, upgrade=upgrade, quiet=quiet)
+    if args.json:
+        console.emit_json([_as_json(result) for result in results])
+    else:
+        for result in results:
+            _say(result, checked=args.check)
+    errors: list[LayersmithError] = [result.error for result in results if result.error]
+    if errors:
+        raise ManyErrors(errors)
+    return 0
+
+
+def _say(result: Result, *, checked: bool) -> None:
+    if result.error is not None:
+        return
+    count = len(result.lock.entries) if result.lock else 0
+    name = result.target.identifier
+    if checked:
+        console.success(f"{name}: the lock fits, {count} distributions")
+    elif result.changes:
+        console.success(f"{name}: {count} distributions, {len(result.changes)} changed")
+    else:
+        console.info(f"{name}: {count} distributions, nothing changed")
+    for change in result.changes:
+        console.info(f"  {change}")
+    for note in result.notes:
+        console.warn(f"{name}: {note}")
+
+
+def _as_json(result: Result) -> dict[str, Any]:
+    return {
+        "target": result.target.identifier,
+        "lock": f"locks/{lock.lock_path(result.target, result.root).name}",
+        "distributions": len(result.lock.entries) if result.lock else None,
+        "changes": [
+            {"name": c.name, "kind": c.kind, "before": c.before, "after": c.after}
+            for c in result.changes
+        ],
+        "notes": list(result.notes),
+        "error": result.error.message if result.error else None,
+    }
