@@ -1,0 +1,158 @@
+"""Judges whether the runtime can load what a layer holds.
+
+The core looks at files and says what it found; it changes nothing, starts nothing and knows no
+AWS. ``audit`` takes the virtual tree of a build, ``audit_zip`` any zip that is or was a layer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layersmith import runtimes
+from layersmith.measure import (
+    checks_layout,
+    checks_machine,
+    checks_needs,
+    checks_packages,
+)
+from layersmith.measure.content import gather
+from layersmith.measure.findings import AuditReport, ordered
+from layersmith.measure.zipped import open_zip
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from layersmith.measure.content import Content, LayerFile
+    from layersmith.measure.findings import Finding
+    from layersmith.plan import Target
+    from layersmith.runtimes import Runtime
+
+
+def audit(
+    files: Iterable[LayerFile],
+    runtime: Runtime,
+    architecture: str,
+    *,
+    identifier: str = "layer",
+    requirements: Collection[str] = (),
+    forbidden: Collection[str] = (),
+    kept: Collection[str] = (),
+    managed: Collection[str] = (),
+    removed: Mapping[str, str] | None = None,
+) -> AuditReport:
+    """Judge the files of a layer.
+
+    Args:
+        files: The files, such as a Tree. RECORDs should be those of the wheels: a file that they
+            list and that is neither here nor in ``removed`` is an error.
+        runtime: Where the layer will be loaded.
+        architecture: ``arm64`` or ``x86_64``.
+        identifier: Name for messages.
+        requirements: Normalized names of what was asked for and not left out on purpose.
+        forbidden: Dotted names of modules that must not be there.
+        kept: Normalized names that are kept although the runtime provides them.
+        managed: Names or ARNs of layers that functions use beside this one.
+        removed: Path -> rule, for files that were left out on purpose.
+    """
+    content = gather(files, runtime, architecture, removed=removed)
+    findings = _checks(content, requirements, forbidden, kept, managed)
+    return _report(content, identifier, findings)
+
+
+def audit_target(
+    files: Iterable[LayerFile],
+    target: Target,
+    *,
+    requirements: Collection[str] = (),
+    removed: Mapping[str, str] | None = None,
+) -> AuditReport:
+    """Judge the files of a target, with the settings of its layer.
+
+    Args:
+        files: The files, such as a Tree.
+        target: What is built.
+        requirements: Normalized names of what was asked for; excluded ones may be among them.
+        removed: Path -> rule, for files that were left out on purpose.
+    """
+    settings = target.settings
+    return audit(
+        files,
+        target.runtime,
+        target.architecture,
+        identifier=target.identifier,
+        requirements=_wanted(requirements, target),
+        forbidden=settings.forbid_imports,
+        kept=settings.keep_provided,
+        managed=settings.managed_layers,
+        removed=removed,
+    )
+
+
+def audit_zip(
+    path: Path,
+    runtime: Runtime,
+    architecture: str,
+    *,
+    identifier: str | None = None,
+    requirements: Collection[str] = (),
+    forbidden: Collection[str] = (),
+    kept: Collection[str] = (),
+    managed: Collection[str] = (),
+) -> AuditReport:
+    """Judge a zip, made by layersmith or not.
+
+    Args:
+        path: The zip.
+        runtime: Where it will be loaded.
+        architecture: ``arm64`` or ``x86_64``.
+        identifier: Name for messages; the file's name by default.
+        requirements: Normalized names of what should be importable.
+        forbidden: Dotted names of modules that must not be there.
+        kept: Normalized names that are kept although the runtime provides them.
+        managed: Names or ARNs of layers that functions use beside this one.
+
+    Raises:
+        AuditError: The file is missing or is no zip.
+    """
+    files, findings = open_zip(path)
+    content = gather(files, runtime, architecture)
+    findings += _checks(content, requirements, forbidden, kept, managed)
+    return _report(content, identifier or path.name, findings)
+
+
+def _wanted(requirements: Collection[str], target: Target) -> list[str]:
+    settings = target.settings
+    provided = runtimes.PROVIDED - set(settings.keep_provided)
+    return [name for name in requirements if name not in settings.excludes and name not in provided]
+
+
+def _checks(
+    content: Content,
+    requirements: Collection[str],
+    forbidden: Collection[str],
+    kept: Collection[str],
+    managed: Collection[str],
+) -> Iterator[Finding]:
+    yield from checks_machine.check(content)
+    yield from checks_needs.check(content)
+    yield from checks_layout.check(content)
+    yield from checks_packages.complete(content)
+    yield from checks_packages.importable(content, requirements)
+    yield from checks_packages.forbidden(content, forbidden)
+    yield from checks_packages.shadows(content, kept)
+    yield from checks_packages.managed(content, managed)
+
+
+def _report(content: Content, identifier: str, findings: Iterable[Finding]) -> AuditReport:
+    highest = checks_needs.highest(content)
+    return AuditReport(
+        identifier=identifier,
+        runtime=content.runtime.name,
+        architecture=content.architecture,
+        files=len(content.files),
+        elf_files=len(content.elves) + len(content.damaged),
+        machines=sorted({facts.machine for facts in content.elves.values()}),
+        highest={prefix: ".".join(map(str, number)) for prefix, number in highest.items()},
+        findings=ordered(findings),
+    )

@@ -1,0 +1,192 @@
+"""What an ELF file says about itself: machine, libraries, versions, search paths, stack.
+
+pyelftools parses; this module keeps only what a dynamic loader and the audit ask for.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from elftools.common.exceptions import DWARFError, ELFError
+from elftools.construct import ConstructError
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import InterpSegment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAGIC = b"\x7fELF"
+
+MACHINES = {
+    "EM_AARCH64": "aarch64",
+    "EM_X86_64": "x86_64",
+    "EM_386": "i386",
+    "EM_ARM": "armv7",
+    "EM_PPC64": "ppc64le",
+    "EM_RISCV": "riscv64",
+    "EM_S390": "s390x",
+}
+"""Names of machines as wheel tags spell them (PEP 600), by pyelftools' name of e_machine."""
+
+PF_X = 1
+"""Segment may be executed (System V gABI, p_flags)."""
+
+VERSION = re.compile(r"^(?P<prefix>[A-Za-z]+)_(?P<numbers>\d+(?:\.\d+)*)$")
+"""A symbol version with a number to compare, such as GLIBC_2.17; GLIBC_PRIVATE has none."""
+
+
+class DamagedElf(Exception):
+    """The file begins like an ELF file and is cut short or contradicts itself."""
+
+
+@dataclass(frozen=True)
+class ElfFacts:
+    """One ELF file.
+
+    Attributes:
+        bits: 32 or 64.
+        little_endian: Byte order.
+        machine: As wheel tags spell it, ``aarch64``.
+        kind: ET_DYN, ET_EXEC, ET_REL.
+        soname: DT_SONAME, the name under which others need it.
+        needed: DT_NEEDED, in order.
+        rpath: Folders of DT_RPATH, searched for this file and for what it loads.
+        runpath: Folders of DT_RUNPATH, searched for this file alone.
+        versions: Library -> versions of its symbols that are needed (.gnu.version_r).
+        defines: Versions that the file itself defines (.gnu.version_d).
+        executable_stack: PT_GNU_STACK asks for it; None where the segment is missing.
+        interpreter: Program interpreter; None for a shared library.
+        initializer: Whether the function that Python calls on import is there; None where it was
+            not looked for.
+    """
+
+    bits: int
+    little_endian: bool
+    machine: str
+    kind: str
+    soname: str | None = None
+    needed: tuple[str, ...] = ()
+    rpath: tuple[str, ...] = ()
+    runpath: tuple[str, ...] = ()
+    versions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    defines: frozenset[str] = frozenset()
+    executable_stack: bool | None = None
+    interpreter: str | None = None
+    initializer: bool | None = None
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """Return ``2.17`` as (2, 17)."""
+    return tuple(int(number) for number in text.split("."))
+
+
+def is_elf(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` claims to be an ELF file."""
+    return head[:4] == MAGIC
+
+
+def read(content: bytes, *, module: str | None = None) -> ElfFacts:
+    """Return the facts of an ELF file.
+
+    Args:
+        content: The whole file.
+        module: Name of the Python module that the file should be, to look for its initializer
+            (``PyInit_<module>``, CPython "Defining extension modules").
+
+    Raises:
+        DamagedElf: The file is cut short, or its tables contradict each other.
+    """
+    try:
+        elf = ELFFile(io.BytesIO(content))
+        return _facts(elf, module)
+    except (
+        ELFError,
+        DWARFError,
+        ConstructError,
+        struct.error,
+        UnicodeDecodeError,
+        # pyelftools answers some damage with whatever its data structures raise.
+        AssertionError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        TypeError,
+        ValueError,
+    ) as problem:
+        raise DamagedElf(str(problem) or type(problem).__name__) from problem
+
+
+def _facts(elf: ELFFile, module: str | None) -> ElfFacts:
+    dynamic: list[Any] = []
+    stack: bool | None = None
+    interpreter: str | None = None
+    for segment in elf.iter_segments():
+        kind = segment["p_type"]
+        if isinstance(segment, DynamicSegment):
+            dynamic = list(segment.iter_tags())
+        elif kind == "PT_GNU_STACK":
+            stack = bool(segment["p_flags"] & PF_X)
+        elif isinstance(segment, InterpSegment):
+            interpreter = segment.get_interp_name()
+        _require_whole(elf, segment)
+    machine = str(elf["e_machine"])
+    return ElfFacts(
+        bits=elf.elfclass,
+        little_endian=elf.little_endian,
+        machine=MACHINES.get(machine, machine.removeprefix("EM_").lower()),
+        kind=str(elf["e_type"]),
+        soname=next((tag.soname for tag in dynamic if tag.entry.d_tag == "DT_SONAME"), None),
+        needed=tuple(tag.needed for tag in dynamic if tag.entry.d_tag == "DT_NEEDED"),
+        rpath=_folders(tag.rpath for tag in dynamic if tag.entry.d_tag == "DT_RPATH"),
+        runpath=_folders(tag.runpath for tag in dynamic if tag.entry.d_tag == "DT_RUNPATH"),
+        versions=_needed_versions(elf),
+        defines=_defined_versions(elf),
+        executable_stack=stack,
+        interpreter=interpreter,
+        initializer=None if module is None else _exports(elf, f"PyInit_{module}"),
+    )
+
+
+def _require_whole(elf: ELFFile, segment: Any) -> None:
+    if segment["p_type"] == "PT_LOAD":
+        end = segment["p_offset"] + segment["p_filesz"]
+        if end > elf.stream_len:
+            raise DamagedElf(f"a segment ends at byte {end} of {elf.stream_len}")
+
+
+def _folders(values: Iterator[str]) -> tuple[str, ...]:
+    return tuple(folder for value in values for folder in value.split(":") if folder)
+
+
+def _needed_versions(elf: ELFFile) -> dict[str, tuple[str, ...]]:
+    section: Any = elf.get_section_by_name(".gnu.version_r")
+    if section is None:
+        return {}
+    return {
+        library.name: tuple(sorted(version.name for version in versions))
+        for library, versions in section.iter_versions()
+    }
+
+
+def _defined_versions(elf: ELFFile) -> frozenset[str]:
+    section: Any = elf.get_section_by_name(".gnu.version_d")
+    if section is None:
+        return frozenset()
+    # The first name of an entry is its own; the rest are the versions it inherits from.
+    return frozenset(next(names).name for _, names in section.iter_versions())
+
+
+def _exports(elf: ELFFile, symbol: str) -> bool | None:
+    """Whether a symbol is defined; None where the file has no hash table to ask."""
+    for name in (".gnu.hash", ".hash"):
+        table: Any = elf.get_section_by_name(name)
+        if table is not None:
+            found = table.get_symbol(symbol)
+            return found is not None and found["st_shndx"] != "SHN_UNDEF"
+    return None

@@ -1,0 +1,173 @@
+"""What the audit found: findings, and the report that is printed or written as JSON."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from layersmith.assemble.manifest import AuditRecord, Record
+from layersmith.errors import AuditError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CODES = {
+    "ZIP-DAMAGED": "the archive cannot be read",
+    "PATH-UNSAFE": "a path leaves the layer, is absolute or has a backslash",
+    "PATH-TWICE": "one path is in the archive twice",
+    "SYMLINK": "an entry is a symbolic link",
+    "DIST-ARCH": "every native file of a distribution is for another machine",
+    "DIST-PYTHON": "every extension module of a distribution is for another Python",
+    "ELF-DAMAGED": "a native file is cut short or contradicts itself",
+    "ELF-CLASS": "a native file is not 64-bit little-endian",
+    "ELF-MACHINE": "a native file is for another machine",
+    "ELF-FOREIGN": "a native file is for macOS or Windows",
+    "EXT-PYTHON": "an extension module's name is for another Python",
+    "EXT-PLATFORM": "an extension module's name is for another platform",
+    "EXT-INIT": "an extension module lacks the function that Python calls on import",
+    "FILE-MISSING": "a distribution's RECORD lists a file that is not in the layer",
+    "FILE-PRUNED": "a prune rule removed a native file",
+    "NEEDED-MISSING": "a library that a native file needs is nowhere",
+    "NEEDED-MUSL": "a native file is built for musl, the C library of Alpine Linux",
+    "NEEDED-INCIDENTAL": "a native file needs a library that the runtime has and does not promise",
+    "VERSION-GLIBC": "a native file needs a newer C library",
+    "VERSION-GLIBCXX": "a native file needs a newer C++ library",
+    "VERSION-CXXABI": "a native file needs a newer C++ ABI",
+    "VERSION-GCC": "a native file needs a newer libgcc",
+    "VERSION-ZLIB": "a native file needs a newer zlib",
+    "VERSION-OWN": "a library in the layer lacks a version that another file needs from it",
+    "STACK-EXECUTABLE": "a native file asks for an executable stack",
+    "RPATH-ABSOLUTE": "a native file searches a folder of the machine that built it",
+    "LAYOUT-DEPTH": "packages lie where Lambda's Python does not look, or should not have to",
+    "LAYOUT-EDITABLE": "an editable install points to a folder of the build machine",
+    "LAYOUT-PTH": "a .pth file, which Lambda does not read below /opt",
+    "PYC-TIMESTAMP": "bytecode judged by a time stamp, which a reproducible zip does not keep",
+    "PYC-CHECKED": "bytecode whose source is hashed on every import",
+    "PYC-MAGIC": "bytecode of another Python",
+    "PYC-ORPHAN": "bytecode in __pycache__ without its source is never read",
+    "SHEBANG": "a script starts with an interpreter of the build machine",
+    "MODE": "a file has a mode other than 0644 and 0755",
+    "IMPORT-MISSING": "a requirement has nothing to import in the layer",
+    "IMPORT-FORBIDDEN": "the layer holds a module that layers.yaml forbids",
+    "PATH-CASE": "two paths differ in case alone",
+    "SHADOW-RUNTIME": "the layer hides a module that the runtime provides",
+    "SHADOW-STDLIB": "the layer hides a module of Python's standard library",
+    "MANAGED-CONFLICT": "a managed layer used beside this one holds the same distribution",
+}
+"""Every code of a finding and what it means; root causes come before their consequences."""
+
+_ORDER = {code: place for place, code in enumerate(CODES)}
+
+
+class Severity(StrEnum):
+    """What a finding means for the build."""
+
+    ERROR = "error"
+    """The layer would fail, or could fail, in its runtime: the audit refuses it."""
+    WARNING = "warning"
+    """It works, and something about it will surprise."""
+
+
+class Finding(Record):
+    """One thing that the audit found."""
+
+    code: str
+    """Stable name, a key of CODES."""
+    severity: Severity
+    path: str | None = None
+    """File in the layer, ``python/PIL/_imaging.so``; None where it concerns the whole."""
+    distribution: str | None = None
+    """Normalized name of the distribution that brings it, where known."""
+    what: str
+    """What was found, in one sentence."""
+    cause: str
+    """The likely cause, in one sentence."""
+    next: str
+    """What to do next."""
+
+
+class AuditReport(Record):
+    """Everything that the audit says about one layer; versioned JSON."""
+
+    format: Literal[1] = 1
+    identifier: str
+    """Target or file that was judged."""
+    runtime: str
+    architecture: str
+    files: int
+    """Number of files in the layer."""
+    elf_files: int
+    """Number of ELF files among them."""
+    machines: list[str] = Field(default_factory=list)
+    """Machines of the ELF files, as wheel tags spell them."""
+    highest: dict[str, str] = Field(default_factory=dict)
+    """Highest symbol version needed from the runtime by prefix: {"GLIBC": "2.28"}."""
+    findings: list[Finding] = Field(default_factory=list)
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings for which the layer is refused."""
+        return [one for one in self.findings if one.severity is Severity.ERROR]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """The other findings."""
+        return [one for one in self.findings if one.severity is Severity.WARNING]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the layer may be shipped."""
+        return not self.errors
+
+    def record(self) -> AuditRecord:
+        """Return what the manifest keeps of the audit."""
+        return AuditRecord(
+            elf_files=self.elf_files,
+            machine=self.machines[0] if len(self.machines) == 1 else None,
+            highest=self.highest,
+            warnings=[f"{group[0].code}: {headline(group)}" for group in grouped(self.warnings)],
+        )
+
+    def raise_for_errors(self) -> None:
+        """Do nothing for a layer that passed.
+
+        Raises:
+            AuditError: With every error, equal ones of a distribution as one; the first one is
+                the root cause where there is one.
+        """
+        groups = grouped(self.errors)
+        if not groups:
+            return
+        lines = [f"{group[0].code}: {headline(group)}" for group in groups]
+        message = lines[0] if len(lines) == 1 else "\n    ".join(["the audit refuses it:", *lines])
+        first = groups[0][0]
+        raise AuditError(message, target=self.identifier, cause=first.cause, hint=first.next)
+
+
+def grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Put findings of one code and distribution together, root causes first."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for one in sorted(findings, key=_key):
+        groups.setdefault((one.code, one.distribution or ""), []).append(one)
+    return list(groups.values())
+
+
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings in the order of a report: errors, root causes, then paths."""
+    return sorted(findings, key=lambda one: (one.severity, *_key(one)))
+
+
+def headline(group: list[Finding]) -> str:
+    """Return one line for findings of one code and distribution."""
+    first = group[0]
+    if len(group) == 1:
+        return first.what
+    more = len(group) - 1
+    owner = f" of {first.distribution}" if first.distribution else ""
+    return f"{first.what} (and {more} more file{'s' if more > 1 else ''}{owner})"
+
+
+def _key(one: Finding) -> tuple[int, str, str]:
+    return (_ORDER[one.code], one.distribution or "", one.path or "")
