@@ -1,0 +1,161 @@
+"""Chroma's Rust server as a child process on loopback."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from vector_common.errors import StoreError, Unavailable
+
+from chroma_store.chroma_http import ChromaHttp
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from chroma_store.manifest import CollectionInfo
+
+# include/uapi/linux/prctl.h
+_PR_SET_PDEATHSIG = 1
+
+
+class ChromaServer:
+    """A server over a data folder, for the length of a ``with`` block.
+
+    It ends with this process, however that ends, so that nothing writes to a folder unattended.
+
+    Args:
+        data_dir: Chroma's folder.
+        port: On loopback; a free one if 0.
+        log: Where its output goes; a file beside the folder if None.
+    """
+
+    def __init__(self, data_dir: Path, port: int = 0, *, log: Path | None = None) -> None:
+        self.data_dir = data_dir
+        self.port = port or _free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self._log = log or data_dir.with_name(f"{data_dir.name}.server.log")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The id of the child process."""
+        assert self._process, "the server was not started"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the child; `wait_ready` says when it answers."""
+        command = [sys.executable, "-m", __name__, "--path", str(self.data_dir)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--port", str(self.port)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+            )
+
+    def wait_ready(self, timeout: float = 30) -> None:
+        """Return when the server answers.
+
+        Raises:
+            Unavailable: It ended, or did not answer within ``timeout`` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        assert self._process, "the server was not started"
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise Unavailable(f"Chroma ended with {self._process.returncode}; {self._tail()}")
+            if _accepts(self.port):
+                ChromaHttp(self.base_url, timeout=timeout).heartbeat()
+                return
+            time.sleep(0.01)
+        raise Unavailable(f"Chroma did not answer within {timeout} s; {self._tail()}")
+
+    def stop(self, timeout: float = 30) -> None:
+        """End the server so that its files are whole.
+
+        SIGTERM lets it finish its writes. SQLite's journal makes SIGKILL safe too, which is sent
+        when ``timeout`` seconds were not enough.
+        """
+        if not self._process:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop(timeout=1)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _tail(self) -> str:
+        lines = self._log.read_bytes().decode(errors="replace").splitlines()[-5:]
+        return f"its last words: {' / '.join(lines) or '(none)'}"
+
+
+def collections(base_url: str) -> list[CollectionInfo]:
+    """What a server holds, for a manifest."""
+    return ChromaHttp(base_url).collections()
+
+
+def main(arguments: list[str]) -> None:
+    """Become the server; what `ChromaServer` starts."""
+    parser = argparse.ArgumentParser(prog="chroma_store.server", description=main.__doc__)
+    parser.add_argument("--path", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args(arguments)
+    # A server without its parent would write to a folder that nobody snapshots.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        import chromadb_rust_bindings  # type: ignore[import-untyped] # noqa: PLC0415 -- 54 MB
+    except ImportError as error:
+        raise StoreError(f"the Chroma server is not installed: {error}") from None
+    where = ["--path", str(options.path), "--host", "127.0.0.1", "--port", str(options.port)]
+    chromadb_rust_bindings.cli(["chroma", "run", *where])
+
+
+def _environment() -> dict[str, str]:
+    # The child finds these packages where this process found them, and sees no credentials.
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

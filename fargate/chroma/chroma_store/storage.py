@@ -1,0 +1,7 @@
+"""The store's interface; it lives in vector_common, because the functions write deltas with it."""
+
+from __future__ import annotations
+
+from vector_common.storage import Blob, ObjectInfo, Storage, open_storage
+
+__all__ = ["Blob", "ObjectInfo", "Storage", "open_storage"]

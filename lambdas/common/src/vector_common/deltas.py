@@ -1,0 +1,225 @@
+"""Deltas: changes as immutable objects, written without a server.
+
+A delta is a text file. Its first line is a JSON header, each line after it one change; vectors
+are base64 of little-endian 32-bit floats. The header carries the SHA-256 of the lines after it.
+docs/vectors-format.md is the specification.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vector_common.errors import (
+    BadRequest,
+    Conflict,
+    Damaged,
+    NotFound,
+    PreconditionFailed,
+    Refused,
+)
+from vector_common.ids import is_id, new_id
+from vector_common.names import check_database, collection_key, delta_key
+from vector_common.records import (
+    CollectionSpec,
+    Record,
+    pack_floats,
+    parse_records,
+    parse_spec,
+    unpack_floats,
+)
+
+if TYPE_CHECKING:
+    import array
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from vector_common.storage import Storage
+
+FORMAT = 1
+# Under Chroma's largest batch (5,461 records), and small enough to hold many in memory.
+MAX_RECORDS = 2000
+MAX_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A delta as it was read: its id, what its collection demands, and the changes in order."""
+
+    id: str
+    spec: CollectionSpec
+    records: list[Record]
+
+
+def encode(delta: Delta) -> bytes:
+    """The bytes of a delta; the same delta always gives the same bytes."""
+    lines = [_encode_record(record) for record in delta.records]
+    return _assemble(delta.id, delta.spec, lines)
+
+
+def decode(data: bytes, delta_id: str) -> Delta:
+    """Read a delta back, checking everything.
+
+    Args:
+        data: The object.
+        delta_id: The id in its key, which the header must repeat.
+
+    Raises:
+        Damaged: It is not what its writer wrote.
+        Refused: Its format is newer than this reader.
+    """
+    head, _, body = data.partition(b"\n")
+    try:
+        header = json.loads(head)
+        if header.get("format") != FORMAT:
+            raise Refused(f"delta {delta_id}: format {header.get('format')!r}, known is {FORMAT}")
+        if hashlib.sha256(body).hexdigest() != header["sha256"] or header["id"] != delta_id:
+            raise Damaged(f"delta {delta_id}: checksum or id does not fit")
+        spec = parse_spec(header["collection"])
+        records = parse_records([_decode_record(line) for line in body.splitlines()], spec)
+    except (ValueError, KeyError, AttributeError, TypeError, binascii.Error, BadRequest) as error:
+        raise Damaged(f"delta {delta_id}: {error}") from error
+    if len(records) != header.get("count"):
+        raise Damaged(f"delta {delta_id}: {len(records)} records, header says otherwise")
+    return Delta(delta_id, spec, records)
+
+
+class DeltaWriter:
+    """Appends changes to a database in a store.
+
+    Args:
+        storage: Where the database lies.
+        database: Its name.
+    """
+
+    def __init__(self, storage: Storage, database: str) -> None:
+        self._storage = storage
+        self._database = check_database(database)
+        self._specs: dict[str, CollectionSpec] = {}
+
+    def append(self, raw: Sequence[Mapping[str, Any]], spec: CollectionSpec) -> list[str]:
+        """Check changes and write them; when this returns, they are kept.
+
+        A batch that does not fit one object becomes several, in order. If a write fails, the
+        objects before it stay: sending the whole batch again is safe, for every change is
+        idempotent.
+
+        Args:
+            raw: Changes as `records.parse_records` takes them.
+            spec: The collection; its first writer settles dimension and space.
+
+        Returns:
+            The ids of the deltas, in order; none for an empty batch.
+
+        Raises:
+            BadRequest: A change is not allowed; nothing was written.
+            Conflict: The collection has another dimension or space.
+            StoreError: The store failed.
+        """
+        records = parse_records(raw, spec)
+        if not records:
+            return []
+        self.settle(spec)
+        written = []
+        for lines in _split([_encode_record(record) for record in records]):
+            delta_id = new_id()
+            data = _assemble(delta_id, spec, lines)
+            self._storage.put(delta_key(self._database, delta_id), data, if_none_match=True)
+            written.append(delta_id)
+        return written
+
+    def spec(self, collection: str) -> CollectionSpec | None:
+        """What a collection's first writer settled; None if nobody has written."""
+        if collection not in self._specs:
+            try:
+                blob = self._storage.get(collection_key(self._database, collection))
+            except NotFound:
+                return None
+            try:
+                self._specs[collection] = parse_spec(json.loads(blob.data))
+            except (ValueError, BadRequest) as error:
+                raise Damaged(f"specification of {collection}: {error}") from error
+        return self._specs[collection]
+
+    def settle(self, spec: CollectionSpec) -> None:
+        """Write a collection's specification, or check it against the one that is there.
+
+        Raises:
+            Conflict: It is there and differs.
+        """
+        known = self.spec(spec.name)
+        if known is None:
+            value = {"name": spec.name, "dimension": spec.dimension, "space": spec.space}
+            try:
+                key = collection_key(self._database, spec.name)
+                self._storage.put(key, _json(value), if_none_match=True)
+            except PreconditionFailed:
+                known = self.spec(spec.name)
+            else:
+                self._specs[spec.name] = known = spec
+        if known != spec:
+            raise Conflict(
+                f"collection {spec.name}: is {known and known.dimension} dimensions in space "
+                f"{known and known.space}, not {spec.dimension} in {spec.space}"
+            )
+
+
+def _assemble(delta_id: str, spec: CollectionSpec, lines: list[bytes]) -> bytes:
+    body = b"".join(lines)
+    header = {
+        "format": FORMAT,
+        "id": delta_id,
+        "collection": {"name": spec.name, "dimension": spec.dimension, "space": spec.space},
+        "count": len(lines),
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
+    return _json(header) + b"\n" + body
+
+
+def _split(lines: list[bytes]) -> Iterator[list[bytes]]:
+    part: list[bytes] = []
+    size = 0
+    for line in lines:
+        if part and (len(part) == MAX_RECORDS or size + len(line) > MAX_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(line)
+        size += len(line)
+    yield part
+
+
+def _encode_record(record: Record) -> bytes:
+    value: dict[str, object] = {"op": record.op, "id": record.id}
+    if record.embedding is not None:
+        value["embedding"] = base64.b64encode(pack_floats(record.embedding)).decode()
+    if record.metadata is not None:
+        value["metadata"] = dict(record.metadata)
+    if record.document is not None:
+        value["document"] = record.document
+    return _json(value) + b"\n"
+
+
+def _decode_record(line: bytes) -> dict[str, object]:
+    value: dict[str, object] = json.loads(line)
+    if "embedding" in value:
+        value["embedding"] = _decode_embedding(value["embedding"])
+    return value
+
+
+def _decode_embedding(text: object) -> array.array[float]:
+    if not isinstance(text, str):
+        raise TypeError("an embedding must be base64")
+    return unpack_floats(base64.b64decode(text, validate=True))
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=True).encode()
+
+
+def is_delta_key(key: str) -> str | None:
+    """The id in a delta's key, or None if the key is not one."""
+    name = key.rpartition("/")[2].removesuffix(".jsonl")
+    return name if is_id(name) else None

@@ -1,0 +1,89 @@
+"""Errors with the HTTP status and the name that callers of the functions see.
+
+A Step Functions state matches ``Retry`` and ``Catch`` on the class name; a function URL or an
+API answers with the status. The classes therefore are part of the functions' interface.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VectorError(Exception):
+    """Anything that a function or the data store refuses or could not do."""
+
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+
+class BadRequest(VectorError):
+    """The event is not what the function takes.
+
+    Args:
+        problems: One sentence a problem, each beginning with the place, ``records[3].id: ...``.
+    """
+
+    status = 400
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class Unauthorized(VectorError):
+    """The server's proxy did not take the session's token."""
+
+    status = 401
+
+
+class NotFound(VectorError):
+    """A collection, a record, a snapshot or an object that is not there."""
+
+    status = 404
+
+
+class Conflict(VectorError):
+    """What is stored contradicts what was asked for."""
+
+    status = 409
+
+
+class PreconditionFailed(Conflict):
+    """A conditional write lost: the object is not the one that the writer had read."""
+
+
+class PayloadTooLarge(VectorError):
+    """More than a limit allows."""
+
+    status = 413
+
+
+class TooManyRequests(VectorError):
+    """The server's proxy asked to slow down."""
+
+    status = 429
+    retryable = True
+
+
+class Unavailable(VectorError):
+    """The server or the store did not answer, or not in time."""
+
+    status = 503
+    retryable = True
+
+
+class StoreError(VectorError):
+    """The store failed in a way that a retry may or may not mend."""
+
+    status = 503
+    retryable = True
+
+
+class Damaged(VectorError):
+    """Stored bytes are not what their checksum, size or format says."""
+
+
+class Refused(VectorError):
+    """Stored data that would be unsafe, or is unsupported, to use here."""
+
+    status = 409

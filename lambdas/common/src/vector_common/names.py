@@ -1,0 +1,80 @@
+"""Names that become parts of keys and paths, and the keys made of them.
+
+The layout below ``databases/<database>/``::
+
+    pointer.json                   names the current snapshot; the only object ever overwritten
+    snapshots/<snapshot id>.json   one manifest a snapshot
+    packs/<snapshot id>/<number>   compressed chunks that this snapshot uploaded
+    deltas/<delta id>.jsonl        changes that no snapshot holds yet
+    collections/<name>.json        dimension and space of a collection, set by its first delta
+"""
+
+from __future__ import annotations
+
+import re
+
+from vector_common.errors import BadRequest
+
+# Chroma's own rule for collections: 3 to 512 of these characters, a letter or digit at both ends.
+_COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,510}[A-Za-z0-9]")
+_DATABASE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*")
+
+# S3's limit for a key; file systems allow 255 bytes a segment.
+_MAX_KEY = 1024
+_MAX_SEGMENT = 255
+
+
+def check_collection(name: str) -> str:
+    """Return ``name``, or raise BadRequest if Chroma or a file system would refuse it."""
+    # A key's segment is the name and ".json".
+    if not _COLLECTION.fullmatch(name) or ".." in name or len(name) > _MAX_SEGMENT - 5:
+        raise BadRequest(
+            f"collection: {name[:80]!r} must be 3 to 250 of A-Z a-z 0-9 . _ - without '..', "
+            "with a letter or digit at both ends"
+        )
+    return name
+
+
+def check_database(name: str) -> str:
+    """Return ``name``, or raise BadRequest: it becomes part of keys and paths."""
+    if not _DATABASE.fullmatch(name):
+        raise BadRequest(
+            f"database: {name[:80]!r} must be 1 to 63 of A-Z a-z 0-9 _ -, "
+            "with a letter or digit at both ends"
+        )
+    return name
+
+
+def check_key(key: str) -> str:
+    """Return ``key``, or raise BadRequest: no key may leave the store's prefix or folder."""
+    segments = key.split("/")
+    bad = [s for s in segments if not _SEGMENT.fullmatch(s) or len(s) > _MAX_SEGMENT]
+    if bad or len(key) > _MAX_KEY:
+        raise BadRequest(f"key: {key[:120]!r} is not a plain relative key")
+    return key
+
+
+def base(database: str) -> str:
+    """The prefix of everything that belongs to a database."""
+    return f"databases/{check_database(database)}"
+
+
+def pointer_key(database: str) -> str:
+    """The key of a database's pointer."""
+    return f"{base(database)}/pointer.json"
+
+
+def manifest_key(database: str, snapshot_id: str) -> str:
+    """The key of a snapshot's manifest."""
+    return f"{base(database)}/snapshots/{snapshot_id}.json"
+
+
+def delta_key(database: str, delta_id: str) -> str:
+    """The key of a delta."""
+    return f"{base(database)}/deltas/{delta_id}.jsonl"
+
+
+def collection_key(database: str, collection: str) -> str:
+    """The key of a collection's specification."""
+    return f"{base(database)}/collections/{check_collection(collection)}.json"
