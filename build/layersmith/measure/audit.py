@@ -1,7 +1,8 @@
 """Judges whether the runtime can load what a layer holds.
 
 The core looks at files and says what it found; it changes nothing, starts nothing and knows no
-AWS. ``audit`` takes the virtual tree of a build, ``audit_zip`` any zip that is or was a layer.
+AWS. ``audit_target`` takes the files of a target before they are archived, ``audit`` any files, and
+``audit_zip`` any zip that is or was a layer.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ def audit(
     kept: Collection[str] = (),
     managed: Collection[str] = (),
     removed: Mapping[str, str] | None = None,
+    recorded: Mapping[str, Collection[str]] | None = None,
 ) -> AuditReport:
     """Judge the files of a layer.
 
     Args:
-        files: The files, such as a Tree. RECORDs should be those of the wheels: a file that they
-            list and that is neither here nor in ``removed`` is an error.
+        files: The files, such as a Tree.
         runtime: Where the layer will be loaded.
         architecture: ``arm64`` or ``x86_64``.
         identifier: Name for messages.
@@ -54,8 +55,11 @@ def audit(
         kept: Normalized names that are kept although the runtime provides them.
         managed: Names or ARNs of layers that functions use beside this one.
         removed: Path -> rule, for files that were left out on purpose.
+        recorded: Distribution -> paths below python/ that its wheel lists, where the RECORDs
+            among the files were corrected since. What is listed, not removed and not here is an
+            error.
     """
-    content = gather(files, runtime, architecture, removed=removed)
+    content = gather(files, runtime, architecture, removed=removed, recorded=recorded)
     findings = _checks(content, requirements, forbidden, kept, managed)
     return _report(content, identifier, findings)
 
@@ -66,26 +70,31 @@ def audit_target(
     *,
     requirements: Collection[str] = (),
     removed: Mapping[str, str] | None = None,
+    recorded: Mapping[str, Collection[str]] | None = None,
 ) -> AuditReport:
     """Judge the files of a target, with the settings of its layer.
 
     Args:
         files: The files, such as a Tree.
         target: What is built.
-        requirements: Normalized names of what was asked for; excluded ones may be among them.
+        requirements: Normalized names of what was asked for; what is excluded or provided by the
+            runtime may be among them.
         removed: Path -> rule, for files that were left out on purpose.
+        recorded: Distribution -> paths below python/ that its wheel lists; see `audit`.
     """
     settings = target.settings
+    provided = runtimes.PROVIDED - set(settings.keep_provided)
     return audit(
         files,
         target.runtime,
         target.architecture,
         identifier=target.identifier,
-        requirements=_wanted(requirements, target),
+        requirements=set(requirements) - set(settings.excludes) - provided,
         forbidden=settings.forbid_imports,
         kept=settings.keep_provided,
         managed=settings.managed_layers,
         removed=removed,
+        recorded=recorded,
     )
 
 
@@ -119,12 +128,6 @@ def audit_zip(
     content = gather(files, runtime, architecture)
     findings += _checks(content, requirements, forbidden, kept, managed)
     return _report(content, identifier or path.name, findings)
-
-
-def _wanted(requirements: Collection[str], target: Target) -> list[str]:
-    settings = target.settings
-    provided = runtimes.PROVIDED - set(settings.keep_provided)
-    return [name for name in requirements if name not in settings.excludes and name not in provided]
 
 
 def _checks(

@@ -21,7 +21,7 @@ from layersmith.measure import elf
 from layersmith.measure.names import ModuleName, module_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from layersmith.runtimes import Runtime
 
@@ -93,12 +93,16 @@ class Content:
         elves: Facts of the ELF files by path.
         damaged: Reason by path of ELF files that could not be read.
         removed: Paths that were left out on purpose -> the rule that did it.
+        recorded: Distribution -> paths below python/ that its wheel's RECORD lists, where the
+            RECORD among the files was corrected since.
+        heads: First bytes of the files that were opened, by path.
     """
 
     runtime: Runtime
     architecture: str
     files: dict[str, LayerFile]
     removed: Mapping[str, str] = field(default_factory=dict)
+    recorded: Mapping[str, Collection[str]] = field(default_factory=dict)
     elves: dict[str, elf.ElfFacts] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)
     heads: dict[str, bytes] = field(default_factory=dict)
@@ -146,15 +150,19 @@ class Content:
 
     def _distribution(self, folder: str) -> Distribution:
         stem = folder.rsplit("/", 1)[-1].removesuffix(".dist-info")
-        rows = csv.reader(io.StringIO(self.text(f"{folder}/RECORD")))
+        name = canonicalize_name(stem.rsplit("-", 1)[0])
         tags = [line for line in self.text(f"{folder}/WHEEL").splitlines() if line[:4] == "Tag:"]
         return Distribution(
-            name=canonicalize_name(stem.rsplit("-", 1)[0]),
+            name=name,
             dist_info=folder,
-            record=tuple(row[0] for row in rows if row),
+            record=tuple(self.recorded.get(name) or self._record(folder)),
             tags=tuple(line.removeprefix("Tag:").strip() for line in tags),
             top_level=tuple(self.text(f"{folder}/top_level.txt").split()),
         )
+
+    def _record(self, folder: str) -> list[str]:
+        rows = csv.reader(io.StringIO(self.text(f"{folder}/RECORD")))
+        return [row[0] for row in rows if row]
 
 
 def gather(
@@ -163,6 +171,7 @@ def gather(
     architecture: str,
     *,
     removed: Mapping[str, str] | None = None,
+    recorded: Mapping[str, Collection[str]] | None = None,
     workers: int = 4,
 ) -> Content:
     """Read what the checks need from the files of a layer.
@@ -172,10 +181,11 @@ def gather(
         runtime: Where the layer will be loaded.
         architecture: As AWS spells it.
         removed: Paths that were left out on purpose -> the rule that did it.
+        recorded: Distribution -> paths below python/ that its wheel's RECORD lists.
         workers: Threads that read; decompressing leaves the interpreter lock.
     """
     by_path = {file.path: file for file in files}
-    content = Content(runtime, architecture, by_path, removed or {})
+    content = Content(runtime, architecture, by_path, removed or {}, recorded or {})
     candidates = [file for path, file in by_path.items() if _worth_opening(path)]
     with ThreadPoolExecutor(workers) as pool:
         for found in pool.map(_look, candidates):
