@@ -1,0 +1,209 @@
+"""The options that the shipping verbs share, and what they lead to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import plan as plans
+from layersmith.config import loader
+from layersmith.errors import ConfigError
+from layersmith.ship import aws as clients
+from layersmith.ship import canary, lease, reader, regions, wanted
+from layersmith.ship.aws import Aws
+from layersmith.ship.failures import OF_THE_RUN, AwsFailure
+from layersmith.ship.publisher import Site
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from layersmith.config.loader import LoadedConfig
+    from layersmith.plan import Target
+    from layersmith.ship.model import Wanted
+
+STACK = "layersmith"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a shipping verb works on.
+
+    Attributes:
+        wanted: The artifacts.
+        site: Where to publish.
+        loaded: The configuration.
+    """
+
+    wanted: list[Wanted]
+    site: Site
+    loaded: LoadedConfig
+
+    @property
+    def home(self) -> str:
+        """The region whose bucket holds the index: the first one of the first layer."""
+        return self.wanted[0].regions[0]
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose targets and regions."""
+    parser.add_argument("--config", type=Path, default=Path(), help="layers.yaml or its folder")
+    parser.add_argument("--dist", type=Path, default=Path("dist"), help="folder of the built zips")
+    parser.add_argument("--layer", action="append", default=[], help="only this layer (repeatable)")
+    parser.add_argument("--runtime", action="append", default=[], help="only this runtime")
+    parser.add_argument(
+        "--architecture", action="append", default=[], help="only this architecture"
+    )
+    add_regions(parser)
+
+
+def add_regions(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses regions."""
+    parser.add_argument(
+        "--region",
+        action="append",
+        default=[],
+        help="in place of layers.yaml's: a region, a partition, or `all` (repeatable)",
+    )
+
+
+def add_account(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how AWS is reached."""
+    group = parser.add_argument_group("AWS")
+    group.add_argument("--endpoint-url", help="in place of AWS_ENDPOINT_URL, such as moto's server")
+    group.add_argument(
+        "--role",
+        action="append",
+        default=[],
+        metavar="[PARTITION=]ARN",
+        help="role to assume, one a partition (aws, aws-cn, aws-us-gov)",
+    )
+    group.add_argument(
+        "--profile",
+        action="append",
+        default=[],
+        metavar="[PARTITION=]NAME",
+        help="profile of the AWS configuration, one a partition",
+    )
+    group.add_argument("--stack", default=STACK, help=f"name of the installation ({STACK})")
+    group.add_argument(
+        "--concurrency",
+        type=int,
+        default=clients.CONCURRENCY,
+        help=f"regions worked on at once ({clients.CONCURRENCY})",
+    )
+    group.add_argument(
+        "--max-attempts",
+        type=int,
+        default=clients.MAX_ATTEMPTS,
+        help=f"tries of one call before its region is left out ({clients.MAX_ATTEMPTS})",
+    )
+
+
+def add_publishing(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a run that publishes."""
+    parser.add_argument("--canary-role", default=canary.ROLE, help=f"its name ({canary.ROLE})")
+    parser.add_argument(
+        "--lock-wait", type=float, default=900.0, help="seconds to wait for another run (900)"
+    )
+    parser.add_argument(
+        "--direct-limit", type=int, help="bytes above which a zip goes through S3 (AWS's limit)"
+    )
+
+
+def targets(args: argparse.Namespace) -> tuple[LoadedConfig, list[Target]]:
+    """Return the configuration and the chosen targets.
+
+    Raises:
+        ConfigError: layers.yaml is not valid, or nothing is left.
+    """
+    loaded = loader.load(args.config)
+    chosen = plans.plan(
+        loaded.config,
+        layers=args.layer,
+        only_runtimes=args.runtime,
+        architectures=args.architecture,
+    )
+    return loaded, chosen
+
+
+def job(args: argparse.Namespace) -> Job:
+    """Return what the options choose, the zips checked and the credentials proved.
+
+    Raises:
+        ConfigError: layers.yaml is not valid, or nothing is left.
+        ManyErrors: Zips are missing or damaged.
+        AwsFailure: The credentials are missing or expired.
+    """
+    loaded, chosen = targets(args)
+    found = wanted.from_dist(chosen, args.dist, loaded.root, only_regions=args.region)
+    site = make_site(args, reader.by_region(found))
+    return Job(found, site, loaded)
+
+
+def make_site(args: argparse.Namespace, names: Iterable[str]) -> Site:
+    """Return the site for regions; one call a partition proves the credentials.
+
+    Raises:
+        AwsFailure: The credentials of a partition are missing or expired.
+    """
+    aws = accounts(args, list(names))
+    return Site(
+        aws,
+        stack=args.stack,
+        workers=args.concurrency,
+        canary_role=getattr(args, "canary_role", canary.ROLE),
+        lock_wait=getattr(args, "lock_wait", 0.0),
+        direct_limit=getattr(args, "direct_limit", None),
+        owner=lease.Owner.current(),
+    )
+
+
+def accounts(args: argparse.Namespace, names: Sequence[str]) -> Mapping[str, Aws]:
+    """Return region -> clients, those of one partition shared.
+
+    Raises:
+        AwsFailure: The credentials of a partition are missing or expired.
+    """
+    roles, profiles = _by_partition(args.role), _by_partition(args.profile)
+    made: dict[str, Aws] = {}
+    for region in names:
+        partition = regions.partition_of(region)
+        if partition not in made:
+            made[partition] = Aws(
+                endpoint_url=args.endpoint_url,
+                role_arn=roles.get(partition),
+                profile=profiles.get(partition),
+                max_attempts=args.max_attempts,
+                concurrency=args.concurrency,
+            )
+            _prove(made[partition], [r for r in names if regions.partition_of(r) == partition])
+    return {region: made[regions.partition_of(region)] for region in names}
+
+
+def _prove(aws: Aws, names: Sequence[str]) -> None:
+    """Ask one region after the other who we are, until one is up."""
+    for count, region in enumerate(names, start=1):
+        try:
+            aws.account(region)
+        except AwsFailure as failure:
+            if failure.kind in OF_THE_RUN or count == len(names):
+                raise
+        else:
+            return
+
+
+def _by_partition(given: Sequence[str]) -> dict[str, str]:
+    """Return partition -> value for ``[PARTITION=]VALUE``; without a partition it is aws."""
+    found: dict[str, str] = {}
+    for text in given:
+        partition, sign, value = text.partition("=")
+        if not sign:
+            partition, value = "aws", text
+        if partition not in regions.PARTITIONS:
+            raise ConfigError(
+                f"unknown partition {partition!r}", hint=f"known: {', '.join(regions.PARTITIONS)}"
+            )
+        found[partition] = value
+    return found

@@ -1,0 +1,110 @@
+"""``arn``: prints the ARN of a published layer, or the table of all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import cache, console
+from layersmith.errors import ShipError
+from layersmith.ship import aws as clients
+from layersmith.ship import catalog, index, reader
+
+if TYPE_CHECKING:
+    import argparse
+
+EPILOG = """\
+Asks the region's pointers; with --index it needs no credentials and reads the JSON index of a
+release instead. With --html or --csv it writes the table of all ARNs of an index for people.
+
+examples:
+  python build/layers.py arn chromadb-vector --region eu-west-1 --runtime python3.13
+  python build/layers.py arn chromadb-vector --region eu-west-1 --runtime python3.13 --version 1.2.0
+  python build/layers.py arn chromadb-vector --region eu-west-1 --index dist/layers-index.json
+  python build/layers.py arn --index dist/layers-index.json --html arns.html --csv arns.csv
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.epilog = EPILOG
+    parser.add_argument("layer", nargs="?", help="name of the layer")
+    parser.add_argument("--region", help="such as eu-west-1")
+    parser.add_argument("--runtime", default="python3.13", help="default: python3.13")
+    parser.add_argument("--architecture", default="arm64", help="default: arm64")
+    parser.add_argument("--version", default="latest", help="a semver; default: latest")
+    parser.add_argument("--index", type=Path, action="append", default=[], help="read this index")
+    parser.add_argument("--html", type=Path, help="write the table of all ARNs as HTML")
+    parser.add_argument("--csv", type=Path, help="write the table of all ARNs as CSV")
+    parser.add_argument("--endpoint-url", help="in place of AWS_ENDPOINT_URL")
+    parser.add_argument("--profile", help="profile of the AWS configuration")
+    parser.add_argument("--json", action="store_true", help="print the entry as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one ARN, or write the tables."""
+    if args.html or args.csv:
+        return _tables(args)
+    if not args.layer or not args.region:
+        raise ShipError("say which layer, and in which --region", hint="see `arn --help`")
+    arn = _from_index(args) if args.index else _from_region(args)
+    if args.json:
+        names = ("layer", "region", "runtime", "architecture", "version")
+        console.emit_json({**{name: getattr(args, name) for name in names}, "arn": arn})
+    else:
+        console.emit_text(arn)
+    return 0
+
+
+def _read(paths: list[Path]) -> index.Index:
+    entries: dict[tuple[str, ...], index.Entry] = {}
+    for path in paths:
+        try:
+            content = path.read_bytes()
+        except OSError as problem:
+            raise ShipError(f"{path} cannot be read: {problem.strerror}") from None
+        entries.update((entry.key, entry) for entry in index.parse(content).layers)
+    return index.Index(layers=list(entries.values()))
+
+
+def _tables(args: argparse.Namespace) -> int:
+    if not args.index:
+        raise ShipError("say which index to make the table of", hint="give --index PATH")
+    entries = _read(args.index).layers
+    if args.html:
+        cache.write_text(args.html, catalog.html(entries))
+    if args.csv:
+        cache.write_text(args.csv, catalog.csv_table(entries))
+    console.success(f"{len(entries)} ARNs written")
+    return 0
+
+
+def _from_index(args: argparse.Namespace) -> str:
+    wanted = (args.layer, args.runtime, args.architecture, args.region)
+    for entry in _read(args.index).layers:
+        if (entry.layer, entry.runtime, entry.architecture, entry.region) != wanted:
+            continue
+        if entry.latest if args.version == "latest" else entry.version == args.version:
+            return entry.arn
+    raise _nothing(args)
+
+
+def _from_region(args: argparse.Namespace) -> str:
+    aws = clients.Aws(endpoint_url=args.endpoint_url, profile=args.profile)
+    pointers = reader.read_pointers(aws, args.region, args.layer, args.runtime, args.architecture)
+    latest = args.version == "latest"
+    arn = pointers.latest if latest else pointers.versions.get(args.version)
+    if arn is None:
+        raise _nothing(args, ", ".join(sorted(pointers.versions)))
+    if args.version in pointers.yanked:
+        console.warn(f"{args.version} was yanked: {pointers.yanked[args.version]}")
+    return arn
+
+
+def _nothing(args: argparse.Namespace, known: str = "") -> ShipError:
+    what = f"{args.layer} {args.version} for {args.runtime} on {args.architecture}"
+    return ShipError(
+        f"{what} is not published in {args.region}",
+        cause=f"published there: {known}" if known else None,
+        hint="check the names; `python build/layers.py verify` shows what is where",
+    )

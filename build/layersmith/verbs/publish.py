@@ -1,0 +1,189 @@
+"""``publish``: plans or applies the publication of layers to every region."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layersmith import cache, console
+from layersmith.errors import ShipError
+from layersmith.ship import board, buckets, index, options, planner, publisher, reader, released
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from layersmith.ship.model import Finding, Quarantined, RegionState
+    from layersmith.ship.options import Job
+    from layersmith.ship.planner import Plan
+
+EPILOG = """\
+plan reads every region and prints what would be done; apply does it. Both can be repeated: a
+version that is there with the same semver and the same bytes is not published again. A region
+that fails is left out and named, the others go on, and the next run catches up. Exit code 9 says
+that something is not in order. docs/publishing.md explains the steps.
+
+examples:
+  python build/layers.py publish plan
+  python build/layers.py publish plan --json --out plan.json
+  python build/layers.py publish apply --plan plan.json --yes
+  python build/layers.py publish apply --layer chromadb-vector --region eu-west-1
+  python build/layers.py publish fetch                    released zips back into dist/
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-verbs and their options."""
+    parser.epilog = EPILOG
+    verbs = parser.add_subparsers(dest="step", required=True, metavar="plan|apply|fetch")
+    plan = verbs.add_parser("plan", help="print what would be done")
+    plan.add_argument("--out", type=Path, help="write the plan as JSON to this file, too")
+    apply = verbs.add_parser("apply", help="do it")
+    apply.add_argument("--yes", action="store_true", help="do not ask")
+    apply.add_argument("--plan", type=Path, help="refuse if the accounts changed since this plan")
+    apply.add_argument("--index", type=Path, help="write the JSON index to this file, too")
+    fetch = verbs.add_parser("fetch", help="get released zips back from the artifact bucket")
+    for sub in (plan, apply, fetch):
+        options.add_selection(sub)
+        options.add_account(sub)
+    for sub in (plan, apply):
+        options.add_publishing(sub)
+        sub.add_argument("--no-canary", action="store_true", help="move pointers without a start")
+        sub.add_argument("--no-promote", action="store_true", help="leave `latest` where it is")
+        sub.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the sub-verb."""
+    if args.step == "fetch":
+        return _fetch(args)
+    job = options.job(args)
+    console.info(f"reading {len(reader.by_region(job.wanted))} regions")
+    states, failed = reader.read_all(
+        job.site.aws, job.site.stack, job.wanted, workers=job.site.workers
+    )
+    made = planner.plan(job.wanted, states, _options(args))
+    return (
+        _plan(args, made, failed)
+        if args.step == "plan"
+        else _apply(args, job, made, states, failed)
+    )
+
+
+def _options(args: argparse.Namespace) -> planner.Options:
+    return planner.Options(canary=not args.no_canary, promote=not args.no_promote)
+
+
+def _plan(args: argparse.Namespace, made: Plan, failed: Sequence[Quarantined]) -> int:
+    document = _document(made, failed)
+    if args.out:
+        cache.write_text(args.out, json.dumps(document, indent=1) + "\n")
+    if args.json:
+        console.emit_json(document)
+    elif made.actions:
+        console.stdout().print(board.actions_table(made.actions))
+    board.show(made.findings, failed)
+    console.info(f"{len(made.actions)} steps to do" if made.actions else "nothing to do")
+    return ShipError.exit_code if made.findings or failed else 0
+
+
+def _apply(
+    args: argparse.Namespace,
+    job: Job,
+    made: Plan,
+    states: dict[str, RegionState],
+    failed: list[Quarantined],
+) -> int:
+    if args.plan:
+        _unchanged(args.plan, made)
+    if made.actions:
+        _confirm(args, made)
+    table = board.Board(job.wanted, list(states))
+    with table.shown():
+        outcome = publisher.Publisher(job.site, _options(args), states, table.say).run(job.wanted)
+    outcome.quarantined[:0] = failed
+    listed = _update_index(args, job, outcome.quarantined)
+    if args.json:
+        console.emit_json(
+            {
+                "done": [action.to_json() for action in outcome.done],
+                **_problems(outcome.findings, outcome.quarantined),
+            }
+        )
+    board.show(outcome.findings, outcome.quarantined)
+    say = console.warn if outcome.findings or outcome.quarantined else console.success
+    say(
+        f"{len(outcome.done)} steps done, {len(outcome.findings)} findings, "
+        f"{len(outcome.quarantined)} regions left out, {listed} ARNs in the index"
+    )
+    return ShipError.exit_code if outcome.findings or outcome.quarantined else 0
+
+
+def _update_index(args: argparse.Namespace, job: Job, failed: Sequence[Quarantined]) -> int:
+    """Write the index from what the regions hold now; return the number of its ARNs."""
+    gone = {one.region for one in failed}
+    usable = [want for want in job.wanted if set(want.regions) - gone]
+    home = next((r for r in reader.by_region(usable) if r not in gone), None)
+    if home is None:
+        return 0
+    aws = job.site.aws
+    narrowed = [
+        dataclasses.replace(want, regions=tuple(r for r in want.regions if r not in gone))
+        for want in usable
+    ]
+    states, _ = reader.read_all(aws, job.site.stack, narrowed, workers=job.site.workers)
+    bucket = buckets.ensure(aws[home], job.site.stack, home)
+    written = index.update(aws[home], home, bucket, narrowed, states)
+    if args.index:
+        cache.write_text(args.index, written.to_json())
+    return len(written.layers)
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    loaded, chosen = options.targets(args)
+    count = released.fetch(args, chosen, loaded.root)
+    console.success(f"{count} zips fetched into {args.dist}")
+    return 0
+
+
+def _unchanged(path: Path, made: Plan) -> None:
+    """Refuse to apply another plan than the one that was looked at."""
+    try:
+        looked_at = json.loads(path.read_text(encoding="utf-8"))["actions"]
+    except (OSError, ValueError, KeyError) as problem:
+        raise ShipError(f"{path} is not a plan: {problem}") from None
+    if looked_at != [action.to_json() for action in made.actions]:
+        raise ShipError(
+            f"the accounts are not as they were when {path.name} was made",
+            cause="somebody published, or changed a version or a pointer, in between",
+            hint="look at `publish plan` again",
+        )
+
+
+def _confirm(args: argparse.Namespace, made: Plan) -> None:
+    """Show the plan and ask, unless told not to."""
+    if args.yes:
+        return
+    console.stderr().print(board.actions_table(made.actions))
+    if not console.stderr().is_terminal:
+        raise ShipError("nobody can be asked here", hint="give --yes to apply without a question")
+    console.info(f"Do these {len(made.actions)} steps? [y/N]")
+    if input().strip().lower() not in {"y", "yes"}:
+        raise ShipError("not confirmed, nothing was done")
+
+
+def _document(made: Plan, failed: Sequence[Quarantined]) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "actions": [action.to_json() for action in made.actions],
+        **_problems(made.findings, failed),
+    }
+
+
+def _problems(findings: Sequence[Finding], failed: Sequence[Quarantined]) -> dict[str, Any]:
+    return {
+        "findings": [dataclasses.asdict(one) for one in findings],
+        "quarantined": [dataclasses.asdict(one) for one in failed],
+    }

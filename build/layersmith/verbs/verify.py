@@ -1,0 +1,73 @@
+"""``verify``: proves region by region that what is published is what was built."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import cache, console
+from layersmith.errors import ShipError
+from layersmith.ship import board, drift, options, reader
+
+if TYPE_CHECKING:
+    import argparse
+
+EPILOG = """\
+Compares digest, compatible runtime and architecture, description, licence, permissions, pointers
+and, for aligned layers, the integer version. Nothing is changed. Exit code 9 and a table say what
+differs; a region that cannot be read is a difference, too.
+
+examples:
+  python build/layers.py verify
+  python build/layers.py verify --layer chromadb-vector --region all
+  python build/layers.py verify --json
+  python build/layers.py verify --summary drift.md       as Markdown, for a step summary or issue
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.epilog = EPILOG
+    options.add_selection(parser)
+    options.add_account(parser)
+    parser.add_argument("--summary", type=Path, help="write the result as Markdown to this file")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read every region and compare."""
+    job = options.job(args)
+    states, failed = reader.read_all(
+        job.site.aws, job.site.stack, job.wanted, workers=job.site.workers
+    )
+    found = drift.compare(job.wanted, states)
+    if args.json:
+        console.emit_json(
+            {
+                "format": 1,
+                "checked": {state.region: sorted(state.held) for state in states.values()},
+                "findings": [dataclasses.asdict(one) for one in found],
+                "quarantined": [dataclasses.asdict(one) for one in failed],
+            }
+        )
+    board.show(found, failed)
+    text = board.markdown(found, failed)
+    if args.summary:
+        cache.write_text(args.summary, text)
+    _step_summary(text)
+    count = sum(len(state.held) for state in states.values())
+    if found or failed:
+        console.warn(f"{len(found)} differences in {count} places, {len(failed)} regions unread")
+        return ShipError.exit_code
+    console.success(f"{count} places in {len(states)} regions hold what was built")
+    return 0
+
+
+def _step_summary(text: str) -> None:
+    """Add the result to the summary of the GitHub step, where this is one."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if path:
+        with Path(path).open("a", encoding="utf-8") as stream:
+            stream.write(text)

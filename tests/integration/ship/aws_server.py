@@ -1,0 +1,363 @@
+"""An AWS to test against: moto's server, closer to AWS where publishing depends on it, with faults.
+
+What is added to moto, each because AWS behaves so and a test would otherwise prove nothing:
+
+* ListLayerVersions has pages and returns no digests.
+* A second permission with a statement's id is refused; principals are spelled as AWS does.
+* Invoke runs the function's code with its layers in a Python process of this machine, in place
+  of a container image that would have to be downloaded.
+* A request whose signature is more than five minutes off the server's clock is refused.
+* Requests change state one after the other, so that conditional writes are atomic.
+* moto judges bucket policies without their conditions; one that asks for TLS counts as met, for
+  there is no TLS on loopback.
+
+Faults are rules, posted as JSON to /_test/faults; every request is recorded in /_test/calls.
+Run as a script, it prints its port and serves until its standard input closes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from moto.awslambda.models import lambda_backends
+from moto.iam.access_control import PermissionResult
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import FakeBucket
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+Answer = tuple[int, list[tuple[str, str]], bytes]
+
+BOOTSTRAP = """
+import importlib, json, sys
+module, _, function = sys.argv[1].partition('.')
+event = json.load(sys.stdin)
+answer = getattr(importlib.import_module(module), function)(event, None)
+sys.stdout.write('\\n' + json.dumps(answer))
+"""
+LAYERS = re.compile(
+    r"^/\d{4}-\d\d-\d\d/layers/([^/]+)/versions(?:/(\d+))?(/policy)?(?:/([^/]+))?/?$"
+)
+FUNCTIONS = re.compile(r"^/\d{4}-\d\d-\d\d/functions(?:/([^/]+))?(?:/(.+?))?/?$")
+DEFAULT_ACCOUNT = "123456789012"
+
+
+class Call:
+    """One request: which service, action and region it is for."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self.method = environ["REQUEST_METHOD"]
+        self.path = environ["PATH_INFO"]
+        self.query = environ.get("QUERY_STRING", "")
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        self.body = environ["wsgi.input"].read(length) if length else b""
+        scope = re.search(
+            r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/", environ.get("HTTP_AUTHORIZATION", "")
+        )
+        self.key, self.region, self.service = scope.groups() if scope else ("", "", "")
+        self.signed = environ.get("HTTP_X_AMZ_DATE", "")
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        self.action = target.partition(".")[2] or self._action()
+
+    def _action(self) -> str:
+        if self.service == "sts":
+            return str(parse_qs(self.body.decode()).get("Action", ["?"])[0])
+        if self.service == "lambda":
+            return self._lambda()
+        return f"{self.method} {'/'.join(self.path.split('/')[2:]) or 'bucket'}?{self.query}"
+
+    def _lambda(self) -> str:
+        layer = LAYERS.match(self.path)
+        if layer:
+            _, number, policy, _ = layer.groups()
+            kind = "policy" if policy else "version" if number else "versions"
+            return {
+                ("GET", "versions"): "ListLayerVersions",
+                ("POST", "versions"): "PublishLayerVersion",
+                ("GET", "version"): "GetLayerVersion",
+                ("DELETE", "version"): "DeleteLayerVersion",
+                ("GET", "policy"): "GetLayerVersionPolicy",
+                ("POST", "policy"): "AddLayerVersionPermission",
+                ("DELETE", "policy"): "RemoveLayerVersionPermission",
+            }.get((self.method, kind), "?")
+        function = FUNCTIONS.match(self.path)
+        if function and function[2] == "invocations":
+            return "Invoke"
+        name = "Function" if function and function[1] else "Functions"
+        return f"{self.method.title()}{name}"
+
+    def record(self) -> dict[str, Any]:
+        return {"service": self.service, "action": self.action, "region": self.region}
+
+
+class Faults:
+    """Rules; the first that fits a request decides what goes wrong with it."""
+
+    def __init__(self) -> None:
+        self.rules: list[dict[str, Any]] = []
+
+    def find(self, call: Call) -> dict[str, Any] | None:
+        for rule in self.rules:
+            wanted = (("service", call.service), ("action", call.action), ("region", call.region))
+            if any(not re.fullmatch(rule.get(key, ".*"), value) for key, value in wanted):
+                continue
+            rule["seen"] = rule.get("seen", 0) + 1
+            if rule["seen"] % rule.get("every", 1) or rule["seen"] <= rule.get("after", 0):
+                continue
+            if rule.get("times") is not None:
+                if rule["times"] <= 0:
+                    continue
+                rule["times"] -= 1
+            return rule
+        return None
+
+
+class Application:
+    """The WSGI application: moto, and what is added to it."""
+
+    def __init__(self, page: int) -> None:
+        self.moto = DomainDispatcherApplication(create_backend_app)
+        self.page = page
+        self.faults = Faults()
+        self.calls: list[dict[str, Any]] = []
+        self.lock = threading.Lock()
+        self.skew = timedelta()
+        self.invoked: dict[str, Answer] = {}
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"].startswith("/_test/"):
+            status, headers, body = self.control(environ)
+        elif environ["PATH_INFO"].startswith("/moto-api/"):
+            with self.lock:
+                status, headers, body = self.forward(environ, None)
+        else:
+            status, headers, body = self.aws(environ)
+        now = datetime.now(UTC) + self.skew
+        headers = [(k, v) for k, v in headers if k.lower() not in {"content-length", "date"}]
+        headers += [("Content-Length", str(len(body))), ("Date", format_datetime(now, usegmt=True))]
+        start_response(f"{status} X", headers)
+        return [body]
+
+    def control(self, environ: dict[str, Any]) -> Answer:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = json.loads(environ["wsgi.input"].read(length) or b"null")
+        answer: Any = None
+        match environ["PATH_INFO"].removeprefix("/_test/"):
+            case "faults":
+                self.faults.rules = body or []
+            case "calls":
+                answer = list(self.calls)
+            case "reset":
+                self.calls.clear()
+                self.faults.rules = []
+                self.skew = timedelta()
+            case "skew":
+                self.skew = timedelta(seconds=body)
+        return 200, [("Content-Type", "application/json")], json.dumps(answer).encode()
+
+    def aws(self, environ: dict[str, Any]) -> Answer:
+        call = Call(environ)
+        late = self._wrong_clock(call)
+        rule = None if late else self.faults.find(call)
+        record = call.record()
+        self.calls.append(record)
+        if late or (rule and rule["kind"] == "error"):
+            answer = late or _error(call, rule or {})
+        else:
+            if rule and rule["kind"] == "delay":
+                time.sleep(rule["seconds"])
+            if rule and rule["kind"] == "corrupt":
+                call.body = _corrupted(call)
+            answer = self.answer(environ, call)
+        record["status"] = answer[0]
+        return answer
+
+    def answer(self, environ: dict[str, Any], call: Call) -> Answer:
+        if call.action == "Invoke":
+            return self.invoke(call)
+        with self.lock:
+            if call.action == "AddLayerVersionPermission":
+                refused = self._prepare_permission(call)
+                if refused:
+                    return refused
+            status, headers, body = self.forward(environ, call.body)
+        if call.action == "ListLayerVersions" and status == 200:
+            body = self._page(call, body)
+        return status, headers, body
+
+    def forward(self, environ: dict[str, Any], body: bytes | None) -> Answer:
+        taken: list[Any] = []
+        if body is not None:
+            environ = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+
+        def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
+            taken[:] = [int(status.split(maxsplit=1)[0]), headers]
+
+        app: Any = self.moto.get_application(environ)
+        content = b"".join(app(environ, start_response))
+        return taken[0], taken[1], content
+
+    def _page(self, call: Call, body: bytes) -> bytes:
+        """Cut the list to a page without digests, as AWS does."""
+        versions = json.loads(body)["LayerVersions"]
+        for version in versions:
+            version.pop("Content", None)
+        start = int(parse_qs(call.query).get("Marker", ["0"])[0])
+        end = start + self.page
+        page = {"LayerVersions": versions[start:end]}
+        if end < len(versions):
+            page["NextMarker"] = str(end)
+        return json.dumps(page).encode()
+
+    def _prepare_permission(self, call: Call) -> Answer | None:
+        found = LAYERS.match(call.path)
+        assert found
+        backend = lambda_backends[DEFAULT_ACCOUNT][call.region]
+        statement = json.loads(call.body)
+        policy = backend.get_layer_version(unquote(found[1]), found[2]).policy
+        if any(one["Sid"] == statement["StatementId"] for one in policy.statements):
+            return _json_error(409, "ResourceConflictException", "The statement id exists")
+        organization = statement.pop("OrganizationId", None)
+        if organization:
+            statement["Condition"] = {"StringEquals": {"aws:PrincipalOrgID": organization}}
+        elif re.fullmatch(r"\d{12}", statement["Principal"]):
+            statement["Principal"] = f"arn:aws:iam::{statement['Principal']}:root"
+        call.body = json.dumps(statement).encode()
+        return None
+
+    def _wrong_clock(self, call: Call) -> Answer | None:
+        if not call.signed:
+            return None
+        signed = datetime.strptime(call.signed, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        now = datetime.now(UTC) + self.skew
+        if abs(now - signed) <= timedelta(minutes=5):
+            return None
+        if call.service == "s3":
+            return _xml_error(403, "RequestTimeTooSkewed", "The difference is too large")
+        said = f"Signature expired: {call.signed} is now earlier than {now:%Y%m%dT%H%M%SZ}"
+        if call.service == "sts":
+            return _xml_error(403, "SignatureDoesNotMatch", said)
+        return _json_error(403, "InvalidSignatureException", said)
+
+    def invoke(self, call: Call) -> Answer:
+        """Run the function's code with its layers, once for the same bytes."""
+        found = FUNCTIONS.match(call.path)
+        assert found
+        backend: Any = lambda_backends[DEFAULT_ACCOUNT][call.region]
+        with self.lock:
+            function = backend.get_function(unquote(found[1]))
+            zips = [
+                backend.layers_versions_by_arn(one["Arn"]).code_bytes for one in function.layers
+            ]
+            code, handler = function.code_bytes, function.handler
+        parts = [code, *zips, call.body, handler.encode()]
+        digest = hashlib.sha256(b"".join(hashlib.sha256(p).digest() for p in parts)).hexdigest()
+        if digest not in self.invoked:
+            self.invoked[digest] = _run(code, zips, handler, call.body)
+        return self.invoked[digest]
+
+
+def _run(code: bytes, layers: list[bytes], handler: str, event: bytes) -> Answer:
+    with tempfile.TemporaryDirectory() as folder:
+        task, opt = Path(folder, "task"), Path(folder, "opt")
+        for content, place in [(code, task), *((layer, opt) for layer in layers)]:
+            zipfile.ZipFile(io.BytesIO(content)).extractall(place)
+        done = subprocess.run(
+            [sys.executable, "-c", BOOTSTRAP, handler],
+            input=event,
+            capture_output=True,
+            timeout=60,
+            check=False,
+            cwd=task,
+            env={"PYTHONPATH": f"{task}:{opt / 'python'}", "PATH": os.environ["PATH"]},
+        )
+    headers = [("Content-Type", "application/json")]
+    if done.returncode:
+        message = done.stderr.decode().strip().splitlines()[-1]
+        body = json.dumps({"errorMessage": message, "errorType": "Unhandled"}).encode()
+        return 200, [*headers, ("X-Amz-Function-Error", "Unhandled")], body
+    return 200, headers, done.stdout.splitlines()[-1]
+
+
+def _corrupted(call: Call) -> bytes:
+    """Return the body with one byte of the zip in it changed."""
+    if call.service == "s3":
+        return call.body[:-1] + bytes([call.body[-1] ^ 1])
+    body = json.loads(call.body)
+    content = bytearray(base64.b64decode(body["Content"]["ZipFile"]))
+    content[-1] ^= 1
+    body["Content"]["ZipFile"] = base64.b64encode(content).decode()
+    return json.dumps(body).encode()
+
+
+def _error(call: Call, rule: dict[str, Any]) -> Answer:
+    status, code = rule.get("status", 500), rule.get("code", "InternalFailure")
+    message = rule.get("message", "made for a test")
+    if call.service in {"s3", "sts"}:
+        return _xml_error(status, code, message)
+    return _json_error(status, code, message)
+
+
+def _json_error(status: int, code: str, message: str) -> Answer:
+    headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
+    body = {"Type": "User", "message": message, "Message": message, "__type": code}
+    return status, headers, json.dumps(body).encode()
+
+
+def _xml_error(status: int, code: str, message: str) -> Answer:
+    inner = f"<Code>{code}</Code><Message>{message}</Message>"
+    body = f"<Error>{inner}</Error>"
+    return status, [("Content-Type", "application/xml")], body.encode()
+
+
+def _permission(bucket: Any, action: str, resource: str) -> Any:
+    """Judge by the bucket's policy, a condition on TLS taken as met."""
+    if b"aws:SecureTransport" in (bucket.policy or b""):
+        return PermissionResult.NEUTRAL
+    return JUDGE(bucket, action, resource)
+
+
+JUDGE = FakeBucket.get_permission
+FakeBucket.get_permission = _permission  # type: ignore[method-assign,assignment]
+
+
+class Handler(WSGIRequestHandler):
+    """Keeps connections, as AWS does, and says nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_: Any) -> None:
+        return
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--page", type=int, default=3, help="versions on a page of a list")
+    args = parser.parse_args()
+    server = make_server(
+        "127.0.0.1", 0, Application(args.page), threaded=True, request_handler=Handler
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(server.server_port, flush=True)
+    sys.stdin.read()
+    server.shutdown()
+
+
+if __name__ == "__main__":
+    main()

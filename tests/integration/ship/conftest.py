@@ -1,0 +1,148 @@
+"""A server that behaves like AWS, a project with built layers, and the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from layersmith import cli
+
+from tests.integration.ship import releases
+
+SERVER = Path(__file__).with_name("aws_server.py")
+REGIONS = ("eu-west-1", "us-east-1", "ap-south-1", "sa-east-1", "ca-central-1")
+
+
+@dataclass
+class AwsServer:
+    """The server, and what tests ask of it beside AWS's own API."""
+
+    url: str
+
+    def post(self, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            self.url + path, method="POST", data=json.dumps(body).encode()
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def reset(self) -> None:
+        """Empty the account, but for the role that the infrastructure stack makes."""
+        self.post("/moto-api/reset")
+        trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
+        self.client("iam", "us-east-1").create_role(
+            RoleName="layersmith-canary",
+            AssumeRolePolicyDocument=json.dumps(
+                {"Version": "2012-10-17", "Statement": [{**trust, "Action": "sts:AssumeRole"}]}
+            ),
+        )
+        self.post("/_test/reset")
+
+    def faults(self, *rules: dict[str, Any]) -> None:
+        self.post("/_test/faults", list(rules))
+
+    def calls(self, action: str = "", region: str = "") -> list[dict[str, Any]]:
+        return [
+            call
+            for call in self.post("/_test/calls")
+            if action in call["action"] and region in call["region"]
+        ]
+
+    def client(self, service: str, region: str, **options: Any) -> Any:
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            region_name=region,
+            endpoint_url=self.url,
+            aws_access_key_id=options.pop("key", "testing"),
+            aws_secret_access_key="testing",
+            **options,
+        )
+
+
+@pytest.fixture(scope="session")
+def aws_process() -> Iterator[AwsServer]:
+    with subprocess.Popen(
+        [sys.executable, str(SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdin
+        yield AwsServer(f"http://127.0.0.1:{int(process.stdout.readline())}")
+        process.stdin.close()
+        process.wait(timeout=10)
+
+
+@pytest.fixture
+def aws(aws_process: AwsServer, monkeypatch: pytest.MonkeyPatch) -> AwsServer:
+    aws_process.reset()
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws_process.url)
+    return aws_process
+
+
+@dataclass
+class Result:
+    """What a run of the command line left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Project:
+    """A checkout with layers.yaml and dist/."""
+
+    root: Path
+    capsys: pytest.CaptureFixture[str]
+    options: list[str] = field(default_factory=list)
+
+    def write(self, *layers: releases.LayerSpec) -> None:
+        releases.write(self.root, layers)
+
+    def run(self, *argv: str) -> Result:
+        self.capsys.readouterr()
+        code = cli.main([*argv])
+        said = self.capsys.readouterr()
+        return Result(code, said.out, said.err)
+
+    @property
+    def places(self) -> list[str]:
+        return ["--config", str(self.root), "--dist", str(self.root / "dist")]
+
+    def apply(self, *options: str) -> Result:
+        return self.run("publish", "apply", "--yes", "--json", *self.places, *options)
+
+    def plan(self, *options: str) -> Result:
+        return self.run("publish", "plan", "--json", *self.places, *options)
+
+    def verify(self, *options: str) -> Result:
+        return self.run("verify", "--json", *self.places, *options)
+
+
+@pytest.fixture
+def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Project:
+    return Project(tmp_path, capsys)
+
+
+Snapshot = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def snapshot(aws: AwsServer) -> Snapshot:
+    return lambda regions=REGIONS: releases.snapshot(aws, regions)
