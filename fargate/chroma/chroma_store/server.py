@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # include/uapi/linux/prctl.h
 _PR_SET_PDEATHSIG = 1
 
+_INHERITED = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "RUST_LOG"})
+
 
 class ChromaServer:
     """A server over a data folder, for the length of a ``with`` block.
@@ -78,6 +80,10 @@ class ChromaServer:
                 return
             time.sleep(0.01)
         raise Unavailable(f"Chroma did not answer within {timeout} s; {self._tail()}")
+
+    def poll(self) -> int | None:
+        """The exit code of a server that ended by itself; None while it runs."""
+        return self._process.poll() if self._process else None
 
     def stop(self, timeout: float = 30) -> None:
         """End the server so that its files are whole.
@@ -139,9 +145,11 @@ def main(arguments: list[str]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    # The child finds these packages where this process found them, and sees no credentials.
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
-    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # The child finds these packages where this process found them, and sees no credentials, no
+    # task token and no setting of its own (OTEL_*, CHROMA_*) that was not meant for it.
+    kept = {key: value for key, value in os.environ.items() if key in _INHERITED}
+    # At its default level Chroma logs 400 bytes a request, into a volume that holds the data.
+    return {"RUST_LOG": "warn"} | kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def _free_port() -> int:

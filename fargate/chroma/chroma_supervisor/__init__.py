@@ -1,0 +1,9 @@
+"""The process that runs Chroma for one session in a Fargate task.
+
+It restores a database from its storage, serves it behind a proxy that asks for the session's
+bearer token, and writes a new snapshot before it exits. ``python -m chroma_supervisor serve``
+starts it, ``python -m chroma_supervisor health`` is the container's health check.
+
+Modules import in one direction: errors, logs, settings, phase <- tokens, callbacks, limits,
+capacity <- proxy, admin <- supervisor <- __main__.
+"""

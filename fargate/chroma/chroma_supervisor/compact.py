@@ -1,0 +1,56 @@
+"""MODE=compact: the task compacts the database's deltas and exits, without serving anybody."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from chroma_store.compaction import compact
+from chroma_store.snapshots import PointerMoved
+from chroma_store.storage import open_storage
+from vector_common.errors import VectorError
+
+from chroma_supervisor.errors import EXIT_DONE, FlipError, StartError
+from chroma_supervisor.logs import event
+
+if TYPE_CHECKING:
+    from chroma_supervisor.settings import Settings
+
+
+def run(settings: Settings) -> int:
+    """Compact the database once.
+
+    Args:
+        settings: Whose DATABASE, STORAGE_URL and DATA_DIR count here.
+
+    Returns:
+        The exit code: 0 when the pointer names a snapshot with every delta that was pending, 5
+        when a session moved the pointer meanwhile (the deltas stay), 4 for anything else.
+    """
+    try:
+        report = compact(
+            open_storage(settings.storage_url),
+            settings.database,
+            settings.data_dir,
+            say=lambda step: event("compaction", step=step),
+        )
+    except PointerMoved as error:
+        return _failed("FlipError", error, FlipError.exit_code)
+    except (VectorError, OSError) as error:
+        return _failed(type(error).__name__, error, StartError.exit_code)
+    event(
+        "report",
+        sessionId=settings.session_id,
+        database=settings.database,
+        snapshotId=report.pointer.snapshot_id if report.pointer else None,
+        flipped=report.snapshot is not None,
+        deltas=len(report.applied),
+        records=report.records,
+        seconds=round(report.seconds, 3),
+    )
+    return EXIT_DONE
+
+
+def _failed(kind: str, error: Exception, code: int) -> int:
+    event("failed", level=logging.ERROR, kind=kind, message=str(error))
+    return code

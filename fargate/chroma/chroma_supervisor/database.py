@@ -1,0 +1,262 @@
+"""One database for the length of one session: restored, served, replayed, snapshotted.
+
+Everything in here blocks; the life cycle calls it from a thread, one call at a time.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chroma_store.deltas import DeltaLog
+from chroma_store.server import ChromaServer, collections
+from chroma_store.snapshots import PointerMoved, SnapshotStore
+from chroma_store.versions import running_version
+from vector_common.errors import VectorError
+
+from chroma_supervisor import marker
+from chroma_supervisor.errors import FlipError, ServerError, StartError
+from chroma_supervisor.logs import event
+
+if TYPE_CHECKING:
+    from chroma_store.manifest import CollectionInfo
+    from chroma_store.snapshots import Pointer
+    from chroma_store.storage import Storage
+
+    from chroma_supervisor.settings import Settings
+
+SERVER_START_TIMEOUT = 60.0
+"""Seconds; Chroma listens in a tenth of a second and reads an index when it is first asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the session left behind.
+
+    Args:
+        snapshot_id: The database's snapshot after the session; None if it never had one.
+        flipped: Whether this session made it.
+        records: Records by collection when the server stopped.
+        bytes_uploaded: Bytes that went to the storage for it.
+        bytes_total: Bytes of the snapshot.
+        seconds: From the first byte read to the flip.
+        deltas: Deltas that are now in the snapshot.
+    """
+
+    snapshot_id: str | None
+    flipped: bool
+    records: dict[str, int]
+    bytes_uploaded: int = 0
+    bytes_total: int = 0
+    seconds: float = 0.0
+    deltas: int = 0
+
+    def document(self) -> dict[str, object]:
+        """The report as Step Functions and the log get it."""
+        return {
+            "snapshotId": self.snapshot_id,
+            "flipped": self.flipped,
+            "records": self.records,
+            "bytesUploaded": self.bytes_uploaded,
+            "bytesTotal": self.bytes_total,
+            "snapshotSeconds": round(self.seconds, 3),
+            "deltas": self.deltas,
+        }
+
+
+class SessionDatabase:
+    """The files, the server and the storage of one database.
+
+    Args:
+        settings: The session's settings.
+        storage: Where its snapshots and deltas are.
+    """
+
+    def __init__(self, settings: Settings, storage: Storage) -> None:
+        self._settings = settings
+        self._snapshots = SnapshotStore(storage, settings.database)
+        self._deltas = DeltaLog(storage, settings.database)
+        self._parent: Pointer | None = None
+        self._consumed: frozenset[str] = frozenset()
+        self._applied: tuple[str, ...] = ()
+        self._server: ChromaServer | None = None
+        self.adopted = False
+        """True if the volume already held this session's data."""
+
+    def restore(self) -> str | None:
+        """Bring the current snapshot onto the volume, or find the session's own data there.
+
+        Returns:
+            The id of the snapshot that the data comes from; None for an empty start.
+
+        Raises:
+            StartError: There is a snapshot and it cannot be used.
+        """
+        settings = self._settings
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            if self._adopt():
+                return self._parent.snapshot_id if self._parent else None
+            marker.remove(settings.data_dir)
+            shutil.rmtree(settings.database_dir, ignore_errors=True)
+            report = self._snapshots.restore(
+                settings.database_dir, chroma_version=running_version()
+            )
+        except VectorError as error:
+            raise StartError(f"The database could not be restored: {error}") from error
+        self._parent = report.pointer
+        self._consumed = frozenset(report.consumed)
+        return self._parent.snapshot_id if self._parent else None
+
+    def _adopt(self) -> bool:
+        settings = self._settings
+        found = marker.read(settings.data_dir)
+        if (
+            found is None
+            or (found.session_id, found.database) != (settings.session_id, settings.database)
+            or not settings.database_dir.is_dir()
+        ):
+            return False
+        head = self._snapshots.head()
+        if (head.snapshot_id if head else None) != found.parent:
+            raise StartError(
+                "The volume holds this session's data, restored from snapshot "
+                f"{found.parent or 'none'}, but the database is at "
+                f"{head.snapshot_id if head else 'none'}: another session has written it. Keep the "
+                "volume if its writes matter, and start a new session."
+            )
+        self._parent, self._applied, self.adopted = head, found.applied, True
+        event("volume_adopted", parent=found.parent)
+        return True
+
+    def start_server(self) -> str:
+        """Start Chroma on the files, or start it again after it died.
+
+        Returns:
+            Its base URL on loopback, without a slash at the end.
+
+        Raises:
+            ServerError: It does not answer.
+        """
+        if self._server is not None:
+            self._server.stop(self._settings.stop_timeout)
+        server = ChromaServer(self._settings.database_dir)
+        self._server = server
+        try:
+            server.start()
+            server.wait_ready(SERVER_START_TIMEOUT)
+        except (VectorError, OSError, TimeoutError) as error:
+            server.stop(self._settings.stop_timeout)
+            raise ServerError(f"The Chroma server did not start: {error}") from error
+        return server.base_url
+
+    def server_died(self) -> int | None:
+        """The exit code of the server if it ended by itself; None while it runs."""
+        return self._server.poll() if self._server is not None else None
+
+    def replay(self) -> int:
+        """Apply the deltas that wait, then mark the volume as complete.
+
+        Returns:
+            The number of records in them.
+
+        Raises:
+            StartError: A delta cannot be applied.
+        """
+        assert self._server is not None
+        records = 0
+        if not self.adopted:
+            try:
+                report = self._deltas.replay(self._server.base_url, self._consumed)
+            except VectorError as error:
+                raise StartError(f"The deltas could not be replayed: {error}") from error
+            self._applied = tuple(report.applied)
+            records = report.records
+        marker.write(
+            self._settings.data_dir,
+            marker.Marker(
+                session_id=self._settings.session_id,
+                database=self._settings.database,
+                parent=self._parent.snapshot_id if self._parent else None,
+                applied=self._applied,
+            ),
+        )
+        return records
+
+    def size(self) -> int:
+        """Bytes of the database's files."""
+        return sum(
+            path.stat().st_size for path in self._settings.database_dir.rglob("*") if path.is_file()
+        )
+
+    def stop_server(self) -> tuple[CollectionInfo, ...]:
+        """Stop the server for good.
+
+        Returns:
+            What it held at the end, which the snapshot's manifest states.
+
+        Raises:
+            ServerError: It died and would not start again to say what it holds.
+        """
+        assert self._server is not None
+        if self._server.poll() is not None:
+            self.start_server()
+        held = tuple(collections(self._server.base_url))
+        self._server.stop(self._settings.stop_timeout)
+        return held
+
+    def store(self, held: tuple[CollectionInfo, ...], *, wrote: bool) -> Report:
+        """Make the files of the stopped server the database's current snapshot.
+
+        Args:
+            held: What `stop_server` returned.
+            wrote: Whether a client may have changed something. If none has and no delta was
+                replayed, the snapshot that is there is already right.
+
+        Raises:
+            FlipError: Another session was faster, or the files cannot be stored.
+            VectorError, OSError: The storage failed; a second try may succeed.
+        """
+        records = {collection.name: collection.count for collection in held}
+        before = self._parent.snapshot_id if self._parent else None
+        if not (wrote or self._applied or self.adopted):
+            marker.remove(self._settings.data_dir)
+            return Report(before, flipped=False, records=records)
+        try:
+            report = self._snapshots.snapshot(
+                self._settings.database_dir,
+                parent=self._parent,
+                chroma_version=running_version(),
+                collections=held,
+                consumed=self._applied,
+            )
+        except PointerMoved as error:
+            raise FlipError(f"Another session moved the pointer first: {error}") from error
+        except VectorError as error:
+            if error.retryable:
+                raise
+            raise FlipError(f"The snapshot cannot be stored: {error}") from error
+        marker.remove(self._settings.data_dir)
+        self._drop_applied()
+        return Report(
+            report.pointer.snapshot_id,
+            flipped=True,
+            records=records,
+            bytes_uploaded=report.bytes_uploaded,
+            bytes_total=report.bytes_total,
+            seconds=report.seconds,
+            deltas=len(self._applied),
+        )
+
+    def _drop_applied(self) -> None:
+        """Delete the deltas that are in the snapshot; the manifest names those that stay."""
+        try:
+            self._deltas.drop(self._applied)
+        except VectorError as error:
+            event("deltas_not_dropped", cause=str(error))
+
+    def close(self) -> None:
+        """Stop the server if it still runs."""
+        if self._server is not None:
+            self._server.stop(self._settings.stop_timeout)

@@ -1,0 +1,56 @@
+"""One JSON object a line on stdout, as CloudWatch Logs Insights reads it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOGGER = logging.getLogger("chroma_supervisor")
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record and the fields of its ``extra={"fields": {...}}`` as one JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line of JSON without a line break."""
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+            + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def configure(level: str) -> None:
+    """Send every logger of the process to stdout as JSON.
+
+    Args:
+        level: A level name of :mod:`logging`, such as ``INFO``.
+    """
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    LOGGER.setLevel(level)
+
+
+def event(
+    name: str,
+    fields: Mapping[str, object] | None = None,
+    *,
+    level: int = logging.INFO,
+    **more: object,
+) -> None:
+    """Log one event of the session; never pass it a token or a request's body."""
+    LOGGER.log(level, name, extra={"fields": {**(fields or {}), **more}})

@@ -1,0 +1,272 @@
+"""The life of one session: open, announce, serve until something ends it, close, report."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from vector_common.names import base
+
+from chroma_supervisor import address, budget, tokens
+from chroma_supervisor.callbacks import TaskCallback
+from chroma_supervisor.errors import (
+    EXIT_BUG,
+    EXIT_DONE,
+    FlipError,
+    NobodyWaitsError,
+    StartError,
+    SupervisorError,
+)
+from chroma_supervisor.listener import Listener
+from chroma_supervisor.logs import event
+from chroma_supervisor.session import NOBODY_WAITS, Phase, Session
+from chroma_supervisor.watch import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chroma_store.storage import Storage
+
+    from chroma_supervisor.database import Report, SessionDatabase
+    from chroma_supervisor.settings import Settings
+
+STORE_ATTEMPTS = 4
+STORE_PAUSE = 2.0
+"""Seconds between two attempts to store the snapshot, on top of botocore's own retries."""
+
+
+class Supervisor:
+    """Runs one session from an empty volume to a flipped pointer.
+
+    Args:
+        settings: What the task was asked for.
+        started: :func:`time.monotonic` at the start of the process.
+        clients: Makes the botocore client of an AWS service.
+    """
+
+    def __init__(
+        self, settings: Settings, *, started: float, clients: Callable[[str], Any]
+    ) -> None:
+        self._settings = settings
+        self._clients = clients
+        self._session = Session(settings, started, largest_bytes=settings.max_snapshot_bytes)
+        self._storage: Storage | None = None
+        self._database: SessionDatabase | None = None
+        self._vault: tokens.TokenVault | None = None
+        self._callback: TaskCallback | None = None
+        """Whoever waits for the session's next answer: its start, and later its end."""
+
+    async def run(self) -> int:
+        """Live through the session.
+
+        Returns:
+            The exit code of the process: 0, or that of the error that ended the session.
+        """
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._session.request_stop, number.name)
+        try:
+            async with Listener(self._session) as listener:
+                await self._open(listener.port)
+                await self._serve()
+                report = await self._close()
+                await asyncio.to_thread(self._succeed, report)
+        except Exception as error:  # who waits must hear of every end
+            return await asyncio.to_thread(self._fail, error)
+        finally:
+            await asyncio.to_thread(self._release)
+        return EXIT_DONE
+
+    # Opening: each step blocks, and runs in a thread while the proxy answers 503.
+
+    async def _open(self, port: int) -> None:
+        session = self._session
+        for phase, step in (
+            (Phase.STARTING, self._prepare),
+            (Phase.RESTORING, self._restore),
+            (Phase.REPLAYING, self._replay),
+        ):
+            session.enter(phase)
+            await asyncio.to_thread(step)
+            if session.stop_reason == NOBODY_WAITS:
+                raise NobodyWaitsError("Nobody waits for this session any more.")
+            if session.stopping.is_set():
+                raise StartError(f"Stopped by {session.stop_reason} before the session was ready.")
+        session.last_request = time.monotonic()
+        session.enter(Phase.SERVING)
+        await asyncio.to_thread(self._announce, port)
+
+    def _prepare(self) -> None:
+        settings = self._settings
+        if settings.task_token:
+            self._callback = self._wait_on(settings.task_token, self._nobody_waits)
+        # Both import boto3, which takes as long as everything else; heartbeats go out by then.
+        from chroma_store.storage import open_storage  # noqa: PLC0415
+
+        from chroma_supervisor.database import SessionDatabase  # noqa: PLC0415
+
+        self._storage = open_storage(settings.storage_url)
+        self._database = SessionDatabase(settings, self._storage)
+        if settings.budget_policy == "refuse":
+            self._check_budget()
+        self._vault = tokens.open_vault(settings.token_reference, self._clients)
+        self._session.token, document = tokens.mint(settings.effective_token_lifetime)
+        self._vault.write(document)
+
+    def _restore(self) -> None:
+        assert self._database is not None
+        self._session.snapshot_id = self._database.restore()
+        bound = self._session.largest_bytes
+        if bound and (size := self._database.size()) > bound:
+            raise StartError(
+                f"The restored data has {size} bytes, and the session accepts {bound}. Raise "
+                "MAX_SNAPSHOT_BYTES, enlarge the task or avoid Spot."
+            )
+        self._session.upstream = self._database.start_server()
+
+    def _replay(self) -> None:
+        assert self._database is not None
+        event("replayed", records=self._database.replay())
+
+    def _announce(self, port: int) -> None:
+        session, settings = self._session, self._settings
+        session.ready_seconds = time.monotonic() - session.started
+        where = address.find(settings.public_address, settings.listen_host, port)
+        output = {
+            "address": where.url,
+            "tokenReference": settings.token_reference,
+            "taskArn": where.task_arn,
+            "sessionId": settings.session_id,
+            "database": settings.database,
+            "snapshotId": session.snapshot_id,
+            "ready": round(session.ready_seconds, 3),
+        }
+        event("ready", output)
+        if self._callback is not None:
+            awaited = self._callback.succeed(output)
+            self._callback = None
+            if not awaited:
+                self._nobody_waits()
+        if settings.budget_policy == "warn":
+            self._check_budget()
+
+    def _check_budget(self) -> None:
+        """Measure what Spot's warning affords; bound or refuse the session if that is asked."""
+        assert self._storage is not None
+        session, refuse = self._session, self._settings.budget_policy == "refuse"
+        try:
+            found = budget.measure(
+                self._storage, f"{base(session.settings.database)}/probes", session.largest_bytes
+            )
+        except Exception as error:
+            if refuse:
+                raise StartError(f"The upload rate could not be measured: {error}") from error
+            event("spot_budget", level=logging.WARNING, message=str(error))
+            return
+        if refuse and not session.largest_bytes:
+            session.largest_bytes = found.affordable_bytes
+        elif refuse and not found.fits:
+            raise StartError(found.sentence())
+        event(
+            "spot_budget",
+            level=logging.INFO if found.fits else logging.WARNING,
+            message=found.sentence(),
+        )
+
+    async def _serve(self) -> None:
+        assert self._database is not None
+        try:
+            await Watcher(self._session, self._database).until_stopped()
+        except Exception as error:  # the clients' data comes first
+            event("watch_failed", level=logging.ERROR, cause=repr(error))
+
+    # Closing: from here on the proxy answers 503 to all but /_session/.
+
+    async def _close(self) -> Report:
+        session, database = self._session, self._database
+        assert database is not None
+        if session.stop_reason == NOBODY_WAITS and not session.wrote:
+            raise NobodyWaitsError("Nobody waits for this session any more, and nobody wrote.")
+        session.enter(Phase.DRAINING)
+        self._listen_for_end()
+        await self._drain()
+        session.enter(Phase.SNAPSHOTTING)
+        held = await asyncio.to_thread(database.stop_server)
+        for attempt in range(1, STORE_ATTEMPTS + 1):
+            try:
+                return await asyncio.to_thread(database.store, held, wrote=session.wrote)
+            except SupervisorError:
+                raise
+            except Exception as error:  # whatever it was, the data is still here
+                event("store_failed", level=logging.WARNING, attempt=attempt, cause=repr(error))
+                last = error
+            await asyncio.sleep(STORE_PAUSE)
+        raise FlipError(f"The snapshot could not be stored: {last}") from last
+
+    async def _drain(self) -> None:
+        """Wait for the requests under way, but not longer than DRAIN_TIMEOUT."""
+        until = time.monotonic() + self._settings.drain_timeout
+        while self._session.under_way and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        if self._session.under_way:
+            event("drain_cut", level=logging.WARNING, requests=self._session.under_way)
+
+    def _listen_for_end(self) -> None:
+        if self._callback is None and self._session.finish_token:
+            self._callback = self._wait_on(self._session.finish_token, lambda: None)
+
+    def _succeed(self, report: Report) -> None:
+        self._session.enter(Phase.DONE)
+        self._listen_for_end()
+        document = {
+            **report.document(),
+            "sessionId": self._settings.session_id,
+            "database": self._settings.database,
+            "reason": self._session.stop_reason,
+        }
+        event("report", document)
+        if self._callback is not None:
+            self._callback.succeed(document)
+
+    def _fail(self, error: Exception) -> int:
+        self._session.enter(Phase.FAILED)
+        self._listen_for_end()
+        known = isinstance(error, SupervisorError)
+        event("failed", level=logging.ERROR, kind=type(error).__name__, message=str(error))
+        if not known:
+            logging.getLogger("chroma_supervisor").error("unexpected", exc_info=error)
+        if self._callback is not None and not isinstance(error, NobodyWaitsError):
+            try:
+                self._callback.fail(type(error).__name__, str(error))
+            except Exception as second:  # the exit code still tells
+                event("callback_failed", level=logging.ERROR, cause=repr(second))
+        return error.exit_code if isinstance(error, SupervisorError) else EXIT_BUG
+
+    def _release(self) -> None:
+        """Leave no token, thread or child process behind."""
+        if self._callback is not None:
+            self._callback.close()
+        if self._database is not None:
+            self._database.close()
+        if self._vault is not None:
+            try:
+                self._vault.remove()
+            except Exception as error:  # it expires by itself
+                event("token_not_removed", level=logging.WARNING, cause=repr(error))
+
+    def _wait_on(self, token: str, on_gone: Callable[[], None]) -> TaskCallback:
+        callback = TaskCallback(
+            self._clients("stepfunctions"),
+            token,
+            interval=self._settings.heartbeat_interval,
+            on_gone=on_gone,
+        )
+        callback.start()
+        return callback
+
+    def _nobody_waits(self) -> None:
+        """Called from other threads."""
+        self._loop.call_soon_threadsafe(self._session.request_stop, NOBODY_WAITS)
