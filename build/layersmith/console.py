@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TextIO
 
     from rich.console import Console
     from rich.progress import Progress
+
+PIPED_WIDTH = 200
+"""Columns where nobody looks: a pipe or a log cuts no table short."""
 
 
 @functools.cache
@@ -26,7 +30,7 @@ def stdout() -> Console:
     """The console for results that people read."""
     from rich.console import Console  # noqa: PLC0415 -- start-up time
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False, width=_width(sys.stdout))
 
 
 @functools.cache
@@ -34,7 +38,12 @@ def stderr() -> Console:
     """The console for progress, warnings and errors."""
     from rich.console import Console  # noqa: PLC0415 -- start-up time
 
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return Console(stderr=True, highlight=False, width=_width(sys.stderr))
+
+
+def _width(stream: TextIO) -> int | None:
+    """Return the width for a stream in columns: a terminal's own, or enough for any table."""
+    return None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
 
 
 def info(message: str) -> None:
@@ -121,7 +130,7 @@ def group(title: str) -> Iterator[None]:
 
 
 def _say(message: str, style: str | None) -> None:
-    stderr().print(message, style=style, markup=False)
+    stderr().print(message, style=style, markup=False, soft_wrap=True)
 
 
 def _raw(line: str) -> None:

@@ -19,6 +19,7 @@ from layersmith.assemble import (
     describe,
     digest,
     lock,
+    lockinputs,
     outputs,
     wheelstore,
 )
@@ -109,12 +110,12 @@ class Build:
 
     def _job(self, target: Target) -> Job:
         locked = lock.check(target, self.root)
-        lock_digest = cache.sha256_file(lock.path_of(target, self.root))
+        lock_digest = cache.sha256_file(lock.lock_path(target, self.root))
         return Job(
             target=target,
             lock=locked,
             lock_digest=lock_digest,
-            asked=lock.asked(target, self.root),
+            asked=lockinputs.collect(target, self.root).requirements,
             digest=digest.of_target(target, lock_digest, self.root),
             root=self.root,
         )
@@ -157,9 +158,9 @@ class Build:
             for job in jobs:
                 lacking = collect.missing(job.lock, job.target)
                 if lacking:
-                    urls = lock.urls(job.lock, job.target)
+                    urls = lock.urls(job.lock, job.target, root=self.root)
                     for entry in lacking:
-                        url = urls[entry.sha256].url
+                        url, _, _ = urls[entry.sha256]
                         download = wheelstore.Download(entry.sha256, url, entry.filename)
                         downloads[entry.sha256] = download
             if not downloads:
@@ -193,10 +194,20 @@ class Build:
     def _make(self, job: Job, step: Callable[[str], None]) -> Manifest:
         prepared = assembler.prepare(job, step)
         step("audit")
-        record = audit.judge(prepared)
+        parts = prepared.collected.parts
+        report = audit.audit_target(
+            prepared.collected.tree,
+            job.target,
+            requirements={part.name for part in parts}.intersection(prepared.graph.roots),
+            removed={removed.path: removed.rule for removed in prepared.collected.tree.removed},
+            recorded={part.name: part.wheel.hashes for part in parts if part.wheel},
+        )
+        report.raise_for_errors()
         folder = outputs.cache_folder(job.digest)
         cached = Outputs.of(job.target, folder)
-        manifest = assembler.finish(prepared, record, cached, self._last_release(job.target), step)
+        manifest = assembler.finish(
+            prepared, report.record(), cached, self._last_release(job.target), step
+        )
         outputs.place(cached, Outputs.of(job.target, self.dist))
         return manifest
 

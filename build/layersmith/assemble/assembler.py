@@ -1,4 +1,4 @@
-"""Makes one target: collect, prune, strip, bytecode, RECORD; then archive and describe.
+"""Makes one target: collect, prune, strip, bytecode; then RECORD, archive and describe.
 
 The two halves are apart because the audit stands between them: `prepare` makes the tree, the
 audit judges it, and only then `finish` writes anything.
@@ -104,8 +104,6 @@ def prepare(job: Job, step: Callable[[str], None]) -> Prepared:
             _strip(collected, entry)
     step("bytecode")
     note = bytecode.add(tree, job.target.runtime, settings.bytecode)
-    step("record")
-    records.correct(tree, collected.hashes)
     budgets.check_unzipped(job.target, _sizes(collected), graph)
     return Prepared(job, collected, graph, note)
 
@@ -132,6 +130,8 @@ def finish(
     """
     step("archive")
     target, tree = prepared.job.target, prepared.collected.tree
+    # Not before the audit: it holds the layer against what the wheels' own RECORDs promise.
+    records.correct(tree, prepared.collected.hashes)
     with cache.atomic_writer(destination.zip) as stream:
         written = archive.write(stream, tree.sorted())
         zipped: dict[str, int] = {}
