@@ -122,7 +122,8 @@ def audit_zip(
         managed: Names or ARNs of layers that functions use beside this one.
 
     Raises:
-        AuditError: The file is missing or is no zip.
+        BuildError: The file is missing.
+        AuditError: It is no zip.
     """
     files, findings = open_zip(path)
     content = gather(files, runtime, architecture)

@@ -89,6 +89,7 @@ def _machine(content: Content, path: str, facts: ElfFacts) -> Finding:
     wanted = WHEEL_MACHINE[content.architecture]
     same = facts.machine == wanted
     order = "" if facts.little_endian else ", big-endian"
+    layer = content.architecture if content.architecture == wanted else f"arm64 ({wanted})"
     is_what = f"{facts.bits}-bit{order}" if same else f"built for {facts.machine}"
     name = module_name(path)
     cause = _machine_cause(content, path, facts, name)
@@ -97,13 +98,25 @@ def _machine(content: Content, path: str, facts: ElfFacts) -> Finding:
         severity=Severity.ERROR,
         path=path,
         distribution=content.owner(path),
-        what=f"{path} is {is_what}, the layer is for {content.architecture} ({wanted}); "
+        what=f"{path} is {is_what}, the layer is for {layer}; "
         f"Python will say: {_load_error(content, path, name)}",
         cause=cause,
-        next="build from the target's lock, which takes wheels for the target alone; a package "
-        "that carries every machine's files needs prune: add: "
-        f"[{path.removeprefix(PREFIX)}]",
+        next=_machine_next(content, path),
     )
+
+
+def _machine_next(content: Content, path: str) -> str:
+    owner = content.owner(path)
+    fitting = any(
+        content.owner(other) == owner and fits_machine(content, facts)
+        for other, facts in content.elves.items()
+    )
+    if fitting:
+        return (
+            f"if {owner or 'it'} picks its file at run time, leave this one out: prune: add: "
+            f"[{path.removeprefix(PREFIX)}]"
+        )
+    return "build from the target's lock, which takes wheels for the target alone"
 
 
 def _load_error(content: Content, path: str, name: ModuleName | None) -> str:

@@ -169,5 +169,7 @@ def headline(group: list[Finding]) -> str:
     return f"{first.what} (and {more} more file{'s' if more > 1 else ''}{owner})"
 
 
-def _key(one: Finding) -> tuple[int, str, str]:
-    return (_ORDER[one.code], one.distribution or "", one.path or "")
+def _key(one: Finding) -> tuple[int, str, bool, str]:
+    # Extension modules before the libraries they need: their names are what people search for.
+    path = one.path or ""
+    return (_ORDER[one.code], one.distribution or "", ".libs/" in path, path)

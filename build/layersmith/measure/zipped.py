@@ -20,10 +20,11 @@ def open_zip(path: Path) -> tuple[list[Entry], list[Finding]]:
     """Return the files of a layer's zip, and what is wrong with the archive itself.
 
     Raises:
-        AuditError: The file is missing, is no zip, or cannot be read by Lambda.
+        BuildError: The file is missing.
+        AuditError: It is no zip, or cannot be read.
     """
     if not path.is_file():
-        raise AuditError(
+        raise BuildError(
             f"{path} does not exist",
             cause="the layer has not been built",
             hint="run `nox -s build`, or name the zip",

@@ -1,0 +1,219 @@
+"""`audit`: check built zips, or any zip, against what their runtime can load."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from layersmith import console, runtimes
+from layersmith.assemble import manifest as manifests
+from layersmith.errors import AuditError, BuildError, ConfigError, LayersmithError, ManyErrors
+from layersmith.measure import findings
+from layersmith.measure.audit import audit_zip
+from layersmith.verbs import _targets
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from layersmith.measure.findings import AuditReport, Finding
+    from layersmith.plan import Target
+
+FORMAT = 1
+"""Version of what --json prints."""
+
+NAME = re.compile(r"-(?P<runtime>python3\.\d+)-(?P<arch>arm64|x86_64)\.zip$")
+"""End of an artifact's name, which says what it is for."""
+
+EPILOG = """\
+what it checks:
+  machine, word size and byte order of every ELF file; names that Python and the platform look for;
+  the highest GLIBC, GLIBCXX, CXXABI, GCC and ZLIB version; every needed library, through RPATH,
+  RUNPATH and /opt/lib, in the layer or in the runtime; executable stacks; absolute search paths;
+  files that a RECORD lists and that are gone; depth of packages, modes, links, case; bytecode;
+  shebang lines; forbidden and missing imports; modules that hide the runtime's own.
+  `build` runs the same checks before it writes a zip. --codes lists all findings.
+
+examples:
+  python build/layers.py audit                            every target in dist/
+  python build/layers.py audit --layer imaging --json
+  python build/layers.py audit layer.zip --runtime python3.13 --arch arm64     any zip
+  python build/layers.py audit layer.zip --forbid PIL --require chromadb-client
+
+exit code: 6 where a layer is refused; warnings alone are 0.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "zips", nargs="*", type=Path, metavar="ZIP", help="zips to judge in place of dist/"
+    )
+    _targets.add_filters(parser)
+    _targets.add_dist(parser)
+    parser.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with ZIP: a distribution that must be importable; repeatable",
+    )
+    parser.add_argument(
+        "--forbid",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="with ZIP: a module that must not be there; repeatable",
+    )
+    parser.add_argument("--codes", action="store_true", help="list the codes of findings and stop")
+    parser.add_argument("--json", action="store_true", help="print the reports as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Raises:
+        ManyErrors: Layers were refused, or could not be read; all were judged.
+    """
+    if args.codes:
+        return _list_codes(as_json=args.json)
+    reports: list[AuditReport] = []
+    errors: list[LayersmithError] = []
+    for judge in _jobs(args):
+        try:
+            reports.append(judge())
+        except LayersmithError as problem:
+            errors.append(problem)
+    if args.json:
+        found = [report.model_dump(mode="json") for report in reports]
+        console.emit_json({"format": FORMAT, "reports": found})
+    else:
+        _show(reports)
+    errors += [_refusal(report) for report in reports if not report.ok]
+    if errors:
+        raise ManyErrors(errors)
+    return 0
+
+
+def _jobs(args: argparse.Namespace) -> list[partial[AuditReport]]:
+    """Return what is to be judged, a call each, so that one failure does not stop the others."""
+    if args.zips:
+        return [partial(_judge_zip, path, args) for path in args.zips]
+    _, targets = _targets.chosen(args)
+    return [partial(_judge_built, target, args.dist) for target in targets]
+
+
+def _judge_zip(path: Path, args: argparse.Namespace) -> AuditReport:
+    runtime, architecture = _platform(path, args)
+    return audit_zip(
+        path,
+        runtimes.get(runtime),
+        architecture,
+        requirements=[canonicalize_name(name) for name in args.require],
+        forbidden=args.forbid,
+    )
+
+
+def _platform(path: Path, args: argparse.Namespace) -> tuple[str, str]:
+    named = NAME.search(path.name)
+    runtime, arch = (
+        given[0] if len(given) == 1 else (named[group] if named and not given else "")
+        for given, group in ((args.runtime, "runtime"), (args.arch, "arch"))
+    )
+    if runtime and arch in runtimes.ARCHITECTURES:
+        return runtime, arch
+    raise ConfigError(
+        f"{path.name}: for which runtime and architecture?",
+        cause="its name does not say, or the options name none, several or unknown ones",
+        hint=f"python build/layers.py audit {path} --runtime python3.13 --arch arm64",
+    )
+
+
+def _judge_built(target: Target, dist: Path) -> AuditReport:
+    settings = target.settings
+    return audit_zip(
+        dist / f"{target.stem}.zip",
+        target.runtime,
+        target.architecture,
+        identifier=target.identifier,
+        requirements=_requirements(dist / f"{target.stem}.json"),
+        forbidden=settings.forbid_imports,
+        kept=settings.keep_provided,
+        managed=settings.managed_layers,
+    )
+
+
+def _requirements(path: Path) -> list[str]:
+    """Return what was asked for and went into the layer, as its manifest tells."""
+    try:
+        manifest = manifests.read(path)
+    except BuildError:
+        # A zip without its manifest is judged by what it holds alone.
+        return []
+    asked = {canonicalize_name(Requirement(text).name) for text in manifest.inputs.requirements}
+    return [
+        one.name for one in manifest.distributions if one.name in asked or one.origin == "local"
+    ]
+
+
+def _refusal(report: AuditReport) -> AuditError:
+    count = len(report.errors)
+    return AuditError(
+        f"the audit refuses it: {count} error{'s' if count > 1 else ''}",
+        target=report.identifier,
+        cause=report.errors[0].cause,
+        hint=report.errors[0].next,
+    )
+
+
+def _list_codes(*, as_json: bool) -> int:
+    if as_json:
+        console.emit_json({"format": FORMAT, "codes": findings.CODES})
+        return 0
+    width = max(map(len, findings.CODES))
+    console.emit_text(
+        "\n".join(f"{code:<{width}}  {text}" for code, text in findings.CODES.items())
+    )
+    return 0
+
+
+def _show(reports: list[AuditReport]) -> None:
+    from rich.table import Table  # noqa: PLC0415 -- start-up time
+
+    if not reports:
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("target", "files", "ELF", "machine", "glibc", "errors", "warnings"):
+        table.add_column(heading, justify="left" if heading in {"target", "machine"} else "right")
+    for report in reports:
+        table.add_row(
+            report.identifier,
+            f"{report.files:,}",
+            str(report.elf_files),
+            ", ".join(report.machines) or "-",
+            report.highest.get("GLIBC", "-"),
+            str(len(report.errors) or "-"),
+            str(len(report.warnings) or "-"),
+            style=None if report.ok else "red",
+        )
+    console.stdout().print(table)
+    for report in reports:
+        for line, style in _details(report):
+            console.stdout().print(line, style=style, markup=False)
+
+
+def _details(report: AuditReport) -> Iterator[tuple[str, str | None]]:
+    """Yield the findings of one report line by line, equal ones of a distribution as one."""
+    for group in findings.grouped(report.errors) + findings.grouped(report.warnings):
+        first: Finding = group[0]
+        style = "red" if first.severity is findings.Severity.ERROR else "yellow"
+        head = f"{first.severity}: {report.identifier}: {first.code}: {findings.headline(group)}"
+        yield f"\n{head}", style
+        yield f"  likely cause: {first.cause}", None
+        yield f"  next: {first.next}", None
