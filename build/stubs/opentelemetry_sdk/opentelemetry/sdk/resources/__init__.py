@@ -1,0 +1,13 @@
+"""Stub of opentelemetry.sdk.resources."""
+
+__all__ = ["SERVICE_NAME", "Resource"]
+
+SERVICE_NAME = "service.name"
+
+
+class Resource:
+    """Attributes of what would be traced."""
+
+    def __init__(self, attributes, schema_url=None):
+        self.attributes = dict(attributes)
+        self.schema_url = schema_url

@@ -1,0 +1,26 @@
+"""Stub of overrides: marks methods and checks nothing.
+
+The real package compares the signatures of every overriding method with its base class when a
+class is made. That is a check for chromadb's own developers, made once more at every cold start.
+"""
+
+from typing import final
+
+__all__ = ["EnforceOverrides", "__VERSION__", "final", "override", "overrides"]
+
+__VERSION__ = "stub"
+
+
+def overrides(method=None, *, check_signature=True, check_at_runtime=False):
+    """Mark a method as overriding one of a base class; used with and without arguments."""
+    if method is None:
+        return overrides
+    method.__override__ = True
+    return method
+
+
+override = overrides
+
+
+class EnforceOverrides:
+    """Base class that enforces nothing."""
