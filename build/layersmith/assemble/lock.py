@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import cache
-from layersmith.assemble import lockinputs, uvresolver, wheeltags
-from layersmith.assemble.lockfile import CONFIG, Lock, LockEntry, read, write
+from layersmith.assemble import lockinputs, supply, uvresolver
+from layersmith.assemble.lockfile import CONFIG, Lock, LockEntry, orphans, read, write
+from layersmith.assemble.resolution import resolution_of
 from layersmith.assemble.uvresolver import Pin, Unresolvable
 from layersmith.errors import LockError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from layersmith.assemble.lockinputs import Inputs
     from layersmith.assemble.uvresolver import File
     from layersmith.plan import Target
 
@@ -27,17 +26,12 @@ __all__ = [
     "check",
     "inputs_digest",
     "lock_path",
+    "orphans",
     "read",
     "resolve",
     "urls",
     "write",
 ]
-
-MAX_ROUNDS = 25
-"""How many distributions that exist as sdists alone one target may find out about."""
-
-_NO_WHEEL = re.compile(r"Wheels are required for `([^`]+)`")
-"""uv's hint for a distribution without a wheel that any platform of the kind could use."""
 
 
 def lock_path(target: Target, root: Path) -> Path:
@@ -86,11 +80,10 @@ def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = Fal
     """
     inputs = lockinputs.collect(target, root)
     kept = _preferences(lock_path(target, root), upgrade)
-    pins, from_source = _resolve(target, inputs, root, kept)
-    found = _files(target, pins, root, from_source)
-    entries = [_entry(target, pin, found.get(pin.name, [])) for pin in pins]
+    resolution = resolution_of(target, inputs, root, kept)
+    entries = [_entry(target, pin, file) for pin, file in resolution]
     lock = Lock(sorted(entries, key=lambda entry: entry.name), inputs.digest, inputs.parts)
-    _remember(lock, target, [file for files in found.values() for file in files])
+    _remember(lock, target, [file for _, file in resolution])
     return lock
 
 
@@ -114,10 +107,8 @@ def urls(
     path = _urls_path(lock, target)
     if not refresh and (cached := _cached_urls(path)) is not None:
         return cached
-    pins = [Pin(entry.name, entry.version, ()) for entry in lock.entries]
-    sdists = {entry.name for entry in lock.entries if not entry.is_wheel}
-    found = _files(target, pins, root or Path.cwd(), sdists)
-    offered = {file.sha256 for files in found.values() for file in files}
+    files = _offered(lock, target, root or Path.cwd())
+    offered = {file.sha256 for file in files}
     for entry in lock.entries:
         if entry.sha256 not in offered:
             raise LockError(
@@ -126,7 +117,18 @@ def urls(
                 cause="the file was withdrawn, or another index is configured here",
                 hint=f"run `nox -s lock -- --layer {target.layer}` to choose another file",
             )
-    return _remember(lock, target, [file for files in found.values() for file in files])
+    return _remember(lock, target, files)
+
+
+def _offered(lock: Lock, target: Target, root: Path) -> list[File]:
+    """Return the files that the index offers of the locked versions."""
+    pins = [(entry.name, entry.version) for entry in lock.entries]
+    sdists = {entry.name for entry in lock.entries if not entry.is_wheel}
+    try:
+        offers = uvresolver.offers(target, pins, root, from_source=sdists)
+    except Unresolvable as problem:
+        raise supply.refusal(target, problem.explanation, root) from None
+    return [file for offer in offers for file in offer.files]
 
 
 def _preferences(path: Path, upgrade: bool | Collection[str]) -> list[Pin]:
@@ -140,72 +142,15 @@ def _preferences(path: Path, upgrade: bool | Collection[str]) -> list[Pin]:
     return [Pin(e.name, e.version, ()) for e in entries if e.name not in names]
 
 
-def _resolve(
-    target: Target, inputs: Inputs, root: Path, kept: list[Pin]
-) -> tuple[list[Pin], set[str]]:
-    """Return the pins and the names of what is taken as an sdist.
-
-    A distribution that exists as an sdist alone is found out by uv's refusal, and then allowed.
-    """
-    from_source = set(target.settings.build)
-    for _ in range(MAX_ROUNDS):
-        try:
-            pins = uvresolver.resolve(
-                target, inputs, root, preferences=kept, from_source=from_source
-            )
-        except Unresolvable as refusal:
-            lacking = set(_NO_WHEEL.findall(refusal.explanation)) - from_source
-            if not lacking:
-                raise _refused(target, refusal.explanation) from None
-            from_source |= lacking
-            continue
-        names = {pin.name for pin in pins}
-        return pins, from_source & names
-    raise _refused(target, f"more than {MAX_ROUNDS} distributions have no wheel at all")
-
-
-def _refused(target: Target, explanation: str) -> LockError:
-    return LockError(
-        f"the requirements do not resolve for {target.uv_platform}. uv says:\n{explanation}",
-        target=target.identifier,
-    )
-
-
-def _files(
-    target: Target, pins: Iterable[Pin], root: Path, from_source: Collection[str]
-) -> dict[str, list[File]]:
-    exact = [(pin.name, pin.version) for pin in pins]
-    try:
-        listed = uvresolver.files(target, exact, root, from_source=from_source)
-    except Unresolvable as refusal:
-        raise _refused(target, refusal.explanation) from None
-    found: dict[str, list[File]] = {}
-    for file in listed:
-        found.setdefault(file.name, []).append(file)
-    return found
-
-
-def _entry(target: Target, pin: Pin, files: list[File]) -> LockEntry:
-    """Return the lock's entry: the one file that the target uses."""
-    by_name = {file.filename: file for file in files}
-    wheels = [file.filename for file in files if file.is_wheel]
-    chosen = wheeltags.best(wheels, target.runtime, target.architecture)
-    if chosen is None:
-        chosen = next((file.filename for file in files if not file.is_wheel), None)
-    if chosen is None:
+def _entry(target: Target, pin: Pin, file: File) -> LockEntry:
+    if file.sha256 is None:
         raise LockError(
-            f"{pin.name} {pin.version} has no file that the target can use",
+            f"the index gives no SHA-256 for {file.filename}",
             target=target.identifier,
-        )
-    sha256 = by_name[chosen].sha256
-    if sha256 is None:
-        raise LockError(
-            f"the index gives no SHA-256 for {chosen}",
-            target=target.identifier,
-            cause="the index does not follow PEP 503 with hashes",
+            cause="its pages hold no hashes, which PEP 503 leaves open",
             hint="use an index that serves hashes",
         )
-    return LockEntry(pin.name, pin.version, sha256, chosen, pin.via)
+    return LockEntry(pin.name, pin.version, file.sha256, file.filename, pin.via)
 
 
 def _urls_path(lock: Lock, target: Target) -> Path:

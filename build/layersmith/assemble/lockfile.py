@@ -14,7 +14,7 @@ from layersmith import cache
 from layersmith.errors import LockError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
 FORMAT = 1
@@ -70,6 +70,30 @@ class Lock:
     def entry(self, name: str) -> LockEntry | None:
         """Return the entry of a distribution, or None."""
         return next((entry for entry in self.entries if entry.name == name), None)
+
+
+def orphans(lock: Lock, left_out: Collection[str]) -> dict[str, str]:
+    """Return what a layer does not need once some distributions are left out of it.
+
+    Args:
+        lock: The lock.
+        left_out: Normalized names that stay out of the layer.
+
+    Returns:
+        Normalized name to the name in ``left_out`` that brought it; those names themselves are
+        not in it. A distribution that something kept asks for is none, nor is one without
+        ``via``.
+    """
+    asked_by = {entry.name: entry.via for entry in lock.entries}
+    gone: dict[str, str] = {name: name for name in left_out if name in asked_by}
+    changed = True
+    while changed:
+        changed = False
+        for name, via in asked_by.items():
+            if name not in gone and via and all(who in gone for who in via):
+                gone[name] = gone[via[0]]
+                changed = True
+    return {name: root for name, root in gone.items() if name not in left_out}
 
 
 def render(lock: Lock, identifier: str) -> str:

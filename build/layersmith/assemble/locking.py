@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layersmith import console
-from layersmith.assemble import lock, lockdiff
+from layersmith.assemble import lock, lockdiff, lockinputs, supply
 from layersmith.errors import LockError
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Resu
         new = lock.resolve(target, root, upgrade=upgrade)
         if new != old:
             lock.write(new, path, target.identifier)
+        notes = supply.passed_over(target, new, lockinputs.collect(target, root), root)
     except LockError as error:
         return Result(target, root, error=error)
-    return Result(target, root, new, tuple(lockdiff.changes(old, new)))
+    return Result(target, root, new, tuple(lockdiff.changes(old, new)), tuple(notes))

@@ -82,13 +82,15 @@ def collect(target: Target, root: Path) -> Inputs:
     }
     requirements = _with_extras(_lines(settings.requirements, root), extras)
     _judge_extras(extras, requirements, packages, target)
-    constraints = sorted(set(_lines(settings.constraints, root)))
+    versions = {name: options.version for name, options in settings.build.items()}
+    built = [f"{name}=={version}" for name, version in versions.items() if version]
+    constraints = sorted({*_lines(settings.constraints, root), *built})
     parts = {
         "requirements": requirements,
         "constraints": constraints,
         "extras": extras,
         "excludes": sorted(settings.excludes),
-        "build": {name: options.version for name, options in sorted(settings.build.items())},
+        "build": versions,
         "packages": {name: dict(packages[name].metadata) for name in sorted(packages)},
         "runtime": target.runtime.name,
         "platform": target.uv_platform,

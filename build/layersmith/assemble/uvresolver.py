@@ -21,15 +21,24 @@ from packaging.utils import canonicalize_name
 
 from layersmith import interpreters, process
 from layersmith.assemble.lockfile import CONFIG
+from layersmith.runtimes import WHEEL_MACHINE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from packaging.requirements import Requirement
 
     from layersmith.assemble.lockinputs import Inputs
     from layersmith.plan import Target
 
 TIMEOUT = 600.0
 """Seconds that one call of uv may take; it may have to build the metadata of an sdist."""
+
+UV_GLIBC = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
+"""The glibc 2.x that uv has a manylinux platform for (`uv pip compile --python-platform`)."""
+
+OLDEST_PYTHON = "3.8"
+"""A Python below all that are of interest, to see the wheels for each of them."""
 
 _PIN = re.compile(
     r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)(?:\s*;[^#]*)?(?:\s+# via (?P<via>.*))?"
@@ -64,16 +73,12 @@ class File:
     """A wheel or sdist that an index offers.
 
     Attributes:
-        name: Normalized name of the distribution.
-        version: Its version.
         filename: Name of the file.
         url: Where it is; without a login.
         sha256: SHA-256 in hex, or None where the index gives none.
         size: Bytes, or None where the index does not say.
     """
 
-    name: str
-    version: str
     filename: str
     url: str
     sha256: str | None
@@ -85,6 +90,23 @@ class File:
         return self.filename.endswith(".whl")
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A version that an index offers.
+
+    Attributes:
+        name: Normalized name of the distribution.
+        version: The version.
+        marker: Marker (PEP 508) of the Pythons that it was chosen for; None for all.
+        files: Its files.
+    """
+
+    name: str
+    version: str
+    marker: str | None
+    files: tuple[File, ...]
+
+
 def resolve(
     target: Target,
     inputs: Inputs,
@@ -92,6 +114,7 @@ def resolve(
     *,
     preferences: Sequence[Pin] = (),
     from_source: Collection[str] = (),
+    without: Sequence[str] = (),
 ) -> list[Pin]:
     """Resolve the requirements of a target, local packages left out of the result.
 
@@ -101,6 +124,7 @@ def resolve(
         root: Folder in which uv looks for its configuration.
         preferences: Versions to keep where they still fit.
         from_source: Distributions taken as sdists; all others must have a wheel.
+        without: More constraints (PEP 508), such as versions to pass over.
 
     Raises:
         Unresolvable: There is no solution.
@@ -109,7 +133,7 @@ def resolve(
         requirements = folder / "requirements.in"
         requirements.write_text("\n".join(_input_lines(inputs)) + "\n", "utf-8")
         constraints = folder / "constraints.txt"
-        constraints.write_text("\n".join(inputs.constraints) + "\n", "utf-8")
+        constraints.write_text("\n".join([*inputs.constraints, *without]) + "\n", "utf-8")
         output = folder / "resolved.txt"
         output.write_text("".join(f"{pin.name}=={pin.version}\n" for pin in preferences), "utf-8")
         _compile(
@@ -120,14 +144,14 @@ def resolve(
         return _pins(output.read_text("utf-8"), inputs)
 
 
-def files(
+def offers(
     target: Target,
     pins: Iterable[tuple[str, str]],
     root: Path,
     *,
     from_source: Collection[str] = (),
-) -> list[File]:
-    """List the files that the target can use of exact versions.
+) -> list[Offer]:
+    """List what the target can use of exact versions.
 
     Args:
         target: The target.
@@ -139,18 +163,41 @@ def files(
         Unresolvable: The index does not offer one of them for the target.
     """
     lines = [f"{name}=={version}" for name, version in pins]
-    return _export(lines, _for_target(target, from_source), root) if lines else []
+    return _export(lines, _for_target(target, from_source), root)
 
 
-def every_file(target: Target, requirements: Iterable[str], root: Path) -> list[File]:
-    """List the files of the newest versions that fit ``requirements``, for any platform.
+def every_offer(target: Target, requirements: Iterable[Requirement], root: Path) -> list[Offer]:
+    """List the newest versions that fit requirements, with all files for any platform.
+
+    A name comes more than once where its newest version asks for a newer Python.
+
+    Args:
+        target: The target; versions that ask for an older Python than its are not considered.
+        requirements: Requirements; their markers and extras are ignored.
+        root: Folder in which uv looks for its configuration.
 
     Raises:
-        Unresolvable: No version fits, whatever the platform.
+        Unresolvable: No version of one of them fits, whatever the platform.
     """
-    lines = list(requirements)
-    options = ["--universal", "--python-version", target.runtime.python_version]
-    return _export(lines, options, root) if lines else []
+    version = target.runtime.python_version
+    lines = [
+        f"{one.name}{one.specifier}; python_full_version >= '{version}'" for one in requirements
+    ]
+    # Wheels for a Python below this version are left out of uv's answer; the lines' own markers
+    # see to it that no version is asked to run on it.
+    return _export(lines, ["--universal", "--python-version", OLDEST_PYTHON], root)
+
+
+def sdist(name: str, version: str, python_version: str, root: Path) -> File | None:
+    """Return the sdist of one version, or None where the index has only wheels of it.
+
+    Raises:
+        Unresolvable: The index does not offer that version for ``python_version``.
+    """
+    options = ["--universal", "--python-version", python_version]
+    found = _export([f"{name}=={version}"], options, root)
+    files = (file for offer in found for file in offer.files)
+    return next((file for file in files if not file.is_wheel), None)
 
 
 def _input_lines(inputs: Inputs) -> Iterator[str]:
@@ -163,7 +210,7 @@ def _input_lines(inputs: Inputs) -> Iterator[str]:
 def _for_target(target: Target, from_source: Collection[str]) -> list[str]:
     return [
         "--python-platform",
-        target.uv_platform,
+        platform(target),
         "--python-version",
         target.runtime.python_version,
         "--only-binary",
@@ -172,13 +219,36 @@ def _for_target(target: Target, from_source: Collection[str]) -> list[str]:
     ]
 
 
-def _export(lines: list[str], options: list[str], root: Path) -> list[File]:
+def platform(target: Target) -> str:
+    """Return the platform to give to uv: the target's, or the closest above it that uv knows.
+
+    uv knows glibc 2.28 but not 2.26, the one of Amazon Linux 2; so what it finds may need a
+    newer glibc than the target has, and has to be judged again by its tags.
+    """
+    major, minor = target.runtime.glibc
+    closest = next(known for known in UV_GLIBC if known >= minor)
+    return f"{WHEEL_MACHINE[target.architecture]}-manylinux_{major}_{closest}"
+
+
+def _export(lines: list[str], options: list[str], root: Path) -> list[Offer]:
+    if not lines:
+        return []
     with _scratch() as folder:
         requirements, output = folder / "pins.in", folder / "pylock.toml"
         requirements.write_text("\n".join(lines) + "\n", "utf-8")
         how = ["--no-deps", "--format", "pylock.toml"]
         _compile([requirements, "--output-file", output], [*how, *options], root)
-        return list(_files(tomllib.loads(output.read_text("utf-8")), folder))
+        pylock = tomllib.loads(output.read_text("utf-8"))
+        return [
+            Offer(
+                canonicalize_name(package["name"]),
+                package["version"],
+                package.get("marker"),
+                tuple(_files(package, folder)),
+            )
+            for package in pylock.get("packages", [])
+            if "version" in package
+        ]
 
 
 def _compile(words: list[str | Path], options: list[str], root: Path) -> None:
@@ -217,21 +287,16 @@ def _via(text: str | None) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _files(pylock: dict[str, Any], folder: Path) -> Iterator[File]:
-    for package in pylock.get("packages", []):
-        if "version" not in package:
-            continue
-        sdist = [package["sdist"]] if "sdist" in package else []
-        for item in [*package.get("wheels", []), *sdist]:
-            url = item.get("url") or (folder / item["path"]).resolve().as_uri()
-            yield File(
-                name=canonicalize_name(package["name"]),
-                version=package["version"],
-                filename=item.get("name") or unquote(urlsplit(url).path.rpartition("/")[2]),
-                url=_LOGIN.sub(r"\1", url),
-                sha256=item.get("hashes", {}).get("sha256"),
-                size=item.get("size"),
-            )
+def _files(package: dict[str, Any], folder: Path) -> Iterator[File]:
+    sdist = [package["sdist"]] if "sdist" in package else []
+    for item in [*package.get("wheels", []), *sdist]:
+        url = item.get("url") or (folder / item["path"]).resolve().as_uri()
+        yield File(
+            filename=item.get("name") or unquote(urlsplit(url).path.rpartition("/")[2]),
+            url=_LOGIN.sub(r"\1", url),
+            sha256=item.get("hashes", {}).get("sha256"),
+            size=item.get("size"),
+        )
 
 
 @contextlib.contextmanager

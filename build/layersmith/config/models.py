@@ -245,7 +245,7 @@ class BuildOptions(Model):
     """How an sdist is cross-compiled."""
 
     version: str | None = None
-    """Version of the sdist, where it differs from the locked one."""
+    """Version to compile; a constraint on the resolution."""
     setup_args: list[str] = []
     """Arguments for the build backend's set-up, such as -Dblas=none for meson-python."""
     config_settings: dict[str, str] = {}

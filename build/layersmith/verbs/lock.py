@@ -86,7 +86,7 @@ def _say(result: Result, *, checked: bool) -> None:
     for change in result.changes:
         console.info(f"  {change}")
     for note in result.notes:
-        console.warn(f"{name}: {note}")
+        console.info(f"  note: {note}")
 
 
 def _as_json(result: Result) -> dict[str, Any]:
