@@ -106,17 +106,28 @@ def _machine(content: Content, path: str, facts: ElfFacts) -> Finding:
 
 
 def _machine_next(content: Content, path: str) -> str:
+    if not _others_fit(content, path):
+        return "build from the target's lock, which takes wheels for the target alone"
+    if _says(content, module_name(path)):
+        return "build again from the wheel"
+    return (
+        "if its package picks a file at run time, leave this one out: prune: add: "
+        f"[{path.removeprefix(PREFIX)}]"
+    )
+
+
+def _says(content: Content, name: ModuleName | None) -> bool:
+    """Whether a name says that the file fits the layer."""
+    return name is not None and name.platform == TRIPLETS[content.architecture]
+
+
+def _others_fit(content: Content, path: str) -> bool:
+    """Whether the distribution of a foreign file also brings files that fit."""
     owner = content.owner(path)
-    fitting = any(
+    return any(
         content.owner(other) == owner and fits_machine(content, facts)
         for other, facts in content.elves.items()
     )
-    if fitting:
-        return (
-            f"if {owner or 'it'} picks its file at run time, leave this one out: prune: add: "
-            f"[{path.removeprefix(PREFIX)}]"
-        )
-    return "build from the target's lock, which takes wheels for the target alone"
 
 
 def _load_error(content: Content, path: str, name: ModuleName | None) -> str:
@@ -130,11 +141,16 @@ def _machine_cause(content: Content, path: str, facts: ElfFacts, name: ModuleNam
     wanted = WHEEL_MACHINE[content.architecture]
     owner = content.owner(path)
     distribution = content.distributions.get(owner or "")
-    says_wanted = name is not None and name.platform == TRIPLETS[content.architecture]
+    says_wanted = _says(content, name)
     if says_wanted and distribution and path.removeprefix(PREFIX) not in distribution.record:
         return (
             f"its name says {wanted}, and {owner}'s RECORD does not list it: a {facts.machine} "
             "file was renamed or copied in"
+        )
+    if says_wanted and _others_fit(content, path):
+        return (
+            f"the other files of {owner or 'its distribution'} fit: this one was replaced by one "
+            f"for {facts.machine}, renamed or copied over"
         )
     tags = distribution.tags if distribution else ()
     if any(tag.endswith(facts.machine) for tag in tags):

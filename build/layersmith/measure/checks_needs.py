@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING
 
 from layersmith.assemble.tree import PREFIX
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 RELOCATABLE = "ET_REL"
 """Object files: nothing loads them."""
+
+REPAIRED = re.compile(r"(^|/)[^/]+\.libs/[^/]+$")
+"""Where auditwheel puts libraries; only a search path leads there, no package loads them itself."""
 
 
 def check(content: Content) -> Iterator[Finding]:
@@ -79,10 +83,13 @@ def _missing_library(content: Content, path: str, library: str, links: Links) ->
         cause = f"the prune rule {content.removed[removed]!r} removed {removed}"
         step = f"keep it: prune: keep: [{removed.removeprefix(PREFIX)}]"
     elif elsewhere:
-        severity = Severity.WARNING
         what = f"{path} needs {library}, and no search path leads to {elsewhere}"
-        cause = "its package loads it first by other means, or its RPATH was lost"
-        step = "prove it: `python build/layers.py smoke` imports every module"
+        cause = "its RPATH was lost or replaced"
+        step = "take the file as its wheel holds it"
+        if not REPAIRED.search(elsewhere):
+            severity = Severity.WARNING
+            cause = "its package loads the library first by other means, or its RPATH was lost"
+            step = "prove it: `python build/layers.py smoke` imports every module"
     elif library.startswith("libpython"):
         cause = f"it is linked against another Python than {content.runtime.name}"
         step = f"lock and build for {content.runtime.name}"

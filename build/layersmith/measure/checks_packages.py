@@ -177,8 +177,10 @@ def _missing(content: Content, distribution: Distribution, path: str) -> Finding
 
 def _why_missing(content: Content, path: str) -> str:
     extension = module_name(path)
+    folder = path.rsplit("/", 1)[0] + "/"
+    if not any(other.startswith(folder) for other in content.files):
+        return f"the whole folder {folder.removesuffix('/')} was deleted"
     if extension is not None:
-        folder = path.rsplit("/", 1)[0] + "/"
         renamed = [
             other
             for other in content.elves

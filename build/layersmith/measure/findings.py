@@ -14,12 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CODES = {
-    "ZIP-DAMAGED": "the archive cannot be read",
     "PATH-UNSAFE": "a path leaves the layer, is absolute or has a backslash",
     "PATH-TWICE": "one path is in the archive twice",
     "SYMLINK": "an entry is a symbolic link",
-    "DIST-ARCH": "every native file of a distribution is for another machine",
-    "DIST-PYTHON": "every extension module of a distribution is for another Python",
     "ELF-DAMAGED": "a native file is cut short or contradicts itself",
     "ELF-CLASS": "a native file is not 64-bit little-endian",
     "ELF-MACHINE": "a native file is for another machine",
@@ -29,6 +26,7 @@ CODES = {
     "EXT-INIT": "an extension module lacks the function that Python calls on import",
     "FILE-MISSING": "a distribution's RECORD lists a file that is not in the layer",
     "FILE-PRUNED": "a prune rule removed a native file",
+    "RPATH-ABSOLUTE": "a native file searches a folder of the machine that built it",
     "NEEDED-MISSING": "a library that a native file needs is nowhere",
     "NEEDED-MUSL": "a native file is built for musl, the C library of Alpine Linux",
     "NEEDED-INCIDENTAL": "a native file needs a library that the runtime has and does not promise",
@@ -39,7 +37,6 @@ CODES = {
     "VERSION-ZLIB": "a native file needs a newer zlib",
     "VERSION-OWN": "a library in the layer lacks a version that another file needs from it",
     "STACK-EXECUTABLE": "a native file asks for an executable stack",
-    "RPATH-ABSOLUTE": "a native file searches a folder of the machine that built it",
     "LAYOUT-DEPTH": "packages lie where Lambda's Python does not look, or should not have to",
     "LAYOUT-EDITABLE": "an editable install points to a folder of the build machine",
     "LAYOUT-PTH": "a .pth file, which Lambda does not read below /opt",
@@ -57,6 +54,9 @@ CODES = {
     "MANAGED-CONFLICT": "a managed layer used beside this one holds the same distribution",
 }
 """Every code of a finding and what it means; root causes come before their consequences."""
+
+SHOWN = 5
+"""Names of further files that a line of the report gives."""
 
 _ORDER = {code: place for place, code in enumerate(CODES)}
 
@@ -162,11 +162,14 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
 def headline(group: list[Finding]) -> str:
     """Return one line for findings of one code and distribution."""
     first = group[0]
-    if len(group) == 1:
+    paths = dict.fromkeys(one.path for one in group if one.path and one.path != first.path)
+    if not paths:
         return first.what
-    more = len(group) - 1
+    names = [path.rsplit("/", 1)[-1].split(".", 1)[0] for path in paths]
+    shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
     owner = f" of {first.distribution}" if first.distribution else ""
-    return f"{first.what} (and {more} more file{'s' if more > 1 else ''}{owner})"
+    plural = "s" if len(paths) > 1 else ""
+    return f"{first.what} (and {len(paths)} more file{plural}{owner}: {shown})"
 
 
 def _key(one: Finding) -> tuple[int, str, bool, str]:
