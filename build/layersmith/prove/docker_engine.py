@@ -116,7 +116,7 @@ class Container:
             self._container.reload()
             state = self._container.attrs["State"]
             self._exit = Exit(code, bool(state.get("OOMKilled")))
-        except Exception:  # noqa: BLE001 -- the engine went away, or somebody removed it
+        except Exception:  # the engine went away, or somebody removed the container
             self._exit = Exit(-1)
         finally:
             self._ended.set()
@@ -200,7 +200,7 @@ class Engine:
             raise ProofError(
                 f"the registry says nothing of {name}", cause=_first(problem)
             ) from problem
-        if not data.has_platform(DOCKER_PLATFORM[architecture]):
+        if not data.has_platform(DOCKER_PLATFORM[architecture]):  # type: ignore[no-untyped-call]
             raise ProofError(f"{name} is not there for {DOCKER_PLATFORM[architecture]}")
         return str(data.id)
 
@@ -290,7 +290,7 @@ class Engine:
         return arguments
 
     def _owners(self) -> Iterator[str]:
-        wanted = {"label": OWNER_LABEL}
+        wanted: dict[str, str | list[str] | bool] = {"label": OWNER_LABEL}
         for one in self._client.containers.list(all=True, filters=wanted, ignore_removed=True):
             yield one.labels[OWNER_LABEL]
         for network in self._client.networks.list(filters=wanted):
@@ -298,7 +298,7 @@ class Engine:
 
     def _remove(self, label: str) -> None:
         with contextlib.suppress(errors.APIError):
-            filters = {"label": label}
+            filters: dict[str, str | list[str] | bool] = {"label": label}
             for one in self._client.containers.list(all=True, filters=filters, ignore_removed=True):
                 with contextlib.suppress(errors.APIError):
                     one.remove(force=True, v=True)

@@ -177,4 +177,3 @@ def _can_listen(host: str) -> bool:
     except OSError:
         return False
     return True
-

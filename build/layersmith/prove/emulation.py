@@ -72,7 +72,7 @@ def of(architecture: str, engine_architecture: str, binfmt: Path = BINFMT) -> Em
 
 def warning_for(version: str) -> str | None:
     """Return what to say about a version of QEMU, or None."""
-    if int(version.split(".")[0]) >= SLOW_QEMU:
+    if int(version.partition(".")[0]) >= SLOW_QEMU:
         return None
     return (
         f"QEMU {version} emulates: before {SLOW_QEMU}.0 it takes several times longer, and some"

@@ -14,9 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from layersmith import process
+from layersmith import interpreters, process
 from layersmith.errors import ProofError
-from layersmith.prove import emulation, environment, interpreters, runtime_packages
+from layersmith.prove import emulation, environment, runtime_packages
 from layersmith.prove.host_process import HostProcess
 from layersmith.prove.instance import Instance
 from layersmith.prove.models import RunnerFacts
@@ -49,7 +49,7 @@ class HostRunner:
         self.architecture = emulation.host_architecture()
         self.emulation = emulation.Emulation(native=True)
         self._twin = architecture != self.architecture
-        self._interpreter = interpreters.find(runtime.minor)
+        self._interpreter = _interpreter(runtime)
         self._packages = runtime_packages.folder(runtime, self.architecture)
         self._names = itertools.count()
         self._opened = contextlib.ExitStack()
@@ -137,3 +137,14 @@ class HostRunner:
         if layers not in self._unpacked:
             self._unpacked[layers] = unpack(layers, self._folder / f"opt-{next(self._names)}")
         return self._unpacked[layers]
+
+
+def _interpreter(runtime: Runtime) -> Path:
+    found = interpreters.find(runtime.minor)
+    if found is None:
+        raise ProofError(
+            f"no CPython {runtime.python_version} on this machine",
+            cause="the host runner needs the minor version of the target",
+            hint=f"install it, for instance with `uv python install {runtime.python_version}`",
+        )
+    return found

@@ -23,9 +23,7 @@ CREATED = "2020-01-01T00:00:00Z"
 """Date of every image, so that the same content has the same digest."""
 
 
-def write(
-    path: Path, root: Path, *, tag: str, architecture: str, config: dict[str, Any]
-) -> None:
+def write(path: Path, root: Path, *, tag: str, architecture: str, config: dict[str, Any]) -> None:
     """Write the tree below ``root`` as an image of one layer, everything owned by root.
 
     Args:

@@ -50,9 +50,7 @@ def pinned(runtime: Runtime, architecture: str) -> str | None:
     return f"{runtime.image.rpartition(':')[0]}@{digest}" if digest else None
 
 
-def choose(
-    engine: Engine, runtime: Runtime, architecture: str, named: str | None = None
-) -> Choice:
+def choose(engine: Engine, runtime: Runtime, architecture: str, named: str | None = None) -> Choice:
     """Return the image to prove with.
 
     In this order: the one named by option or LAYERSMITH_IMAGE; AWS's base image by its pinned

@@ -112,6 +112,7 @@ class Instance:
             lambda: invocation.answer is not None or self._process.exit is not None, seconds
         )
         answer = invocation.answer
+        error: FunctionError | None
         if answer is None:
             error = self._missing_answer(seconds)
             answer = Answer(b"", is_error=True)

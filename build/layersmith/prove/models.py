@@ -5,12 +5,14 @@ Durations are milliseconds, sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 INIT_LIMIT = 10.0
 """Seconds that Lambda gives to the initialization of a function (AWS Lambda quota)."""

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layersmith import cache, process
+from layersmith import cache, interpreters, process
 from layersmith.errors import ProofError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _install(wanted: list[str], runtime: Runtime, architecture: str, final: Path
     try:
         process.run(
             [
-                *("uv", "pip", "install", "--quiet", "--target", temporary),
+                *(interpreters.uv_program(), "pip", "install", "--quiet", "--target", temporary),
                 *("--python-version", runtime.python_version),
                 *("--python-platform", runtime.uv_platform(architecture)),
                 *("--only-binary", ":all:", *wanted),

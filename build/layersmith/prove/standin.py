@@ -1,5 +1,4 @@
-"""Makes a base image for a Lambda runtime out of Debian packages, for where no container registry
-can be reached.
+"""Makes a base image out of Debian packages, for where no container registry can be reached.
 
 Nothing of the target's architecture is run: mmdebstrap unpacks packages, uv unpacks wheels, and
 bytecode is compiled by an interpreter of this machine. The image has Lambda's layout (/var/task,
@@ -15,14 +14,15 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import cache, process
+from layersmith import cache, interpreters, process
 from layersmith.errors import ProofError
-from layersmith.prove import image_archive, interpreters, runtime_packages
+from layersmith.prove import image_archive, runtime_packages
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from layersmith.runtimes import Runtime
 
 RECIPE = 1
@@ -196,7 +196,7 @@ def _bundle_certificates(root: Path) -> None:
 def _compile(root: Path, runtime: Runtime) -> None:
     # Bytecode depends on the minor version alone, and AWS's image has it: without, every start
     # would compile the standard library, which takes most of a start under emulation.
-    interpreter = interpreters.find_or_none(runtime.minor)
+    interpreter = interpreters.find(runtime.minor)
     if interpreter is None:
         return
     folders = [root / f"usr/lib/python{runtime.python_version}", root / "var/runtime"]

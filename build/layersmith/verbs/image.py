@@ -1,12 +1,15 @@
-"""``image``: makes a base image for the proofs, or pins AWS's own by digest."""
+"""`image`: make a base image for the proofs, or pin AWS's own by digest."""
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from layersmith import console, runtimes
+
+if TYPE_CHECKING:
+    import argparse
 
 EPILOG = """\
 The Docker proofs need an image with the layout of a Lambda runtime. Where a container registry
@@ -15,9 +18,9 @@ this verb makes a stand-in from Debian packages, AWS's runtime interface client 
 seconds and without running anything emulated. Debian has Python 3.11, 3.13 and 3.14.
 
 examples:
-  python build/layers.py image --runtime python3.13     make the stand-in, unless it is there
-  python build/layers.py image --force                  make it anew
-  python build/layers.py image --pin                    write the registry's digests into images.json
+  python build/layers.py image --runtime python3.13   make the stand-in, unless it is there
+  python build/layers.py image --force                make it anew
+  python build/layers.py image --pin                  write AWS's digests into images.json
 """
 
 
@@ -59,7 +62,9 @@ def run(args: argparse.Namespace) -> int:
             console.success(f"made {choice.facts.name} in {took:.1f} s")
         else:
             console.info(f"{choice.facts.name} is there")
-        made.append({"runtime": name, "image": choice.facts.name, "id": choice.facts.id, "new": new})
+        made.append(
+            {"runtime": name, "image": choice.facts.name, "id": choice.facts.id, "new": new}
+        )
     if args.json:
         console.emit_json(made)
     return 0

@@ -1,0 +1,99 @@
+"""What the smoke test found, as data: dist/<stem>.smoke.json, versioned."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from layersmith.prove.models import FunctionError, Result, RunnerFacts
+from layersmith.prove.outcomes import ImportFailure, TestOutcome
+
+
+class FailedImport(Result):
+    """A module that does not import."""
+
+    module: str
+    path: str
+    """Its file in the layer."""
+    failure: ImportFailure
+    diagnosis: str | None = None
+    """The cause, found by looking into the layer."""
+    hidden: list[str] = Field(default_factory=list)
+    """Other modules that fail for the same reason."""
+
+
+class ImportsProof(Result):
+    """Every top-level module, then every other module of the layer, in one process."""
+
+    modules: int
+    """Number of modules that were imported or failed."""
+    failed: list[FailedImport]
+    excepted: dict[str, str]
+    """Modules that may fail and did: module -> reason in layers.yaml."""
+    unneeded: list[str]
+    """Patterns of ``import-exceptions`` that no failing module needed."""
+    slowest_ms: dict[str, float]
+    """The ten slowest modules with what they imported first, in milliseconds."""
+
+
+class ForbiddenProof(Result):
+    """Modules that must not be loaded, and were not."""
+
+    patterns: list[str]
+    present: list[str]
+    """Files of such modules in the layer."""
+    loaded: list[str]
+    """Such modules in sys.modules after the smoke file, or after all imports without one."""
+    after: Literal["smoke file", "imports"]
+
+
+class SmokeFileProof(Result):
+    """The layer's own tests, run by pytest inside the runtime."""
+
+    file: str
+    services: list[str]
+    init_ms: float
+    tests: list[TestOutcome]
+    peak_memory: int | None
+    """Bytes, of the runtime with pytest in it."""
+
+
+class FunctionProof(Result):
+    """A function of layers.yaml with all its layers, and its sample event."""
+
+    function: str
+    layers: list[str]
+    init_ms: float
+    duration_ms: float
+    peak_memory: int | None
+    """Bytes."""
+    error: FunctionError | None = None
+    logs: str = ""
+    """The last of what it wrote, where it failed."""
+
+
+class SmokeReport(Result):
+    """What starting one target showed."""
+
+    format: Literal[1] = 1
+    identifier: str
+    runtime: str
+    architecture: str
+    """What the layer was built for; ``runner.architecture`` is what ran."""
+    sha256: str
+    """Of the zip, in hex."""
+    runner: RunnerFacts
+    imports: ImportsProof
+    forbidden: ForbiddenProof | None = None
+    smoke: SmokeFileProof | None = None
+    problems: list[str]
+    """Every reason why the layer is not proven, one text each; empty where it is."""
+    warnings: list[str] = Field(default_factory=list)
+    seconds: float
+    """Seconds that the proof took."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything held."""
+        return not self.problems

@@ -1,0 +1,196 @@
+"""Servers that a smoke file asks for: it says ``SERVICES = ("chroma",)`` at its top level.
+
+The servers run on this machine and are reached through the run's own network. A smoke file finds
+them through variables: ``CHROMA_HOST`` and ``CHROMA_PORT``.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import http.client
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from layersmith import cache, interpreters, process
+from layersmith.errors import ConfigError, ProofError
+from layersmith.prove import runtime_packages
+from layersmith.prove.host_process import HostProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+KNOWN = ("chroma",)
+
+START_LIMIT = 30.0
+"""Seconds that a server may take; Chroma's takes far less than one."""
+
+
+def wanted_by(file: Path) -> tuple[str, ...]:
+    """Return the services that a smoke file names, without running it.
+
+    Raises:
+        ConfigError: It is no Python, or names a service that there is none of.
+    """
+    try:
+        tree = ast.parse(file.read_text("utf-8"), filename=file.name)
+    except FileNotFoundError:
+        raise ConfigError(f"the smoke file {file} is not there") from None
+    except (SyntaxError, UnicodeDecodeError) as problem:
+        raise ConfigError(f"the smoke file {file.name} is no Python: {problem}") from problem
+    names = tuple(_service_names(tree, file))
+    for name in names:
+        if name not in KNOWN:
+            raise ConfigError(
+                f"{file.name} asks for the service {name!r}", hint=f"known: {', '.join(KNOWN)}"
+            )
+    return names
+
+
+def _service_names(tree: ast.Module, file: Path) -> Iterator[str]:
+    for node in tree.body:
+        if not isinstance(node, ast.Assign):
+            continue
+        if any(isinstance(name, ast.Name) and name.id == "SERVICES" for name in node.targets):
+            try:
+                yield from map(str, ast.literal_eval(node.value))
+            except (ValueError, TypeError) as problem:
+                raise ConfigError(f"SERVICES in {file.name} is no tuple of strings") from problem
+
+
+@contextlib.contextmanager
+def serve(names: Sequence[str], host: str, seen_as: str) -> Iterator[dict[str, str]]:
+    """Run services while the block runs, and give the variables by which they are found.
+
+    Args:
+        names: Of :data:`KNOWN`.
+        host: Address of this machine to listen on.
+        seen_as: Name of this machine where the variables are read.
+
+    Raises:
+        ProofError: A server does not start.
+    """
+    variables: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        if "chroma" in names:
+            server = stack.enter_context(ChromaServer(host))
+            variables |= {"CHROMA_HOST": seen_as, "CHROMA_PORT": str(server.port)}
+        yield variables
+
+
+class ChromaServer:
+    """Chroma's own server, a Rust program within the chromadb wheel, with data of its own.
+
+    A context manager that ends it and removes the data.
+
+    Args:
+        host: Address to listen on.
+        version: Of Chroma; the one pinned in images.json where it is not given.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", version: str | None = None) -> None:
+        self.host = host
+        self.version = version or str(runtime_packages.image_data()["chroma-server"])
+        self.port = 0
+        self._opened = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        bindings = chroma_bindings(self.version)
+        try:
+            made = tempfile.TemporaryDirectory(prefix="layersmith-chroma-")
+            data = Path(self._opened.enter_context(made))
+            self._start(bindings, data)
+        except BaseException:
+            self._opened.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._opened.close()
+
+    def _start(self, bindings: Path, data: Path) -> None:
+        self.port = _free_port(self.host)
+        program = "import sys, chromadb_rust_bindings as b; b.cli(sys.argv[1:])"
+        address = ["--host", self.host, "--port", str(self.port)]
+        server = HostProcess(
+            [sys.executable, "-c", program, "chroma", "run", "--path", data, *address],
+            environment={"PYTHONPATH": str(bindings), "PATH": "/usr/bin:/bin"},
+            folder=data,
+            on_exit=lambda: None,
+        )
+        self._opened.callback(server.remove)
+        end = time.monotonic() + START_LIMIT
+        while not self._answers():
+            if server.exit is not None or time.monotonic() > end:
+                said = server.logs().decode("utf-8", errors="replace").strip()
+                raise ProofError(
+                    f"the Chroma server {self.version} did not start on {self.host}",
+                    cause=said[-1000:] or "it said nothing",
+                )
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=2)
+        try:
+            connection.request("GET", "/api/v2/heartbeat")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+
+def chroma_bindings(version: str) -> Path:
+    """Return a folder with the chromadb wheel for this machine, without what it requires.
+
+    Its server is compiled Rust, so nothing else is needed.
+
+    Raises:
+        ProofError: There is no wheel for this machine, or the index does not answer.
+    """
+    minor = sys.version_info[1]
+    final = cache.section("chroma-server") / f"{version}-3.{minor}"
+    if final.is_dir():
+        return final
+    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=final.parent))
+    command = [
+        interpreters.uv_program(),
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(temporary),
+    ]
+    command += ["--python", sys.executable, "--only-binary", ":all:", f"chromadb=={version}"]
+    try:
+        process.run(command, timeout=300)
+        temporary.rename(final)
+    except process.CommandFailed as failed:
+        raise ProofError(
+            f"the Chroma server {version} could not be installed", cause=failed.output
+        ) from failed
+    except OSError:
+        # Another run was quicker; its folder holds the same.
+        if not final.is_dir():
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return final
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])

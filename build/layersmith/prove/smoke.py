@@ -1,0 +1,216 @@
+"""Proves one target by starting it: imports, forbidden modules, its smoke file."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import cache
+from layersmith.prove import modules, probing, problems, services, twin
+from layersmith.prove.diagnosis import diagnose
+from layersmith.prove.layer_zip import LayerZip
+from layersmith.prove.reports import (
+    FailedImport,
+    ForbiddenProof,
+    ImportsProof,
+    SmokeFileProof,
+    SmokeReport,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from layersmith.assemble.manifest import Manifest
+    from layersmith.prove.outcomes import ImportOutcome
+    from layersmith.prove.runner import Runner
+
+PARALLEL = 2
+"""Processes at once; CI has two cores."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A built layer and what layers.yaml says about its proof.
+
+    Attributes:
+        identifier: Name of the target.
+        layer: The zip.
+        architecture: What it is built for.
+        manifest: Its manifest; None for a zip that the build did not make.
+        smoke: The layer's own test file.
+        exceptions: Modules (globs) that may fail to import -> reason.
+        forbidden: Modules that must not be loaded.
+    """
+
+    identifier: str
+    layer: Path
+    architecture: str
+    manifest: Manifest | None = None
+    smoke: Path | None = None
+    exceptions: Mapping[str, str] = field(default_factory=dict)
+    forbidden: Sequence[str] = ()
+
+
+def prove(subject: Subject, runner: Runner) -> SmokeReport:
+    """Start a layer and return what was found; a layer that fails is data.
+
+    Args:
+        subject: The layer.
+        runner: An open runner of the target's runtime.
+
+    Raises:
+        ProofError: The machine cannot start anything, or the layer is missing.
+        ConfigError: The smoke file is missing, or asks for an unknown service.
+    """
+    began = time.monotonic()
+    zipped = LayerZip(subject.layer)
+    with tempfile.TemporaryDirectory(prefix="layersmith-smoke-") as name:
+        folder = Path(name)
+        layer = placed(subject, runner, folder)
+        with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
+            importing = pool.submit(_imports, subject, runner, zipped, layer, folder)
+            smoking = pool.submit(_smoke_file, subject, runner, layer, folder)
+            imports, loaded = importing.result()
+            smoke = smoking.result()
+    forbidden = _forbidden(subject, zipped, smoke, loaded)
+    tested = smoke[0] if smoke else None
+    return _report(subject, runner, (imports, forbidden, tested), time.monotonic() - began)
+
+
+def placed(subject: Subject, runner: Runner, folder: Path) -> Path:
+    """Return what stands for the layer on this runner: its zip, or its twin's folder."""
+    if not runner.facts.twin or subject.manifest is None:
+        return subject.layer
+    return twin.make(
+        subject.layer, subject.manifest, runner.runtime, runner.architecture, folder / "twin"
+    )
+
+
+def _imports(
+    subject: Subject, runner: Runner, zipped: LayerZip, layer: Path, folder: Path
+) -> tuple[ImportsProof, list[str]]:
+    found = modules.modules_of(zipped.paths)
+    names = sorted((module.name for module in found), key=lambda name: ("." in name, name))
+    code = probing.prepare(folder / "imports", runner.runtime.minor)
+    specification = probing.specification(code, [layer])
+    outcomes, loaded = probing.import_all(runner, specification, names, subject.forbidden)
+    return _judge_imports(subject, runner, zipped, found, outcomes), loaded
+
+
+def _judge_imports(
+    subject: Subject,
+    runner: Runner,
+    zipped: LayerZip,
+    found: Sequence[modules.Module],
+    outcomes: Sequence[ImportOutcome],
+) -> ImportsProof:
+    paths = {module.name: module.path for module in found}
+    excused: dict[str, str] = {}
+    failed: dict[str, FailedImport] = {}
+    for outcome in outcomes:
+        if outcome.error is None:
+            continue
+        pattern = modules.excepted(outcome.module, subject.exceptions)
+        if pattern is not None:
+            excused[outcome.module] = pattern
+            continue
+        # One broken file breaks every module that needs it: they are reported together.
+        root = str(outcome.error.chain[-1]) if outcome.error.chain else outcome.module
+        if root in failed:
+            hidden = [*failed[root].hidden, outcome.module]
+            failed[root] = failed[root].model_copy(update={"hidden": hidden})
+            continue
+        failed[root] = FailedImport(
+            module=outcome.module,
+            path=paths.get(outcome.module, ""),
+            failure=outcome.error,
+            diagnosis=diagnose(
+                outcome.error, zipped, runner.runtime.python_version, subject.architecture
+            ),
+        )
+    slowest = sorted(outcomes, key=lambda one: one.ms, reverse=True)[:10]
+    return ImportsProof(
+        modules=len(outcomes),
+        failed=list(failed.values()),
+        excepted={module: subject.exceptions[pattern] for module, pattern in excused.items()},
+        unneeded=[one for one in subject.exceptions if one not in excused.values()],
+        slowest_ms={one.module: one.ms for one in slowest},
+    )
+
+
+def _smoke_file(
+    subject: Subject, runner: Runner, layer: Path, folder: Path
+) -> tuple[SmokeFileProof, list[str]] | None:
+    if subject.smoke is None:
+        return None
+    wanted = services.wanted_by(subject.smoke)
+    code = probing.prepare(folder / "smoke", runner.runtime.minor, subject.smoke)
+    with services.serve(wanted, runner.service_host, runner.service_name) as variables:
+        specification = probing.specification(code, [layer], variables)
+        with probing.start(runner, specification) as instance:
+            tests = probing.run_smoke_file(instance, subject.smoke.name)
+            peak = instance.peak_memory()
+            loaded = probing.loaded(instance, subject.forbidden) if instance.alive else []
+            proof = SmokeFileProof(
+                file=subject.smoke.name,
+                services=list(wanted),
+                init_ms=instance.init.duration_ms,
+                tests=tests,
+                peak_memory=peak,
+            )
+    return proof, loaded
+
+
+def _forbidden(
+    subject: Subject,
+    zipped: LayerZip,
+    smoke: tuple[SmokeFileProof, list[str]] | None,
+    loaded_by_imports: list[str],
+) -> ForbiddenProof | None:
+    """A vector session says more than importing everything: it is what a function does."""
+    if not subject.forbidden:
+        return None
+    names = [module.name for module in modules.modules_of(zipped.paths)]
+    present = [name for name in names if any(_covers(p, name) for p in subject.forbidden)]
+    return ForbiddenProof(
+        patterns=list(subject.forbidden),
+        present=present,
+        loaded=smoke[1] if smoke else loaded_by_imports,
+        after="smoke file" if smoke else "imports",
+    )
+
+
+def _covers(pattern: str, name: str) -> bool:
+    return modules.excepted(name, {pattern: ""}) is not None
+
+
+def _report(
+    subject: Subject,
+    runner: Runner,
+    found: tuple[ImportsProof, ForbiddenProof | None, SmokeFileProof | None],
+    seconds: float,
+) -> SmokeReport:
+    imports, forbidden, smoke = found
+    if runner.facts.twin:
+        # What the host's Python brings beyond Lambda's, such as tkinter, proves no exception wrong.
+        warnings = [f"{runner.facts.described}; run it with Docker before it is shipped"]
+    else:
+        needless = imports.unneeded
+        warnings = [f"import-exceptions: nothing needed {one!r}; remove it" for one in needless]
+    return SmokeReport(
+        identifier=subject.identifier,
+        runtime=runner.runtime.name,
+        architecture=subject.architecture,
+        sha256=cache.sha256_file(subject.layer),
+        runner=runner.facts,
+        imports=imports,
+        forbidden=forbidden,
+        smoke=smoke,
+        problems=problems.of(imports, forbidden, smoke),
+        warnings=warnings,
+        seconds=round(seconds, 2),
+    )

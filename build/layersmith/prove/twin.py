@@ -1,0 +1,113 @@
+"""Makes the twin of a layer: the same layer for the architecture of this machine.
+
+Everything that is not native code is taken from the built zip, as it was pruned, stubbed and
+compiled. Native files are replaced by those of the same version of the same distribution for the
+host. What a twin proves is the layer's Python and its completeness; that its native code loads
+on the target is for the ARM64 proof.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import interpreters, process
+from layersmith.errors import ProofError
+from layersmith.runtimes import WHEEL_MACHINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from layersmith.assemble.manifest import Manifest
+    from layersmith.runtimes import Runtime
+
+ELF = b"\x7fELF"
+
+
+def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, into: Path) -> Path:
+    """Write the twin as a folder, which stands for /opt, and return it.
+
+    Args:
+        layer: The built zip.
+        manifest: Its manifest.
+        runtime: The Lambda runtime.
+        architecture: Of this machine, ``arm64`` or ``x86_64``.
+        into: The folder, which is made.
+
+    Raises:
+        ProofError: A distribution with native code has no wheel for this machine.
+    """
+    native = _unpack_portable(layer, into)
+    owners = {record.path: record.distribution for record in manifest.files}
+    wanted = {owners[path] for path in native if path in owners}
+    pins = [
+        f"{distribution.name}=={distribution.version}"
+        for distribution in manifest.distributions
+        if distribution.name in wanted
+    ]
+    if pins:
+        with tempfile.TemporaryDirectory(prefix="layersmith-twin-") as folder:
+            _install(pins, runtime, architecture, Path(folder))
+            _copy_native(Path(folder), into / "python", native, manifest.architecture, architecture)
+    return into
+
+
+def _unpack_portable(layer: Path, into: Path) -> list[str]:
+    """Unpack what runs anywhere, and return the paths of what does not."""
+    native = []
+    with zipfile.ZipFile(layer) as archive:
+        for member in archive.infolist():
+            if member.is_dir():
+                continue
+            content = archive.read(member)
+            if content.startswith(ELF):
+                native.append(member.filename)
+                continue
+            place = into / member.filename
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+    return native
+
+
+def _install(pins: Iterable[str], runtime: Runtime, architecture: str, folder: Path) -> None:
+    options = ["--quiet", "--no-deps", "--no-compile-bytecode", "--only-binary", ":all:"]
+    platform = ["--python-platform", runtime.uv_platform(architecture)]
+    version = ["--python-version", runtime.python_version]
+    command = [interpreters.uv_program(), "pip", "install", *options, *platform, *version]
+    try:
+        process.run([*command, "--target", folder, *pins], timeout=600, index_login=True)
+    except process.CommandFailed as failed:
+        raise ProofError(
+            f"no twin for {architecture}: its wheels could not be installed",
+            cause=failed.output,
+            hint="use the Docker runner, which runs the layer itself",
+        ) from failed
+
+
+def _copy_native(
+    wheels: Path, site: Path, native: list[str], built_for: str, architecture: str
+) -> None:
+    """Copy the counterparts of native files, and whole folders of bundled libraries.
+
+    Bundled libraries have a hash of their content in their names, so they have no counterparts
+    by name; extensions that were pruned from the layer stay away.
+    """
+    renamed = {
+        path.replace(f"-{WHEEL_MACHINE[built_for]}-", f"-{WHEEL_MACHINE[architecture]}-")
+        for path in native
+    }
+    libraries = {path.rpartition("/")[0] for path in native if _is_bundled(path)}
+    for path in sorted(wheels.rglob("*")):
+        inner = f"python/{path.relative_to(wheels).as_posix()}"
+        if path.is_dir() or not (inner in renamed or inner.rpartition("/")[0] in libraries):
+            continue
+        place = site / path.relative_to(wheels)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(path.read_bytes())
+
+
+def _is_bundled(path: str) -> bool:
+    """Return whether a path lies in a folder that auditwheel made, such as numpy.libs."""
+    return path.rpartition("/")[0].endswith(".libs")

@@ -1,0 +1,104 @@
+"""`smoke`: start built layers in the Lambda runtime and prove that they work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layersmith import console
+from layersmith.errors import ManyErrors
+from layersmith.verbs import _targets
+
+if TYPE_CHECKING:
+    import argparse
+
+    from layersmith.prove.smoke_run import Outcome
+
+EPILOG = """\
+what it does to a target:
+  start its zip from dist/ in the runtime it was built for, with AWS's own runtime client; import
+  every top-level module and then every other one (what cannot import by design is listed under
+  `import-exceptions`); check `forbid-imports`; run the layer's `smoke` file under pytest.
+  Without --layer, functions of layers.yaml that have a sample event are started with their layers.
+  The result of each target is written to dist/<stem>.smoke.json.
+
+runners:
+  docker  the ARM64 runtime, natively or emulated: the proof
+  host    without Docker: a twin of the layer for this machine's architecture; says less
+
+examples:
+  python build/layers.py smoke --layer chromadb-vector --runtime python3.13
+  python build/layers.py smoke --runner host --runtime python3.12
+  python build/layers.py smoke --all --json
+  python build/layers.py smoke --layer imaging --image public.ecr.aws/lambda/python:3.13-arm64
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = EPILOG
+    _targets.add_filters(parser)
+    _targets.add_dist(parser)
+    add_runner(parser)
+    parser.add_argument("--all", action="store_true", help="every target, which is the default")
+    parser.add_argument("--json", action="store_true", help="print the reports as JSON")
+
+
+def add_runner(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose where layers are started."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--runner", choices=("docker", "host"), default="docker", help="default: docker"
+    )
+    which.add_argument(
+        "--docker", dest="runner", action="store_const", const="docker", help="--runner docker"
+    )
+    parser.add_argument(
+        "--image", metavar="NAME", help="image to use as the runtime (LAYERSMITH_IMAGE)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Raises:
+        ManyErrors: Targets or functions are not proven; the others were tried.
+    """
+    from layersmith.prove.smoke_run import SmokeRun  # noqa: PLC0415 -- start-up time
+
+    loaded, targets = _targets.chosen(args)
+    outcome = SmokeRun(loaded, args.dist, kind=args.runner, image=args.image).run(
+        targets, with_functions=not args.layer
+    )
+    if args.json:
+        console.emit_json(
+            {
+                "layers": [one.model_dump(mode="json") for one in outcome.reports],
+                "functions": [one.model_dump(mode="json") for one in outcome.functions],
+            }
+        )
+    else:
+        _show(outcome)
+    if outcome.errors:
+        raise ManyErrors(outcome.errors)
+    return 0
+
+
+def _show(outcome: Outcome) -> None:
+    for report in outcome.reports:
+        tests = report.smoke.tests if report.smoke else []
+        passed = sum(test.outcome == "passed" for test in tests)
+        broken = sum(1 + len(failed.hidden) for failed in report.imports.failed)
+        fine = report.imports.modules - broken - len(report.imports.excepted)
+        console.emit_text(
+            f"{report.identifier}: {'proven' if report.ok else 'NOT PROVEN'}"
+            f" by {'its host twin' if report.runner.twin else 'the ' + report.runner.kind}:"
+            f" {fine} of {report.imports.modules} modules import"
+            f" ({len(report.imports.excepted)} excepted), {passed} of {len(tests)} tests pass,"
+            f" {report.seconds:.1f} s"
+        )
+    for proof in outcome.functions:
+        state = "FAILED" if proof.error else "answers"
+        console.emit_text(
+            f"function {proof.function}: {state}, init {proof.init_ms:.0f} ms,"
+            f" event {proof.duration_ms:.0f} ms"
+        )
