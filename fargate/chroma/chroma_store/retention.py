@@ -59,7 +59,7 @@ class RetentionReport:
 
 
 def retain(store: SnapshotStore, rule: RetentionRule, *, dry_run: bool) -> RetentionReport:
-    """Apply a rule.
+    """Apply a rule; claims of idempotency keys go after `GRACE` too.
 
     A manifest goes before the packs that only it needs; a run that is killed leaves packs that
     the next one finds unused.
@@ -80,7 +80,10 @@ def retain(store: SnapshotStore, rule: RetentionRule, *, dry_run: bool) -> Reten
         for pack, size in pack_sizes(store.storage, store.database).items()
         if pack not in needed and now - made_at(pack.partition("/")[0]) > GRACE
     }
+    prefix = f"{base(store.database)}/claims/"
+    old = [info.key for info in store.storage.list(prefix) if now - info.modified > GRACE]
     if not dry_run:
+        store.storage.delete(old)
         store.storage.delete(manifest_key(store.database, i) for i in deleted)
         store.storage.delete(pack_key(store.database, pack) for pack in unused)
     return RetentionReport(tuple(sorted(kept)), tuple(deleted), len(unused), sum(unused.values()))

@@ -177,6 +177,7 @@ class SnapshotStore:
         chroma_version: str,
         collections: Iterable[CollectionInfo],
         consumed: Iterable[str] = (),
+        snapshot_id: str | None = None,
     ) -> SnapshotReport:
         """Upload a data folder whose server has been stopped, and make it the current snapshot.
 
@@ -189,6 +190,8 @@ class SnapshotStore:
             chroma_version: Of the server that wrote the files.
             collections: What the server said that it holds.
             consumed: Ids of the deltas that were replayed since the restore.
+            snapshot_id: From `vector_common.ids.new_id`, for a caller who must recognise its own
+                flip after a crash; a new one for every call.
 
         Raises:
             PointerMoved: Another writer was first; nothing that is current changed.
@@ -196,7 +199,7 @@ class SnapshotStore:
             StoreError: The store failed; nothing that is current changed.
         """
         started = time.monotonic()
-        snapshot_id = new_id()
+        snapshot_id = snapshot_id or new_id()
         former = self.manifest(parent) if parent else None
         layout = scan(data_dir)
         total = sum(entry.size for entry in layout.files)

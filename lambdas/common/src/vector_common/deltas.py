@@ -23,7 +23,7 @@ from vector_common.errors import (
     Refused,
 )
 from vector_common.ids import is_id, new_id
-from vector_common.names import check_database, collection_key, delta_key
+from vector_common.names import base, check_database, claim_key, collection_key, delta_key
 from vector_common.records import (
     CollectionSpec,
     Record,
@@ -100,7 +100,13 @@ class DeltaWriter:
         self._database = check_database(database)
         self._specs: dict[str, CollectionSpec] = {}
 
-    def append(self, raw: Sequence[Mapping[str, Any]], spec: CollectionSpec) -> list[str]:
+    def append(
+        self,
+        raw: Sequence[Mapping[str, Any]],
+        spec: CollectionSpec,
+        *,
+        idempotency_key: str | None = None,
+    ) -> list[str]:
         """Check changes and write them; when this returns, they are kept.
 
         A batch that does not fit one object becomes several, in order. If a write fails, the
@@ -110,26 +116,30 @@ class DeltaWriter:
         Args:
             raw: Changes as `records.parse_records` takes them.
             spec: The collection; its first writer settles dimension and space.
+            idempotency_key: Names the batch. Sent again within a day, the same key gives the
+                same deltas, so that no late copy undoes what was written after the first.
 
         Returns:
             The ids of the deltas, in order; none for an empty batch.
 
         Raises:
             BadRequest: A change is not allowed; nothing was written.
-            Conflict: The collection has another dimension or space.
+            Conflict: The collection has another dimension or space, or the idempotency key
+                was used for another batch.
             StoreError: The store failed.
         """
         records = parse_records(raw, spec)
         if not records:
             return []
         self.settle(spec)
-        written = []
-        for lines in _split([_encode_record(record) for record in records]):
-            delta_id = new_id()
+        parts = list(_split([_encode_record(record) for record in records]))
+        ids = [new_id() for _ in parts]
+        if idempotency_key is not None:
+            ids = self._claim(idempotency_key, spec, parts, ids)
+        for delta_id, lines in zip(ids, parts, strict=True):
             data = _assemble(delta_id, spec, lines)
             self._storage.put(delta_key(self._database, delta_id), data, if_none_match=True)
-            written.append(delta_id)
-        return written
+        return ids
 
     def spec(self, collection: str) -> CollectionSpec | None:
         """What a collection's first writer settled; None if nobody has written."""
@@ -165,6 +175,24 @@ class DeltaWriter:
                 f"collection {spec.name}: is {known and known.dimension} dimensions in space "
                 f"{known and known.space}, not {spec.dimension} in {spec.space}"
             )
+
+    def _claim(
+        self, key: str, spec: CollectionSpec, parts: list[list[bytes]], ids: list[str]
+    ) -> list[str]:
+        """The ids of the first batch that came with ``key``; ``ids`` if this is the first."""
+        content = hashlib.sha256(_json([spec.name, spec.dimension, spec.space]))
+        for lines in parts:
+            content.update(b"".join(lines))
+        claim = _json({"ids": ids, "sha256": content.hexdigest()})
+        where = claim_key(self._database, hashlib.sha256(key.encode()).hexdigest())
+        try:
+            self._storage.put(where, claim, if_none_match=True)
+        except PreconditionFailed:
+            first = json.loads(self._storage.get(where).data)
+            if first["sha256"] != content.hexdigest():
+                raise Conflict("idempotencyKey: was used for another batch") from None
+            return [str(delta_id) for delta_id in first["ids"]]
+        return ids
 
 
 def _assemble(delta_id: str, spec: CollectionSpec, lines: list[bytes]) -> bytes:
@@ -223,3 +251,9 @@ def is_delta_key(key: str) -> str | None:
     """The id in a delta's key, or None if the key is not one."""
     name = key.rpartition("/")[2].removesuffix(".jsonl")
     return name if is_id(name) else None
+
+
+def has_deltas(storage: Storage, database: str) -> bool:
+    """Whether any delta of a database is in the store, consumed or not."""
+    listing = storage.list(f"{base(database)}/deltas/")
+    return any(is_delta_key(info.key) for info in listing)

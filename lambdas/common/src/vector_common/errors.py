@@ -79,6 +79,14 @@ class StoreError(VectorError):
     retryable = True
 
 
+class ServerBusy(Unavailable):
+    """What state machines retry: the server asked to wait, or did not answer."""
+
+
+class StorageBusy(StoreError):
+    """What state machines retry: the store failed in a way that may pass."""
+
+
 class Damaged(VectorError):
     """Stored bytes are not what their checksum, size or format says."""
 

@@ -7,6 +7,7 @@ The layout below ``databases/<database>/``::
     packs/<snapshot id>/<number>   compressed chunks that this snapshot uploaded
     deltas/<delta id>.jsonl        changes that no snapshot holds yet
     collections/<name>.json        dimension and space of a collection, set by its first delta
+    claims/<digest>.json           ids of the deltas of a batch that came with an idempotency key
 """
 
 from __future__ import annotations
@@ -78,3 +79,8 @@ def delta_key(database: str, delta_id: str) -> str:
 def collection_key(database: str, collection: str) -> str:
     """The key of a collection's specification."""
     return f"{base(database)}/collections/{check_collection(collection)}.json"
+
+
+def claim_key(database: str, digest: str) -> str:
+    """The key of the claim of an idempotency key, given by the hex digest of that."""
+    return f"{base(database)}/claims/{digest}.json"

@@ -77,6 +77,13 @@ class Storage(Protocol):
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object whose key begins with ``prefix``, sorted by key."""
 
+    def folders(self, prefix: str) -> tuple[str, ...]:
+        """The names that follow ``prefix`` up to the next slash, sorted.
+
+        Args:
+            prefix: Empty, or with a slash at its end.
+        """
+
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; those that are gone already count as deleted."""
 

@@ -86,6 +86,15 @@ class FileStorage:
             modified = datetime.fromtimestamp(status.st_mtime, tz=UTC)
             yield ObjectInfo(key, status.st_size, "", modified)
 
+    def folders(self, prefix: str) -> tuple[str, ...]:
+        """The names of the folders in a folder."""
+        folder = self._root / prefix
+        with self._errors(prefix):
+            if not folder.is_dir():
+                return ()
+            names = [path.name for path in folder.iterdir() if path.is_dir()]
+        return tuple(sorted(name for name in names if not name.startswith(".")))
+
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects."""
         for key in keys:

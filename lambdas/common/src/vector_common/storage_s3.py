@@ -114,21 +114,20 @@ class S3Storage:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object whose key begins with ``prefix``, sorted by key."""
-        token: dict[str, str] = {}
-        while True:
-
-            def page(token: dict[str, str] = token) -> Any:
-                return self._client.list_objects_v2(
-                    Bucket=self._bucket, Prefix=self._prefix + prefix, **token
-                )
-
-            answer = self._retry(prefix, page)
+        for answer in self._pages(Prefix=self._prefix + prefix):
             for item in answer.get("Contents", ()):
                 key = item["Key"].removeprefix(self._prefix)
                 yield ObjectInfo(key, item["Size"], item["ETag"], item["LastModified"])
-            if not answer.get("IsTruncated"):
-                return
-            token = {"ContinuationToken": answer["NextContinuationToken"]}
+
+    def folders(self, prefix: str) -> tuple[str, ...]:
+        """The names that follow ``prefix`` up to the next slash, sorted."""
+        full = self._prefix + prefix
+        names = (
+            item["Prefix"].removeprefix(full).rstrip("/")
+            for answer in self._pages(Prefix=full, Delimiter="/")
+            for item in answer.get("CommonPrefixes", ())
+        )
+        return tuple(sorted(names))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects, a thousand a request."""
@@ -149,6 +148,18 @@ class S3Storage:
 
     def _key(self, key: str) -> str:
         return self._prefix + check_key(key)
+
+    def _pages(self, **arguments: str) -> Iterator[Any]:
+        while True:
+
+            def attempt(arguments: dict[str, str] = arguments) -> Any:
+                return self._client.list_objects_v2(Bucket=self._bucket, **arguments)
+
+            answer = self._retry(arguments["Prefix"], attempt)
+            yield answer
+            if not answer.get("IsTruncated"):
+                return
+            arguments = {**arguments, "ContinuationToken": answer["NextContinuationToken"]}
 
     def _won_earlier(self, key: str, data: bytes) -> str:
         # A write whose answer got lost is sent again by botocore and then fails its own condition.

@@ -1,0 +1,172 @@
+"""One Chroma client an execution environment, with an end to every wait.
+
+chromadb's own HttpClient waits for ever: its HTTP session has no timeout, and making it sends
+three requests. Here every wait ends, nothing is sent before the first call, and answers of the
+session's proxy become this package's errors.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from vector_common.errors import (
+    BadRequest,
+    Conflict,
+    NotFound,
+    PayloadTooLarge,
+    ServerBusy,
+    Unauthorized,
+    VectorError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from chromadb.api import ClientAPI
+
+    from vector_common.tokens import Token
+
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 20.0
+"""For one answer. The first query after a start reads the index: 0.3 s for 100,000 vectors."""
+
+CONNECT_RETRIES = 3
+
+_STATUS: dict[int, type[VectorError]] = {
+    401: Unauthorized,
+    403: Unauthorized,
+    413: PayloadTooLarge,
+    429: ServerBusy,
+    502: ServerBusy,
+    503: ServerBusy,
+    504: ServerBusy,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A session's server: its base URL, and where its token lies ("" for a server without)."""
+
+    address: str
+    token_reference: str = ""
+
+
+_current: tuple[Endpoint, Token | None, ClientAPI] | None = None
+
+
+def chroma_client(session: Mapping[str, Any] | None = None) -> ClientAPI:
+    """The client of this execution environment.
+
+    Args:
+        session: The event's ``session``, ``{"address": ..., "tokenReference": ...}``. If None,
+            CHROMA_URL and CHROMA_TOKEN_REFERENCE are used; and outside Lambda, where chromadb is
+            installed whole, a local database in CHROMA_PATH, or in memory.
+
+    Raises:
+        BadRequest: The session is not one.
+        Unauthorized: It is over.
+        ServerBusy: There is no server to be had.
+    """
+    global _current  # noqa: PLW0603 -- of the execution environment
+    endpoint = _endpoint(session)
+    if endpoint is None:
+        return _local()
+    if _current and _current[0] == endpoint and not (_current[1] and _current[1].expired):
+        return _current[2]
+    token = None
+    if endpoint.token_reference:
+        from vector_common.tokens import read_token  # noqa: PLC0415 -- not every server has one
+
+        token = read_token(endpoint.token_reference)
+    client = _connect(endpoint, token)
+    _current = endpoint, token, client
+    return client
+
+
+def forget() -> None:
+    """Let the next call make a new client, and read the token again."""
+    global _current  # noqa: PLW0603
+    _current = None
+
+
+@contextmanager
+def chroma_errors(what: str) -> Iterator[None]:
+    """Turn what chromadb and httpx raise into this package's errors.
+
+    Args:
+        what: Says in messages what was being done.
+    """
+    import chromadb.errors  # noqa: PLC0415 -- 0.3 s, loaded by now
+    import httpx  # noqa: PLC0415
+
+    try:
+        yield
+    except chromadb.errors.NotFoundError as error:
+        raise NotFound(f"{what}: {error}") from None
+    except httpx.TimeoutException as error:
+        raise ServerBusy(f"{what}: the server did not answer in time ({error})") from None
+    except httpx.TransportError as error:
+        raise ServerBusy(f"{what}: the server cannot be reached ({error})") from None
+    except chromadb.errors.ChromaError as error:
+        kind = Conflict if error.code() == 409 else BadRequest
+        raise kind(f"{what}: {error}") from None
+
+
+def _endpoint(session: Mapping[str, Any] | None) -> Endpoint | None:
+    if session is None:
+        address = os.environ.get("CHROMA_URL", "")
+        reference = os.environ.get("CHROMA_TOKEN_REFERENCE", "")
+        if not address:
+            return None
+    else:
+        address, reference = session.get("address", ""), session.get("tokenReference", "")
+    if not isinstance(address, str) or not isinstance(reference, str):
+        raise BadRequest("session: address and tokenReference must be strings")
+    parts = urlsplit(address)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
+        raise BadRequest("session.address: must be a plain http:// or https:// address")
+    return Endpoint(address.rstrip("/"), reference)
+
+
+def _connect(endpoint: Endpoint, token: Token | None) -> ClientAPI:
+    from chromadb.config import Settings  # noqa: PLC0415 -- 0.3 s; not every function needs it
+
+    from vector_common.chroma_timed import timed_client  # noqa: PLC0415
+
+    parts = urlsplit(endpoint.address)
+    secure = parts.scheme == "https"
+    settings = Settings(
+        chroma_api_impl="chromadb.api.fastapi.FastAPI",
+        chroma_server_host=parts.hostname,
+        chroma_server_http_port=parts.port or (443 if secure else 80),
+        chroma_server_ssl_enabled=secure,
+        # Without TLS, certificates need not be read: 30 ms.
+        chroma_server_ssl_verify=None if secure else False,
+        chroma_server_headers={"Authorization": f"Bearer {token.value}"} if token else {},
+        anonymized_telemetry=False,
+    )
+    return timed_client(settings, on_answer=_check_answer)
+
+
+def _check_answer(answer: Any) -> None:
+    """Raise for what the proxy answers; what Chroma answers is chromadb's to explain."""
+    kind = _STATUS.get(answer.status_code)
+    if kind is not None:
+        raise kind(f"server: answered {answer.status_code} for {answer.request.url.path}")
+
+
+def _local() -> ClientAPI:
+    import chromadb  # noqa: PLC0415
+
+    thin = getattr(chromadb, "is_client", False)
+    if thin or "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        raise ServerBusy(
+            "server: there is no session in the event and CHROMA_URL is not set"
+            + ("; chromadb-client has no local database" if thin else "")
+        )
+    path = os.environ.get("CHROMA_PATH")
+    return chromadb.PersistentClient(path) if path else chromadb.EphemeralClient()

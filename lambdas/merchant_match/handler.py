@@ -1,0 +1,59 @@
+"""merchant_match: which merchant does a vector belong to?
+
+Event::
+
+    {"collections": ["merchants"], "embedding": [...] or "text": "...", "merchantKey": "merchant",
+     "neighbours": 20, "match": 0.9, "candidate": 0.7, "margin": 0.02, "limit": 5,
+     "where": {...}, "session": {...}}
+
+Answer: ``{"outcome": "match" | "ambiguous" | "candidates" | "no_match", "merchant",
+"candidates", "reasons"}``; `vector_common.merchants` defines them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from vector_common.chroma import chroma_client
+from vector_common.embedder import read_embedding
+from vector_common.events import Fields, entrypoint
+from vector_common.merchants import MatchRule, match_merchant
+from vector_common.names import check_collection
+from vector_common.neighbours import find_neighbours
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@entrypoint
+def handler(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Match one vector."""
+    fields = Fields(event)
+    collections = fields.texts("collections", most=10)
+    key = fields.text("merchantKey", "merchant")
+    count = fields.integer("neighbours", 20, low=1, high=300)
+    rule = MatchRule(
+        match=fields.number("match", MatchRule.match, low=0, high=1),
+        candidate=fields.number("candidate", MatchRule.candidate, low=0, high=1),
+        margin=fields.number("margin", MatchRule.margin, low=0, high=1),
+        most=fields.integer("limit", MatchRule.most, low=1, high=100),
+    )
+    if rule.candidate > rule.match:
+        fields.problem("candidate", "must not be more than match")
+    where, session = fields.mapping("where"), fields.mapping("session")
+    embed = read_embedding(fields)
+    fields.check()
+    client, vector = chroma_client(session), embed()
+    found = [
+        (collection, neighbour)
+        for collection in dict.fromkeys(map(check_collection, collections))
+        for neighbour in find_neighbours(client, collection, vector, count, where=where)
+    ]
+    result = match_merchant(found, key, rule)
+    return {
+        "outcome": result.outcome,
+        "merchant": result.merchant,
+        "candidates": [asdict(candidate) for candidate in result.candidates],
+        "reasons": list(result.reasons),
+    }
