@@ -37,6 +37,13 @@ def layers(session: nox.Session, *words: str) -> None:
 
 
 @nox.session
+def plan(session: nox.Session) -> None:
+    """List the targets of layers.yaml; `-- --matrix` prints the GitHub job matrix."""
+    tool(session)
+    layers(session, "plan", *session.posargs)
+
+
+@nox.session
 def lock(session: nox.Session) -> None:
     """Resolve requirements into locks/; `-- --upgrade [PACKAGE]` takes newer versions."""
     tool(session)

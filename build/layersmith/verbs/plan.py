@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console
+from layersmith.errors import ConfigError
 from layersmith.plan import matrix
 from layersmith.verbs import _targets
 
@@ -28,7 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the targets as JSON")
     parser.add_argument("--matrix", action="store_true", help="print GitHub's job matrix")
     parser.add_argument(
-        "--emulate", action="store_true", help="with --matrix: x86-64 runners for arm64 targets"
+        "--github-output",
+        metavar="NAME",
+        help="write the job matrix as this output of the running GitHub step",
+    )
+    parser.add_argument(
+        "--emulate", action="store_true", help="with --matrix or --github-output: x86-64 runners for arm64 targets"
     )
 
 
@@ -36,12 +44,27 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     _, targets = _targets.chosen(args)
     jobs = matrix(targets, emulate=args.emulate)
-    if args.matrix:
-        # GitHub reads an output to the end of its line.
-        console.emit_text(json.dumps(jobs, separators=(",", ":")))
+    line = json.dumps(jobs, separators=(",", ":"))
+    if args.github_output:
+        _write_output(args.github_output, line)
+    elif args.matrix:
+        console.emit_text(line)
     elif args.json:
         console.emit_json(jobs["include"])
     else:
         for target in targets:
             console.emit_text(target.identifier)
     return 0
+
+
+def _write_output(name: str, line: str) -> None:
+    path = os.environ.get("GITHUB_OUTPUT")
+    if not path:
+        raise ConfigError(
+            "--github-output needs a running GitHub step",
+            cause="the variable GITHUB_OUTPUT is not set",
+            hint="use --matrix to print the job matrix",
+        )
+    # GitHub reads an output to the end of its line.
+    with Path(path).open("a", encoding="utf-8") as stream:
+        stream.write(f"{name}={line}\n")

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from layersmith.assemble import prune
+from layersmith.assemble.tree import Bytes, Entry, Tree
+from layersmith.config.models import Prune
+
+
+def tree(*paths: str) -> Tree:
+    made = Tree()
+    for path in paths:
+        made.add(Entry(f"python/{path}", Bytes(path.encode()), path.split("/", 1)[0]))
+    return made
+
+
+def left(made: Tree) -> set[str]:
+    return {entry.inner for entry in made}
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("demo/tests/test_a.py", "tests"),
+        ("demo/sub/tests/data.bin", "tests"),
+        ("tests/test_a.py", "tests"),
+        ("demo/__pycache__/a.cpython-311.pyc", "caches"),
+        ("demo/a.pyc", "caches"),
+        ("demo/include/a.h", "headers"),
+        ("demo/fast.pyx", "headers"),
+        ("demo/fast.c", "sources"),
+        ("demo/a.pyi", "type-stubs"),
+        ("demo/liba.a", "static-libraries"),
+        ("demo/docs/index.html", "docs"),
+        ("share/man/man1/a.1", "docs"),
+        ("bin/tool", "scripts"),
+    ],
+)
+def test_default_rules(path: str, rule: str) -> None:
+    made = tree(path, "demo/__init__.py")
+    prune.prune(made, Prune())
+    assert left(made) == {"demo/__init__.py"}
+    assert [(removed.path, removed.rule) for removed in made.removed] == [(f"python/{path}", rule)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "demo/testing.py",
+        "demo/contest/a.py",
+        "demo/binary.py",
+        "demo/bin/helper.py",
+        "demo/includes.py",
+        "demo/a.cpython-313-aarch64-linux-gnu.so",
+        "demo.libs/liba-1234.so.6",
+        "demo-1.0.dist-info/METADATA",
+        "demo-1.0.dist-info/licenses/tests/LICENSE.h",
+        "demo-1.0.dist-info/entry_points.txt",
+    ],
+)
+def test_what_stays(path: str) -> None:
+    made = tree(path)
+    prune.prune(made, Prune())
+    assert left(made) == {path}
+
+
+def test_keep_wins_over_rules_and_additions() -> None:
+    made = tree("demo/tests/needed.py", "demo/tests/other.py", "demo/big/a", "demo/big/b")
+    prune.prune(made, Prune(add=["demo/big/"], keep=["demo/tests/needed.py", "demo/big/b"]))
+    assert left(made) == {"demo/tests/needed.py", "demo/big/b"}
+
+
+def test_without_defaults_only_additions_count() -> None:
+    made = tree("demo/tests/a.py", "demo/big.bin")
+    prune.prune(made, Prune(defaults=False, add=["*.bin"]))
+    assert left(made) == {"demo/tests/a.py"}
+
+
+PART = st.sampled_from(["demo", "tests", "a", "include", "x.dist-info", "b.py", "c.so", "d.h"])
+PATH = st.lists(PART, min_size=1, max_size=4).map("/".join)
+
+
+@given(st.sets(PATH, max_size=15), st.lists(PATH, max_size=3), st.lists(PATH, max_size=3))
+def test_nothing_is_lost_or_invented(paths: set[str], add: list[str], keep: list[str]) -> None:
+    made = tree(*paths)
+    before = left(made)
+    prune.prune(made, Prune(add=add, keep=keep))
+    removed = {one.path.removeprefix("python/") for one in made.removed}
+    assert left(made) | removed == before
+    assert not left(made) & removed
+    assert not any(path.split("/", 1)[0].endswith(".dist-info") for path in removed)
+    again = left(made)
+    prune.prune(made, Prune(add=add, keep=keep))
+    assert left(made) == again
