@@ -89,7 +89,6 @@ def collect(target: Target, root: Path) -> Inputs:
         "requirements": requirements,
         "constraints": constraints,
         "extras": extras,
-        "excludes": sorted(settings.excludes),
         "build": versions,
         "packages": {name: dict(packages[name].metadata) for name in sorted(packages)},
         "runtime": target.runtime.name,

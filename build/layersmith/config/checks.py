@@ -42,7 +42,7 @@ def _valid_layers(tree: Node) -> dict[str, Layer]:
     layers: dict[str, Layer] = {}
     for name, layer in node.value.items() if node and isinstance(node.value, dict) else ():
         try:
-            layers[name] = Layer.model_validate(layer.plain())
+            layers[name] = Layer.model_validate(layer.plain(), by_alias=True, by_name=False)
         except ValidationError:
             continue
     return layers

@@ -64,7 +64,7 @@ def load(path: Path) -> LoadedConfig:
         raise _report(path, problems or [_nothing()])
     tree = with_defaults(node)
     try:
-        config = Config.model_validate(tree.plain())
+        config = Config.model_validate(tree.plain(), by_alias=True, by_name=False)
     except ValidationError as error:
         problems = [*problems, *translate.problems(error, tree)]
         problems += checks.find(None, tree, path.parent)

@@ -1,187 +1,48 @@
 """What layers.yaml may say. These models are the source of the JSON Schema and of the reference.
 
-Sizes are bytes: ``MB`` is 10**6 and ``MiB`` is 2**20, as in pydantic's ByteSize. Durations are
-seconds. Keys are written in kebab-case.
+Sizes are bytes, durations seconds, growth percent; values.py says how they are written. Keys are
+written in kebab-case.
 """
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ByteSize,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from layersmith import runtimes
+from layersmith.config.values import (
+    Architecture,
+    Distinct,
+    DistributionName,
+    Duration,
+    ExtraName,
+    Glob,
+    ModuleName,
+    Name,
+    PackageVersion,
+    Percent,
+    Principal,
+    Reason,
+    Region,
+    RelativePath,
+    RequirementString,
+    RuntimeName,
+    SemVer,
+    Size,
+    Variable,
+)
 
 MERGED = ("budgets", "prune", "environment")
 """Settings of ``defaults`` that are merged key by key; all others are replaced as a whole."""
 
-NAME = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
-SEMVER = re.compile(
-    r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
-    r"(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?$"
-)
-"""Semantic Versioning 2.0.0 without build metadata, which no tag or parameter path should hold."""
 
-DURATION = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s)\s*$")
-PERCENT = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*$")
-REGION = re.compile(r"^[a-z]{2}(-[a-z]+)+-[0-9]$")
-MODULE = re.compile(r"^[A-Za-z_*?][\w*?]*(\.[\w*?]+)*$")
-VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
-
-
-def _duration(value: Any) -> Any:
-    """Turn ``3s``, ``450ms`` or a number of seconds into seconds."""
-    if isinstance(value, str):
-        found = DURATION.match(value)
-        if not found:
-            raise ValueError("a duration is a number with ms or s, such as 3s or 450ms")
-        number = float(found[1])
-        return number / 1000 if found[2] == "ms" else number
-    return value
-
-
-def _percent(value: Any) -> Any:
-    """Turn ``10%`` into 10.0."""
-    if isinstance(value, str):
-        found = PERCENT.match(value)
-        if not found:
-            raise ValueError("a growth is a percentage, such as 10%")
-        return float(found[1])
-    return value
-
-
-def _runtime(value: str) -> str:
-    if value not in runtimes.RUNTIMES:
-        raise ValueError(f"unknown runtime {value!r}; known: {', '.join(runtimes.RUNTIMES)}")
-    return value
-
-
-def _architecture(value: str) -> str:
-    if value not in runtimes.ARCHITECTURES:
-        raise ValueError(
-            f"unknown architecture {value!r}; known: {', '.join(runtimes.ARCHITECTURES)}"
-        )
-    return value
-
-
-def _semver(value: str) -> str:
-    if not SEMVER.match(value):
-        raise ValueError(f"{value!r} is not a semantic version, such as 1.2.0")
-    return value
-
-
-def _requirement(value: str) -> str:
-    try:
-        Requirement(value)
-    except InvalidRequirement as problem:
-        raise ValueError(f"{value!r} is not a requirement (PEP 508): {problem}") from None
-    return value
-
-
-def _distribution(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", value):
-        raise ValueError(f"{value!r} is not the name of a distribution")
-    return canonicalize_name(value)
-
-
-def _extra(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", value):
-        raise ValueError(f"{value!r} is not the name of an extra (PEP 685)")
-    return canonicalize_name(value)
-
-
-def _name(value: str) -> str:
-    if not NAME.match(value) or len(value) > 64:
-        raise ValueError(
-            f"{value!r} is not a name: lower case letters, digits and single hyphens, up to 64"
-        )
-    return value
-
-
-def _region(value: str) -> str:
-    if not REGION.match(value):
-        raise ValueError(f"{value!r} is not a region, such as eu-central-1")
-    return value
-
-
-def _module(value: str) -> str:
-    if not MODULE.match(value):
-        raise ValueError(f"{value!r} is not a module, such as PIL or numpy.f2py")
-    return value
-
-
-def _variable(value: str) -> str:
-    if not VARIABLE.match(value):
-        raise ValueError(f"{value!r} is not the name of an environment variable")
-    return value
-
-
-def _glob(value: str) -> str:
-    if not value or value.startswith(("/", "python/")) or "\\" in value or "\0" in value:
-        raise ValueError(
-            f"{value!r} is not a glob below python/: no leading / or python/, forward slashes"
-        )
-    return value
-
-
-def _inside(value: str) -> str:
-    if not value or value.startswith(("/", "~")) or "\\" in value or "\0" in value:
-        raise ValueError(f"{value!r} is not a path relative to layers.yaml with forward slashes")
-    return value
-
-
-def _distinct(values: list[str]) -> list[str]:
-    twice = sorted({value for value in values if values.count(value) > 1})
-    if twice:
-        raise ValueError(f"listed twice: {', '.join(twice)}")
-    return values
+def _kebab(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def _list_or_file(value: Any) -> str:
     return "file" if isinstance(value, dict | RequirementsFile) else "list"
-
-
-def _principal(value: str) -> str:
-    if value == "public" or re.fullmatch(r"o-[a-z0-9]{10,32}|\d{12}", value):
-        return value
-    raise ValueError(f"{value!r} is not public, an organization (o-...) or an account of 12 digits")
-
-
-Duration = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
-Percent = Annotated[float, BeforeValidator(_percent), Field(ge=0)]
-RuntimeName = Annotated[str, AfterValidator(_runtime)]
-Architecture = Annotated[str, AfterValidator(_architecture)]
-SemVer = Annotated[str, AfterValidator(_semver)]
-RequirementString = Annotated[str, AfterValidator(_requirement)]
-DistributionName = Annotated[str, AfterValidator(_distribution)]
-Principal = Annotated[str, AfterValidator(_principal)]
-Reason = Annotated[str, Field(min_length=3)]
-Name = Annotated[str, AfterValidator(_name)]
-ExtraName = Annotated[str, AfterValidator(_extra)]
-Region = Annotated[str, AfterValidator(_region)]
-ModuleName = Annotated[str, AfterValidator(_module)]
-Variable = Annotated[str, AfterValidator(_variable)]
-Glob = Annotated[str, AfterValidator(_glob)]
-RelativePath = Annotated[str, AfterValidator(_inside)]
-Distinct = AfterValidator(_distinct)
-
-
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
 
 
 class Model(BaseModel):
@@ -193,32 +54,35 @@ class Model(BaseModel):
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,
+        # Only Config is ever validated as a whole; its parts are built with it.
         defer_build=True,
     )
 
 
 class BytecodeMode(StrEnum):
-    """Whether a layer holds bytecode, and which."""
+    """Whether a layer holds bytecode, and which.
+
+    ``unchecked-hash``: sources and .pyc files that are never compared with their source (PEP
+    552). ``none``: sources alone, which every start compiles anew. ``only``: .pyc files in the
+    place of their sources, which is smallest, but tracebacks show no lines.
+    """
 
     UNCHECKED_HASH = "unchecked-hash"
-    """Sources and .pyc files that are never compared with their source (PEP 552)."""
     NONE = "none"
-    """Sources alone: every start compiles them anew."""
     ONLY = "only"
-    """.pyc files in the place of their sources: smallest, but tracebacks show no lines."""
 
 
 class Budgets(Model):
-    """How large and how slow a layer may be."""
+    """How large and how slow a layer may be. Over budget is exit code 7."""
 
-    zipped: ByteSize | None = None
-    """Bytes of the zip."""
-    unzipped: ByteSize | None = None
-    """Bytes under /opt."""
-    cold_start: Duration | None = None
-    """Seconds from the start of the runtime to the first answer, median."""
-    growth: Percent | None = None
-    """Percent by which the zip may grow against the last release."""
+    zipped: Annotated[Size | None, Field(examples=["30MB"])] = None
+    """Size of the zip."""
+    unzipped: Annotated[Size | None, Field(examples=["95MB", "250MiB"])] = None
+    """Size under /opt, uncompressed."""
+    cold_start: Annotated[Duration | None, Field(examples=["3s", "450ms"])] = None
+    """Median time from the start of the runtime to the first answer."""
+    growth: Annotated[Percent | None, Field(examples=["10%"])] = None
+    """How much the zip may grow against the last release."""
 
 
 class Prune(Model):
@@ -226,40 +90,40 @@ class Prune(Model):
 
     defaults: bool = True
     """Apply the built-in rules: tests, caches, headers, .pyi, static libraries, docs."""
-    add: list[Glob] = []
-    """More globs over paths below python/, such as numpy/f2py/**."""
-    keep: list[Glob] = []
+    add: Annotated[list[Glob], Field(examples=[["numpy/f2py/**"]])] = []
+    """More globs over paths below python/."""
+    keep: Annotated[list[Glob], Field(examples=[["numpy/testing/**"]])] = []
     """Globs over paths that stay although a rule would remove them."""
 
 
 class Stub(Model):
     """A small module that takes the place of a distribution."""
 
-    path: RelativePath
+    path: Annotated[RelativePath, Field(examples=["build/stubs/overrides"])]
     """Folder whose content is laid at python/, relative to layers.yaml."""
-    reason: Reason
+    reason: Annotated[Reason, Field(examples=["tracing is off in production"])]
     """Why the distribution itself is not needed."""
 
 
 class BuildOptions(Model):
-    """How an sdist is cross-compiled."""
+    """How a distribution is compiled from its sdist for the target."""
 
-    version: str | None = None
+    version: Annotated[PackageVersion | None, Field(examples=["2.1.3"])] = None
     """Version to compile; a constraint on the resolution."""
-    setup_args: list[str] = []
-    """Arguments for the build backend's set-up, such as -Dblas=none for meson-python."""
-    config_settings: dict[str, str] = {}
+    setup_args: Annotated[list[str], Field(examples=[["-Dblas=none"]])] = []
+    """Arguments for the build backend's set-up, such as meson's options."""
+    config_settings: Annotated[dict[str, str], Field(examples=[{"builddir": "out"}])] = {}
     """PEP 517 config settings, passed on as they are."""
-    environment: dict[Variable, str] = {}
+    environment: Annotated[dict[Variable, str], Field(examples=[{"CFLAGS": "-O2"}])] = {}
     """Variables that the build sees."""
     container: bool = False
     """Build in a container of the target's architecture in place of cross-compiling."""
 
 
 class RequirementsFile(Model):
-    """A requirements file."""
+    """A requirements file: requirements, comments and nested files; options are refused."""
 
-    file: RelativePath
+    file: Annotated[RelativePath, Field(examples=["requirements/imaging.txt"])]
     """Path relative to layers.yaml."""
 
 
@@ -269,48 +133,67 @@ Requirements = Annotated[
 ]
 """Requirements inline, or the file that holds them."""
 
+Runtimes = Annotated[
+    list[RuntimeName], Field(min_length=1, examples=[["python3.12", "python3.13"]]), Distinct
+]
+OptionalRuntimes = Annotated[Runtimes | None, Field(examples=[["python3.12", "python3.13"]])]
+Architectures = Annotated[
+    list[Architecture], Field(min_length=1, examples=[["arm64", "x86_64"]]), Distinct
+]
+
 
 class LayerSettings(Model):
     """What a layer says, and what ``defaults`` may say for all of them."""
 
-    runtimes: Annotated[list[RuntimeName], Field(min_length=1), Distinct]
-    """Lambda runtimes to build for."""
-    architectures: Annotated[list[Architecture], Field(min_length=1), Distinct] = ["arm64"]
-    """arm64, x86_64 or both."""
-    constraints: Requirements = []
-    """Versions that the resolver must respect."""
-    excludes: dict[DistributionName, Reason] = {}
-    """Distributions that are resolved but left out, each with the reason."""
-    stubs: dict[DistributionName, Stub] = {}
+    runtimes: Runtimes
+    """Lambda runtimes to build for. Needed here or in ``defaults``."""
+    architectures: Architectures = ["arm64"]
+    """Architectures to build for, as AWS spells them."""
+    constraints: Annotated[Requirements, Field(examples=[["numpy<2.4"]])] = []
+    """Versions that the resolver must respect; they ask for nothing by themselves."""
+    excludes: Annotated[
+        dict[DistributionName, Reason], Field(examples=[{"grpcio": "used by the server alone"}])
+    ] = {}
+    """Distributions that are resolved but left out of the layer, each with the reason."""
+    stubs: Annotated[
+        dict[DistributionName, Stub],
+        Field(examples=[{"overrides": {"path": "build/stubs/overrides", "reason": "slow"}}]),
+    ] = {}
     """Distributions that a small module replaces."""
     prune: Prune = Prune()
     """Which files are left out."""
     strip: bool = True
     """Remove symbols and debug sections from ELF files."""
     bytecode: BytecodeMode = BytecodeMode.UNCHECKED_HASH
-    """unchecked-hash, none or only."""
+    """Whether the layer holds bytecode, and which."""
     lite_blas: bool = False
     """Replace numpy's OpenBLAS by a small BLAS and LAPACK built from numpy's own sources."""
-    environment: dict[Variable, str] = {}
-    """Variables that builds of local packages and sdists see."""
-    build: dict[DistributionName, BuildOptions] = {}
+    environment: Annotated[dict[Variable, str], Field(examples=[{"CFLAGS": "-O2"}])] = {}
+    """Variables that builds of local packages and sdists see. Never a secret: it is committed."""
+    build: Annotated[
+        dict[DistributionName, BuildOptions], Field(examples=[{"numpy": {"version": "2.1.3"}}])
+    ] = {}
     """Distributions that are compiled from their sdist, and how."""
     budgets: Budgets = Budgets()
     """Limits on size and cold start."""
-    keep_provided: list[DistributionName] = []
+    keep_provided: Annotated[list[DistributionName], Field(examples=[["urllib3"]])] = []
     """Distributions that go into the layer although the runtime provides them."""
-    import_exceptions: dict[ModuleName, Reason] = {}
+    import_exceptions: Annotated[
+        dict[ModuleName, Reason], Field(examples=[{"PIL.ImageTk": "needs tkinter"}])
+    ] = {}
     """Modules (globs) that cannot be imported by design, each with the reason."""
-    forbid_imports: list[ModuleName] = []
-    """Modules that must not be loaded, nor be in the layer."""
-    managed_layers: list[str] = []
+    forbid_imports: Annotated[list[ModuleName], Field(examples=[["PIL", "onnxruntime"]])] = []
+    """Modules that must not be in the layer, nor be loaded by it."""
+    managed_layers: Annotated[list[str], Field(examples=[["AWSLambdaPowertoolsPythonV3"]])] = []
     """Layers of AWS or others that functions use beside this one, by name."""
-    license: Annotated[str, Field(max_length=512)] | None = None
+    license: Annotated[str | None, Field(max_length=512, examples=["Apache-2.0"])] = None
     """SPDX expression for LicenseInfo of the layer version (AWS: up to 512 characters)."""
-    regions: Annotated[list[Region], Distinct] = []
+    regions: Annotated[list[Region], Field(examples=[["eu-central-1"]]), Distinct] = []
     """Regions to publish to; the first one is where the canary starts."""
-    principals: list[Principal] = []
-    """Who may use the layer: public, an organization (o-...), accounts of 12 digits."""
+    principals: Annotated[
+        list[Principal], Field(examples=[["public"], ["o-a1b2c3d4e5", "123456789012"]]), Distinct
+    ] = []
+    """Who may use the layer: public, organizations, accounts. Accounts are quoted."""
     align: bool = False
     """Give one release the same integer version in every region."""
 
@@ -318,24 +201,31 @@ class LayerSettings(Model):
 class LayerDefaults(LayerSettings):
     """Settings that hold for every layer that does not say otherwise."""
 
-    runtimes: Annotated[list[RuntimeName], Field(min_length=1), Distinct] | None = None  # type: ignore[assignment]
-    """Lambda runtimes to build for."""
+    runtimes: OptionalRuntimes = None  # type: ignore[assignment]
+    """Lambda runtimes to build for. Needed in ``defaults`` or in the layer."""
 
 
 class Layer(LayerSettings):
-    """One layer, with the defaults already applied."""
+    """One layer: these keys, and any of those that ``defaults`` takes."""
 
-    description: Annotated[str, Field(min_length=1, max_length=200)]
+    description: Annotated[
+        str, Field(min_length=1, max_length=200, examples=["ChromaDB HTTP client"])
+    ]
     """What the layer is for; semver and digest are added (AWS: up to 256 characters)."""
-    version: SemVer
-    """Semantic version of the layer, quoted."""
-    requirements: Requirements = []
-    """Distributions asked for, inline (PEP 508) or {file: PATH}."""
-    packages: Annotated[list[RelativePath], Distinct] = []
+    version: Annotated[SemVer, Field(examples=["1.0.0", "2.0.0-rc.1"])]
+    """Semantic version of the layer."""
+    requirements: Annotated[
+        Requirements, Field(examples=[["chromadb-client==1.5.9"], {"file": "requirements.txt"}])
+    ] = []
+    """Distributions asked for (PEP 508), or the file that lists them. Markers are judged for the
+    target, never for the host."""
+    packages: Annotated[list[RelativePath], Field(examples=[["lambdas/common"]]), Distinct] = []
     """Folders of local packages, built through their own pyproject.toml."""
-    extras: dict[DistributionName, list[ExtraName]] = {}
+    extras: Annotated[
+        dict[DistributionName, list[ExtraName]], Field(examples=[{"httpx": ["http2"]}])
+    ] = {}
     """Extras to add to a requirement or local package."""
-    smoke: RelativePath | None = None
+    smoke: Annotated[RelativePath | None, Field(examples=["tests/smoke/imaging.py"])] = None
     """Test file, plain pytest, that is run inside the runtime."""
 
     @model_validator(mode="after")
@@ -346,17 +236,21 @@ class Layer(LayerSettings):
 
 
 class Function(Model):
-    """A function and the layers it uses together, judged against Lambda's limits."""
+    """A function and the layers it uses together.
 
-    layers: Annotated[list[str], Field(min_length=1)]
+    They are judged against Lambda's limits: 262,144,000 bytes over all layers and the code, and
+    five layers, managed ones included.
+    """
+
+    layers: Annotated[list[Name], Field(min_length=1, examples=[["chromadb-vector", "imaging"]])]
     """Names of layers, in the order in which Lambda unpacks them."""
-    code: RelativePath | None = None
+    code: Annotated[RelativePath | None, Field(examples=["lambdas/query"])] = None
     """Folder of the function's own code, relative to layers.yaml."""
-    memory: Annotated[int, Field(ge=128, le=10_240)] = 512
-    """MB of memory (AWS: 128 to 10,240)."""
-    timeout: Annotated[int, Field(ge=1, le=900)] = 30
+    memory: Annotated[int, Field(ge=128, le=10_240, examples=[1024])] = 512
+    """Memory in MB (AWS: 128 to 10,240)."""
+    timeout: Annotated[int, Field(ge=1, le=900, examples=[60])] = 30
     """Seconds until Lambda ends an invocation (AWS: 1 to 900)."""
-    event: RelativePath | None = None
+    event: Annotated[RelativePath | None, Field(examples=["lambdas/query/event.json"])] = None
     """Sample event, a JSON file, for the smoke test."""
 
 
@@ -366,6 +260,6 @@ class Config(Model):
     defaults: LayerDefaults = LayerDefaults()
     """Settings for every layer that does not say otherwise."""
     layers: Annotated[dict[Name, Layer], Field(min_length=1)]
-    """The layers by name: lower case, digits and hyphens."""
+    """The layers by name."""
     functions: dict[Name, Function] = {}
     """The functions by name."""

@@ -94,6 +94,8 @@ def _message(detail: ErrorDetails, node: Node | None) -> str:
         return f'quote it: YAML reads {node.raw} as a number, write "{node.raw}"'
     if kind in WANTED:
         return f"{WANTED[kind]} is expected here" + _advice(kind, node)
+    if kind == "enum":
+        return f"one of {detail['ctx']['expected']} is expected here"
     if kind == "too_short":
         return "at least one entry is needed"
     if kind == "byte_size":

@@ -1,0 +1,188 @@
+"""The reference of layers.yaml, docs/layers-yaml.md, generated from the JSON Schema."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from layersmith.config import schema
+from layersmith.config.models import MERGED, LayerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXAMPLE = """\
+# yaml-language-server: $schema=docs/layers.schema.json
+defaults:
+  runtimes: ["python3.12", "python3.13"]
+  architectures: [arm64]
+  budgets: {unzipped: 250MB, growth: 10%}
+  license: Apache-2.0
+  regions: [eu-central-1, us-east-1]
+
+layers:
+  chromadb-vector:
+    description: ChromaDB HTTP client for vector search
+    version: 1.0.0
+    requirements: ["chromadb-client==1.5.9"]
+    forbid-imports: [PIL, onnxruntime]
+    budgets: {zipped: 30MB, cold-start: 3s}   # unzipped and growth come from the defaults
+  imaging:
+    description: Pillow
+    version: 2.1.0
+    runtimes: ["python3.13"]                  # replaces the list of the defaults
+    requirements: [pillow]
+    prune:
+      keep: [PIL/*.pyi]
+
+functions:
+  query:
+    layers: [chromadb-vector, imaging]
+    memory: 1024
+"""
+
+INTRODUCTION = f"""\
+# Reference of layers.yaml
+
+This file is generated from the models in build/layersmith/config: change it there and run
+`python build/layers.py schema --write`.
+
+```yaml
+{EXAMPLE}```
+
+## How it is read
+
+- Every problem of the file comes in one report, with file, line and column; exit code 2.
+- Keys are written in kebab-case. Unknown keys and duplicate keys are refused.
+- A setting of a layer wins over the one of `defaults`. {", ".join(f"`{key}`" for key in MERGED)}
+  are merged key by key; every other setting, lists included, is replaced as a whole.
+- Versions that look like numbers are quoted: YAML reads `3.10` as the number 3.1. Words and
+  numbers that YAML 1.1 reads as something else than they look like (`on`, `no`, `010`, `1:30`)
+  are refused with advice.
+- A size is a number of bytes or a number with a unit: `kB`, `MB`, `GB` (powers of 1000), `KiB`,
+  `MiB`, `GiB` (powers of 1024). A duration is a number of seconds or has the unit `ms` or `s`.
+- Paths are relative to layers.yaml, have forward slashes and stay inside its folder. What they
+  name must exist.
+- Anchors and aliases may be used; merge keys (`<<`) and tags are refused.
+"""
+
+SECTIONS = (
+    ("Config", "Top level"),
+    ("Layer", "layers.NAME"),
+    ("LayerDefaults", "defaults, and any layer"),
+    ("Budgets", "budgets"),
+    ("Prune", "prune"),
+    ("Stub", "stubs.DISTRIBUTION"),
+    ("BuildOptions", "build.DISTRIBUTION"),
+    ("RequirementsFile", "requirements and constraints from a file"),
+    ("Function", "functions.NAME"),
+)
+"""Definition in the schema to the heading of its section, in the order of the page."""
+
+
+def render() -> str:
+    """Return docs/layers-yaml.md."""
+    document = schema.schema()
+    definitions = {"Config": document, **document["$defs"]}
+    sections = [
+        "\n".join(_section(heading, name, definitions)) + "\n" for name, heading in SECTIONS
+    ]
+    return "\n".join([INTRODUCTION, *sections])
+
+
+def _section(heading: str, name: str, definitions: dict[str, Any]) -> Iterator[str]:
+    definition = definitions[name]
+    shared = set() if name == "LayerDefaults" else _settings()
+    yield f"## {heading}"
+    yield ""
+    yield _markdown(definition["description"])
+    for key, value in definition["properties"].items():
+        if name == "Layer" and key in shared:
+            continue
+        yield ""
+        yield f"### `{key}`"
+        yield ""
+        yield _facts(key, value, definition, definitions)
+        yield ""
+        yield _description(value, definitions)
+        if examples := value.get("examples"):
+            yield ""
+            yield "```yaml"
+            yield from (f"{key}: {_flow(example)}" for example in examples)
+            yield "```"
+
+
+def _settings() -> set[str]:
+    return {info.alias or name for name, info in LayerSettings.model_fields.items()}
+
+
+def _description(value: dict[str, Any], definitions: dict[str, Any]) -> str:
+    if "description" in value:
+        return _markdown(value["description"])
+    return _markdown(definitions[_reference(value)]["description"])
+
+
+def _markdown(text: str) -> str:
+    return text.replace("``", "`")
+
+
+def _facts(key: str, value: dict[str, Any], owner: dict[str, Any], all_: dict[str, Any]) -> str:
+    facts = [_kind(value, all_)]
+    if key in owner.get("required", ()):
+        facts.append("required")
+    elif value.get("default") not in (None, []) and not isinstance(value["default"], dict):
+        facts.append(f"default `{_flow(value['default'])}`")
+    return ", ".join(facts)
+
+
+def _kind(value: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """Say in words what a schema accepts."""
+    if reference := _reference(value):
+        return _referenced(reference, definitions)
+    for key in ("anyOf", "oneOf"):
+        if key in value and "title" not in value:
+            options = [one for one in value[key] if one.get("type") != "null"]
+            return " or ".join(dict.fromkeys(_kind(one, definitions) for one in options))
+    if "enum" in value:
+        return f"one of {', '.join(f'`{one}`' for one in value['enum'])}"
+    if value.get("type") == "array":
+        if "enum" in value["items"]:
+            return f"list of {', '.join(f'`{one}`' for one in value['items']['enum'])}"
+        return f"list of {_kind(value['items'], definitions)}"
+    if value.get("type") == "object":
+        names = value.get("propertyNames", {}).get("title", "text")
+        return f"mapping of {names} to {_kind(value['additionalProperties'], definitions)}"
+    plain = {"string": "text", "integer": "whole number", "boolean": "`true` or `false`"}
+    return str(value.get("title") or plain[value["type"]])
+
+
+def _referenced(name: str, definitions: dict[str, Any]) -> str:
+    if "enum" in definitions[name]:
+        return _kind(definitions[name], definitions)
+    heading = dict(SECTIONS)[name]
+    anchor = "".join(c for c in heading.lower().replace(" ", "-") if c.isalnum() or c == "-")
+    return f"mapping ([{heading}](#{anchor}))"
+
+
+def _reference(value: dict[str, Any]) -> str:
+    return str(value.get("$ref", "")).removeprefix("#/$defs/")
+
+
+def _flow(value: Any) -> str:
+    """Return ``value`` as YAML in one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str) and _reads_as_itself(value):
+        return value
+    return json.dumps(value)
+
+
+def _reads_as_itself(text: str) -> bool:
+    try:
+        return bool(yaml.safe_load(f"[{text}]") == [text])
+    except yaml.YAMLError:
+        return False

@@ -1,0 +1,203 @@
+"""The kinds of values in layers.yaml: how they are read, checked and described to editors.
+
+A value is written as people write it (``30MB``, ``450ms``, ``10%``) and read as a number of
+bytes, seconds or percent. Each kind carries its own JSON Schema, whose pattern accepts exactly
+what the validator accepts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, WithJsonSchema
+
+from layersmith import runtimes
+
+NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+NAME_LENGTH = 64
+SEMVER_PATTERN = (
+    r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
+    r"(-(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
+    r"(\.(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*))*)?$"
+)
+"""Semantic Versioning 2.0.0 without build metadata, which no tag or parameter path should hold."""
+
+SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)? ?(B|kB|KB|MB|GB|KiB|MiB|GiB)$"
+DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?) ?(ms|s)$"
+PERCENT_PATTERN = r"^([0-9]+(\.[0-9]+)?) ?%$"
+DISTRIBUTION_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
+"""Names of distributions and extras (PyPA's core metadata, field Name)."""
+REGION_PATTERN = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
+MODULE_PATTERN = r"^[A-Za-z_*?][A-Za-z0-9_*?]*(\.[A-Za-z0-9_*?]+)*$"
+VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+GLOB_PATTERN = r"^(?!/|python/)[^\\]+$"
+PATH_PATTERN = r"^(?![/~])[^\\]+$"
+PRINCIPAL_PATTERN = r"^(public|o-[a-z0-9]{10,32}|[0-9]{12})$"
+
+TITLES: dict[str, str] = {}
+"""Pattern of a kind of text to the name of that kind."""
+
+
+def _matches(pattern: str, value: str) -> re.Match[str] | None:
+    # `$` alone would let a final newline through.
+    return None if "\n" in value or "\0" in value else re.match(pattern, value)
+
+
+def _text(title: str, pattern: str, what: str, **more: Any) -> tuple[Any, Any]:
+    """Return the validator and the JSON Schema of a text that has to match ``pattern``."""
+
+    def check(value: str) -> str:
+        if not _matches(pattern, value) or len(value) > more.get("maxLength", len(value)):
+            raise ValueError(f"{value!r} is not {what}")
+        return value
+
+    TITLES.setdefault(pattern, title)
+    schema = {"title": title, "type": "string", "pattern": pattern, **more}
+    return AfterValidator(check), WithJsonSchema(schema)
+
+
+def _number(title: str, pattern: str) -> WithJsonSchema:
+    """Return the JSON Schema of a number that may be written with its unit."""
+    text = {"type": "string", "pattern": pattern}
+    return WithJsonSchema({"title": title, "anyOf": [{"type": "number", "minimum": 0}, text]})
+
+
+def _size(value: Any) -> Any:
+    """Let pydantic turn ``30MB`` into bytes, in the units of the schema alone."""
+    if isinstance(value, str) and not _matches(SIZE_PATTERN, value):
+        raise ValueError("a size is a number with a unit, such as 30MB or 250MiB")
+    return value
+
+
+def _duration(value: Any) -> Any:
+    """Turn ``3s`` or ``450ms`` into seconds."""
+    if not isinstance(value, str):
+        return value
+    found = _matches(DURATION_PATTERN, value)
+    if not found:
+        raise ValueError("a duration is a number with ms or s, such as 3s or 450ms")
+    return float(found[1]) / (1000 if found[3] == "ms" else 1)
+
+
+def _percent(value: Any) -> Any:
+    """Turn ``10%`` into 10.0."""
+    if not isinstance(value, str):
+        return value
+    found = _matches(PERCENT_PATTERN, value)
+    if not found:
+        raise ValueError("a growth is a percentage, such as 10%")
+    return float(found[1])
+
+
+def _one_of(title: str, known: tuple[str, ...]) -> tuple[Any, Any]:
+    def check(value: str) -> str:
+        if value not in known:
+            raise ValueError(f"unknown {title} {value!r}; known: {', '.join(known)}")
+        return value
+
+    return AfterValidator(check), WithJsonSchema({"title": title, "enum": list(known)})
+
+
+def _requirement(value: str) -> str:
+    try:
+        requirement = Requirement(value)
+    except InvalidRequirement as problem:
+        reason = str(problem).splitlines()[0]
+        raise ValueError(f"{value!r} is not a requirement (PEP 508): {reason}") from None
+    if requirement.url:
+        raise ValueError(
+            f"{requirement.name} is a direct reference; put it on an index, or its folder under "
+            "`packages`"
+        )
+    return value
+
+
+def _version(value: str) -> str:
+    try:
+        return str(Version(value))
+    except InvalidVersion:
+        raise ValueError(f"{value!r} is not a version (PEP 440)") from None
+
+
+def _distinct(values: list[str]) -> list[str]:
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"listed twice: {', '.join(twice)}")
+    return values
+
+
+Size = Annotated[ByteSize, BeforeValidator(_size), Field(gt=0), _number("size", SIZE_PATTERN)]
+"""Bytes: MB is 10**6 and MiB is 2**20."""
+
+Duration = Annotated[
+    float, BeforeValidator(_duration), Field(gt=0), _number("duration", DURATION_PATTERN)
+]
+"""Seconds."""
+
+Percent = Annotated[
+    float, BeforeValidator(_percent), Field(ge=0), _number("percentage", PERCENT_PATTERN)
+]
+
+RuntimeName = Annotated[str, *_one_of("runtime", tuple(runtimes.RUNTIMES))]
+Architecture = Annotated[str, *_one_of("architecture", runtimes.ARCHITECTURES)]
+SemVer = Annotated[
+    str, *_text("semantic version", SEMVER_PATTERN, "a semantic version, such as 1.2.0")
+]
+PackageVersion = Annotated[str, AfterValidator(_version)]
+RequirementString = Annotated[
+    str,
+    AfterValidator(_requirement),
+    WithJsonSchema({"title": "requirement", "type": "string", "minLength": 1}),
+]
+DistributionName = Annotated[
+    str,
+    *_text("distribution", DISTRIBUTION_PATTERN, "the name of a distribution"),
+    AfterValidator(canonicalize_name),
+]
+ExtraName = Annotated[
+    str,
+    *_text("extra", DISTRIBUTION_PATTERN, "the name of an extra (PEP 685)"),
+    AfterValidator(canonicalize_name),
+]
+Principal = Annotated[
+    str,
+    *_text(
+        "principal",
+        PRINCIPAL_PATTERN,
+        "public, an organization (o-...) or an account of 12 digits",
+    ),
+]
+Reason = Annotated[
+    str, Field(min_length=3), WithJsonSchema({"title": "reason", "type": "string", "minLength": 3})
+]
+Name = Annotated[
+    str,
+    *_text(
+        "name",
+        NAME_PATTERN,
+        f"a name: lower case letters, digits and single hyphens, up to {NAME_LENGTH}",
+        maxLength=NAME_LENGTH,
+    ),
+]
+Region = Annotated[str, *_text("region", REGION_PATTERN, "a region, such as eu-central-1")]
+ModuleName = Annotated[str, *_text("module", MODULE_PATTERN, "a module, such as PIL or numpy.f2py")]
+Variable = Annotated[
+    str, *_text("variable", VARIABLE_PATTERN, "the name of an environment variable")
+]
+Glob = Annotated[
+    str,
+    *_text(
+        "glob",
+        GLOB_PATTERN,
+        "a glob below python/: no leading / or python/, forward slashes",
+    ),
+]
+RelativePath = Annotated[
+    str, *_text("path", PATH_PATTERN, "a path relative to layers.yaml with forward slashes")
+]
+Distinct = AfterValidator(_distinct)
+"""For a list whose entries must differ."""
