@@ -83,7 +83,7 @@ def _build(source: Path, scratch: Path, environment: Mapping[str, str], what: st
         source = copy
     out = scratch / "out"
     uv = interpreters.uv_program()
-    command = [uv, "build", "--wheel", "--quiet", "--out-dir", str(out), str(source)]
+    command = [uv, "build", "--wheel", "--out-dir", str(out), str(source)]
     try:
         process.run(
             command, env={"SOURCE_DATE_EPOCH": EPOCH, **environment}, index_login=True, timeout=900

@@ -1,0 +1,95 @@
+"""Small projects with wheels of their own: no index is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from layersmith import cache
+from layersmith.assemble import lock, lockinputs, wheelstore
+from layersmith.assemble.lockfile import Lock, LockEntry
+from layersmith.config import loader
+from layersmith.plan import Target, plan
+
+ROOT = Path(__file__).parents[3]
+LAYERS = ROOT / "build" / "layers.py"
+
+
+@dataclass
+class Project:
+    """A checkout with a layers.yaml, locks and wheels in the store."""
+
+    root: Path
+    cache: Path
+    wheels: list[Path] = field(default_factory=list)
+
+    @property
+    def dist(self) -> Path:
+        return self.root / "dist"
+
+    def write(self, text: str) -> None:
+        (self.root / "layers.yaml").write_text(text, encoding="utf-8")
+
+    def targets(self) -> list[Target]:
+        return plan(loader.load(self.root / "layers.yaml").config)
+
+    def lock(self, *wheels: Path) -> None:
+        """Lock every target to ``wheels``, which are put into the store."""
+        entries = []
+        for wheel in sorted(wheels):
+            name, version = wheel.name.split("-")[:2]
+            content = wheel.read_bytes()
+            sha256 = cache.sha256_bytes(content)
+            wheelstore.admit(sha256, wheel.name, content)
+            entries.append(LockEntry(name.replace("_", "-"), version, sha256, wheel.name))
+        for target in self.targets():
+            inputs = lockinputs.collect(target, self.root)
+            lock.write(
+                Lock(entries, inputs.digest, inputs.parts),
+                lock.lock_path(target, self.root),
+                target.identifier,
+            )
+
+    def run(
+        self, *words: str, script: Path = LAYERS, check: int | None = 0, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a verb in the project as a user would."""
+        done = subprocess.run(
+            [sys.executable, str(script), *words],
+            cwd=self.root,
+            env={**os.environ, "LAYERSMITH_CACHE": str(self.cache), **env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check is not None:
+            assert done.returncode == check, done.stderr
+        return done
+
+    def build(self, *words: str, **kwargs: Any) -> list[dict[str, Any]]:
+        """Build and return what ``--json`` printed."""
+        found: list[dict[str, Any]] = json.loads(
+            self.run("build", "--json", *words, **kwargs).stdout
+        )
+        return found
+
+    def zips(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in sorted(self.dist.glob("*.zip"))}
+
+    def leftovers(self) -> list[Path]:
+        """Return files that only a killed run leaves, under names that nobody reads."""
+        return [path for path in self.dist.rglob("*") if path.suffix == ".part"]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    made = Project(tmp_path / "checkout", tmp_path / "cache")
+    made.root.mkdir()
+    monkeypatch.setenv("LAYERSMITH_CACHE", str(made.cache))
+    return made

@@ -1,0 +1,415 @@
+"""Builds of small projects through the command line, as a user would run them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from layersmith import interpreters
+
+from tests import wheels
+
+from .conftest import ROOT, Project
+
+CONFIG = """\
+defaults:
+  runtimes: ["python3.11"]
+  architectures: [arm64]
+layers:
+  demo:
+    description: a layer for tests
+    version: 1.0.0
+    requirements: [alpha]
+"""
+
+SOURCES = {
+    "alpha/__init__.py": b"from alpha.core import double\n",
+    "alpha/core.py": b"def double(x):\n    return 2 * x\n",
+    "alpha/tests/test_core.py": b"assert True\n",
+    "alpha/core.pyi": b"def double(x: int) -> int: ...\n",
+}
+
+
+@pytest.fixture
+def demo(project: Project, tmp_path: Path) -> Project:
+    project.write(CONFIG)
+    project.lock(wheels.make(tmp_path, "alpha", SOURCES))
+    return project
+
+
+def names(path: Path) -> set[str]:
+    with zipfile.ZipFile(path) as archive:
+        return set(archive.namelist())
+
+
+def test_a_build_writes_zip_manifest_and_sbom(demo: Project) -> None:
+    (result,) = demo.build()
+    assert result["status"] == "built"
+    found = {path.name for path in demo.dist.iterdir()}
+    assert found == {f"demo-1.0.0-python3.11-arm64{end}" for end in (".zip", ".json", ".cdx.json")}
+    inside = names(demo.dist / "demo-1.0.0-python3.11-arm64.zip")
+    assert "python/alpha/core.py" in inside
+    assert not any("tests" in name or name.endswith(".pyi") for name in inside)
+
+
+def test_the_manifest_says_what_the_zip_holds(demo: Project) -> None:
+    demo.build()
+    path = demo.dist / "demo-1.0.0-python3.11-arm64.zip"
+    manifest = json.loads(path.with_suffix(".json").read_text())
+    with zipfile.ZipFile(path) as archive:
+        infos = {info.filename: info for info in archive.infolist()}
+    assert {file["path"] for file in manifest["files"]} == set(infos)
+    for file in manifest["files"]:
+        assert (file["size"], file["zipped"]) == (
+            infos[file["path"]].file_size,
+            infos[file["path"]].compress_size,
+        )
+    assert manifest["artifact"]["unzipped"] == sum(info.file_size for info in infos.values())
+    (alpha,) = manifest["distributions"]
+    assert alpha["modules"] == ["alpha"]
+    assert {rule["rule"] for rule in manifest["pruned"]} == {"tests", "type-stubs"}
+
+
+def test_record_lists_exactly_the_files_with_their_hashes(demo: Project) -> None:
+    demo.build()
+    with zipfile.ZipFile(demo.dist / "demo-1.0.0-python3.11-arm64.zip") as archive:
+        rows = archive.read("python/alpha-1.0.dist-info/RECORD").decode().splitlines()
+        listed = {row.split(",")[0]: row.split(",")[1] for row in rows}
+        assert {f"python/{path}" for path in listed} == set(archive.namelist())
+        for path, digest in listed.items():
+            if digest:
+                assert digest == wheels.digest(archive.read(f"python/{path}"))
+
+
+def test_the_bytecode_is_loaded_as_it_is(demo: Project, tmp_path: Path) -> None:
+    demo.build()
+    with zipfile.ZipFile(demo.dist / "demo-1.0.0-python3.11-arm64.zip") as archive:
+        archive.extractall(tmp_path / "opt")
+    # The source is damaged, so that only bytecode that is never compared with it can be imported.
+    (tmp_path / "opt/python/alpha/core.py").write_text("raise SystemExit('compiled anew')\n")
+    python = interpreters.find(11, install=False)
+    assert python
+    code = "import alpha; print(alpha.double(21), alpha.core.__cached__)"
+    done = subprocess.run(
+        [python, "-B", "-c", code],
+        env={"PYTHONPATH": str(tmp_path / "opt/python")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("42 ")
+    assert "__pycache__/core.cpython-311.pyc" in done.stdout
+
+
+def test_bytecode_only_leaves_no_sources(demo: Project, tmp_path: Path) -> None:
+    demo.write(CONFIG + "    bytecode: only\n")
+    demo.build()
+    inside = names(demo.dist / "demo-1.0.0-python3.11-arm64.zip")
+    assert "python/alpha/core.pyc" in inside
+    assert not any(name.endswith(".py") for name in inside)
+
+
+def test_two_builds_elsewhere_write_the_same_bytes(demo: Project, tmp_path: Path) -> None:
+    demo.build()
+    other = tmp_path / "elsewhere" / "deeper"
+    shutil.copytree(demo.root, other, ignore=shutil.ignore_patterns("dist"))
+    second = Project(other, tmp_path / "other-cache")
+    shutil.copytree(demo.cache / "wheels", second.cache / "wheels")
+    old = os.umask(0o077)
+    try:
+        second.build(TZ="Pacific/Auckland", SOURCE_DATE_EPOCH="1", PYTHONHASHSEED="7")
+    finally:
+        os.umask(old)
+    assert second.zips() == demo.zips()
+    for path in demo.dist.glob("*.json"):
+        assert (second.dist / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_second_run_does_nothing_and_a_deleted_dist_comes_from_the_cache(demo: Project) -> None:
+    demo.build()
+    before = demo.zips()
+    assert demo.build()[0]["status"] == "unchanged"
+    shutil.rmtree(demo.dist)
+    assert demo.build()[0]["status"] == "cached"
+    assert demo.zips() == before
+    shutil.rmtree(demo.cache / "layers")
+    shutil.rmtree(demo.dist)
+    assert demo.build()[0]["status"] == "built"
+    assert demo.zips() == before
+
+
+def test_a_damaged_zip_is_replaced(demo: Project) -> None:
+    demo.build()
+    before = demo.zips()
+    path = demo.dist / "demo-1.0.0-python3.11-arm64.zip"
+    path.write_bytes(path.read_bytes()[:-10])
+    assert demo.build()[0]["status"] == "cached"
+    assert demo.zips() == before
+
+
+def test_a_lock_that_no_longer_fits_is_refused(demo: Project) -> None:
+    demo.write(CONFIG.replace("[alpha]", "[alpha, beta]"))
+    done = demo.run("build", check=4)
+    assert "no longer fits" in done.stderr
+    assert "nox -s lock" in done.stderr
+
+
+def test_a_wheel_whose_hash_differs_is_refused_and_not_kept(demo: Project) -> None:
+    (stored,) = (demo.cache / "wheels").rglob("*.whl")
+    stored.write_bytes(stored.read_bytes() + b"x")
+    done = demo.run("build", check=5)
+    assert "damaged in the cache" in done.stderr
+    assert not stored.exists()
+
+
+def test_over_budget_is_exit_code_7_with_the_biggest_and_nothing_is_left(
+    demo: Project, tmp_path: Path
+) -> None:
+    demo.write(CONFIG + "    budgets: {unzipped: 100}\n")
+    done = demo.run("build", check=7)
+    assert "budget" in done.stderr
+    assert "alpha" in done.stderr
+    assert not list(demo.dist.glob("*.zip"))
+    demo.write(CONFIG + "    budgets: {zipped: 100}\n")
+    assert "zipped" in demo.run("build", check=7).stderr
+    assert not list(demo.dist.glob("*"))
+
+
+def test_growth_is_judged_against_the_last_release(demo: Project, tmp_path: Path) -> None:
+    demo.build()
+    baseline = tmp_path / "release"
+    shutil.copytree(demo.dist, baseline)
+    demo.write(CONFIG.replace("1.0.0", "1.1.0") + "    budgets: {growth: 10%}\n")
+    big = {**SOURCES, "alpha/data.bin": os.urandom(4000)}
+    demo.lock(wheels.make(tmp_path, "alpha", big))
+    done = demo.run("build", "--baseline", str(baseline), check=7)
+    assert "grew from" in done.stderr
+    assert "alpha" in done.stderr
+    demo.build()
+
+
+def test_two_distributions_that_own_one_file_are_refused(project: Project, tmp_path: Path) -> None:
+    project.write(CONFIG.replace("[alpha]", "[alpha, beta]"))
+    project.lock(
+        wheels.make(tmp_path, "alpha", {"same/a.py": b"1\n"}),
+        wheels.make(tmp_path, "beta", {"same/a.py": b"2\n"}),
+    )
+    done = project.run("build", check=5)
+    assert "belongs to both alpha and beta" in done.stderr
+
+
+def test_what_the_runtime_provides_and_excludes_stay_out(project: Project, tmp_path: Path) -> None:
+    project.write(
+        CONFIG.replace("[alpha]", "[alpha, boto3, gamma]")
+        + "    excludes: {gamma: not needed here}\n"
+    )
+    project.lock(
+        wheels.make(tmp_path, "alpha", SOURCES),
+        wheels.make(tmp_path, "boto3", {"boto3/__init__.py": b""}),
+        wheels.make(tmp_path, "gamma", {"gamma.py": b""}),
+    )
+    project.build()
+    inside = names(project.dist / "demo-1.0.0-python3.11-arm64.zip")
+    assert not any("boto3" in name or "gamma" in name for name in inside)
+    manifest = json.loads((project.dist / "demo-1.0.0-python3.11-arm64.json").read_text())
+    assert {one["name"]: one["reason"] for one in manifest["dropped"]} == {
+        "boto3": "provided by the runtime",
+        "gamma": "not needed here",
+    }
+
+
+def test_a_stub_takes_the_place_of_a_distribution(project: Project, tmp_path: Path) -> None:
+    stub = project.root / "stubs" / "beta"
+    stub.mkdir(parents=True)
+    (stub / "beta.py").write_text("REAL = False\n")
+    project.write(
+        CONFIG.replace("[alpha]", "[alpha, beta]")
+        + "    stubs: {beta: {path: stubs/beta, reason: never used here}}\n"
+    )
+    project.lock(
+        wheels.make(tmp_path, "alpha", SOURCES),
+        wheels.make(tmp_path, "beta", {"beta.py": b"REAL = True\n"}, version="2.1"),
+    )
+    project.build()
+    with zipfile.ZipFile(project.dist / "demo-1.0.0-python3.11-arm64.zip") as archive:
+        assert archive.read("python/beta.py") == b"REAL = False\n"
+        assert b"Version: 2.1+stub" in archive.read("python/beta-2.1+stub.dist-info/METADATA")
+    manifest = json.loads((project.dist / "demo-1.0.0-python3.11-arm64.json").read_text())
+    assert {d["name"]: d["origin"] for d in manifest["distributions"]}["beta"] == "stub"
+
+
+def test_one_failing_target_does_not_stop_the_others(project: Project, tmp_path: Path) -> None:
+    project.write(
+        CONFIG
+        + """\
+  small:
+    description: over its budget
+    version: 1.0.0
+    requirements: [alpha]
+    budgets: {unzipped: 10}
+"""
+    )
+    project.lock(wheels.make(tmp_path, "alpha", SOURCES))
+    done = project.run("build", "--json", check=7)
+    results = {one["target"]: one for one in json.loads(done.stdout)}
+    assert results["demo-python3.11-arm64"]["status"] == "built"
+    assert results["small-python3.11-arm64"]["exit_code"] == 7
+
+
+def test_a_read_only_dist_is_named(demo: Project) -> None:
+    demo.dist.mkdir()
+    demo.dist.chmod(0o555)
+    # Root may write to any folder, but nobody makes one in sysfs.
+    folder = demo.dist if os.geteuid() else Path("/sys/layersmith")
+    done = demo.run("build", "--dist", str(folder), check=5)
+    assert f"{folder} cannot be written" in done.stderr
+    assert "read-only" in done.stderr
+
+
+def test_a_dist_that_is_a_file_is_named(demo: Project) -> None:
+    demo.dist.write_text("in the way")
+    done = demo.run("build", check=5)
+    assert "cannot be written" in done.stderr
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(demo: Project, tmp_path: Path) -> None:
+    script = tmp_path / "full.py"
+    script.write_text(
+        "import errno, shutil, sys\n"
+        f"sys.path.insert(0, {str(ROOT / 'build')!r})\n"
+        "def full(*args): raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "shutil.copyfile = full\n"
+        "from layersmith.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    done = demo.run("build", script=script, check=5)
+    assert "the disk is full" in done.stderr
+    assert not list(demo.dist.glob("*"))
+    demo.build()
+
+
+KILLER = """\
+import os, pathlib, signal, sys
+sys.path.insert(0, {build!r})
+count, replace = 0, pathlib.Path.replace
+def counted(self, target):
+    global count
+    count += 1
+    if count == int(os.environ["KILL_AT"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, target)
+pathlib.Path.replace = counted
+from layersmith.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_killed_before_any_rename_the_next_run_is_right(demo: Project, tmp_path: Path) -> None:
+    demo.build()
+    expected = demo.zips()
+    script = tmp_path / "killer.py"
+    script.write_text(KILLER.format(build=str(ROOT / "build")))
+    for kill_at in range(1, 30):
+        shutil.rmtree(demo.dist)
+        for section in ("layers", "bytecode"):
+            shutil.rmtree(demo.cache / section, ignore_errors=True)
+        done = demo.run("build", script=script, check=None, KILL_AT=str(kill_at))
+        if done.returncode == 0:
+            break
+        assert done.returncode == -9
+        for path in demo.dist.glob("*.zip"):
+            assert zipfile.ZipFile(path).testzip() is None
+        demo.build()
+        assert demo.zips() == expected
+    else:
+        pytest.fail("the build renames more often than was tried")
+    assert kill_at > 5
+
+
+def test_two_builds_at_once(demo: Project) -> None:
+    command = [sys.executable, str(ROOT / "build" / "layers.py"), "build", "--json"]
+    env = {**os.environ, "LAYERSMITH_CACHE": str(demo.cache)}
+    running = [
+        subprocess.Popen(command, cwd=demo.root, env=env, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for one in running:
+        one.communicate()
+        assert one.returncode == 0
+    (path,) = demo.dist.glob("*.zip")
+    assert zipfile.ZipFile(path).testzip() is None
+    assert demo.build()[0]["status"] == "unchanged"
+    assert not demo.leftovers()
+
+
+def test_a_local_package_is_built_through_its_own_pyproject(project: Project) -> None:
+    package = project.root / "common"
+    (package / "src" / "common").mkdir(parents=True)
+    (package / "src" / "common" / "__init__.py").write_text("NAME = 'common'\n")
+    (package / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        '[project]\nname = "common"\nversion = "0.3"\n'
+        '[tool.hatch.build.targets.wheel]\npackages = ["src/common"]\n'
+    )
+    project.write(CONFIG.replace("requirements: [alpha]", "packages: [common]"))
+    project.lock()
+    project.build()
+    inside = names(project.dist / "demo-1.0.0-python3.11-arm64.zip")
+    assert "python/common/__init__.py" in inside
+    (package / "src" / "common" / "__init__.py").write_text("NAME = 'changed'\n")
+    assert project.build()[0]["status"] == "built"
+
+
+def test_a_local_package_that_does_not_build_shows_why(project: Project) -> None:
+    package = project.root / "common"
+    package.mkdir()
+    (package / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        '[project]\nname = "common"\nversion = "0.3"\n'
+    )
+    project.write(CONFIG.replace("requirements: [alpha]", "packages: [common]"))
+    project.lock()
+    done = project.run("build", check=5)
+    assert "local package common does not build" in done.stderr
+    assert "Unable to determine which files to ship" in done.stderr
+
+
+def test_build_steps_see_no_credentials(project: Project) -> None:
+    package = project.root / "common"
+    package.mkdir()
+    (package / "common.py").write_text("")
+    (package / "backend.py").write_text(
+        "import os\n"
+        "from setuptools.build_meta import *\n"
+        "harmless = {'AWS_CA_BUNDLE'}\n"
+        "names = set(os.environ) - harmless\n"
+        "leaked = [k for k in names if k.startswith('AWS_') or 'TOKEN' in k]\n"
+        "assert not leaked, leaked\n"
+    )
+    (package / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "backend"\n'
+        'backend-path = ["."]\n[project]\nname = "common"\nversion = "0.3"\n'
+        '[tool.setuptools]\npy-modules = ["common"]\n'
+    )
+    project.write(CONFIG.replace("requirements: [alpha]", "packages: [common]"))
+    project.lock()
+    project.build(AWS_SECRET_ACCESS_KEY="secret", AWS_SESSION_TOKEN="t", GITHUB_TOKEN="t")
+
+
+def test_the_sbom_is_valid_cyclonedx(demo: Project) -> None:
+    if importlib.util.find_spec("cyclonedx") is None:
+        pytest.fail("cyclonedx-python-lib is in the test group")
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    demo.build()
+    text = (demo.dist / "demo-1.0.0-python3.11-arm64.cdx.json").read_text()
+    problems = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+    assert problems is None, problems
