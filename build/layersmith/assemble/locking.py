@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from layersmith import console
 from layersmith.assemble import lock, lockdiff, lockinputs, supply
 from layersmith.errors import LockError
+from layersmith.runtimes import PROVIDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -98,7 +99,18 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Resu
         new = lock.resolve(target, root, upgrade=upgrade)
         if new != old:
             lock.write(new, path, target.identifier)
-        notes = supply.passed_over(target, new, lockinputs.collect(target, root), root)
+        inputs = lockinputs.collect(target, root)
+        notes = [*supply.passed_over(target, new, inputs, root), *_superfluous(target, new)]
     except LockError as error:
         return Result(target, root, error=error)
     return Result(target, root, new, tuple(lockdiff.changes(old, new)), tuple(notes))
+
+
+def _superfluous(target: Target, new: Lock) -> list[str]:
+    """Say what the layer will hold for the sake of distributions that are left out of it."""
+    settings = target.settings
+    left_out = {*settings.excludes, *settings.stubs} | (PROVIDED - set(settings.keep_provided))
+    return [
+        f"{name} is there for {root} alone, which stays out of the layer: exclude it, too"
+        for name, root in lock.orphans(new, left_out).items()
+    ]

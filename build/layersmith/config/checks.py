@@ -1,15 +1,19 @@
-"""What no model can see: files that are named, and layers that functions use together."""
+"""What no model can see: files that are named, and layers that functions use together.
+
+Everything here looks at the document and not at the models, so that these problems stand in the
+same report as those that the models find.
+"""
 
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING
-
-from pydantic import ValidationError
 
 from layersmith import runtimes
 from layersmith.config.document import Problem
-from layersmith.config.models import Layer, RequirementsFile
+from layersmith.config.models import LayerSettings
+from layersmith.config.values import PATH_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,59 +21,62 @@ if TYPE_CHECKING:
 
     from layersmith.config import document
     from layersmith.config.document import Node
-    from layersmith.config.models import Config
 
 PYPROJECT = "pyproject.toml"
-
-
-def find(config: Config | None, tree: Node, root: Path) -> list[Problem]:
-    """Return what is wrong beyond the models.
-
-    Args:
-        config: The validated configuration; None where validation failed, and then every layer
-            that is valid by itself is looked at.
-        tree: The document with the defaults merged in.
-        root: Folder of layers.yaml, absolute.
-    """
-    layers = config.layers if config else _valid_layers(tree)
-    found = [problem for name, layer in layers.items() for problem in _files(name, layer, root)]
-    found += _functions(tree, layers, root)
-    return [Problem(tree.locate(path), path, message) for path, message in found]
-
-
-def _valid_layers(tree: Node) -> dict[str, Layer]:
-    node = tree.child("layers")
-    layers: dict[str, Layer] = {}
-    for name, layer in node.value.items() if node and isinstance(node.value, dict) else ():
-        try:
-            layers[name] = Layer.model_validate(layer.plain(), by_alias=True, by_name=False)
-        except ValidationError:
-            continue
-    return layers
-
 
 _Found = tuple["document.Path", str]
 
 
-def _files(name: str, layer: Layer, root: Path) -> Iterator[_Found]:
+def find(tree: Node, root: Path) -> list[Problem]:
+    """Return what is wrong beyond the models.
+
+    Args:
+        tree: The document with the defaults merged in, valid or not.
+        root: Folder of layers.yaml, absolute.
+    """
+    layers = _mapping(tree.child("layers"))
+    found = [problem for name in layers for problem in _files(name, layers[name], root)]
+    for name, function in _mapping(tree.child("functions")).items():
+        found += _function(("functions", name), function, layers, root)
+    return [Problem(tree.locate(path), path, message) for path, message in found]
+
+
+def _mapping(node: Node | None) -> dict[str, Node]:
+    return node.value if node is not None and isinstance(node.value, dict) else {}
+
+
+def _texts(node: Node | None) -> Iterator[tuple[int, str]]:
+    """Yield the texts of a list with their indexes."""
+    for number, item in enumerate(node.value if node and isinstance(node.value, list) else []):
+        if isinstance(item.value, str):
+            yield number, item.value
+
+
+def _files(name: str, layer: Node, root: Path) -> Iterator[_Found]:
     """Judge the files and folders that a layer names."""
-    at = ("layers", name)
-    if layer.smoke:
-        yield from _path(root, layer.smoke, (*at, "smoke"), folder=False)
-    for key, setting in (("requirements", layer.requirements), ("constraints", layer.constraints)):
-        if isinstance(setting, RequirementsFile):
-            yield from _path(root, setting.file, (*at, key, "file"), folder=False)
-    for number, package in enumerate(layer.packages):
+    at: document.Path = ("layers", name)
+    yield from _path(root, layer.child("smoke"), (*at, "smoke"), folder=False)
+    for key in ("requirements", "constraints"):
+        file = _mapping(layer.child(key)).get("file")
+        yield from _path(root, file, (*at, key, "file"), folder=False)
+    packages = layer.child("packages")
+    for number, package in _texts(packages):
         path = (*at, "packages", number)
-        problems = list(_path(root, package, path, folder=True))
+        problems = list(
+            _path(root, packages.child(number) if packages else None, path, folder=True)
+        )
         if not problems and not (root / package / PYPROJECT).is_file():
             problems = [(path, f"{package} holds no {PYPROJECT}")]
         yield from problems
-    for distribution, stub in layer.stubs.items():
-        yield from _path(root, stub.path, (*at, "stubs", distribution, "path"), folder=True)
+    for distribution, stub in _mapping(layer.child("stubs")).items():
+        path = (*at, "stubs", distribution, "path")
+        yield from _path(root, stub.child("path"), path, folder=True)
 
 
-def _path(root: Path, given: str, path: document.Path, *, folder: bool) -> Iterator[_Found]:
+def _path(root: Path, node: Node | None, path: document.Path, *, folder: bool) -> Iterator[_Found]:
+    given = node.value if node else None
+    if not isinstance(given, str) or not re.match(PATH_PATTERN, given):
+        return
     what = "folder" if folder else "file"
     try:
         full = (root / given).resolve()
@@ -91,50 +98,47 @@ def _closest(root: Path, given: str) -> str:
     return f"; did you mean {(parent / close[0]).relative_to(root)}?" if close else ""
 
 
-def _functions(tree: Node, layers: dict[str, Layer], root: Path) -> Iterator[_Found]:
-    node, known = tree.child("functions"), tree.child("layers")
-    if node is None or not isinstance(node.value, dict):
-        return
-    names = list(known.value) if known and isinstance(known.value, dict) else []
-    for name, function in node.value.items():
-        at = ("functions", name)
-        for key, folder in (("code", True), ("event", False)):
-            given = function.child(key)
-            if given is not None and isinstance(given.value, str):
-                yield from _path(root, given.value, (*at, key), folder=folder)
-        used = function.child("layers")
-        if used is not None and isinstance(used.value, list):
-            yield from _references(used, (*at, "layers"), names)
-            yield from _together(used, (*at, "layers"), layers)
+def _function(
+    at: document.Path, function: Node, layers: dict[str, Node], root: Path
+) -> Iterator[_Found]:
+    for key, folder in (("code", True), ("event", False)):
+        yield from _path(root, function.child(key), (*at, key), folder=folder)
+    used = [name for _, name in _texts(function.child("layers"))]
+    yield from _references(function.child("layers"), (*at, "layers"), list(layers))
+    yield from _together((*at, "layers"), used, layers)
 
 
-def _references(used: Node, at: document.Path, names: list[str]) -> Iterator[_Found]:
+def _references(used: Node | None, at: document.Path, names: list[str]) -> Iterator[_Found]:
     seen: set[str] = set()
-    for number, item in enumerate(used.value):
-        if not isinstance(item.value, str):
-            continue
-        if item.value not in names:
-            close = difflib.get_close_matches(item.value, names, n=1)
+    for number, name in _texts(used):
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {close[0]}?" if close else f"; known: {', '.join(names)}"
-            yield (*at, number), f"unknown layer {item.value}{hint}"
-        elif item.value in seen:
-            yield (*at, number), f"{item.value} is listed twice"
-        seen.add(item.value)
+            yield (*at, number), f"unknown layer {name}{hint}"
+        elif name in seen:
+            yield (*at, number), f"{name} is listed twice"
+        seen.add(name)
 
 
-def _together(used: Node, at: document.Path, layers: dict[str, Layer]) -> Iterator[_Found]:
+def _together(at: document.Path, used: list[str], layers: dict[str, Node]) -> Iterator[_Found]:
     """Judge whether one function can use these layers at once."""
-    names = [item.value for item in used.value if isinstance(item.value, str)]
-    mine = {name: layers[name] for name in names if name in layers}
-    if not mine:
-        return
-    managed = {name for layer in mine.values() for name in layer.managed_layers}
-    count, limit = len(used.value) + len(managed), runtimes.LAYERS_PER_FUNCTION
+    mine = {name: layers[name] for name in used if name in layers}
+    managed = sorted({one for node in mine.values() for one in _setting(node, "managed-layers")})
+    count, limit = len(used) + len(managed), runtimes.LAYERS_PER_FUNCTION
     if count > limit:
-        extra = f" with the managed {', '.join(sorted(managed))}" if managed else ""
+        extra = f" with the managed {', '.join(managed)}" if managed else ""
         yield at, f"{count} layers{extra}; a function can use {limit} (AWS quota)"
     for key in ("runtimes", "architectures"):
-        shared = set.intersection(*(set(getattr(layer, key)) for layer in mine.values()))
-        if not shared:
-            each = "; ".join(f"{n}: {', '.join(getattr(x, key))}" for n, x in mine.items())
-            yield at, f"these layers have none of their {key} in common ({each})"
+        each = {name: _setting(node, key) for name, node in mine.items()}
+        if each and all(each.values()) and not set.intersection(*map(set, each.values())):
+            listed = "; ".join(f"{name}: {', '.join(values)}" for name, values in each.items())
+            yield at, f"these layers have none of their {key} in common ({listed})"
+
+
+def _setting(layer: Node, key: str) -> list[str]:
+    """Return the texts of a setting, or those of its default where it is not there."""
+    node = layer.child(key)
+    if node is None:
+        default = LayerSettings.model_fields[key.replace("-", "_")].default
+        return list(default) if isinstance(default, list) else []
+    return [text for _, text in _texts(node)]

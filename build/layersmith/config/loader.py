@@ -63,13 +63,11 @@ def load(path: Path) -> LoadedConfig:
     if node is None:
         raise _report(path, problems or [_nothing()])
     tree = with_defaults(node)
+    problems = [*problems, *checks.find(tree, path.parent)]
     try:
         config = Config.model_validate(tree.plain(), by_alias=True, by_name=False)
     except ValidationError as error:
-        problems = [*problems, *translate.problems(error, tree)]
-        problems += checks.find(None, tree, path.parent)
-        raise _report(path, problems) from None
-    problems += checks.find(config, tree, path.parent)
+        raise _report(path, [*problems, *translate.problems(error, tree)]) from None
     if problems:
         raise _report(path, problems)
     return LoadedConfig(config, path.parent, path, tree)
