@@ -57,7 +57,7 @@ class ChromaServer:
         command = [sys.executable, "-m", __name__, "--path", str(self.data_dir)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "--port", str(self.port)],
+                [*command, "--port", str(self.port), "--parent", str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -133,9 +133,12 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="chroma_store.server", description=main.__doc__)
     parser.add_argument("--path", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True, help="process id")
     options = parser.parse_args(arguments)
     # A server without its parent would write to a folder that nobody snapshots.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != options.parent:
+        sys.exit("the parent ended before the server began")
     try:
         import chromadb_rust_bindings  # type: ignore[import-untyped] # noqa: PLC0415 -- 54 MB
     except ImportError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import threading
 import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _SCRATCH = ".scratch"
 _LOCK = ".lock"
+_threads = threading.Lock()
 
 
 class FileStorage:
@@ -127,9 +129,10 @@ class FileStorage:
                 raise PreconditionFailed(f"{path.name}: exists already") from None
 
     def _replace_matching(self, scratch: Path, path: Path, etag: str, data: bytes) -> None:
-        with (self._root / _LOCK).open("wb") as lock:
+        # On NFS the file's lock belongs to the process, so its threads need one of their own.
+        with _threads, (self._root / _LOCK).open("wb") as lock:
             # Released when the holder dies, so that a killed writer blocks nobody.
-            fcntl.lockf(lock, fcntl.LOCK_EX)
+            fcntl.flock(lock, fcntl.LOCK_EX)
             try:
                 current = path.read_bytes()
             except FileNotFoundError:

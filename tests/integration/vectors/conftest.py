@@ -1,0 +1,69 @@
+"""Stores to test against: a folder, and moto's S3."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chroma_store.storage import Storage, open_storage
+from vector_common.storage_s3 import s3_client
+
+Faults = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    script = Path(__file__).with_name("s3_server.py")
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdin
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        process.stdin.close()
+        process.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def s3(s3_url: str) -> Any:
+    client = s3_client(
+        endpoint_url=s3_url,
+        region_name="eu-west-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    client.create_bucket(
+        Bucket="vectors", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    return client
+
+
+@pytest.fixture
+def s3_storage(s3: Any) -> Storage:
+    return open_storage(f"s3://vectors/{uuid.uuid4().hex}", client=s3)
+
+
+@pytest.fixture(params=["file", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "s3":
+        return request.getfixturevalue("s3_storage")  # type: ignore[no-any-return]
+    return open_storage((tmp_path / "store").as_uri())
+
+
+@pytest.fixture
+def faults(s3_url: str) -> Iterator[Faults]:
+    """Make the S3 server misbehave: ``faults({"action": "error", "times": 1}, ...)``."""
+
+    def post(*rules: dict[str, Any]) -> None:
+        request = urllib.request.Request(f"{s3_url}/_faults", json.dumps(rules).encode())
+        urllib.request.urlopen(request, timeout=5).close()
+
+    yield post
+    post()
