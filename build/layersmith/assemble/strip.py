@@ -147,6 +147,8 @@ def _parse(content: bytes) -> _Elf:
     _require(header.phentsize == _PHDR.size and header.shentsize == _SHDR.size, "entry sizes")
     _require(0 < header.phnum < PN_XNUM, "no segments")
     _require(0 < header.shstrndx < header.shnum < SHN_LORESERVE, "no sections, or too many")
+    _require(header.phoff + header.phnum * _PHDR.size <= len(content), "cut short")
+    _require(header.shoff + header.shnum * _SHDR.size <= len(content), "cut short")
     segments = [
         Segment(*_PHDR.unpack_from(content, header.phoff + i * _PHDR.size))
         for i in range(header.phnum)
