@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-import ctypes
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from vector_common.errors import StoreError, Unavailable
+from vector_common.errors import Unavailable
 
 from chroma_store.chroma_http import ChromaHttp
 
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
 
     from chroma_store.manifest import CollectionInfo
 
-# include/uapi/linux/prctl.h
-_PR_SET_PDEATHSIG = 1
 
 _INHERITED = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "RUST_LOG"})
 
@@ -54,10 +49,11 @@ class ChromaServer:
 
     def start(self) -> None:
         """Start the child; `wait_ready` says when it answers."""
-        command = [sys.executable, "-m", __name__, "--path", str(self.data_dir)]
+        child = Path(__file__).with_name("serve.py")
+        command = [sys.executable, str(child), str(self.data_dir)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "--port", str(self.port), "--parent", str(os.getpid())],
+                [*command, str(self.port), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -128,25 +124,6 @@ def collections(base_url: str) -> list[CollectionInfo]:
     return ChromaHttp(base_url).collections()
 
 
-def main(arguments: list[str]) -> None:
-    """Become the server; what `ChromaServer` starts."""
-    parser = argparse.ArgumentParser(prog="chroma_store.server", description=main.__doc__)
-    parser.add_argument("--path", type=Path, required=True)
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--parent", type=int, required=True, help="process id")
-    options = parser.parse_args(arguments)
-    # A server without its parent would write to a folder that nobody snapshots.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != options.parent:
-        sys.exit("the parent ended before the server began")
-    try:
-        import chromadb_rust_bindings  # type: ignore[import-untyped] # noqa: PLC0415 -- 54 MB
-    except ImportError as error:
-        raise StoreError(f"the Chroma server is not installed: {error}") from None
-    where = ["--path", str(options.path), "--host", "127.0.0.1", "--port", str(options.port)]
-    chromadb_rust_bindings.cli(["chroma", "run", *where])
-
-
 def _environment() -> dict[str, str]:
     # The child finds these packages where this process found them, and sees no credentials, no
     # task token and no setting of its own (OTEL_*, CHROMA_*) that was not meant for it.
@@ -167,6 +144,3 @@ def _accepts(port: int) -> bool:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -27,6 +27,8 @@ class RequestBody:
         self._limit = limit
         self._stall = stall
         self.size = 0
+        self.complete = False
+        """Whether the client has sent all of it."""
         self.refusal: Refusal | None = None
         """Why it broke off: the HTTP client turns what is raised in here into its own error."""
 
@@ -46,6 +48,7 @@ class RequestBody:
                 )
                 raise self.refusal from None
             if not piece:
+                self.complete = True
                 return
             self.size += len(piece)
             if self.size > self._limit:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from chroma_supervisor.logs import event
+from chroma_supervisor.periodic import Periodic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,8 +23,6 @@ _GONE = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 
 class TaskCallback:
     """Answers one task token: heartbeats from a thread until the first answer.
-
-    A thread of its own, because a heartbeat must go out while others hash, compress or wait.
 
     Args:
         client: A botocore client of Step Functions.
@@ -44,14 +41,12 @@ class TaskCallback:
     ) -> None:
         self._client = client
         self._token = token
-        self._interval = interval
         self._on_gone = on_gone
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._heartbeat = Periodic(self._beat, interval, "heartbeat")
 
     def start(self) -> None:
         """Send the first heartbeat now and one every interval after it."""
-        self._thread.start()
+        self._heartbeat.start()
 
     def succeed(self, output: Mapping[str, object]) -> bool:
         """End the state with an output; False if nobody waits for it any more."""
@@ -69,9 +64,7 @@ class TaskCallback:
 
     def close(self) -> None:
         """Stop the heartbeats without an answer."""
-        self._stop.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout=self._interval)
+        self._heartbeat.stop()
 
     def _answer(self, call: Callable[[], object]) -> bool:
         self.close()
@@ -84,20 +77,19 @@ class TaskCallback:
             return False
         return True
 
-    def _beat(self) -> None:
-        while not self._stop.is_set():
-            started = time.monotonic()
-            try:
-                self._client.send_task_heartbeat(taskToken=self._token)
-            except self._client.exceptions.ClientError as error:
-                if _code(error) in _GONE:
-                    event("task_token_gone", code=_code(error))
-                    self._on_gone()
-                    return
-                event("heartbeat_failed", code=_code(error))
-            except Exception as error:  # the next heartbeat may get through
-                event("heartbeat_failed", cause=type(error).__name__)
-            self._stop.wait(max(self._interval - (time.monotonic() - started), 0.05))
+    def _beat(self) -> bool:
+        try:
+            self._client.send_task_heartbeat(taskToken=self._token)
+        except self._client.exceptions.ClientError as error:
+            if _code(error) in _GONE:
+                event("task_token_gone", code=_code(error))
+                self._on_gone()
+                return False
+            event("heartbeat_failed", code=_code(error))
+        except Exception as error:
+            # A name that does not resolve or a proxy in between: the next one may get through.
+            event("heartbeat_failed", cause=type(error).__name__)
+        return True
 
 
 def _code(error: Any) -> str:  # botocore's ClientError has no static type

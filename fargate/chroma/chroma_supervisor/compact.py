@@ -11,6 +11,7 @@ from chroma_store.storage import open_storage
 from vector_common.errors import VectorError
 
 from chroma_supervisor.errors import EXIT_DONE, FlipError, StartError
+from chroma_supervisor.lease import Lease
 from chroma_supervisor.logs import event
 
 if TYPE_CHECKING:
@@ -27,17 +28,23 @@ def run(settings: Settings) -> int:
         The exit code: 0 when the pointer names a snapshot with every delta that was pending, 5
         when a session moved the pointer meanwhile (the deltas stay), 4 for anything else.
     """
+    storage = open_storage(settings.storage_url)
+    lease = Lease(storage, settings.database, settings.session_id, on_lost=lambda: None)
     try:
+        # A flip under a running session would cost it what its clients wrote.
+        lease.acquire(settings.lease_wait, lambda: False)
         report = compact(
-            open_storage(settings.storage_url),
+            storage,
             settings.database,
             settings.data_dir,
             say=lambda step: event("compaction", step=step),
         )
     except PointerMoved as error:
         return _failed("FlipError", error, FlipError.exit_code)
-    except (VectorError, OSError) as error:
+    except (VectorError, OSError, StartError) as error:
         return _failed(type(error).__name__, error, StartError.exit_code)
+    finally:
+        lease.release()
     event(
         "report",
         sessionId=settings.session_id,

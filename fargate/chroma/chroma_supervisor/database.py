@@ -14,6 +14,7 @@ from chroma_store.server import ChromaServer, collections
 from chroma_store.snapshots import PointerMoved, SnapshotStore
 from chroma_store.versions import running_version
 from vector_common.errors import VectorError
+from vector_common.ids import new_id
 
 from chroma_supervisor import marker
 from chroma_supervisor.errors import FlipError, ServerError, StartError
@@ -21,7 +22,7 @@ from chroma_supervisor.logs import event
 
 if TYPE_CHECKING:
     from chroma_store.manifest import CollectionInfo
-    from chroma_store.snapshots import Pointer
+    from chroma_store.snapshots import Pointer, SnapshotReport
     from chroma_store.storage import Storage
 
     from chroma_supervisor.settings import Settings
@@ -80,6 +81,7 @@ class SessionDatabase:
         self._parent: Pointer | None = None
         self._consumed: frozenset[str] = frozenset()
         self._applied: tuple[str, ...] = ()
+        self._flips: tuple[str, ...] = ()
         self._server: ChromaServer | None = None
         self.adopted = False
         """True if the volume already held this session's data."""
@@ -119,14 +121,16 @@ class SessionDatabase:
         ):
             return False
         head = self._snapshots.head()
-        if (head.snapshot_id if head else None) != found.parent:
+        current = head.snapshot_id if head else None
+        if current != found.parent and current not in found.flips:
             raise StartError(
                 "The volume holds this session's data, restored from snapshot "
                 f"{found.parent or 'none'}, but the database is at "
-                f"{head.snapshot_id if head else 'none'}: another session has written it. Keep the "
+                f"{current or 'none'}: another session has written it. Keep the "
                 "volume if its writes matter, and start a new session."
             )
         self._parent, self._applied, self.adopted = head, found.applied, True
+        self._flips = found.flips
         event("volume_adopted", parent=found.parent)
         return True
 
@@ -173,6 +177,10 @@ class SessionDatabase:
                 raise StartError(f"The deltas could not be replayed: {error}") from error
             self._applied = tuple(report.applied)
             records = report.records
+        self._write_marker()
+        return records
+
+    def _write_marker(self) -> None:
         marker.write(
             self._settings.data_dir,
             marker.Marker(
@@ -180,9 +188,9 @@ class SessionDatabase:
                 database=self._settings.database,
                 parent=self._parent.snapshot_id if self._parent else None,
                 applied=self._applied,
+                flips=self._flips,
             ),
         )
-        return records
 
     def size(self) -> int:
         """Bytes of the database's files."""
@@ -219,35 +227,48 @@ class SessionDatabase:
             VectorError, OSError: The storage failed; a second try may succeed.
         """
         records = {collection.name: collection.count for collection in held}
-        before = self._parent.snapshot_id if self._parent else None
         if not (wrote or self._applied or self.adopted):
             marker.remove(self._settings.data_dir)
+            before = self._parent.snapshot_id if self._parent else None
             return Report(before, flipped=False, records=records)
+        report = self._snapshot(held)
+        marker.remove(self._settings.data_dir)
+        self._drop_applied()
+        return Report(
+            self._flips[-1],
+            flipped=True,
+            records=records,
+            bytes_uploaded=report.bytes_uploaded if report else 0,
+            bytes_total=report.bytes_total if report else self.size(),
+            seconds=report.seconds if report else 0.0,
+            deltas=len(self._applied),
+        )
+
+    def _snapshot(self, held: tuple[CollectionInfo, ...]) -> SnapshotReport | None:
+        """Take the snapshot; None if an earlier try had flipped the pointer after all."""
+        earlier = self._flips
+        snapshot_id = new_id()
+        self._flips = (*earlier, snapshot_id)
+        self._write_marker()
         try:
-            report = self._snapshots.snapshot(
+            return self._snapshots.snapshot(
                 self._settings.database_dir,
                 parent=self._parent,
                 chroma_version=running_version(),
                 collections=held,
                 consumed=self._applied,
+                snapshot_id=snapshot_id,
             )
         except PointerMoved as error:
+            head = self._snapshots.head()
+            if head is not None and head.snapshot_id in earlier:
+                self._flips = (head.snapshot_id,)
+                return None
             raise FlipError(f"Another session moved the pointer first: {error}") from error
         except VectorError as error:
             if error.retryable:
                 raise
             raise FlipError(f"The snapshot cannot be stored: {error}") from error
-        marker.remove(self._settings.data_dir)
-        self._drop_applied()
-        return Report(
-            report.pointer.snapshot_id,
-            flipped=True,
-            records=records,
-            bytes_uploaded=report.bytes_uploaded,
-            bytes_total=report.bytes_total,
-            seconds=report.seconds,
-            deltas=len(self._applied),
-        )
 
     def _drop_applied(self) -> None:
         """Delete the deltas that are in the snapshot; the manifest names those that stay."""

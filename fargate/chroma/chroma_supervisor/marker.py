@@ -26,6 +26,8 @@ class Marker:
         session_id: Whose session it is.
         database: Which database.
         parent: Id of the snapshot that it was restored from; None for an empty start.
+        flips: Ids of the snapshots that the session has tried to make current, if any. If the
+            database is at one of them, that flip succeeded and only its answer was lost.
         applied: Ids of the deltas that were replayed into the data and are in no snapshot yet.
     """
 
@@ -33,6 +35,7 @@ class Marker:
     database: str
     parent: str | None
     applied: tuple[str, ...]
+    flips: tuple[str, ...] = ()
 
 
 def write(data_dir: Path, marker: Marker) -> None:
@@ -56,6 +59,7 @@ def read(data_dir: Path) -> Marker | None:
             database=str(document["database"]),
             parent=document["parent"],
             applied=tuple(document["applied"]),
+            flips=tuple(document["flips"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

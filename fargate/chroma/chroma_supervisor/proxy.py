@@ -131,9 +131,7 @@ class Proxy:
             async with asyncio.timeout(self._limits.request_seconds):
                 return await self._exchange(request, target, body, answer)
         except TimeoutError:
-            refusal = Refusal(
-                504, "Timeout", f"No answer in {self._limits.request_seconds:g} s.", close=True
-            )
+            refusal = self._too_late(request, body)
         except ClientError as error:
             refusal = body.refusal or Refusal(
                 502, "BadGateway", "The server closed the connection.", close=True
@@ -146,6 +144,13 @@ class Proxy:
                 request.transport.abort()
             return answer
         raise refusal
+
+    def _too_late(self, request: web.BaseRequest, body: RequestBody) -> Refusal:
+        """408 if the client was still sending, 504 if the server was still working."""
+        seconds = f"{self._limits.request_seconds:g} s"
+        if request.body_exists and not body.complete:
+            return Refusal(408, "RequestTimeout", f"The body took over {seconds}.", close=True)
+        return Refusal(504, "Timeout", f"The server gave no answer in {seconds}.", close=True)
 
     async def _exchange(
         self, request: web.BaseRequest, target: str, body: RequestBody, answer: web.StreamResponse

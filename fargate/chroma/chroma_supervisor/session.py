@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 NOBODY_WAITS = "nobody waits"
 """The reason to stop when Step Functions has given the task token up."""
 
+LEASE_LOST = "lease lost"
+"""The reason to stop when another session has taken the database over."""
+
 
 class Phase(StrEnum):
     """Where the session stands; it only ever moves forward, except to SERVING after a restart."""

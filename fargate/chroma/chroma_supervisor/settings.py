@@ -72,6 +72,8 @@ class Settings:
     listen_port: int = 8080
     public_address: str = ""
     heartbeat_interval: float = 20.0
+    lease_wait: float = 90.0
+    """How long to wait for another session of the database to end; its lease lasts 60 s."""
     drain_timeout: float = 5.0
     stop_timeout: float = 20.0
     max_snapshot_bytes: int = 0
@@ -171,6 +173,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         listen_port=int(read.number("LISTEN_PORT", 8080, low=0, high=65535)),
         public_address=read.text("PUBLIC_ADDRESS"),
         heartbeat_interval=read.number("HEARTBEAT_INTERVAL", 20.0, low=0.05, high=3600),
+        lease_wait=read.number("LEASE_WAIT", 90.0, low=0, high=3600),
         drain_timeout=read.number("DRAIN_TIMEOUT", 5.0, low=0, high=60),
         stop_timeout=read.number("STOP_TIMEOUT", 20.0, low=0.1, high=100),
         max_snapshot_bytes=int(read.number("MAX_SNAPSHOT_BYTES", 0, low=0)),

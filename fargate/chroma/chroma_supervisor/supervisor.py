@@ -20,9 +20,10 @@ from chroma_supervisor.errors import (
     StartError,
     SupervisorError,
 )
+from chroma_supervisor.lease import Lease
 from chroma_supervisor.listener import Listener
 from chroma_supervisor.logs import event
-from chroma_supervisor.session import NOBODY_WAITS, Phase, Session
+from chroma_supervisor.session import LEASE_LOST, NOBODY_WAITS, Phase, Session
 from chroma_supervisor.watch import Watcher
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Supervisor:
         self._session = Session(settings, started, largest_bytes=settings.max_snapshot_bytes)
         self._storage: Storage | None = None
         self._database: SessionDatabase | None = None
+        self._lease: Lease | None = None
         self._vault: tokens.TokenVault | None = None
         self._callback: TaskCallback | None = None
         """Whoever waits for the session's next answer: its start, and later its end."""
@@ -90,7 +92,13 @@ class Supervisor:
             (Phase.REPLAYING, self._replay),
         ):
             session.enter(phase)
-            await asyncio.to_thread(step)
+            try:
+                await asyncio.to_thread(step)
+            except SupervisorError:
+                raise
+            except Exception as error:
+                # The storage or the vault: AWS's answer says what is missing.
+                raise StartError(f"Failed while {phase.value}: {error}") from error
             if session.stop_reason == NOBODY_WAITS:
                 raise NobodyWaitsError("Nobody waits for this session any more.")
             if session.stopping.is_set():
@@ -110,6 +118,13 @@ class Supervisor:
 
         self._storage = open_storage(settings.storage_url)
         self._database = SessionDatabase(settings, self._storage)
+        self._lease = Lease(
+            self._storage,
+            settings.database,
+            settings.session_id,
+            on_lost=lambda: self._stop_soon(LEASE_LOST),
+        )
+        self._lease.acquire(settings.lease_wait, self._session.stopping.is_set)
         if settings.budget_policy == "refuse":
             self._check_budget()
         self._vault = tokens.open_vault(settings.token_reference, self._clients)
@@ -251,6 +266,8 @@ class Supervisor:
             self._callback.close()
         if self._database is not None:
             self._database.close()
+        if self._lease is not None:
+            self._lease.release()
         if self._vault is not None:
             try:
                 self._vault.remove()
@@ -268,5 +285,8 @@ class Supervisor:
         return callback
 
     def _nobody_waits(self) -> None:
-        """Called from other threads."""
-        self._loop.call_soon_threadsafe(self._session.request_stop, NOBODY_WAITS)
+        self._stop_soon(NOBODY_WAITS)
+
+    def _stop_soon(self, reason: str) -> None:
+        """Ask for the end from another thread."""
+        self._loop.call_soon_threadsafe(self._session.request_stop, reason)

@@ -1,0 +1,42 @@
+"""A call that is repeated from a thread of its own until it is told to stop."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Periodic:
+    """Repeats a call, which must not raise; the thread never keeps the process alive.
+
+    A thread and not a task of the event loop, because it must go on while others hash and
+    compress.
+
+    Args:
+        call: Returns False to end the repetition.
+        interval: Seconds between the end of one call and the start of the next.
+        name: The thread's.
+    """
+
+    def __init__(self, call: Callable[[], bool], interval: float, name: str) -> None:
+        self._call = call
+        self._interval = interval
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Make the first call now."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Make no further call, and wait for one that is under way."""
+        self._stop.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set() and self._call():
+            self._stop.wait(self._interval)

@@ -1,0 +1,215 @@
+"""A session from its start to a flipped pointer, on a folder and on S3."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture(params=["file", "s3"])
+def environment(
+    request: pytest.FixtureRequest,
+    store: str,
+    aws_environment: dict[str, str],
+    client: Callable[[str], Any],
+) -> dict[str, str]:
+    """The same session on both storages."""
+    if request.param == "file":
+        return {"STORAGE_URL": store}
+    bucket = f"vectors-{uuid.uuid4().hex[:12]}"
+    client("s3").create_bucket(
+        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+    )
+    return {**aws_environment, "STORAGE_URL": f"s3://{bucket}/chroma"}
+
+
+def test_stop_and_start_again_gives_the_same_answers(
+    start: Any, words: Any, environment: dict[str, str]
+) -> None:
+    first = start(volume="first", **environment)
+    with first.client() as http:
+        collection = words(http)
+        assert collection.upsert(*range(20)) == 200
+        before = collection.nearest(7)
+    assert first.finish() == 0
+    report = first.wait("report")
+    assert report["flipped"]
+    assert report["records"] == {"words": 20}
+
+    second = start(volume="second", **environment)
+    assert second.wait("ready")["snapshotId"] == report["snapshotId"]
+    with second.client() as http:
+        collection = words(http)
+        assert collection.nearest(7) == before
+        assert collection.upsert(20) == 200
+    assert second.terminate() == 0
+    assert second.wait("report")["records"] == {"words": 21}
+    assert second.wait("report")["reason"] == "SIGTERM"
+
+    third = start(volume="third", **environment)
+    with third.client() as http:
+        assert words(http).ids() == {f"id-{n}" for n in range(21)}
+
+
+def test_a_session_that_changes_nothing_makes_no_snapshot(start: Any, words: Any) -> None:
+    first = start(volume="first")
+    with first.client() as http:
+        words(http).upsert(1)
+    assert first.finish() == 0
+    second = start(volume="second")
+    with second.client() as http:
+        assert http.get("/api/v2/heartbeat").status_code == 200
+    assert second.finish() == 0
+    report = second.wait("report")
+    assert not report["flipped"]
+    assert report["snapshotId"] == first.wait("report")["snapshotId"]
+
+
+def test_deltas_are_replayed_before_the_session_is_ready(
+    start: Any, words: Any, store: str
+) -> None:
+    from chroma_store.deltas import DeltaLog
+    from chroma_store.storage import open_storage
+    from vector_common.records import CollectionSpec
+
+    log = DeltaLog(open_storage(store), "receipts")
+    spec = CollectionSpec("words", 3, "l2")
+    log.append([{"op": "upsert", "id": "id-1", "embedding": [1.0, 1.0, -1.0]}], spec)
+    log.append([{"op": "upsert", "id": "id-2", "embedding": [2.0, 1.0, -2.0]}], spec)
+    log.append([{"op": "delete", "id": "id-1"}], spec)
+    session = start()
+    assert session.wait("replayed")["records"] == 3
+    with session.client() as http:
+        assert words(http).ids() == {"id-2"}
+    assert session.finish() == 0
+    assert session.wait("report")["deltas"] == 3
+    assert log.pending() == []
+
+
+def test_idleness_ends_a_session_and_requests_keep_it(start: Any, words: Any) -> None:
+    session = start(IDLE_TIMEOUT="1")
+    with session.client() as http:
+        collection = words(http)
+        until = time.monotonic() + 1.6
+        while time.monotonic() < until:
+            assert collection.upsert(1) == 200
+            time.sleep(0.2)
+        assert session.process.poll() is None
+    assert session.process.wait(10) == 0
+    assert session.wait("report")["reason"] == "idle"
+    assert session.wait("report")["records"] == {"words": 1}
+
+
+def test_the_deadline_ends_a_session_that_is_in_use(start: Any, words: Any) -> None:
+    session = start(SESSION_DEADLINE="2")
+    with session.client() as http:
+        collection = words(http)
+        code = 200
+        while code == 200:
+            code = collection.upsert(1)
+        assert code == 503
+    assert session.process.wait(10) == 0
+    assert session.wait("report")["reason"] == "deadline"
+
+
+def test_a_bound_on_the_snapshot_refuses_writes_but_not_reads(start: Any, words: Any) -> None:
+    session = start(MAX_SNAPSHOT_BYTES="1000000")
+    assert "fits into" in session.wait("spot_budget")["message"]
+    with session.client() as http:
+        collection = words(http)
+        large = {"ids": ["large"], "embeddings": [[1.0, 2.0, 3.0]], "documents": ["x" * 1_000_000]}
+        assert http.post(f"{collection.path}/upsert", json=large).status_code == 200
+        session.wait("size_bound", full=True)
+        assert collection.upsert(1) == 507
+        assert collection.ids() == {"large"}
+        assert not http.get("/_session/status").json()["acceptsWrites"]
+
+
+def test_a_session_is_refused_if_its_snapshot_would_outlast_the_spot_warning(start: Any) -> None:
+    session = start(ready=False, BUDGET_POLICY="refuse", MAX_SNAPSHOT_BYTES=str(10**15))
+    assert session.process.wait(20) == 4
+    assert "does not fit into" in session.wait("failed")["message"]
+
+
+def test_restored_data_beyond_the_bound_is_refused(start: Any, words: Any) -> None:
+    first = start(volume="first")
+    with first.client() as http:
+        words(http).upsert(1)
+    assert first.finish() == 0
+    second = start(ready=False, volume="second", MAX_SNAPSHOT_BYTES="1000")
+    assert second.process.wait(20) == 4
+    assert "MAX_SNAPSHOT_BYTES" in second.wait("failed")["message"]
+
+
+def test_a_damaged_snapshot_is_not_served(start: Any, words: Any, store: str) -> None:
+    first = start(volume="first")
+    with first.client() as http:
+        words(http).upsert(1)
+    assert first.finish() == 0
+    [pack] = Path(store.removeprefix("file://")).glob("databases/receipts/packs/*/*")
+    pack.write_bytes(pack.read_bytes()[:-1] + b"\0")
+    second = start(ready=False, volume="second")
+    assert second.process.wait(20) == 4
+    assert "could not be restored" in second.wait("failed")["message"]
+
+
+def test_bad_settings_are_one_line_of_json(start: Any) -> None:
+    session = start(ready=False, DATABASE="../x", IDLE_TIMEOUT="never")
+    assert session.process.wait(20) == 2
+    message = session.wait("failed")["message"]
+    assert "DATABASE" in message
+    assert "IDLE_TIMEOUT" in message
+
+
+def test_the_log_names_no_secret(start: Any, words: Any) -> None:
+    session = start()
+    with session.client() as http:
+        words(http).upsert(1)
+        http.get("/api/v2/nothing")
+    assert session.finish() == 0
+    log = json.dumps(session.events)
+    assert session.token
+    assert session.token not in log
+
+
+def test_one_session_a_database_and_the_next_takes_over(start: Any, words: Any) -> None:
+    first = start(volume="first")
+    with first.client() as http:
+        assert words(http).upsert(1) == 200
+    second = start(ready=False, volume="second", LEASE_WAIT="0")
+    assert second.process.wait(20) == 4
+    assert "session-0 is using this database" in second.wait("failed")["message"]
+    third = start(ready=False, volume="third", LEASE_WAIT="20")
+    third.wait("phase", phase="starting")
+    assert first.finish() == 0
+    third.wait("ready", snapshotId=first.wait("report")["snapshotId"])
+
+
+def test_compaction_waits_for_no_session_and_takes_what_is_pending(start: Any, store: str) -> None:
+    from chroma_store.deltas import DeltaLog
+    from chroma_store.storage import open_storage
+    from vector_common.records import CollectionSpec
+
+    log = DeltaLog(open_storage(store), "receipts")
+    spec = CollectionSpec("words", 3, "l2")
+    log.append([{"op": "upsert", "id": "id-1", "embedding": [1.0, 1.0, -1.0]}], spec)
+    task = start(ready=False, MODE="compact", TOKEN_REFERENCE="")
+    assert task.process.wait(20) == 0
+    report = task.wait("report")
+    assert (report["flipped"], report["deltas"], report["records"]) == (True, 1, 1)
+    assert log.pending() == []
+
+    session = start(volume="other")
+    session.wait("ready", snapshotId=report["snapshotId"])
+    log.append([{"op": "delete", "id": "id-1"}], spec)
+    task = start(ready=False, MODE="compact", TOKEN_REFERENCE="", LEASE_WAIT="0")
+    assert task.process.wait(20) == 4
+    assert "is using this database" in task.wait("failed")["message"]
