@@ -67,6 +67,8 @@ class Wheelhouse:
         subprocess.run(
             [
                 *("uv", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"),
+                # A hard link into uv's cache would let a test that writes damage every later build.
+                *("--link-mode", "copy"),
                 *("--python-platform", runtime.uv_platform(architecture)),
                 *("--python-version", runtime.python_version),
                 *("--target", str(folder), requirement),

@@ -62,9 +62,11 @@ def _depth(content: Content) -> Iterator[Finding]:
     folders: dict[str, str] = {}
     for path in content.files:
         deep = DEEP.match(path)
+        if not _is_code(path):
+            continue
         if deep:
             folders.setdefault(deep[0], path)
-        elif not path.startswith(PREFIX) and _is_code(path):
+        elif not path.startswith(PREFIX):
             folders.setdefault(path.split("/", 1)[0] + "/" if "/" in path else "/", path)
     for folder, example in folders.items():
         yield _finding(

@@ -142,7 +142,8 @@ def _machine_cause(content: Content, path: str, facts: ElfFacts, name: ModuleNam
     owner = content.owner(path)
     distribution = content.distributions.get(owner or "")
     says_wanted = _says(content, name)
-    if says_wanted and distribution and path.removeprefix(PREFIX) not in distribution.record:
+    inner = path.removeprefix(distribution.root if distribution else PREFIX)
+    if says_wanted and distribution and inner not in distribution.record:
         return (
             f"its name says {wanted}, and {owner}'s RECORD does not list it: a {facts.machine} "
             "file was renamed or copied in"

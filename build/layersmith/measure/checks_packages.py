@@ -24,7 +24,7 @@ def complete(content: Content) -> Iterator[Finding]:
     """Yield files that a RECORD lists and that are neither there nor pruned on purpose."""
     for distribution in content.distributions.values():
         for inner in distribution.record:
-            path = PREFIX + inner
+            path = distribution.root + inner
             if path in content.files or not _matters(inner):
                 continue
             rule = content.removed.get(path)
@@ -49,6 +49,9 @@ def importable(content: Content, requirements: Collection[str]) -> Iterator[Find
             there.setdefault(owner, set()).add(name)
     for name in sorted(requirements):
         distribution = content.distributions.get(name)
+        if distribution and distribution.root != PREFIX:
+            # The layout is the cause, and a finding of its own.
+            continue
         expected = _expected(distribution)
         if there.get(name) or (distribution and not expected):
             # A distribution that lists no module at all only pulls others in.

@@ -69,8 +69,8 @@ class Distribution:
 
     Attributes:
         name: Normalized name.
-        dist_info: Path of the folder, with ``python/``.
-        record: Paths below python/ that its RECORD lists.
+        dist_info: Path of the folder in the layer.
+        record: Paths that its RECORD lists, relative to the folder that holds ``dist_info``.
         tags: Tags of its WHEEL file, ``cp313-cp313-manylinux_2_28_aarch64``; empty without one.
         top_level: Names in its top_level.txt.
     """
@@ -80,6 +80,11 @@ class Distribution:
     record: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     top_level: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> str:
+        """Where its packages lie in the layer, with a slash; ``python/`` where they should."""
+        return self.dist_info.rpartition("/")[0] + "/" if "/" in self.dist_info else ""
 
 
 @dataclass
@@ -122,7 +127,7 @@ class Content:
     def owners(self) -> dict[str, str]:
         """Path -> normalized name of the distribution that brings it."""
         listed = {
-            PREFIX + path: one.name for one in self.distributions.values() for path in one.record
+            one.root + path: one.name for one in self.distributions.values() for path in one.record
         }
         return {
             path: file.distribution or listed.get(path, "") for path, file in self.files.items()

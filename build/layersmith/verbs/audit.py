@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         console.emit_json({"format": FORMAT, "reports": found})
     else:
         _show(reports)
-    errors += [_refusal(report) for report in reports if not report.ok]
+    errors += [_refusal(report, told=not args.json) for report in reports if not report.ok]
     if errors:
         raise ManyErrors(errors)
     return 0
@@ -162,13 +162,14 @@ def _requirements(path: Path) -> list[str]:
     ]
 
 
-def _refusal(report: AuditReport) -> AuditError:
+def _refusal(report: AuditReport, *, told: bool) -> AuditError:
+    """Return the error of a refused layer; causes are left out where the findings gave them."""
     count = len(report.errors)
     return AuditError(
         f"the audit refuses it: {count} error{'s' if count > 1 else ''}",
         target=report.identifier,
-        cause=report.errors[0].cause,
-        hint=report.errors[0].next,
+        cause=None if told else report.errors[0].cause,
+        hint=None if told else report.errors[0].next,
     )
 
 
