@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -17,7 +16,7 @@ from docker.types import Mount, Ulimit
 
 from layersmith.errors import ProofError
 from layersmith.prove import memory, owner
-from layersmith.prove.engine_models import ContainerSpec, EngineFacts, Exit, ImageFacts
+from layersmith.prove.engine_models import ContainerSpec, EngineFacts, Exit, ImageFacts, seconds
 from layersmith.prove.engine_refusals import refusal
 from layersmith.runtimes import DOCKER_PLATFORM
 
@@ -65,7 +64,7 @@ class Container:
         self._container = container
         self._on_exit = on_exit
         container.reload()
-        self.started_at = _seconds(container.attrs["State"]["StartedAt"])
+        self.started_at = seconds(container.attrs["State"]["StartedAt"])
         self._exit: Exit | None = None
         self._ended = threading.Event()
         self._waiter = threading.Thread(target=self._wait, daemon=True)
@@ -311,13 +310,6 @@ def _discard(created: DockerContainer | None) -> None:
     if created is not None:
         with contextlib.suppress(errors.APIError):
             created.remove(force=True, v=True)
-
-
-def _seconds(stamp: str) -> float:
-    """Return an engine's time stamp, which has nanoseconds, as seconds since the epoch."""
-    whole, _, rest = stamp.partition(".")
-    fraction = rest.rstrip("Z") or "0"
-    return datetime.fromisoformat(f"{whole.rstrip('Z')}+00:00").timestamp() + float(f"0.{fraction}")
 
 
 def _first(problem: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -86,3 +87,10 @@ class Exit:
 
     code: int
     out_of_memory: bool = False
+
+
+def seconds(stamp: str) -> float:
+    """Return an engine's time stamp, which has nanoseconds, as seconds since the epoch."""
+    whole, _, rest = stamp.partition(".")
+    fraction = rest.rstrip("Z") or "0"
+    return datetime.fromisoformat(f"{whole.rstrip('Z')}+00:00").timestamp() + float(f"0.{fraction}")

@@ -13,13 +13,10 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import interpreters, process
-from layersmith.errors import ProofError
+from layersmith.prove import wheels
 from layersmith.runtimes import WHEEL_MACHINE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from layersmith.assemble.manifest import Manifest
     from layersmith.runtimes import Runtime
 
@@ -49,7 +46,7 @@ def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, i
     ]
     if pins:
         with tempfile.TemporaryDirectory(prefix="layersmith-twin-") as folder:
-            _install(pins, runtime, architecture, Path(folder))
+            wheels.install(pins, runtime, architecture, Path(folder), what="the twin")
             _copy_native(Path(folder), into / "python", native, manifest.architecture, architecture)
     return into
 
@@ -71,23 +68,8 @@ def _unpack_portable(layer: Path, into: Path) -> list[str]:
     return native
 
 
-def _install(pins: Iterable[str], runtime: Runtime, architecture: str, folder: Path) -> None:
-    options = ["--quiet", "--no-deps", "--no-compile-bytecode", "--only-binary", ":all:"]
-    platform = ["--python-platform", runtime.uv_platform(architecture)]
-    version = ["--python-version", runtime.python_version]
-    command = [interpreters.uv_program(), "pip", "install", *options, *platform, *version]
-    try:
-        process.run([*command, "--target", folder, *pins], timeout=600, index_login=True)
-    except process.CommandFailed as failed:
-        raise ProofError(
-            f"no twin for {architecture}: its wheels could not be installed",
-            cause=failed.output,
-            hint="use the Docker runner, which runs the layer itself",
-        ) from failed
-
-
 def _copy_native(
-    wheels: Path, site: Path, native: list[str], built_for: str, architecture: str
+    installed: Path, site: Path, native: list[str], built_for: str, architecture: str
 ) -> None:
     """Copy the counterparts of native files, and whole folders of bundled libraries.
 
@@ -99,11 +81,11 @@ def _copy_native(
         for path in native
     }
     libraries = {path.rpartition("/")[0] for path in native if _is_bundled(path)}
-    for path in sorted(wheels.rglob("*")):
-        inner = f"python/{path.relative_to(wheels).as_posix()}"
+    for path in sorted(installed.rglob("*")):
+        inner = f"python/{path.relative_to(installed).as_posix()}"
         if path.is_dir() or not (inner in renamed or inner.rpartition("/")[0] in libraries):
             continue
-        place = site / path.relative_to(wheels)
+        place = site / path.relative_to(installed)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(path.read_bytes())
 

@@ -15,15 +15,19 @@ if TYPE_CHECKING:
 
 
 def unpack(layers: Sequence[Path], into: Path) -> Path:
-    """Lay layers over each other in ``into``, which is made, and return it.
+    """Lay layers over each other, and return the folder that stands for /opt.
+
+    That is ``into``, which is made; a single folder stands for itself.
 
     Args:
         layers: Zips, or folders of unpacked layers; a later one wins over an earlier one.
-        into: The folder that stands for /opt.
+        into: Folder for what is unpacked.
 
     Raises:
         ProofError: A zip is missing or damaged, or a member points out of the folder.
     """
+    if len(layers) == 1 and layers[0].is_dir():
+        return layers[0].resolve()
     into.mkdir(parents=True)
     for layer in layers:
         if layer.is_dir():

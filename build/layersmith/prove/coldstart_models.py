@@ -1,0 +1,156 @@
+"""What cold starts cost, as data: dist/<stem>.coldstart.json, versioned.
+
+All durations are milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from layersmith.prove.models import Result, RunnerFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Kind = Literal["measurement", "twin", "estimate"]
+"""``measurement``: the layer itself, natively. ``twin``: its twin for the host's architecture,
+natively. ``estimate``: the layer under emulation, divided by a factor measured in the same run."""
+
+VariantName = Literal["layer", "plain", "floor"]
+"""``layer``: the built zip. ``plain``: the same locked requirements as installing them to a folder
+leaves them. ``floor``: the same first call without the layer."""
+
+
+class Sample(Result):
+    """One start in a fresh process."""
+
+    init_ms: float
+    """From the start of the runtime to its first request for an event."""
+    import_ms: float
+    """Of that, the import of the function's module."""
+    call_ms: float
+    """The first event, from its hand-out to the complete answer."""
+    peak_memory: int | None = None
+    """Bytes."""
+
+    @property
+    def total_ms(self) -> float:
+        """From the start of the runtime to the first answer."""
+        return self.init_ms + self.call_ms
+
+
+class Spread(Result):
+    """How the samples of one phase lie."""
+
+    median: float
+    p90: float
+    """Nine of ten samples are not above it."""
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Summarize samples, at least one."""
+        return cls(
+            median=round(statistics.median(values), 2),
+            p90=round(percentile(values, 0.9), 2),
+            low=round(min(values), 2),
+            high=round(max(values), 2),
+        )
+
+
+class Variant(Result):
+    """What one way of providing the requirements costs."""
+
+    name: VariantName
+    unzipped: int
+    """Bytes under /opt."""
+    samples: list[Sample]
+    init: Spread
+    imports: Spread
+    call: Spread
+    total: Spread
+    peak_memory: int | None = None
+    """Bytes, the largest of all samples."""
+
+    @classmethod
+    def of(cls, name: VariantName, unzipped: int, samples: list[Sample]) -> Variant:
+        """Summarize samples, at least one."""
+        peaks = [one.peak_memory for one in samples if one.peak_memory is not None]
+        return cls(
+            name=name,
+            unzipped=unzipped,
+            samples=samples,
+            init=Spread.of([one.init_ms for one in samples]),
+            imports=Spread.of([one.import_ms for one in samples]),
+            call=Spread.of([one.call_ms for one in samples]),
+            total=Spread.of([one.total_ms for one in samples]),
+            peak_memory=max(peaks) if peaks else None,
+        )
+
+
+class Calibration(Result):
+    """How much slower than natively this run's emulation is."""
+
+    workload: str
+    """What was measured on both sides."""
+    emulated_ms: float
+    """Median of the workload under emulation, from start to first answer."""
+    native_ms: float
+    """Median of the same workload on this machine's own processor."""
+    factor: float
+
+
+class Comparison(Result):
+    """An estimate beside a measurement of the twin, both of this run."""
+
+    variant: VariantName
+    estimate_ms: float
+    twin_ms: float
+    off_percent: float
+    """By how much the estimate is above (+) or below (-) the measurement."""
+
+
+class ColdStartReport(Result):
+    """What starting one target costs."""
+
+    format: Literal[1] = 1
+    identifier: str
+    runtime: str
+    architecture: str
+    """What the layer was built for."""
+    sha256: str
+    """Of the zip, in hex."""
+    kind: Kind
+    runner: RunnerFacts
+    starts: int
+    """Fresh processes a variant."""
+    variants: list[Variant]
+    """As measured; under emulation not yet divided by the factor."""
+    calibration: Calibration | None = None
+    comparisons: list[Comparison] = Field(default_factory=list)
+    """How far off the estimates are, where the twin could be measured, too."""
+    judged_ms: float
+    """Median from start to first answer, divided by the factor under emulation."""
+    budget_ms: float | None = None
+    notes: list[str] = Field(default_factory=list)
+
+    @property
+    def factor(self) -> float:
+        """What measured times are divided by."""
+        return self.calibration.factor if self.calibration else 1.0
+
+    @property
+    def within(self) -> bool:
+        """Whether the budget holds; true without one."""
+        return self.budget_ms is None or self.judged_ms <= self.budget_ms
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that ``share`` of all values are not above (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(1, math.ceil(len(ordered) * share)) - 1]

@@ -1,0 +1,94 @@
+"""Prepares what is timed: the function and /opt of each variant, for one runner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from layersmith.prove import coldstart, plain, twin
+from layersmith.prove.unpack import unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from layersmith.assemble.manifest import Manifest
+    from layersmith.plan import Target
+    from layersmith.prove.coldstart_models import VariantName
+    from layersmith.prove.models import FunctionSpec
+    from layersmith.prove.runner import Runner
+
+
+@dataclass(frozen=True)
+class Built:
+    """A target with its artifact.
+
+    Attributes:
+        target: The target.
+        manifest: Its manifest.
+        layer: Its zip.
+        root: Folder that the paths of layers.yaml are relative to.
+    """
+
+    target: Target
+    manifest: Manifest
+    layer: Path
+    root: Path
+
+    def handler(self, name: VariantName) -> Path | None:
+        """Return the module beside the smoke file that a variant runs, or None.
+
+        For ``tests/smoke/x.py`` that is ``x_coldstart.py``, and ``x_floor.py`` for the floor.
+        """
+        if self.target.settings.smoke is None:
+            return None
+        smoke = self.root / self.target.settings.smoke
+        suffix = "floor" if name == "floor" else "coldstart"
+        found = smoke.with_name(f"{smoke.stem}_{suffix}.py")
+        return found if found.is_file() else None
+
+    def imports(self) -> list[str]:
+        """Return the top-level modules of what the layer asks for, not of what comes with it."""
+        asked = {canonicalize_name(Requirement(r).name) for r in self.manifest.inputs.requirements}
+        return sorted(
+            module
+            for one in self.manifest.distributions
+            if one.name in asked or one.origin == "local"
+            for module in one.modules
+        )
+
+
+def prepare(
+    built: Built, name: VariantName, runner: Runner, folder: Path, variables: Mapping[str, str]
+) -> tuple[FunctionSpec, int]:
+    """Return a variant's function, and the bytes that it has under /opt.
+
+    Args:
+        built: The target.
+        name: The variant.
+        runner: What will start it, which decides the architecture.
+        folder: Where its folders are made.
+        variables: Environment variables of the function.
+    """
+    code = coldstart.function(folder / f"code-{name}", built.handler(name))
+    if name == "floor":
+        return coldstart.specification(code, (), variables), 0
+    if built.handler(name) is None:
+        lines = [f"import {module}" for module in built.imports()]
+        (code / "layersmith_function.py").write_text(
+            "\n".join([*lines, "", "def handler(event, context):", "    return None", ""])
+        )
+    opt = _opt(built, name, runner, folder / name)
+    return coldstart.specification(code, (opt,), variables), coldstart.unpacked_size(opt)
+
+
+def _opt(built: Built, name: VariantName, runner: Runner, into: Path) -> Path:
+    runtime, architecture = built.target.runtime, runner.architecture
+    if name == "plain":
+        return plain.install(built.layer, built.manifest, runtime, architecture, into)
+    if runner.facts.twin:
+        return twin.make(built.layer, built.manifest, runtime, architecture, into)
+    return unpack((built.layer,), into)

@@ -1,0 +1,43 @@
+"""Installs pinned distributions from wheels into a folder, for any target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layersmith import interpreters, process
+from layersmith.errors import ProofError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from layersmith.runtimes import Runtime
+
+
+def install(
+    pins: Sequence[str], runtime: Runtime, architecture: str, folder: Path, *, what: str
+) -> None:
+    """Install distributions without what they require, and without bytecode.
+
+    Args:
+        pins: ``name==version``.
+        runtime: The Lambda runtime.
+        architecture: To install for, ``arm64`` or ``x86_64``.
+        folder: What becomes a folder of sys.path.
+        what: For the message, such as ``the twin``.
+
+    Raises:
+        ProofError: A distribution has no wheel for the target, or the index does not answer.
+    """
+    options = ["--quiet", "--no-deps", "--no-compile-bytecode", "--only-binary", ":all:"]
+    platform = ["--python-platform", runtime.uv_platform(architecture)]
+    version = ["--python-version", runtime.python_version]
+    command = [interpreters.uv_program(), "pip", "install", *options, *platform, *version]
+    try:
+        process.run([*command, "--target", folder, *pins], timeout=600, index_login=True)
+    except process.CommandFailed as failed:
+        raise ProofError(
+            f"{what} for {architecture}: the wheels could not be installed",
+            cause=failed.output,
+            hint="check that the Python package index answers, and has a wheel for that target",
+        ) from failed

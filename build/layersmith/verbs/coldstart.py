@@ -1,0 +1,92 @@
+"""`coldstart`: measure how long a layer takes from start to first answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layersmith import console
+from layersmith.errors import LayersmithError, ManyErrors
+from layersmith.verbs import _targets
+from layersmith.verbs.smoke import add_runner
+
+if TYPE_CHECKING:
+    import argparse
+
+    from layersmith.prove.coldstart_models import ColdStartReport
+
+EPILOG = """\
+what it does to a target:
+  start it in fresh processes, each time until its first answer, in three variants: the layer; the
+  same requirements as a plain installation leaves them; and the floor, the same call without the
+  layer. What is called is <smoke file>_coldstart.py, and <smoke file>_floor.py, beside the
+  layer's smoke file. The median is judged against budgets.cold-start (exit code 7).
+  Results go to dist/<stem>.coldstart.json, and the tree of imports to .importtime.json.
+
+what the numbers are:
+  natively on the target's architecture: a measurement. With --runner host on another one: a
+  measurement of a twin. Under emulation: an estimate, divided by a factor that the same run
+  measures on a known workload, beside how far off such estimates were.
+
+examples:
+  python build/layers.py coldstart --layer chromadb-vector --runtime python3.13
+  python build/layers.py coldstart --runner host --runtime python3.12 --starts 21
+  python build/layers.py coldstart --layer imaging --without plain --json
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = EPILOG
+    _targets.add_filters(parser)
+    _targets.add_dist(parser)
+    add_runner(parser)
+    parser.add_argument(
+        "--starts", type=int, metavar="N", help="fresh processes a variant (11; emulated 3)"
+    )
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        choices=("plain", "floor"),
+        help="leave a variant out; repeatable",
+    )
+    parser.add_argument("--json", action="store_true", help="print the reports as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Raises:
+        ManyErrors: Targets did not start, or are over their budget; the others were measured.
+    """
+    from layersmith.prove import coldstart_run, coldstart_text  # noqa: PLC0415 -- start-up time
+
+    loaded, targets = _targets.chosen(args)
+    plan = coldstart_run.Plan(
+        root=loaded.root,
+        dist=args.dist,
+        kind=args.runner,
+        image=args.image,
+        starts=args.starts,
+        names=[name for name in coldstart_run.NAMES if name not in args.without],
+    )
+    reports: list[ColdStartReport] = []
+    errors: list[LayersmithError] = []
+    for target in targets:
+        try:
+            report, tree = coldstart_run.measure(target, plan)
+        except LayersmithError as problem:
+            problem.target = target.identifier
+            errors.append(problem)
+            continue
+        reports.append(report)
+        if not args.json:
+            coldstart_text.show(report, tree)
+        late = coldstart_run.over_budget(report)
+        if late:
+            errors.append(late)
+    if args.json:
+        console.emit_json([report.model_dump(mode="json") for report in reports])
+    if errors:
+        raise ManyErrors(errors)
+    return 0

@@ -1,0 +1,47 @@
+"""What all tests share: whether there is a Docker engine to prove with."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+from layersmith import runtimes
+from layersmith.errors import LayersmithError
+
+RUNTIME = "python3.13"
+"""The runtime of the base image that the Docker tests use."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that CI sets."""
+    parser.addoption(
+        "--require-docker",
+        action="store_true",
+        help="fail where a test of the marker docker would be skipped",
+    )
+
+
+@functools.cache
+def docker_is_missing() -> str | None:
+    """Return why the Docker proofs cannot run here, or None."""
+    try:
+        from layersmith.prove import images
+        from layersmith.prove.docker_engine import Engine
+
+        images.choose(Engine("tests"), runtimes.get(RUNTIME), "arm64")
+    except (ImportError, LayersmithError) as problem:
+        return str(problem)
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs Docker where there is none; fail it with --require-docker."""
+    if item.get_closest_marker("docker") is None:
+        return
+    reason = docker_is_missing()
+    if reason is None:
+        return
+    if item.config.getoption("--require-docker"):
+        pytest.fail(f"--require-docker, and {reason}", pytrace=False)
+    pytest.skip(reason)
