@@ -114,7 +114,8 @@ class AwsFailure(ShipError):
     @property
     def line(self) -> str:
         """What happened and why, in one line for a table."""
-        return f"{self.message} ({self.cause})"
+        where = f"{self.target}: " if self.target else ""
+        return f"{where}{self.message} ({self.cause})"
 
 
 def code_of(error: boto.ClientError) -> str:

@@ -7,6 +7,7 @@ index said of it, so that an outage does not take ARNs away.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
@@ -17,10 +18,10 @@ from layersmith.ship import buckets, failures
 from layersmith.ship.labels import order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from layersmith.ship.aws import Aws
-    from layersmith.ship.model import RegionState, Wanted
+    from layersmith.ship.model import Pointers, RegionState, Wanted
 
 TRIES = 5
 """Writes of the index before a run gives up against others that write it, too."""
@@ -80,44 +81,60 @@ def parse(text: str | bytes) -> Index:
         ) from None
 
 
-def entries(wanted: Sequence[Wanted], states: Iterable[RegionState]) -> list[Entry]:
-    """Return an entry for every pointer in the regions that could be read."""
-    found: dict[tuple[str, ...], Entry] = {}
-    for state in states:
-        for want in wanted:
-            if want.identifier not in state.held:
-                continue
-            pointers = state.held[want.identifier].pointers
-            for version, arn in pointers.versions.items():
-                entry = Entry(
-                    layer=want.layer,
-                    version=version,
-                    runtime=want.runtime,
-                    architecture=want.architecture,
-                    region=state.region,
-                    arn=arn,
-                    latest=arn == pointers.latest,
-                    yanked=pointers.yanked.get(version),
-                )
-                found[entry.key] = entry
-    return list(found.values())
+@dataclass(frozen=True)
+class Observed:
+    """The pointers of one target in one region, as they were read."""
+
+    layer: str
+    runtime: str
+    architecture: str
+    region: str
+    pointers: Pointers
 
 
-def merge(old: Index, new: Sequence[Entry], read: Iterable[tuple[str, str, str, str]]) -> Index:
-    """Return the old index with what was read in the place of what it said.
+def observe(wanted: Sequence[Wanted], states: Iterable[RegionState]) -> list[Observed]:
+    """Return the pointers of everything that was read."""
+    return [
+        Observed(
+            want.layer,
+            want.runtime,
+            want.architecture,
+            state.region,
+            state.held[want.identifier].pointers,
+        )
+        for state in states
+        for want in wanted
+        if want.identifier in state.held
+    ]
 
-    Args:
-        old: The index as it was.
-        new: Entries of what was read.
-        read: Layer, runtime, architecture and region of everything that was read.
-    """
-    known = set(read)
+
+def entries(observed: Iterable[Observed]) -> list[Entry]:
+    """Return an entry for every version that a pointer names."""
+    return [
+        Entry(
+            layer=one.layer,
+            version=version,
+            runtime=one.runtime,
+            architecture=one.architecture,
+            region=one.region,
+            arn=arn,
+            latest=arn == one.pointers.latest,
+            yanked=one.pointers.yanked.get(version),
+        )
+        for one in observed
+        for version, arn in one.pointers.versions.items()
+    ]
+
+
+def merge(old: Index, observed: Sequence[Observed]) -> Index:
+    """Return the old index with what was read in the place of what it said of the same."""
+    known = {(one.layer, one.runtime, one.architecture, one.region) for one in observed}
     kept = [
         entry
         for entry in old.layers
         if (entry.layer, entry.runtime, entry.architecture, entry.region) not in known
     ]
-    return Index(layers=sorted([*kept, *new], key=_sorting))
+    return Index(layers=sorted([*kept, *entries(observed)], key=_sorting))
 
 
 def _sorting(entry: Entry) -> tuple[Any, ...]:
@@ -130,32 +147,22 @@ def _sorting(entry: Entry) -> tuple[Any, ...]:
     )
 
 
-def update(
-    aws: Aws, region: str, bucket: str, wanted: Sequence[Wanted], states: Mapping[str, RegionState]
-) -> Index:
+def update(aws: Aws, region: str, bucket: str, observed: Sequence[Observed]) -> Index:
     """Bring the index in a region's bucket up to date; two runs at once lose nothing.
 
     Args:
         aws: Clients of the account.
         region: Region of the bucket.
         bucket: The artifact bucket.
-        wanted: The artifacts, whose targets are in the index.
-        states: What the regions hold now.
+        observed: What was read of the pointers.
 
     Raises:
         AwsFailure: S3 refused.
         ShipError: The index is damaged, or others kept writing it.
     """
-    new = entries(wanted, states.values())
-    read = [
-        (want.layer, want.runtime, want.architecture, state.region)
-        for state in states.values()
-        for want in wanted
-        if want.identifier in state.held
-    ]
     for _ in range(TRIES):
         old, etag = fetch(aws, region, bucket)
-        merged = merge(old, new, read)
+        merged = merge(old, observed)
         if etag and merged == old:
             return merged
         if _write(aws, region, bucket, merged, etag):

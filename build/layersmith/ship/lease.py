@@ -15,6 +15,7 @@ import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,7 +169,8 @@ def _try(s3: S3Client, bucket: str, key: str, owner: Owner) -> tuple[str | None,
 def _age(answer: Any) -> float:
     """Return the seconds since the object was written, by the clock of S3."""
     now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-    return float((now - answer["LastModified"]).total_seconds())
+    # RFC 9110 dates are in UTC, whichever way a server spells it.
+    return float((now.replace(tzinfo=UTC) - answer["LastModified"]).total_seconds())
 
 
 def _put(

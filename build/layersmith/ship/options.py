@@ -17,7 +17,7 @@ from layersmith.ship.publisher import Site
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from layersmith.config.loader import LoadedConfig
     from layersmith.plan import Target
@@ -40,22 +40,20 @@ class Job:
     site: Site
     loaded: LoadedConfig
 
-    @property
-    def home(self) -> str:
-        """The region whose bucket holds the index: the first one of the first layer."""
-        return self.wanted[0].regions[0]
-
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose targets and regions."""
-    parser.add_argument("--config", type=Path, default=Path(), help="layers.yaml or its folder")
-    parser.add_argument("--dist", type=Path, default=Path("dist"), help="folder of the built zips")
     parser.add_argument("--layer", action="append", default=[], help="only this layer (repeatable)")
-    parser.add_argument("--runtime", action="append", default=[], help="only this runtime")
-    parser.add_argument(
-        "--architecture", action="append", default=[], help="only this architecture"
-    )
+    parser.add_argument("--dist", type=Path, default=Path("dist"), help="folder of the built zips")
+    add_config(parser)
     add_regions(parser)
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name layers.yaml and choose runtimes and architectures."""
+    parser.add_argument("--config", type=Path, default=Path(), help="layers.yaml or its folder")
+    parser.add_argument("--runtime", action="append", default=[], help="only this runtime")
+    parser.add_argument("--architecture", action="append", default=[], help="only arm64 or x86_64")
 
 
 def add_regions(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +103,7 @@ def add_publishing(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run that publishes."""
     parser.add_argument("--canary-role", default=canary.ROLE, help=f"its name ({canary.ROLE})")
     parser.add_argument(
-        "--lock-wait", type=float, default=900.0, help="seconds to wait for another run (900)"
+        "--lock-wait", type=float, default=960.0, help="seconds to wait for another run (960)"
     )
     parser.add_argument(
         "--direct-limit", type=int, help="bytes above which a zip goes through S3 (AWS's limit)"
@@ -138,19 +136,20 @@ def job(args: argparse.Namespace) -> Job:
     """
     loaded, chosen = targets(args)
     found = wanted.from_dist(chosen, args.dist, loaded.root, only_regions=args.region)
-    site = make_site(args, reader.by_region(found))
+    site = make_site(args, loaded, list(reader.by_region(found)))
     return Job(found, site, loaded)
 
 
-def make_site(args: argparse.Namespace, names: Iterable[str]) -> Site:
+def make_site(args: argparse.Namespace, loaded: LoadedConfig, names: Sequence[str]) -> Site:
     """Return the site for regions; one call a partition proves the credentials.
 
     Raises:
         AwsFailure: The credentials of a partition are missing or expired.
     """
-    aws = accounts(args, list(names))
+    home = home_region(loaded, names)
     return Site(
-        aws,
+        accounts(args, list(dict.fromkeys([*names, home]))),
+        home=home,
         stack=args.stack,
         workers=args.concurrency,
         canary_role=getattr(args, "canary_role", canary.ROLE),
@@ -158,6 +157,19 @@ def make_site(args: argparse.Namespace, names: Iterable[str]) -> Site:
         direct_limit=getattr(args, "direct_limit", None),
         owner=lease.Owner.current(),
     )
+
+
+def home_region(loaded: LoadedConfig, names: Sequence[str]) -> str:
+    """Return the region of the index: the first in layers.yaml that the run's accounts reach.
+
+    It depends on no filter, so that a run for one layer writes where all others write.
+    """
+    reached = {regions.partition_of(name) for name in names}
+    for layer in loaded.config.layers.values():
+        for region in layer.regions:
+            if regions.partition_of(region) in reached:
+                return region
+    return names[0]
 
 
 def accounts(args: argparse.Namespace, names: Sequence[str]) -> Mapping[str, Aws]:

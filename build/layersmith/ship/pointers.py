@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from layersmith.ship import failures, labels, reader
+from layersmith.ship import failures, labels
 
 if TYPE_CHECKING:
     from layersmith.ship.aws import Aws
@@ -52,14 +52,3 @@ def remove(aws: Aws, region: str, place: tuple[str, str, str], name: str) -> Non
         except ClientError as error:
             if not failures.is_missing(error):
                 raise
-
-
-def mark_yanked(
-    aws: Aws, region: str, place: tuple[str, str, str], semver: str, reason: str
-) -> None:
-    """Mark a version as withdrawn; its own pointer stays, so that stacks that pin it still work.
-
-    Raises:
-        AwsFailure: SSM refused.
-    """
-    write(aws, region, place, f"{reader.YANKED}{semver}", reason, note=f"{semver} is withdrawn")

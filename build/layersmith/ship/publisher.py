@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from layersmith.ship.aws import Aws
     from layersmith.ship.model import RegionState, Wanted
-    from layersmith.ship.planner import Options
+    from layersmith.ship.planner import Options, Plan
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Site:
 
     Attributes:
         aws: Region -> the clients of the account it is published from.
+        home: Region whose bucket holds the index and the history of costs.
         stack: Name of the installation, part of the artifact buckets' names.
         workers: Regions at once.
         canary_role: Name of the role of canary functions.
@@ -37,10 +38,11 @@ class Site:
     """
 
     aws: Mapping[str, Aws]
+    home: str
     stack: str = "layersmith"
     workers: int = 16
     canary_role: str = canary.ROLE
-    lock_wait: float = 900.0
+    lock_wait: float = lease.LIFETIME + 60.0
     direct_limit: int | None = None
     owner: lease.Owner = field(default_factory=lease.Owner.current)
 
@@ -53,11 +55,13 @@ class Outcome:
         done: Steps that were done, in no particular order.
         findings: What could not be brought into order.
         quarantined: Regions that failed and were left out.
+        touched: Regions in which something may have changed.
     """
 
     done: list[Action] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
 
 
 class Publisher:
@@ -88,43 +92,44 @@ class Publisher:
         self._blocked: set[str] = set()
         self._proven: set[str] = set()
 
-    def run(self, wanted: Sequence[Wanted]) -> Outcome:
-        """Publish pilots first, then everything else.
+    def run(self, wanted: Sequence[Wanted], made: Plan) -> Outcome:
+        """Publish pilots first, then everything else that the plan asks for.
+
+        Args:
+            wanted: The artifacts.
+            made: The plan; a region in which it has nothing to do is left alone.
 
         Raises:
             AwsFailure: It concerns the whole run, such as expired credentials.
         """
-        self._refuse_other_bytes(wanted)
-        open_pilots = [want for want in wanted if want.identifier not in self._blocked]
-        tried: set[tuple[str, str]] = set()
-        while open_pilots:
-            wave: dict[str, list[Wanted]] = {}
-            for want in open_pilots:
-                region = self._next_region(want, tried)
-                if region:
-                    wave.setdefault(region, []).append(want)
-                    tried.add((region, want.identifier))
-            if not wave:
-                break
-            failed = self._wave(wave)
-            open_pilots = [want for region in failed for want in wave[region]]
+        todo = {(action.region, action.target) for action in made.actions}
+        self._blocked = {one.target for one in made.findings if one.blocking}
+        # What the plan found where nothing is to be done; the rest is looked at again.
+        left = [one for one in made.findings if (one.region, one.target) not in todo]
+        self.outcome.findings += left
+        self._pilots(wanted, todo)
         rest: dict[str, list[Wanted]] = {}
         for want in wanted:
             for region in want.regions:
-                if (region, want.identifier) not in tried and region in self._usable():
+                if (region, want.identifier) in todo and region in self._usable():
                     rest.setdefault(region, []).append(want)
         self._wave(rest)
         return self.outcome
 
-    def _refuse_other_bytes(self, wanted: Sequence[Wanted]) -> None:
-        """One semver has one content: where a region holds another, no region gets ours."""
-        for want in wanted:
-            for region, state in self.states.items():
-                has = state.held.get(want.identifier, Held())
-                found = [one for one in planner.conflicts(want, region, has, 0) if one.blocking]
-                if found:
-                    self._blocked.add(want.identifier)
-                    self.find(found)
+    def _pilots(self, wanted: Sequence[Wanted], todo: set[tuple[str, str]]) -> None:
+        """Publish every target to the first of its regions that works; take that out of todo."""
+        waiting = [want for want in wanted if want.identifier not in self._blocked]
+        tried: set[tuple[str, str]] = set()
+        while waiting:
+            wave: dict[str, list[Wanted]] = {}
+            for want in waiting:
+                region = self._next_region(want, tried)
+                if region and (region, want.identifier) in todo:
+                    wave.setdefault(region, []).append(want)
+                    tried.add((region, want.identifier))
+            failed = self._wave(wave)
+            waiting = [want for region in failed for want in wave[region]]
+        todo -= tried
 
     def _usable(self) -> set[str]:
         gone = {one.region for one in self.outcome.quarantined}
@@ -147,6 +152,7 @@ class Publisher:
             workers=self.site.workers,
         )
         self.outcome.quarantined += failed
+        self.outcome.touched.update(wave)
         return [one.region for one in failed]
 
     def _region(self, region: str, wanted: Sequence[Wanted]) -> None:
@@ -167,7 +173,8 @@ class Publisher:
                 try:
                     bring.Target(self, region, want, bucket).bring()
                 except failures.AwsFailure as failure:
-                    failure.target = want.identifier
+                    if failure.kind not in failures.OF_THE_RUN:
+                        failure.target = want.identifier
                     raise
                 except ShipError as problem:
                     self.block(want, region, problem)

@@ -16,7 +16,12 @@ PARTITIONS = ("aws", "aws-cn", "aws-us-gov")
 @functools.cache
 def of_partition(partition: str) -> tuple[str, ...]:
     """Return the regions of a partition in which Lambda is offered, sorted."""
-    return tuple(sorted(boto3.Session().get_available_regions("lambda", partition)))
+    return tuple(sorted(_session().get_available_regions("lambda", partition)))
+
+
+@functools.cache
+def _session() -> boto3.Session:
+    return boto3.Session()
 
 
 @functools.cache

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from layersmith import cache, console
 from layersmith.errors import ShipError
-from layersmith.ship import board, buckets, index, options, planner, publisher, reader, released
+from layersmith.ship import (
+    board,
+    index,
+    listing,
+    moving,
+    options,
+    planner,
+    publisher,
+    reader,
+    released,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -102,9 +112,10 @@ def _apply(
         _confirm(args, made)
     table = board.Board(job.wanted, list(states))
     with table.shown():
-        outcome = publisher.Publisher(job.site, _options(args), states, table.say).run(job.wanted)
+        run = publisher.Publisher(job.site, _options(args), states, table.say)
+        outcome = run.run(job.wanted, made)
     outcome.quarantined[:0] = failed
-    listed = _update_index(args, job, outcome.quarantined)
+    listed = _update_index(args, job, states, outcome)
     if args.json:
         console.emit_json(
             {
@@ -121,21 +132,26 @@ def _apply(
     return ShipError.exit_code if outcome.findings or outcome.quarantined else 0
 
 
-def _update_index(args: argparse.Namespace, job: Job, failed: Sequence[Quarantined]) -> int:
+def _update_index(
+    args: argparse.Namespace,
+    job: Job,
+    states: dict[str, RegionState],
+    outcome: publisher.Outcome,
+) -> int:
     """Write the index from what the regions hold now; return the number of its ARNs."""
-    gone = {one.region for one in failed}
-    usable = [want for want in job.wanted if set(want.regions) - gone]
-    home = next((r for r in reader.by_region(usable) if r not in gone), None)
-    if home is None:
-        return 0
-    aws = job.site.aws
-    narrowed = [
-        dataclasses.replace(want, regions=tuple(r for r in want.regions if r not in gone))
-        for want in usable
+    gone = {one.region for one in outcome.quarantined}
+    known = {r: state for r, state in states.items() if r not in gone | outcome.touched}
+    again = [
+        dataclasses.replace(want, regions=left)
+        for want in job.wanted
+        if (left := tuple(r for r in want.regions if r in outcome.touched - gone))
     ]
-    states, _ = reader.read_all(aws, job.site.stack, narrowed, workers=job.site.workers)
-    bucket = buckets.ensure(aws[home], job.site.stack, home)
-    written = index.update(aws[home], home, bucket, narrowed, states)
+    fresh, _ = reader.read_all(job.site.aws, job.site.stack, again, workers=job.site.workers)
+    known |= fresh
+    observed = index.observe(job.wanted, known.values())
+    written = listing.refresh(job.site, observed)
+    if written is None:
+        return 0
     if args.index:
         cache.write_text(args.index, written.to_json())
     return len(written.layers)
@@ -167,11 +183,7 @@ def _confirm(args: argparse.Namespace, made: Plan) -> None:
     if args.yes:
         return
     console.stderr().print(board.actions_table(made.actions))
-    if not console.stderr().is_terminal:
-        raise ShipError("nobody can be asked here", hint="give --yes to apply without a question")
-    console.info(f"Do these {len(made.actions)} steps? [y/N]")
-    if input().strip().lower() not in {"y", "yes"}:
-        raise ShipError("not confirmed, nothing was done")
+    moving.confirm(len(made.actions))
 
 
 def _document(made: Plan, failed: Sequence[Quarantined]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 What is added to moto, each because AWS behaves so and a test would otherwise prove nothing:
 
 * ListLayerVersions has pages and returns no digests.
+* S3 refuses an object whose SHA-256 is not the one that was announced.
 * A second permission with a statement's id is refused; principals are spelled as AWS does.
 * Invoke runs the function's code with its layers in a Python process of this machine, in place
   of a container image that would have to be downloaded.
@@ -51,6 +52,7 @@ event = json.load(sys.stdin)
 answer = getattr(importlib.import_module(module), function)(event, None)
 sys.stdout.write('\\n' + json.dumps(answer))
 """
+EMPTY_ZIP = base64.b64encode(b"PK\x05\x06" + b"\0" * 18).decode()
 LAYERS = re.compile(
     r"^/\d{4}-\d\d-\d\d/layers/([^/]+)/versions(?:/(\d+))?(/policy)?(?:/([^/]+))?/?$"
 )
@@ -139,8 +141,18 @@ class Application:
         self.lock = threading.Lock()
         self.skew = timedelta()
         self.invoked: dict[str, Answer] = {}
+        self.busy = 0
+        self.peak = 0
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        self.busy += 1
+        self.peak = max(self.peak, self.busy)
+        try:
+            return self.respond(environ, start_response)
+        finally:
+            self.busy -= 1
+
+    def respond(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         if environ["PATH_INFO"].startswith("/_test/"):
             status, headers, body = self.control(environ)
         elif environ["PATH_INFO"].startswith("/moto-api/"):
@@ -163,8 +175,11 @@ class Application:
                 self.faults.rules = body or []
             case "calls":
                 answer = list(self.calls)
+            case "peak":
+                answer = self.peak
             case "reset":
                 self.calls.clear()
+                self.peak = 0
                 self.faults.rules = []
                 self.skew = timedelta()
             case "skew":
@@ -184,18 +199,26 @@ class Application:
                 time.sleep(rule["seconds"])
             if rule and rule["kind"] == "corrupt":
                 call.body = _corrupted(call)
-            answer = self.answer(environ, call)
+            if rule and rule["kind"] == "intrude":
+                self.intrude(call)
+            answer = _bad_digest(environ, call) or self.answer(environ, call)
         record["status"] = answer[0]
         return answer
+
+    def intrude(self, call: Call) -> None:
+        """Publish a version of the same layer a moment before the caller does."""
+        found = LAYERS.match(call.path)
+        assert found
+        spec = {"LayerName": unquote(found[1]), "Content": {"ZipFile": EMPTY_ZIP}}
+        with self.lock:
+            lambda_backends[DEFAULT_ACCOUNT][call.region].publish_layer_version(spec)
 
     def answer(self, environ: dict[str, Any], call: Call) -> Answer:
         if call.action == "Invoke":
             return self.invoke(call)
         with self.lock:
             if call.action == "AddLayerVersionPermission":
-                refused = self._prepare_permission(call)
-                if refused:
-                    return refused
+                return self._permit(environ, call)
             status, headers, body = self.forward(environ, call.body)
         if call.action == "ListLayerVersions" and status == 200:
             body = self._page(call, body)
@@ -225,21 +248,21 @@ class Application:
             page["NextMarker"] = str(end)
         return json.dumps(page).encode()
 
-    def _prepare_permission(self, call: Call) -> Answer | None:
+    def _permit(self, environ: dict[str, Any], call: Call) -> Answer:
         found = LAYERS.match(call.path)
         assert found
         backend = lambda_backends[DEFAULT_ACCOUNT][call.region]
         statement = json.loads(call.body)
-        policy = backend.get_layer_version(unquote(found[1]), found[2]).policy
-        if any(one["Sid"] == statement["StatementId"] for one in policy.statements):
+        sid, organization = statement["StatementId"], statement.pop("OrganizationId", None)
+        statements = backend.get_layer_version(unquote(found[1]), found[2]).policy.statements
+        if any(one["Sid"] == sid for one in statements):
             return _json_error(409, "ResourceConflictException", "The statement id exists")
-        organization = statement.pop("OrganizationId", None)
-        if organization:
-            statement["Condition"] = {"StringEquals": {"aws:PrincipalOrgID": organization}}
-        elif re.fullmatch(r"\d{12}", statement["Principal"]):
+        if re.fullmatch(r"\d{12}", statement["Principal"]):
             statement["Principal"] = f"arn:aws:iam::{statement['Principal']}:root"
-        call.body = json.dumps(statement).encode()
-        return None
+        answer = self.forward(environ, json.dumps(statement).encode())
+        if organization:
+            statements[-1]["Condition"] = {"StringEquals": {"aws:PrincipalOrgID": organization}}
+        return answer
 
     def _wrong_clock(self, call: Call) -> Answer | None:
         if not call.signed:
@@ -252,7 +275,7 @@ class Application:
             return _xml_error(403, "RequestTimeTooSkewed", "The difference is too large")
         said = f"Signature expired: {call.signed} is now earlier than {now:%Y%m%dT%H%M%SZ}"
         if call.service == "sts":
-            return _xml_error(403, "SignatureDoesNotMatch", said)
+            return _query_error(403, "SignatureDoesNotMatch", said)
         return _json_error(403, "InvalidSignatureException", said)
 
     def invoke(self, call: Call) -> Answer:
@@ -306,11 +329,21 @@ def _corrupted(call: Call) -> bytes:
     return json.dumps(body).encode()
 
 
+def _bad_digest(environ: dict[str, Any], call: Call) -> Answer | None:
+    """Refuse an object whose bytes are not those of its checksum, as S3 does and moto does not."""
+    said = environ.get("HTTP_X_AMZ_CHECKSUM_SHA256")
+    if not said or base64.b64encode(hashlib.sha256(call.body).digest()).decode() == said:
+        return None
+    return _xml_error(400, "BadDigest", "The SHA256 you specified did not match")
+
+
 def _error(call: Call, rule: dict[str, Any]) -> Answer:
     status, code = rule.get("status", 500), rule.get("code", "InternalFailure")
     message = rule.get("message", "made for a test")
-    if call.service in {"s3", "sts"}:
+    if call.service == "s3":
         return _xml_error(status, code, message)
+    if call.service == "sts":
+        return _query_error(status, code, message)
     return _json_error(status, code, message)
 
 
@@ -321,9 +354,13 @@ def _json_error(status: int, code: str, message: str) -> Answer:
 
 
 def _xml_error(status: int, code: str, message: str) -> Answer:
-    inner = f"<Code>{code}</Code><Message>{message}</Message>"
-    body = f"<Error>{inner}</Error>"
+    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     return status, [("Content-Type", "application/xml")], body.encode()
+
+
+def _query_error(status: int, code: str, message: str) -> Answer:
+    status, headers, body = _xml_error(status, code, message)
+    return status, headers, b"<ErrorResponse>" + body + b"</ErrorResponse>"
 
 
 def _permission(bucket: Any, action: str, resource: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -12,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.loaders
 import pytest
 from layersmith import cli
 
 from tests.integration.ship import releases
 
+ROOT = Path(__file__).parents[3]
+RUNNER = Path(__file__).with_name("runner.py")
 SERVER = Path(__file__).with_name("aws_server.py")
 REGIONS = ("eu-west-1", "us-east-1", "ap-south-1", "sa-east-1", "ca-central-1")
 
@@ -36,6 +40,7 @@ class AwsServer:
 
     def reset(self) -> None:
         """Empty the account, but for the role that the infrastructure stack makes."""
+        self.post("/_test/reset")
         self.post("/moto-api/reset")
         trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
         self.client("iam", "us-east-1").create_role(
@@ -65,6 +70,15 @@ class AwsServer:
             aws_secret_access_key="testing",
             **options,
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_service_models() -> Iterator[None]:
+    """Parse AWS's service models once, in place of once a session of boto3."""
+    make, shared = botocore.loaders.create_loader, botocore.loaders.create_loader()
+    botocore.loaders.create_loader = lambda *_: shared
+    yield
+    botocore.loaders.create_loader = make
 
 
 @pytest.fixture(scope="session")
@@ -138,6 +152,61 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Project:
     return Project(tmp_path, capsys)
+
+
+class Runner:
+    """Runs the command line in processes of its own; see runner.py."""
+
+    def __init__(self, url: str) -> None:
+        environment = {
+            **os.environ,
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "PYTHONPATH": str(ROOT / "build"),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, str(RUNNER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+
+    def start(self, *argv: str, kill_after: int = 0) -> None:
+        """Start a run; one at a time."""
+        assert self.process.stdin
+        order = {"argv": argv, "kill_after": kill_after}
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+    def result(self) -> Result:
+        assert self.process.stdout
+        return Result(**json.loads(self.process.stdout.readline()))
+
+    def run(self, *argv: str, kill_after: int = 0) -> Result:
+        self.start(*argv, kill_after=kill_after)
+        return self.result()
+
+    def close(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait(timeout=30)
+
+
+@pytest.fixture
+def runners(aws: AwsServer) -> Iterator[Callable[[], Runner]]:
+    """Makes runners, each of which runs one command at a time."""
+    made: list[Runner] = []
+
+    def make() -> Runner:
+        made.append(Runner(aws.url))
+        return made[-1]
+
+    yield make
+    for runner in made:
+        runner.close()
 
 
 Snapshot = Callable[..., dict[str, Any]]

@@ -1,0 +1,144 @@
+"""promote, rollback, yank, the index and the tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.ship.releases import LayerSpec
+
+if TYPE_CHECKING:
+    from tests.integration.ship.conftest import AwsServer, Project
+
+TWO = ("eu-west-1", "us-east-1")
+FOLDER = "/layers/alpha/python3.13/arm64"
+
+
+@pytest.fixture
+def three_releases(aws: AwsServer, project: Project) -> Project:
+    for number, version in enumerate(("1.0.0", "1.1.0", "1.2.0")):
+        project.write(LayerSpec(version=version, regions=TWO, source=f"VALUE = {number}\n"))
+        done = project.apply()
+        assert done.code == 0, done.err
+    return project
+
+
+def move(project: Project, *argv: str) -> int:
+    return project.run(*argv, "--config", str(project.root), "--yes", "--json").code
+
+
+def latest(project: Project, region: str = "eu-west-1") -> str:
+    result = project.run("arn", "alpha", "--region", region)
+    return result.out.strip().rpartition(":")[2]
+
+
+def index(project: Project, aws: AwsServer) -> list[dict[str, object]]:
+    s3 = aws.client("s3", "eu-west-1")
+    body = s3.get_object(Bucket="layersmith-123456789012-eu-west-1", Key="index/layers.json")
+    entries: list[dict[str, object]] = json.loads(body["Body"].read())["layers"]
+    return entries
+
+
+def test_rollback_moves_latest_back_and_apply_leaves_it_there(
+    aws: AwsServer, three_releases: Project
+) -> None:
+    project = three_releases
+    assert latest(project) == "3"
+    dry = project.run("rollback", "alpha", "--config", str(project.root), "--dry-run")
+    assert dry.code == 0
+    assert latest(project) == "3"
+
+    assert move(project, "rollback", "alpha") == 0
+
+    assert [latest(project, region) for region in TWO] == ["2", "2"]
+    assert project.apply().json["done"] == []
+    assert latest(project) == "2"
+    assert [e["version"] for e in index(project, aws) if e["latest"]] == ["1.1.0", "1.1.0"]
+    assert project.run("arn", "alpha", "--region", TWO[0], "--version", "1.2.0").code == 0
+    assert move(project, "promote", "alpha", "1.2.0", "--region", "us-east-1") == 0
+    assert [latest(project, region) for region in TWO] == ["2", "3"]
+
+
+def test_a_yanked_version_is_marked_and_left(aws: AwsServer, three_releases: Project) -> None:
+    project = three_releases
+    assert move(project, "yank", "alpha", "1.2.0", "--reason", "loses data") == 0
+
+    assert latest(project) == "2"
+    names = aws.client("ssm", "eu-west-1").get_parameters_by_path(Path=FOLDER, Recursive=True)
+    values = {one["Name"]: one["Value"] for one in names["Parameters"]}
+    assert values[f"{FOLDER}/yanked/1.2.0"] == "loses data"
+    assert values[f"{FOLDER}/1.2.0"].endswith(":3")
+    marked = {e["version"]: e.get("yanked") for e in index(project, aws)}
+    assert marked == {"1.0.0": None, "1.1.0": None, "1.2.0": "loses data"}
+    assert move(project, "promote", "alpha", "1.2.0") == 9
+    assert move(project, "yank", "alpha", "1.2.0", "--undo") == 0
+    assert move(project, "promote", "alpha", "1.2.0") == 0
+    assert latest(project) == "3"
+
+
+def test_rolling_back_the_only_version_says_so(aws: AwsServer, project: Project) -> None:
+    project.write(LayerSpec(regions=TWO))
+    assert project.apply().code == 0
+
+    result = project.run("rollback", "alpha", "--config", str(project.root), "--yes")
+
+    assert result.code == 9
+    assert "rollback LAYER --to" in result.err
+    assert latest(project) == "1"
+
+
+def test_a_pointer_is_not_moved_without_a_yes(aws: AwsServer, three_releases: Project) -> None:
+    result = three_releases.run("rollback", "alpha", "--config", str(three_releases.root))
+
+    assert result.code == 9
+    assert "give --yes" in result.err
+    assert latest(three_releases) == "3"
+
+
+def test_the_index_gives_arns_without_credentials(
+    aws: AwsServer, three_releases: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, path = three_releases, three_releases.root / "index.json"
+    assert project.apply("--index", str(path)).code == 0
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    calls = len(aws.calls())
+
+    found = project.run("arn", "alpha", "--region", "us-east-1", "--index", str(path))
+    older = project.run(
+        "arn", "alpha", "--region", "us-east-1", "--index", str(path), "--version", "1.0.0"
+    )
+    table = project.root / "arns.csv"
+    made = project.run("arn", "--index", str(path), "--csv", str(table))
+
+    assert found.out.endswith(":alpha-python3-13-arm64:3\n")
+    assert older.out.endswith(":alpha-python3-13-arm64:1\n")
+    assert made.code == 0
+    rows = list(csv.DictReader(table.open(encoding="utf-8")))
+    assert [(row["version"], row["region"], row["state"]) for row in rows][:3] == [
+        ("1.2.0", "eu-west-1", "latest"),
+        ("1.2.0", "us-east-1", "latest"),
+        ("1.1.0", "eu-west-1", ""),
+    ]
+    assert len(rows) == 6
+    assert len(aws.calls()) == calls
+
+
+def test_an_arn_that_is_not_there_says_what_is(aws: AwsServer, three_releases: Project) -> None:
+    wrong = three_releases.run("arn", "alpha", "--region", "eu-west-1", "--version", "2.0.0")
+
+    assert wrong.code == 9
+    assert "published there: 1.0.0, 1.1.0, 1.2.0" in wrong.err
+
+
+def test_no_promote_publishes_and_leaves_latest(aws: AwsServer, three_releases: Project) -> None:
+    project = three_releases
+    project.write(LayerSpec(version="1.3.0", regions=TWO, source="VALUE = 9\n"))
+
+    assert project.apply("--no-promote").code == 0
+
+    assert latest(project) == "3"
+    assert move(project, "promote", "alpha", "1.3.0") == 0
+    assert latest(project) == "4"
