@@ -17,6 +17,7 @@ import functools
 import hashlib
 import io
 import re
+import signal
 import struct
 import subprocess
 import zipfile
@@ -64,12 +65,15 @@ class Wheelhouse:
     def _install(
         self, requirement: str, runtime: runtimes.Runtime, architecture: str, folder: Path
     ) -> None:
+        # uv has no name for Amazon Linux 2's glibc 2.26, and current wheels ask for more.
+        glibc = max(runtime.glibc, (2, 28))
+        platform = f"{runtimes.WHEEL_MACHINE[architecture]}-manylinux_{glibc[0]}_{glibc[1]}"
         subprocess.run(
             [
                 *("uv", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"),
                 # A hard link into uv's cache would let a test that writes damage every later build.
                 *("--link-mode", "copy"),
-                *("--python-platform", runtime.uv_platform(architecture)),
+                *("--python-platform", platform),
                 *("--python-version", runtime.python_version),
                 *("--target", str(folder), requirement),
             ],
@@ -96,7 +100,9 @@ class Breakage:
         codes: Codes of the audit that must be among the errors.
         cause: Pattern that the message of the audit must contain.
         make: Returns the files of the broken layer.
-        symptom: Pattern of what Python says on `from PIL import _imaging`; None where it loads.
+        symptom: Pattern of what Python says on `from PIL import _imaging`; None where it says
+            nothing.
+        signal: Signal of which Python dies on that import, such as SIGBUS; None where it lives.
         newer_glibc: Whether it breaks on the target's own C library alone, not on a newer one.
     """
 
@@ -105,6 +111,7 @@ class Breakage:
     cause: str
     make: Callable[[Wheelhouse, str, str], Files]
     symptom: str | None
+    signal: int | None = None
     newer_glibc: bool = False
 
     def files(
@@ -297,7 +304,8 @@ OTHER_BREAKAGES = (
         frozenset({"ELF-DAMAGED"}),
         r"cut short",
         cut_short,
-        r"file too short|cannot read file data|ELF load command past end of file|truncated",
+        None,
+        signal=signal.SIGBUS,
     ),
 )
 
