@@ -19,7 +19,7 @@ from layersmith.config.models import BytecodeMode
 if TYPE_CHECKING:
     from layersmith.plan import Target
 
-SHIPPING = {"budgets", "regions", "principals", "align", "smoke", "managed_layers"}
+SHIPPING = {"budgets", "regions", "principals", "align", "smoke"}
 """Settings that do not reach the zip or its manifest."""
 
 
@@ -72,11 +72,12 @@ def tools(target: Target) -> dict[str, str]:
 
 @functools.cache
 def _code_digest() -> str:
-    """Digest of the code that assembles layers, so that a change of it builds them anew."""
-    folder = Path(__file__).parent
+    """Digest of the code that assembles and judges layers, so that a change builds them anew."""
+    folder = Path(__file__).parents[1]
     sources = sorted(
         path
-        for path in folder.rglob("*")
+        for room in ("assemble", "measure")
+        for path in (folder / room).rglob("*")
         if path.is_file() and path.suffix != ".pyc" and "__pycache__" not in path.parts
     )
     lines = [f"{path.relative_to(folder)} {cache.sha256_file(path)}" for path in sources]
