@@ -107,8 +107,8 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
     path = root / folder / "pyproject.toml"
     try:
         project = tomllib.loads(path.read_text("utf-8")).get("project", {})
-        name = canonicalize_name(project["name"])
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        name = canonicalize_name(project["name"], validate=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         what = "it has no [project] name" if isinstance(error, KeyError) else str(error)
         raise LockError(
             f"the local package {folder} cannot be read: {what}",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import yaml
 
-MAX_NODES = 50_000
+MAX_NODES = 20_000
 """Values a document may hold once its aliases are followed; beyond it, it is an alias bomb."""
 
 MAX_DEPTH = 40

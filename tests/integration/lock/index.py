@@ -1,0 +1,145 @@
+"""A package index on loopback (PEP 503), with packages that are made for a test."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import re
+import tarfile
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from tests import wheels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+LOGIN = ("reader", "s3cr3t-passphrase")
+"""What the index asks for below /private/."""
+
+
+@dataclass
+class Index:
+    """The files of an index and the server that offers them."""
+
+    folder: Path
+    requires_python: dict[str, str] = field(default_factory=dict)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """The index for everybody."""
+        return f"http://127.0.0.1:{self.port}/simple"
+
+    @property
+    def private_url(self) -> str:
+        """The same index behind a login, which stands in the URL."""
+        name, password = LOGIN
+        return f"http://{name}:{password}@127.0.0.1:{self.port}/private/simple"
+
+    def wheel(
+        self,
+        name: str,
+        version: str,
+        *tags: str,
+        requires: Sequence[str] = (),
+        python: str = "",
+    ) -> None:
+        """Add the wheels of a version, one a tag."""
+        for tag in tags or ("py3-none-any",):
+            path = wheels.make(
+                self.folder,
+                name,
+                {f"{name}.py": f"version = {version!r}, {tag!r}\n".encode()},
+                version=version,
+                tag=tag,
+                requires=requires,
+            )
+            if python:
+                self.requires_python[path.name] = python
+
+    def sdist(self, name: str, version: str) -> None:
+        """Add an sdist whose metadata is static, so that nobody has to run its build."""
+        metadata = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n"
+        backend = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        project = f'[project]\nname = "{name}"\nversion = "{version}"\n'
+        files = {"PKG-INFO": metadata, "pyproject.toml": backend + project, "backend.py": ""}
+        with tarfile.open(self.folder / f"{name}-{version}.tar.gz", "w:gz") as archive:
+            for path, text in files.items():
+                info = tarfile.TarInfo(f"{name}-{version}/{path}")
+                info.size = len(text)
+                archive.addfile(info, io.BytesIO(text.encode()))
+
+    def sha256(self, filename: str) -> str:
+        """Return the hash of a file that is offered."""
+        return hashlib.sha256((self.folder / filename).read_bytes()).hexdigest()
+
+    def page(self, name: str) -> str:
+        """Return the page of a project; empty where there is none."""
+        rows = []
+        for path in sorted(self.folder.iterdir()):
+            project = re.sub(r"[-_.]+", "-", path.name.split("-")[0]).lower()
+            if project == name:
+                python = html.escape(self.requires_python.get(path.name, ""))
+                asks = f' data-requires-python="{python}"' if python else ""
+                href = f"../../files/{path.name}#sha256={self.sha256(path.name)}"
+                rows.append(f'<a href="{href}"{asks}>{path.name}</a>')
+        return "\n".join(rows)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers for one index."""
+
+    index: Index
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def do_HEAD(self) -> None:
+        """Answer as GET does."""
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        """Send a project's page or a file."""
+        parts = self.path.strip("/").split("/")
+        if parts[0] == "private":
+            parts = parts[1:]
+            wanted = base64.b64encode(":".join(LOGIN).encode()).decode()
+            if self.headers.get("Authorization") != f"Basic {wanted}":
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", "Basic")
+                self.end_headers()
+                return
+        content, kind = self._content(parts)
+        if content is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def _content(self, parts: list[str]) -> tuple[bytes | None, str]:
+        if parts[0] == "simple" and len(parts) == 2:
+            page = self.index.page(parts[1])
+            return (page.encode() if page else None), "text/html"
+        path = self.index.folder / parts[-1]
+        if parts[0] == "files" and path.is_file():
+            return path.read_bytes(), "application/octet-stream"
+        return None, ""
+
+
+def serve(index: Index) -> ThreadingHTTPServer:
+    """Start the index on a free port; the caller shuts the server down."""
+    handler = type("IndexHandler", (Handler,), {"index": index})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    index.port = server.server_address[1]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server

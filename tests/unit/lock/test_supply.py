@@ -1,0 +1,173 @@
+"""The words for what an index has and a target cannot use; uv's output is read as uv writes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from layersmith.assemble import lockdiff, supply, uvresolver
+from layersmith.assemble.lockfile import Lock, LockEntry
+from layersmith.assemble.lockinputs import Inputs, LocalPackage
+from layersmith.assemble.uvresolver import File, Offer, Pin, Unresolvable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import MakeTarget
+
+
+def wheels(*tags: str) -> tuple[File, ...]:
+    return tuple(File(f"x-2.0-{tag}.whl", "https://example.org/x", "a" * 64, None) for tag in tags)
+
+
+def test_few_wheels_are_named_in_full(make_target: MakeTarget) -> None:
+    files = wheels("cp313-cp313-win32", "cp312-cp312-win32", "cp39-abi3-macosx_11_0_arm64")
+    text = supply.wheels_text(make_target(), files)
+    assert text == "cp39-abi3: macosx_11_0_arm64; cp312, cp313: win32"
+
+
+def test_of_many_wheels_those_for_the_interpreter_are_named(make_target: MakeTarget) -> None:
+    tags = [f"cp3{n}-cp3{n}-{p}" for n in (9, 10, 13) for p in ["a", "b", "c", "d", "e"]]
+    text = supply.wheels_text(make_target(), wheels(*tags))
+    assert text == "cp313: a, b, c, d, e; and for cp39, cp310"
+
+
+def test_an_sdist_is_no_wheel(make_target: MakeTarget) -> None:
+    sdist = File("x-2.0.tar.gz", "https://example.org/x", "a" * 64, None)
+    assert supply.wheels_text(make_target(), [sdist]) == ""
+    assert supply.fitting(make_target(), [sdist]) is None
+
+
+def locked(version: str) -> Lock:
+    return Lock([LockEntry("x", version, "a" * 64, "x.whl")], "", {})
+
+
+INPUTS = Inputs(["x"], [], {}, {}, {})
+
+
+def notes(monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget, *offers: Offer) -> list[str]:
+    monkeypatch.setattr(uvresolver, "every_offer", lambda *_: list(offers))
+    return supply.passed_over(make_target(), locked("1.0"), INPUTS, None)  # type: ignore[arg-type]
+
+
+def test_a_newest_version_without_a_wheel_is_noted(
+    monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget
+) -> None:
+    offer = Offer("x", "2.0", "python_full_version >= '3.13'", wheels("cp313-cp313-win32"))
+    assert notes(monkeypatch, make_target, offer) == [
+        (
+            "x 2.0 is newer than 1.0 but has no wheel for python3.13 on aarch64-manylinux_2_34; "
+            "wheels exist for cp313: win32"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("offer", "text"),
+    [
+        (Offer("x", "1.0", None, wheels("cp313-cp313-win32")), None),
+        (Offer("x", "2.0", None, wheels("py3-none-any")), None),
+        (Offer("x", "2.0", None, ()), "it has no wheel at all"),
+        (Offer("x", "2.0", "python_full_version >= '3.14'", wheels("py3-none-any")),
+         "asks for Python >= 3.14"),
+    ],
+)  # fmt: skip
+def test_what_is_noted_of_one_offer(
+    monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget, offer: Offer, text: str | None
+) -> None:
+    found = notes(monkeypatch, make_target, offer)
+    assert len(found) == (text is not None)
+    assert all(str(text) in note for note in found)
+
+
+def test_only_the_newest_of_each_kind_is_noted(
+    monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget
+) -> None:
+    later = "python_full_version >= '3.14'"
+    found = notes(
+        monkeypatch, make_target,
+        Offer("x", "10.0", later, ()), Offer("x", "9.0", later, ()), Offer("x", "3.0", None, ()),
+    )  # fmt: skip
+    assert [note.split()[1] for note in found] == ["3.0", "10.0"]
+
+
+@pytest.mark.parametrize(
+    ("explanation", "cause"),
+    [
+        ("Because x was not found in the package registry and you require x", "misspelt"),
+        ("cause: error sending request for url (https://index.test/x)", "cannot be reached"),
+        ("Failed to build `common @ file:///x`", "metadata of a local package or sdist"),
+        ("Because a==1 requires Python >=3.14", "another version of Python"),
+        ("Because there is no version of x==99", "no version is within"),
+        ("Because a==1 depends on c<2 and b==1 depends on c>=2", "exclude each other"),
+    ],
+)
+def test_the_likely_cause_of_a_refusal(
+    make_target: MakeTarget, explanation: str, cause: str, tmp_path: Path
+) -> None:
+    error = supply.refusal(make_target(), explanation, tmp_path)
+    assert explanation in error.message
+    assert cause in (error.cause or "")
+    assert error.hint
+    assert error.target == "demo-python3.13-arm64"
+
+
+def test_pins_are_read_as_uv_writes_them(tmp_path: Path) -> None:
+    text = (
+        "boto3==1.44.5             # via vector-common\n"
+        "grpcio==1.85.1 ; python_full_version == '3.13.*'  # via a, -r /tmp/x/requirements.in\n"
+        "Jmes.Path==1.1.0           # via -c /tmp/x/constraints.txt, boto3\n"
+        "six==1.17.0\n"
+        f"vector-common @ {tmp_path.as_uri()}  # via -r requirements.in\n"
+    )
+    package = LocalPackage("vector-common", tmp_path, {})
+    inputs = Inputs([], [], {"vector-common": package}, {}, {})
+    assert uvresolver._pins(text, inputs) == [
+        Pin("boto3", "1.44.5", ("vector-common",)),
+        Pin("grpcio", "1.85.1", ("a", "layers.yaml")),
+        Pin("jmes-path", "1.1.0", ("boto3",)),
+        Pin("six", "1.17.0", ()),
+    ]
+    with pytest.raises(Unresolvable, match="vector-common is a direct reference"):
+        uvresolver._pins(text, INPUTS)
+
+
+def test_files_are_read_from_a_pylock_without_logins(tmp_path: Path) -> None:
+    package: dict[str, Any] = {
+        "sdist": {"path": "x-1.tar.gz", "hashes": {"sha256": "b"}},
+        "wheels": [
+            {"url": "https://me:secret@index.test/a/x%2B1-1-py3-none-any.whl", "size": 7,
+             "hashes": {"sha256": "a"}},
+            {"url": "https://index.test/download/17", "name": "x-1-py2-none-any.whl"},
+        ],
+    }  # fmt: skip
+    assert list(uvresolver._files(package, tmp_path)) == [
+        File("x+1-1-py3-none-any.whl", "https://index.test/a/x%2B1-1-py3-none-any.whl", "a", 7),
+        File("x-1-py2-none-any.whl", "https://index.test/download/17", None, None),
+        File("x-1.tar.gz", (tmp_path / "x-1.tar.gz").as_uri(), "b", None),
+    ]
+
+
+def test_the_platform_is_the_closest_that_uv_knows(make_target: MakeTarget) -> None:
+    assert uvresolver.platform(make_target("python3.13")) == "aarch64-manylinux_2_34"
+    assert uvresolver.platform(make_target("python3.11")) == "aarch64-manylinux_2_28"
+    x86 = make_target("python3.10", architecture="x86_64")
+    assert uvresolver.platform(x86) == "x86_64-manylinux_2_28"
+
+
+def test_changes_between_locks() -> None:
+    def lock(**versions: str) -> Lock:
+        entries = [LockEntry(n, v, v * 10, "f") for n, v in sorted(versions.items())]
+        return Lock(entries, "", {})
+
+    old, new = lock(a="1", b="2.9", c="3", e="1"), lock(a="1", b="2.10", c="1", d="4")
+    found = lockdiff.changes(old, new)
+    assert [(c.kind, str(c)) for c in found] == [
+        ("upgraded", "~ b 2.9 -> 2.10"),
+        ("downgraded", "~ c 3 -> 1"),
+        ("added", "+ d 4"),
+        ("removed", "- e 1"),
+    ]
+    assert [c.kind for c in lockdiff.changes(None, old)] == ["added"] * 4
+    other = Lock([LockEntry("a", "1", "other", "f")], "", {})
+    assert [str(c) for c in lockdiff.changes(lock(a="1"), other)] == ["~ a 1: another file"]
