@@ -76,6 +76,14 @@ def audit(session: nox.Session) -> None:
 
 
 @nox.session
+def image(session: nox.Session) -> None:
+    """Make the base image of the Docker proofs, without a registry; `-- --pin` pins AWS's own."""
+    tool(session)
+    groups(session, "prove")
+    layers(session, "image", *session.posargs)
+
+
+@nox.session
 def test(session: nox.Session) -> None:
     """Run the tests; `-- --require-docker` makes a skipped Docker test a failure."""
     groups(session, "test")

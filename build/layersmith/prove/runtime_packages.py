@@ -13,8 +13,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layersmith import cache, interpreters, process
-from layersmith.errors import ProofError
+from layersmith import cache
+from layersmith.prove import wheels
 
 if TYPE_CHECKING:
     from layersmith.runtimes import Runtime
@@ -54,23 +54,9 @@ def folder(runtime: Runtime, architecture: str) -> Path:
 def _install(wanted: list[str], runtime: Runtime, architecture: str, final: Path) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=final.parent))
     try:
-        process.run(
-            [
-                *(interpreters.uv_program(), "pip", "install", "--quiet", "--target", temporary),
-                *("--python-version", runtime.python_version),
-                *("--python-platform", runtime.uv_platform(architecture)),
-                *("--only-binary", ":all:", *wanted),
-            ],
-            timeout=300,
-        )
+        wheels.install(wanted, runtime, architecture, temporary, what="AWS's runtime client")
         temporary.chmod(0o755)
         temporary.rename(final)
-    except process.CommandFailed as failed:
-        raise ProofError(
-            f"AWS's runtime client could not be installed for {runtime.name} on {architecture}",
-            cause=failed.output,
-            hint="check that the Python package index answers",
-        ) from failed
     except OSError:
         # Another run was quicker; its folder holds the same.
         if not final.is_dir():

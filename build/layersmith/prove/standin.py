@@ -121,14 +121,15 @@ def _debootstrap(name: str, architecture: str, output: Path) -> None:
             cause="mmdebstrap is not installed",
             hint="run `.ci/machine` as root on Debian, or name an image with --image",
         )
-    command = ["mmdebstrap", f"--arch={architecture}", "--variant=extract", "--quiet"]
+    command = ["mmdebstrap", f"--arch={architecture}", "--variant=extract"]
     command += [f"--include={','.join(PACKAGES)}", name, str(output), _mirror()]
     try:
         process.run(command, timeout=300)
     except process.CommandFailed as failed:
+        complaints = [line for line in failed.output.splitlines() if line.startswith("E:")]
         raise ProofError(
             f"mmdebstrap could not unpack Debian {name} for {architecture}",
-            cause=failed.output,
+            cause="\n".join(complaints) or failed.output[-1000:],
             hint="check that the Debian mirror in the machine's apt sources answers",
         ) from failed
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith import interpreters, process
+from layersmith.assemble.uvresolver import UV_GLIBC
 from layersmith.errors import ProofError
+from layersmith.runtimes import WHEEL_MACHINE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +32,9 @@ def install(
         ProofError: A distribution has no wheel for the target, or the index does not answer.
     """
     options = ["--quiet", "--no-deps", "--no-compile-bytecode", "--only-binary", ":all:"]
-    platform = ["--python-platform", runtime.uv_platform(architecture)]
+    machine = ["--python-platform", platform(runtime, architecture)]
     version = ["--python-version", runtime.python_version]
-    command = [interpreters.uv_program(), "pip", "install", *options, *platform, *version]
+    command = [interpreters.uv_program(), "pip", "install", *options, *machine, *version]
     try:
         process.run([*command, "--target", folder, *pins], timeout=600, index_login=True)
     except process.CommandFailed as failed:
@@ -41,3 +43,13 @@ def install(
             cause=failed.output,
             hint="check that the Python package index answers, and has a wheel for that target",
         ) from failed
+
+
+def platform(runtime: Runtime, architecture: str) -> str:
+    """Return the platform to give to uv: the runtime's, or the closest above it that uv knows.
+
+    Where the twin and the stand-in run, the C library is newer than on Lambda in any case.
+    """
+    major, minor = runtime.glibc
+    closest = next(known for known in UV_GLIBC if known >= minor)
+    return f"{WHEEL_MACHINE[architecture]}-manylinux_{major}_{closest}"

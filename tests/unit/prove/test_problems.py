@@ -1,0 +1,62 @@
+"""Every reason why a layer is not proven becomes one text."""
+
+from layersmith.prove import problems
+from layersmith.prove.outcomes import Cause, ImportFailure, TestOutcome
+from layersmith.prove.reports import (
+    FailedImport,
+    ForbiddenProof,
+    ImportsProof,
+    SmokeFileProof,
+)
+
+CLEAN = ImportsProof(modules=3, failed=[], excepted={}, unneeded=[], slowest_ms={})
+
+
+def smoke(*tests):
+    return SmokeFileProof(file="x.py", services=[], init_ms=1, tests=list(tests), peak_memory=None)
+
+
+def outcome(result, phase="call", text=""):
+    return TestOutcome(name="test_it", outcome=result, phase=phase, ms=1, text=text)
+
+
+def test_nothing_found_is_proven():
+    assert problems.of(CLEAN, None, smoke(outcome("passed"))) == []
+
+
+def test_an_import_names_its_cause_and_what_it_drags_along():
+    failed = FailedImport(
+        module="PIL.Image",
+        path="python/PIL/Image.py",
+        failure=ImportFailure(chain=[Cause(type="ImportError", message="no _imaging")]),
+        diagnosis="wrong architecture",
+        hidden=[f"PIL.m{n}" for n in range(7)],
+    )
+    (text,) = problems.of(CLEAN.model_copy(update={"failed": [failed]}), None, None)
+    assert "import PIL.Image fails: ImportError: no _imaging" in text
+    assert "so do 7 others" in text
+    assert "PIL.m4, ..." in text
+    assert "likely cause: wrong architecture" in text
+
+
+def test_forbidden_modules_in_the_layer_and_in_memory():
+    proof = ForbiddenProof(
+        patterns=["PIL"], present=["PIL"], loaded=["PIL", "PIL.Image"], after="smoke file"
+    )
+    present, loaded = problems.of(CLEAN, proof, None)
+    assert "in the layer: PIL" in present
+    assert "loaded after the smoke file: PIL, PIL.Image" in loaded
+
+
+def test_failed_tests_show_their_text():
+    (text,) = problems.of(CLEAN, None, smoke(outcome("failed", "setup", "E  assert 1 == 2")))
+    assert "test_it failed in setup" in text
+    assert "    E  assert 1 == 2" in text
+
+
+def test_a_file_that_skips_everything_proves_nothing():
+    assert "every test was skipped" in problems.of(CLEAN, None, smoke(outcome("skipped")))[0]
+
+
+def test_one_skip_among_passes_is_fine():
+    assert problems.of(CLEAN, None, smoke(outcome("skipped"), outcome("passed"))) == []

@@ -1,0 +1,48 @@
+"""A smoke file says which servers it needs, and is not run to find out."""
+
+import pytest
+from layersmith.errors import ConfigError
+from layersmith.prove.services import wanted_by
+
+
+@pytest.fixture
+def smoke(tmp_path):
+    def write(text):
+        path = tmp_path / "smoke.py"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SERVICES = ('chroma',)", ("chroma",)),
+        ("SERVICES = ['chroma']", ("chroma",)),
+        ("import nothing_like_this\nraise SystemExit\nSERVICES = ()", ()),
+        ("def f():\n    SERVICES = ('chroma',)", ()),
+        ("", ()),
+    ],
+)
+def test_services(smoke, text, expected):
+    assert wanted_by(smoke(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SERVICES = ('postgres',)", "asks for the service 'postgres'"),
+        ("SERVICES = make()", "no tuple of strings"),
+        ("SERVICES = 3", "no tuple of strings"),
+        ("def broken(:", "is no Python"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(smoke, text, message):
+    with pytest.raises(ConfigError, match=message):
+        wanted_by(smoke(text))
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ConfigError, match="is not there"):
+        wanted_by(tmp_path / "none.py")
