@@ -1,5 +1,9 @@
 """What -X importtime writes becomes the tree that it was."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from layersmith.prove import importtime
 
 LOG = """\
@@ -16,11 +20,11 @@ import time:        20 |         25 | chromadb
 """
 
 
-def shape(nodes):
+def shape(nodes: list[importtime.Import]) -> list[tuple[str, Any]]:
     return [(node.module, shape(node.children)) for node in nodes]
 
 
-def test_the_tree_is_rebuilt_from_depth_and_order():
+def test_the_tree_is_rebuilt_from_depth_and_order() -> None:
     roots = importtime.parse(LOG)
     assert shape(roots) == [
         ("json", [("_json", []), ("re", [("re._parser", [])])]),
@@ -29,27 +33,27 @@ def test_the_tree_is_rebuilt_from_depth_and_order():
     ]
 
 
-def test_a_parent_costs_itself_and_its_children():
+def test_a_parent_costs_itself_and_its_children() -> None:
     json, *_ = importtime.parse(LOG)
     assert json.cumulative_us == json.self_us + sum(c.cumulative_us for c in json.children)
 
 
-def test_each_module_belongs_to_the_nearest_package_with_an_owner():
+def test_each_module_belongs_to_the_nearest_package_with_an_owner() -> None:
     owners = {"chromadb": "chromadb-client", "chromadb.types": "other"}
     roots = importtime.parse(LOG, owners)
     assert [root.distribution for root in roots] == [None, "chromadb-client", "chromadb-client"]
     assert roots[2].children[0].distribution == "other"
 
 
-def test_sums_by_distribution_count_each_module_once():
+def test_sums_by_distribution_count_each_module_once() -> None:
     roots = importtime.parse(LOG, {"chromadb": "chromadb-client", "re": "regex"})
     assert importtime.by_distribution(roots) == {"regex": 250, "chromadb-client": 95}
 
 
-def test_the_costliest_modules_come_first():
+def test_the_costliest_modules_come_first() -> None:
     found = importtime.costliest(importtime.parse(LOG), 3)
     assert [node.module for node in found] == ["re._parser", "_json", "chromadb.api"]
 
 
-def test_a_log_without_imports_is_an_empty_tree():
+def test_a_log_without_imports_is_an_empty_tree() -> None:
     assert importtime.parse("START RequestId: 1\nimport time: broken line\n") == []

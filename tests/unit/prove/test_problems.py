@@ -1,5 +1,7 @@
 """Every reason why a layer is not proven becomes one text."""
 
+from __future__ import annotations
+
 from layersmith.prove import problems
 from layersmith.prove.outcomes import Cause, ImportFailure, TestOutcome
 from layersmith.prove.reports import (
@@ -12,19 +14,19 @@ from layersmith.prove.reports import (
 CLEAN = ImportsProof(modules=3, failed=[], excepted={}, unneeded=[], slowest_ms={})
 
 
-def smoke(*tests):
+def smoke(*tests: TestOutcome) -> SmokeFileProof:
     return SmokeFileProof(file="x.py", services=[], init_ms=1, tests=list(tests), peak_memory=None)
 
 
-def outcome(result, phase="call", text=""):
+def outcome(result: str, phase: str = "call", text: str = "") -> TestOutcome:
     return TestOutcome(name="test_it", outcome=result, phase=phase, ms=1, text=text)
 
 
-def test_nothing_found_is_proven():
+def test_nothing_found_is_proven() -> None:
     assert problems.of(CLEAN, None, smoke(outcome("passed"))) == []
 
 
-def test_an_import_names_its_cause_and_what_it_drags_along():
+def test_an_import_names_its_cause_and_what_it_drags_along() -> None:
     failed = FailedImport(
         module="PIL.Image",
         path="python/PIL/Image.py",
@@ -39,7 +41,7 @@ def test_an_import_names_its_cause_and_what_it_drags_along():
     assert "likely cause: wrong architecture" in text
 
 
-def test_forbidden_modules_in_the_layer_and_in_memory():
+def test_forbidden_modules_in_the_layer_and_in_memory() -> None:
     proof = ForbiddenProof(
         patterns=["PIL"], present=["PIL"], loaded=["PIL", "PIL.Image"], after="smoke file"
     )
@@ -48,15 +50,15 @@ def test_forbidden_modules_in_the_layer_and_in_memory():
     assert "loaded after the smoke file: PIL, PIL.Image" in loaded
 
 
-def test_failed_tests_show_their_text():
+def test_failed_tests_show_their_text() -> None:
     (text,) = problems.of(CLEAN, None, smoke(outcome("failed", "setup", "E  assert 1 == 2")))
     assert "test_it failed in setup" in text
     assert "    E  assert 1 == 2" in text
 
 
-def test_a_file_that_skips_everything_proves_nothing():
+def test_a_file_that_skips_everything_proves_nothing() -> None:
     assert "every test was skipped" in problems.of(CLEAN, None, smoke(outcome("skipped")))[0]
 
 
-def test_one_skip_among_passes_is_fine():
+def test_one_skip_among_passes_is_fine() -> None:
     assert problems.of(CLEAN, None, smoke(outcome("skipped"), outcome("passed"))) == []

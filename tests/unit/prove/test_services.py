@@ -1,13 +1,21 @@
 """A smoke file says which servers it needs, and is not run to find out."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 from layersmith.errors import ConfigError
 from layersmith.prove.services import wanted_by
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
 
 @pytest.fixture
-def smoke(tmp_path):
-    def write(text):
+def smoke(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
         path = tmp_path / "smoke.py"
         path.write_text(text)
         return path
@@ -25,7 +33,7 @@ def smoke(tmp_path):
         ("", ()),
     ],
 )
-def test_services(smoke, text, expected):
+def test_services(smoke: Callable[[str], Path], text: str, expected: tuple[str, ...]) -> None:
     assert wanted_by(smoke(text)) == expected
 
 
@@ -38,11 +46,13 @@ def test_services(smoke, text, expected):
         ("def broken(:", "is no Python"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(smoke, text, message):
+def test_what_cannot_be_meant_is_refused(
+    smoke: Callable[[str], Path], text: str, message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         wanted_by(smoke(text))
 
 
-def test_missing_file(tmp_path):
+def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not there"):
         wanted_by(tmp_path / "none.py")
