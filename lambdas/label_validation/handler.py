@@ -41,9 +41,8 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     session = fields.mapping("session")
     embed = read_embedding(fields)
     fields.check()
-    neighbours = find_neighbours(
-        chroma_client(session), check_collection(collection), embed(), count
-    )
+    check_collection(collection)
+    neighbours = find_neighbours(chroma_client(session), collection, embed(), count)
     judgement = judge_label(label, neighbours, key, rule)
     return {
         "verdict": judgement.verdict,

@@ -44,10 +44,11 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     where, session = fields.mapping("where"), fields.mapping("session")
     embed = read_embedding(fields)
     fields.check()
+    names = list(dict.fromkeys(map(check_collection, collections)))
     client, vector = chroma_client(session), embed()
     found = [
         (collection, neighbour)
-        for collection in dict.fromkeys(map(check_collection, collections))
+        for collection in names
         for neighbour in find_neighbours(client, collection, vector, count, where=where)
     ]
     result = match_merchant(found, key, rule)

@@ -34,9 +34,10 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     documents = fields.flag("documents", default=False)
     embed = read_embedding(fields)
     fields.check()
+    check_collection(collection)
     neighbours = find_neighbours(
         chroma_client(session),
-        check_collection(collection),
+        collection,
         embed(),
         limit,
         where=where,

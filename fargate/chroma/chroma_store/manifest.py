@@ -174,7 +174,7 @@ class Manifest:
             raise Refused(f"manifest: format {raw.get('format')!r} is unknown, known is {FORMAT}")
         try:
             manifest = _build(raw)
-        except (KeyError, TypeError, ValueError, IndexError, BadRequest) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError, BadRequest) as error:
             raise Damaged(f"manifest: {type(error).__name__}: {error}") from None
         _check_layout(manifest)
         return manifest
@@ -201,7 +201,7 @@ def _build(raw: dict[str, Any]) -> Manifest:
         Chunk(
             _int(size, 1, CHUNK_BYTES),
             _match(_SHA256, sha256),
-            tuple(_layer(layer, packs) for layer in layers),
+            _layers(layers, packs),
         )
         for size, sha256, layers in raw["chunks"]
     )
@@ -261,6 +261,12 @@ def _check_names(paths: list[str]) -> None:
             if parent in files:
                 raise Refused(f"manifest: {parent[:120]!r} is a file and a folder")
             parent = parent.rpartition("/")[0]
+
+
+def _layers(raw: Any, packs: list[str]) -> tuple[Layer, ...]:
+    if not 1 <= len(raw) <= MAX_LAYERS:
+        raise ValueError(f"a chunk has {len(raw)} layers, not 1 to {MAX_LAYERS}")
+    return tuple(_layer(layer, packs) for layer in raw)
 
 
 def _layer(raw: Any, packs: list[str]) -> Layer:

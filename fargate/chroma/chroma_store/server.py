@@ -50,7 +50,8 @@ class ChromaServer:
     def start(self) -> None:
         """Start the child; `wait_ready` says when it answers."""
         child = Path(__file__).with_name("serve.py")
-        command = [sys.executable, str(child), str(self.data_dir)]
+        # -P: the script's own folder, with these modules' short names, is not for importing.
+        command = [sys.executable, "-P", str(child), str(self.data_dir)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, str(self.port), str(os.getpid())],
@@ -143,4 +144,3 @@ def _accepts(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-

@@ -67,3 +67,11 @@ def faults(s3_url: str) -> Iterator[Faults]:
 
     yield post
     post()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again as often as ever, but at once."""
+    monkeypatch.setattr("vector_common.storage_s3._BACKOFF_SECONDS", 0.001)
+    backoff = "botocore.retries.standard.ExponentialBackoff.delay_amount"
+    monkeypatch.setattr(backoff, lambda *_: 0.0)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chroma_store.chroma_http import ChromaHttp
-from chroma_store.deltas import DeltaLog
 from chroma_store.server import ChromaServer
-from chroma_store.snapshots import SnapshotStore
 from vector_common.errors import NotFound
 from vector_common.records import CollectionSpec
+
+if TYPE_CHECKING:
+    import random
+    from pathlib import Path
+
+    from chroma_store.deltas import DeltaLog
+    from chroma_store.snapshots import SnapshotStore
 
 # Squared Euclidean: Chroma keeps the vectors as they are. (It normalises them for cosine.)
 SPEC = CollectionSpec("receipts", 4, "l2")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from chroma_store import compaction
@@ -15,7 +14,6 @@ from chroma_store.compaction import compact
 from chroma_store.deltas import DeltaLog
 from chroma_store.server import ChromaServer, collections
 from chroma_store.snapshots import PointerMoved, SnapshotStore
-from chroma_store.storage import Storage
 from chroma_store.versions import running_version
 from vector_common.errors import Conflict, Damaged, Refused
 from vector_common.ids import new_id
@@ -23,6 +21,11 @@ from vector_common.names import delta_key
 from vector_common.records import CollectionSpec
 
 from tests.integration.vectors.corpus import SPEC, Model, changes, contents, recovered
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from chroma_store.storage import Storage
 
 
 def test_deltas_become_a_snapshot_that_answers_the_same(storage: Storage, tmp_path: Path) -> None:
@@ -40,6 +43,7 @@ def test_deltas_become_a_snapshot_that_answers_the_same(storage: Storage, tmp_pa
         assert report.pointer.generation == round_number + 1
         assert log.pending() == []
         assert recovered(store, log, tmp_path / f"after{round_number}") == model.records
+    assert report.pointer
     manifest = store.manifest(report.pointer)
     assert [(c.name, c.count) for c in manifest.collections] == [("receipts", len(model.records))]
     assert not list((tmp_path / "work").iterdir())

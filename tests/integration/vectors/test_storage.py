@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from chroma_store.storage import Storage, open_storage
-from vector_common import storage_s3
 from vector_common.errors import BadRequest, Damaged, NotFound, PreconditionFailed, StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Faults = Callable[..., None]
 
@@ -134,10 +135,8 @@ def test_a_body_that_breaks_off_is_read_again(s3_storage: Storage, faults: Fault
     assert s3_storage.get("k").data == data
 
 
-def test_a_body_that_always_breaks_off_is_an_error(
-    s3_storage: Storage, faults: Faults, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(storage_s3, "_BACKOFF_SECONDS", 0.001)
+@pytest.mark.usefixtures("impatient")
+def test_a_body_that_always_breaks_off_is_an_error(s3_storage: Storage, faults: Faults) -> None:
     s3_storage.put("k", bytes(100_000))
     faults({"method": "GET", "path": "/k$", "times": 99, "action": "cut"})
     with pytest.raises(StoreError):

@@ -1,7 +1,8 @@
 """Deltas: changes as immutable objects, written without a server.
 
 A delta is a text file. Its first line is a JSON header, each line after it one change; vectors
-are base64 of little-endian 32-bit floats. The header carries the SHA-256 of the lines after it.
+are base64 of little-endian 32-bit floats. The header carries the SHA-256 of itself without that
+and of the lines after it.
 docs/vectors-format.md is the specification.
 """
 
@@ -76,7 +77,8 @@ def decode(data: bytes, delta_id: str) -> Delta:
         header = json.loads(head)
         if header.get("format") != FORMAT:
             raise Refused(f"delta {delta_id}: format {header.get('format')!r}, known is {FORMAT}")
-        if hashlib.sha256(body).hexdigest() != header["sha256"] or header["id"] != delta_id:
+        digest = header.pop("sha256")
+        if _digest(header, body) != digest or header["id"] != delta_id:
             raise Damaged(f"delta {delta_id}: checksum or id does not fit")
         spec = parse_spec(header["collection"])
         records = parse_records([_decode_record(line) for line in body.splitlines()], spec)
@@ -202,9 +204,12 @@ def _assemble(delta_id: str, spec: CollectionSpec, lines: list[bytes]) -> bytes:
         "id": delta_id,
         "collection": {"name": spec.name, "dimension": spec.dimension, "space": spec.space},
         "count": len(lines),
-        "sha256": hashlib.sha256(body).hexdigest(),
     }
-    return _json(header) + b"\n" + body
+    return _json({**header, "sha256": _digest(header, body)}) + b"\n" + body
+
+
+def _digest(header: Mapping[str, Any], body: bytes) -> str:
+    return hashlib.sha256(_json(header) + b"\n" + body).hexdigest()
 
 
 def _split(lines: list[bytes]) -> Iterator[list[bytes]]:
