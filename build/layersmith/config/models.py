@@ -160,7 +160,7 @@ class LayerSettings(Model):
         Field(examples=[{"overrides": {"path": "build/stubs/overrides", "reason": "slow"}}]),
     ] = {}
     """Distributions that a small module replaces."""
-    prune: Prune = Prune()
+    prune: Annotated[Prune, Field(default_factory=Prune)]
     """Which files are left out."""
     strip: bool = True
     """Remove symbols and debug sections from ELF files."""
@@ -174,7 +174,7 @@ class LayerSettings(Model):
         dict[DistributionName, BuildOptions], Field(examples=[{"numpy": {"version": "2.1.3"}}])
     ] = {}
     """Distributions that are compiled from their sdist, and how."""
-    budgets: Budgets = Budgets()
+    budgets: Annotated[Budgets, Field(default_factory=Budgets)]
     """Limits on size and cold start."""
     keep_provided: Annotated[list[DistributionName], Field(examples=[["urllib3"]])] = []
     """Distributions that go into the layer although the runtime provides them."""
@@ -257,7 +257,7 @@ class Function(Model):
 class Config(Model):
     """layers.yaml as a whole."""
 
-    defaults: LayerDefaults = LayerDefaults()
+    defaults: Annotated[LayerDefaults, Field(default_factory=LayerDefaults)]
     """Settings for every layer that does not say otherwise."""
     layers: Annotated[dict[Name, Layer], Field(min_length=1)]
     """The layers by name."""
