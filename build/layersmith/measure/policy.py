@@ -63,8 +63,8 @@ def of(runtime: Runtime, architecture: str) -> Policy:
         KeyError: policy.toml does not know the runtime's operating system: a gap in the data.
     """
     data = _data()[runtime.os]
-    # The interpreter's own library lies in /var/lang/lib, which is on LD_LIBRARY_PATH.
-    python = f"libpython{runtime.python_version}.so.1.0"
+    # The interpreter's own libraries lie in /var/lang/lib, which is on LD_LIBRARY_PATH.
+    python = {f"libpython{runtime.python_version}.so.1.0", "libpython3.so"}
     magic = _data()["bytecode"][runtime.python_version]
     return Policy(
         title=data["title"],
@@ -72,7 +72,7 @@ def of(runtime: Runtime, architecture: str) -> Policy:
             prefix: parse_version(text if isinstance(text, str) else text[architecture])
             for prefix, text in data["versions"].items()
         },
-        libraries=frozenset({*data["libraries"], python}),
+        libraries=frozenset({*data["libraries"], *data["own"][architecture], *python}),
         incidental=frozenset(data["incidental"]),
         # A .pyc file begins with the number, little-endian, and CR LF (importlib.util).
         magic=int(magic).to_bytes(2, "little") + b"\r\n",

@@ -67,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
     for note in {r.manifest.bytecode.note for r in results if r.manifest}:
         if note:
             console.warn(note)
+    for result in results:
+        for warning in result.manifest.audit.warnings if result.manifest else []:
+            console.warn(f"{result.target.identifier}: {warning}")
     errors = [result.error for result in results if result.error]
     if errors:
         raise ManyErrors(errors)

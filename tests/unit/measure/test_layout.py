@@ -35,6 +35,14 @@ def test_every_runtime_has_a_policy_that_fits_its_c_library(
     assert rules.libraries.isdisjoint(rules.incidental)
 
 
+def test_no_library_is_promised_to_the_wrong_machine() -> None:
+    python = runtimes.get("python3.13")
+    loaders = {"ld-linux-aarch64.so.1", "ld-linux-x86-64.so.2"}
+    assert policy.of(python, "arm64").libraries & loaders == {"ld-linux-aarch64.so.1"}
+    assert policy.of(python, "x86_64").libraries & loaders == {"ld-linux-x86-64.so.2"}
+    assert "libmvec.so.1" not in policy.of(python, "arm64").libraries
+
+
 def test_what_the_runtime_provides_is_in_both_tables() -> None:
     assert set(policy.provided_modules().values()) >= runtimes.PROVIDED
 
