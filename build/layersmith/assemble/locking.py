@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
 
 from layersmith import console
 from layersmith.assemble import lock, lockdiff, lockinputs, supply
@@ -66,7 +70,12 @@ def update(
         root: Folder of layers.yaml.
         upgrade: Names of distributions to bring to their newest version; True for all.
         quiet: Show no progress.
+
+    Raises:
+        LockError: A name in ``upgrade`` is in none of the present locks.
     """
+    if not isinstance(upgrade, bool):
+        upgrade = _known(upgrade, targets, root)
     with console.progress(quiet=quiet) as display, ThreadPoolExecutor(WORKERS) as pool:
         task = display.add_task("lock", total=len(targets), step="")
 
@@ -76,6 +85,22 @@ def update(
             return result
 
         return _in_order(pool, one, targets)
+
+
+def _known(names: Collection[str], targets: Sequence[Target], root: Path) -> set[str]:
+    """Return the names normalized, after it is sure that the present locks hold them."""
+    present: set[str] = set()
+    for target in targets:
+        with contextlib.suppress(LockError):
+            present |= {entry.name for entry in lock.read(lock.lock_path(target, root)).entries}
+    for name in names:
+        if canonicalize_name(name) not in present:
+            close = difflib.get_close_matches(canonicalize_name(name), present, n=1)
+            raise LockError(
+                f"{name} cannot be upgraded: it is in none of the locks",
+                hint=f"did you mean {close[0]}?" if close else "run `nox -s lock` without its name",
+            )
+    return {canonicalize_name(name) for name in names}
 
 
 def _in_order(

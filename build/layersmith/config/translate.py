@@ -116,6 +116,8 @@ def _is_number(value: Any) -> bool:
 
 def _unknown_key(path: Path) -> str:
     key = str(path[-1])
+    if path[:-1] == ("defaults",) and key in _keys_at(("layers", "any")):
+        return f"{key} cannot be a default; every layer says its own"
     known = _keys_at(path[:-1])
     close = difflib.get_close_matches(key.lower().replace("_", "-"), known, n=1, cutoff=0.5)
     if close:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -303,7 +308,10 @@ def test_versions_are_kept_until_they_are_upgraded(project: Project, index: Inde
         index.wheel(name, "2.0")
     shutil.rmtree(project.root.parent / "uv-cache")
     assert versions(project.lock()) == {"a": "1.0", "b": "1.0"}
-    (result,) = project.results(upgrade=["a"])
+    with pytest.raises(LockError, match="aa cannot be upgraded") as caught:
+        project.results(upgrade=["aa"])
+    assert caught.value.hint == "did you mean a?"
+    (result,) = project.results(upgrade=["A"])
     assert [str(change) for change in result.changes] == ["~ a 1.0 -> 2.0"]
     (result,) = project.results(upgrade=True)
     assert [str(change) for change in result.changes] == ["~ b 1.0 -> 2.0"]
@@ -410,7 +418,27 @@ def test_the_verb(project: Project, index: Index) -> None:
     assert "did you mean demo?" in unknown.stderr
 
 
-def test_the_committed_locks_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_uv_too_and_leaves_no_lock(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        monkeypatch.setenv("UV_DEFAULT_INDEX", url)
+        project.write("requirements: [a]")
+        argv = [sys.executable, str(ROOT / "build" / "layers.py"), "lock"]
+        with subprocess.Popen(
+            argv, cwd=project.root, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as running:
+            silent.accept()[0].close()
+            # As a terminal does: every process of the group gets the signal.
+            os.killpg(running.pid, signal.SIGINT)
+            _, said = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "interrupted" in said
+    assert not list(project.root.rglob("*.txt*"))
+
+
+def test_the_committed_locks_fit() -> None:
     """Nothing is asked of an index: the inputs alone are compared."""
     committed = Project(ROOT, Index(ROOT))
     for target in committed.targets():
