@@ -1,1 +1,1 @@
-"""Deploys CloudFormation stacks and runs sessions on them."""
+"""Brings the CloudFormation stacks of a stage up, changes them, and takes them down."""

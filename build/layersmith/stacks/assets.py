@@ -1,0 +1,135 @@
+"""What stacks take from the artifact bucket: function code, state machines, large templates.
+
+A key holds the digest of its content. So a change of the content is a change of the parameter that
+names it, an upload is never repeated, and what an older deployment used stays where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from layersmith.errors import ConfigError
+from layersmith.ship import failures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layersmith.stacks.templates import Template
+
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time that zip can say; the same content makes the same bytes."""
+
+MODE = 0o100644 << 16
+SKIPPED = {"__pycache__", "tests"}
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One object for the artifact bucket.
+
+    Attributes:
+        parameter: The template parameter that takes the key, such as ``VectorSearchKey``.
+        key: Where it goes.
+        content: Its bytes.
+    """
+
+    parameter: str
+    key: str
+    content: bytes = field(repr=False)
+
+
+def collect(lambdas: Path, machines: Path) -> dict[str, Asset]:
+    """Return every function and state machine as an asset, by parameter.
+
+    Args:
+        lambdas: Folder with ``<function>/handler.py``.
+        machines: Folder with ``<machine>.asl.json``.
+
+    Raises:
+        ConfigError: A state machine is not JSON.
+    """
+    assets = [_function(path.parent) for path in sorted(lambdas.glob("*/handler.py"))]
+    assets += [_machine(path) for path in sorted(machines.glob("*.asl.json"))]
+    return {asset.parameter: asset for asset in assets}
+
+
+def needed(template: Template, assets: dict[str, Asset]) -> dict[str, Asset]:
+    """Return the assets that a template takes as parameters."""
+    return {name: assets[name] for name in template.parameters if name in assets}
+
+
+def template_asset(template: Template) -> Asset:
+    """Return the template itself as an asset, for ``TemplateURL``."""
+    key = f"templates/{template.name}-{template.digest}.yaml"
+    return Asset("TemplateURL", key, template.body.encode())
+
+
+def upload(s3: Any, bucket: str, asset: Asset, account: str) -> bool:
+    """Put an asset where it is missing; say whether it was put.
+
+    Raises:
+        botocore.exceptions.ClientError: S3 refuses.
+    """
+    try:
+        s3.head_object(Bucket=bucket, Key=asset.key, ExpectedBucketOwner=account)
+    except ClientError as error:
+        if not failures.is_missing(error):
+            raise
+    else:
+        return False
+    s3.put_object(
+        Bucket=bucket, Key=asset.key, Body=asset.content, ExpectedBucketOwner=account,
+        ChecksumAlgorithm="SHA256",
+    )  # fmt: skip
+    return True
+
+
+def zip_folder(folder: Path) -> bytes:
+    """Return a zip of a function's folder: sorted, dated 1980, the same on every machine."""
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for path in sorted(folder.rglob("*")):
+            relative = path.relative_to(folder)
+            if not path.is_file() or SKIPPED & set(relative.parts) or path.suffix == ".pyc":
+                continue
+            entry = zipfile.ZipInfo(relative.as_posix(), EPOCH)
+            entry.external_attr = MODE
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, path.read_bytes())
+    return memory.getvalue()
+
+
+def parameter_of(name: str) -> str:
+    """Return the parameter that takes the key of a function or state machine.
+
+    ``vector_search`` and ``vector-search`` give ``VectorSearchKey``.
+    """
+    words = name.replace("-", "_").split("_")
+    return "".join(word.capitalize() for word in words) + "Key"
+
+
+def _function(folder: Path) -> Asset:
+    content = zip_folder(folder)
+    key = f"functions/{folder.name}-{_digest(content)}.zip"
+    return Asset(parameter_of(folder.name), key, content)
+
+
+def _machine(path: Path) -> Asset:
+    name = path.name.removesuffix(".asl.json")
+    content = path.read_bytes()
+    try:
+        json.loads(content)
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from error
+    return Asset(parameter_of(name), f"state-machines/{name}-{_digest(content)}.asl.json", content)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,292 @@
+"""One stack, one change set: propose it, show it, apply it, wait.
+
+A change set says what CloudFormation would do before it does it. Nothing is changed by proposing;
+a proposal that is not applied is deleted again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from layersmith.errors import ShipError
+from layersmith.stacks import trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+CAPABILITIES = ["CAPABILITY_NAMED_IAM"]
+"""The stacks make roles, one of them with a name."""
+
+POLL_SECONDS = 3.0
+TIMEOUT_SECONDS = 3600.0
+"""An interface endpoint or a NAT gateway takes minutes; an hour means that something hangs."""
+
+STABLE = frozenset(
+    {
+        "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE",
+        "IMPORT_ROLLBACK_COMPLETE",
+    }
+)  # fmt: skip
+"""States from which CloudFormation takes an update."""
+
+NEVER_MADE = frozenset({"REVIEW_IN_PROGRESS"})
+"""A stack that so far is only the change set of a run that did not apply it."""
+
+REMAINS = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"})
+"""States of a creation that failed: the stack can only be deleted."""
+
+_NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a stack is to become.
+
+    Attributes:
+        stack: Its name on AWS.
+        template: ``{"TemplateBody": ...}`` or ``{"TemplateURL": ...}``.
+        parameters: Every parameter with its value.
+        tags: For the stack and what it makes.
+        role_arn: Role that CloudFormation works with; None for the caller's own.
+    """
+
+    stack: str
+    template: Mapping[str, str] = field(repr=False)
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+    role_arn: str | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of a change set.
+
+    Attributes:
+        action: Add, Modify, Remove, Import or Dynamic.
+        logical_id: Name in the template.
+        type: Such as ``AWS::S3::Bucket``.
+        replacement: True, False or Conditional for Modify; empty otherwise.
+    """
+
+    action: str
+    logical_id: str
+    type: str
+    replacement: str = ""
+
+    @property
+    def loses(self) -> bool:
+        """Whether the resource as it is goes away: removed, or replaced by another."""
+        return self.action == "Remove" or self.replacement == "True"
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What CloudFormation would do with one stack.
+
+    Attributes:
+        stack: Its name on AWS.
+        id: ARN of the change set; empty where nothing would change.
+        creates: Whether the stack is new.
+        changes: What would change, in CloudFormation's order.
+    """
+
+    stack: str
+    id: str
+    creates: bool
+    changes: tuple[Change, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether the stack is as it should be."""
+        return not self.id
+
+
+@dataclass
+class Stacks:
+    """CloudFormation in one region.
+
+    Attributes:
+        client: botocore's client.
+        poll_seconds: Pause between two looks at a stack that is changing.
+        timeout_seconds: When a wait is given up; CloudFormation itself goes on.
+        clock: Seconds of a monotonic clock.
+        pause: Waits for seconds.
+    """
+
+    client: Any
+    poll_seconds: float = POLL_SECONDS
+    timeout_seconds: float = TIMEOUT_SECONDS
+    clock: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
+
+    def describe(self, stack: str) -> dict[str, Any] | None:
+        """Return what CloudFormation says of a stack; None where there is none."""
+        try:
+            found: dict[str, Any] = self.client.describe_stacks(StackName=stack)["Stacks"][0]
+        except ClientError as error:
+            if "does not exist" in str(error):
+                return None
+            raise
+        return None if found["StackStatus"] == "DELETE_COMPLETE" else found
+
+    def outputs(self, stack: str) -> dict[str, str]:
+        """Return the outputs of a stack by key; empty where there is no stack."""
+        found = self.describe(stack) or {}
+        return {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
+
+    def settle(self, stack: str) -> dict[str, Any] | None:
+        """Wait until nobody changes the stack, and return its description.
+
+        Raises:
+            ShipError: It is still changing after the time-out.
+        """
+        end = self.clock() + self.timeout_seconds
+        while True:
+            found = self.describe(stack)
+            status = found["StackStatus"] if found else ""
+            if not status.endswith("_IN_PROGRESS") or status in NEVER_MADE:
+                return found
+            if self.clock() > end:
+                raise ShipError(
+                    f"{stack} is still {status} after {self.timeout_seconds:.0f} s",
+                    cause="a resource hangs; CloudFormation goes on without us",
+                    hint="look at its events in the console, then run deploy again",
+                )
+            self.pause(self.poll_seconds)
+
+    def propose(self, request: Request) -> Proposal:
+        """Make a change set and return what it would do.
+
+        The remains of a creation that failed are removed first: CloudFormation updates nothing
+        that was never complete.
+
+        Raises:
+            ShipError: CloudFormation refuses the template or its parameters, or the stack is in a
+                state that only a person can mend.
+        """
+        found = self.settle(request.stack)
+        status = found["StackStatus"] if found else ""
+        if status in REMAINS:
+            self.delete(request.stack)
+            status = ""
+        if status and status not in STABLE | NEVER_MADE:
+            raise ShipError(
+                f"{request.stack} is {status}",
+                cause="an update failed and could not be undone",
+                hint="`aws cloudformation continue-update-rollback`, then run deploy again",
+            )
+        creates = status in NEVER_MADE or not status
+        change_set = self._create(request, creates=creates)
+        return self._read(request.stack, change_set, creates=creates)
+
+    def apply(self, proposal: Proposal) -> None:
+        """Execute a change set and wait for its end.
+
+        Raises:
+            ShipError: A resource failed; the message names the first one and its reason.
+        """
+        if proposal.empty:
+            return
+        started = trouble.newest_event(self.client, proposal.stack)
+        self.client.execute_change_set(ChangeSetName=proposal.id, StackName=proposal.stack)
+        found = self.settle(proposal.stack)
+        status = found["StackStatus"] if found else "gone"
+        good = "CREATE_COMPLETE" if proposal.creates else "UPDATE_COMPLETE"
+        if status != good:
+            raise trouble.failure(self.client, proposal.stack, status, after=started)
+
+    def discard(self, proposal: Proposal) -> None:
+        """Delete a change set that is not wanted; a stack that it would have created goes too."""
+        if proposal.empty:
+            return
+        if proposal.creates:
+            self.client.delete_stack(StackName=proposal.stack)
+        else:
+            self.client.delete_change_set(ChangeSetName=proposal.id, StackName=proposal.stack)
+
+    def delete(self, stack: str, *, role_arn: str | None = None) -> bool:
+        """Delete a stack and wait; say whether there was one.
+
+        Raises:
+            ShipError: A resource could not be deleted; the message names the first one.
+        """
+        if self.settle(stack) is None:
+            return False
+        started = trouble.newest_event(self.client, stack)
+        role = {"RoleARN": role_arn} if role_arn else {}
+        self.client.delete_stack(StackName=stack, **role)
+        found = self.settle(stack)
+        if found is not None:
+            raise trouble.failure(self.client, stack, found["StackStatus"], after=started)
+        return True
+
+    def _create(self, request: Request, *, creates: bool) -> str:
+        role = {"RoleARN": request.role_arn} if request.role_arn else {}
+        answer = self.client.create_change_set(
+            StackName=request.stack,
+            # A new name every time: what a killed run left must not be mistaken for this one.
+            ChangeSetName=f"layersmith-{time.time_ns():x}",
+            ChangeSetType="CREATE" if creates else "UPDATE",
+            Capabilities=CAPABILITIES,
+            Parameters=[
+                {"ParameterKey": name, "ParameterValue": value}
+                for name, value in sorted(request.parameters.items())
+            ],
+            Tags=[{"Key": name, "Value": value} for name, value in sorted(request.tags.items())],
+            **request.template,
+            **role,
+        )
+        return str(answer["Id"])
+
+    def _read(self, stack: str, change_set: str, *, creates: bool) -> Proposal:
+        """Wait for a change set and read all of its pages."""
+        end = self.clock() + self.timeout_seconds
+        while True:
+            page = self.client.describe_change_set(ChangeSetName=change_set, StackName=stack)
+            if page["Status"] not in {"CREATE_PENDING", "CREATE_IN_PROGRESS"}:
+                break
+            if self.clock() > end:
+                raise ShipError(f"the change set of {stack} was not made in time")
+            self.pause(self.poll_seconds)
+        if page["Status"] == "FAILED":
+            self._drop_failed(stack, change_set, creates=creates)
+            reason = str(page.get("StatusReason", "no reason given"))
+            if any(text in reason for text in _NO_CHANGES):
+                return Proposal(stack, "", creates=False, changes=())
+            raise ShipError(
+                f"CloudFormation refuses to change {stack}: {reason}",
+                hint="correct the template or its parameters; nothing was changed",
+            )
+        changes = _changes(page)
+        while token := page.get("NextToken"):
+            page = self.client.describe_change_set(
+                ChangeSetName=change_set, StackName=stack, NextToken=token
+            )
+            changes += _changes(page)
+        return Proposal(stack, change_set, creates=creates, changes=tuple(changes))
+
+    def _drop_failed(self, stack: str, change_set: str, *, creates: bool) -> None:
+        # Best effort: a failed change set blocks nothing, it only counts towards a quota.
+        with contextlib.suppress(ClientError):
+            if creates:
+                self.client.delete_stack(StackName=stack)
+            else:
+                self.client.delete_change_set(ChangeSetName=change_set, StackName=stack)
+
+
+def _changes(page: Mapping[str, Any]) -> list[Change]:
+    listed = (one["ResourceChange"] for one in page.get("Changes", []) if "ResourceChange" in one)
+    return [
+        Change(
+            action=one["Action"],
+            logical_id=one["LogicalResourceId"],
+            type=one["ResourceType"],
+            replacement=one.get("Replacement", "") if one["Action"] == "Modify" else "",
+        )
+        for one in listed
+    ]

@@ -1,0 +1,193 @@
+"""Brings a stage up, stack by stack in the order of their imports.
+
+Nothing is kept between runs: what a killed run did is found in the account, and the next run goes
+on from there. A stack that is as it should be is left alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from layersmith.errors import ConfigError
+from layersmith.ship import buckets, failures
+from layersmith.stacks import assets as assets_
+from layersmith.stacks import templates as templates_
+from layersmith.stacks.changesets import Proposal, Request, Stacks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from layersmith.ship.aws import Aws
+    from layersmith.stacks.assets import Asset
+    from layersmith.stacks.stage import Stage
+    from layersmith.stacks.templates import Template
+
+BOOTSTRAP = "artifacts"
+"""The stack whose bucket everything else is uploaded to."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one stack.
+
+    Attributes:
+        stack: Name of its template.
+        result: ``created``, ``updated``, ``unchanged`` or ``proposed`` (not applied).
+        changes: Number of changed resources.
+        outputs: Its outputs by key, as they are afterwards.
+    """
+
+    stack: str
+    result: str
+    changes: int
+    outputs: Mapping[str, str]
+
+
+@dataclass
+class Deployment:
+    """One run over a stage.
+
+    Attributes:
+        aws: Clients of the account.
+        stage: What to deploy.
+        templates: The stage's templates.
+        assets: What templates may take from the artifact bucket, by parameter.
+        show: Is given every proposal before it is applied.
+        accept: Says whether a proposal is applied.
+        role_arn: Role that CloudFormation works with.
+    """
+
+    aws: Aws
+    stage: Stage
+    templates: Sequence[Template]
+    assets: Mapping[str, Asset]
+    show: Callable[[str, Proposal], None]
+    accept: Callable[[Proposal], bool]
+    role_arn: str | None = None
+    stacks: Stacks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stacks = Stacks(self.aws.client("cloudformation", self.stage.region))
+
+    def run(self) -> list[Outcome]:
+        """Bring every stack to its template and parameters.
+
+        A proposal that is not accepted ends the run: later stacks import from it.
+
+        Raises:
+            ConfigError: A parameter without a value, or imports that do not fit.
+            ShipError: CloudFormation refuses, or a resource fails.
+            AwsFailure: A call failed.
+        """
+        outcomes: list[Outcome] = []
+        ordered = templates_.order(self.templates)
+        self._check_parameters(ordered)
+        for template in ordered:
+            with failures.explained(self.stage.region, "cloudformation"):
+                outcome = self._one(template)
+            outcomes.append(outcome)
+            if outcome.result == "proposed":
+                break
+        return outcomes
+
+    def _one(self, template: Template) -> Outcome:
+        name = self.stage.stack_name(template.name)
+        request = Request(
+            stack=name,
+            template=self._source(template),
+            parameters=self._parameters(template),
+            tags={"project": self.stage.project, "stage": self.stage.name},
+            role_arn=self.role_arn,
+        )
+        proposal = self.stacks.propose(request)
+        self.show(template.name, proposal)
+        if proposal.empty:
+            return Outcome(template.name, "unchanged", 0, self.stacks.outputs(name))
+        if not self.accept(proposal):
+            self.stacks.discard(proposal)
+            return Outcome(template.name, "proposed", len(proposal.changes), {})
+        self.stacks.apply(proposal)
+        result = "created" if proposal.creates else "updated"
+        return Outcome(template.name, result, len(proposal.changes), self.stacks.outputs(name))
+
+    def _source(self, template: Template) -> dict[str, str]:
+        if template.name == BOOTSTRAP:
+            # Its bucket does not exist yet.
+            return {"TemplateBody": template.body}
+        asset = assets_.template_asset(template)
+        bucket = self._bucket()
+        self._upload(bucket, asset)
+        domain = "amazonaws.com.cn" if self.stage.region.startswith("cn-") else "amazonaws.com"
+        return {
+            "TemplateURL": f"https://{bucket}.s3.{self.stage.region}.{domain}/{asset.key}",
+        }
+
+    def _parameters(self, template: Template) -> dict[str, str]:
+        values = {
+            "Project": self.stage.project,
+            "Stage": self.stage.name,
+            **self.stage.parameters(template.name),
+        }
+        if template.name == BOOTSTRAP:
+            values |= self._bucket_parameters()
+        for parameter, asset in assets_.needed(template, dict(self.assets)).items():
+            self._upload(self._bucket(), asset)
+            values[parameter] = asset.key
+        return values
+
+    def _check_parameters(self, ordered: Sequence[Template]) -> None:
+        """Refuse before the first change what would fail in the middle."""
+        missing = []
+        for template in ordered:
+            given = {"Project", "Stage", *self.stage.parameters(template.name), *self.assets}
+            given |= {"BucketName", "CreateBucket"} if template.name == BOOTSTRAP else set()
+            missing += [
+                f"{template.name}.{name}"
+                for name, declared in template.parameters.items()
+                if "Default" not in declared and name not in given
+            ]
+        if missing:
+            raise ConfigError(
+                f"the stage {self.stage.name} says nothing of {', '.join(missing)}",
+                hint=f"put it into the stage's file, or add --set {missing[0]}=VALUE",
+            )
+
+    def _bucket_parameters(self) -> dict[str, str]:
+        """Name the artifact bucket, and say whether the stack makes it.
+
+        `publish` makes the bucket where it comes first; CloudFormation cannot create what is
+        there. A stack that made it keeps it.
+        """
+        bucket = self._bucket()
+        found = self.stacks.describe(self.stage.stack_name(BOOTSTRAP))
+        before = {
+            one["ParameterKey"]: one["ParameterValue"]
+            for one in (found or {}).get("Parameters", [])
+        }
+        creates = before.get("CreateBucket") or ("false" if self._exists(bucket) else "true")
+        return {"BucketName": bucket, "CreateBucket": creates}
+
+    def _exists(self, bucket: str) -> bool:
+        try:
+            self.aws.s3(self.stage.region).head_bucket(
+                Bucket=bucket, ExpectedBucketOwner=self._account()
+            )
+        except ClientError as error:
+            if failures.is_missing(error):
+                return False
+            raise
+        return True
+
+    def _bucket(self) -> str:
+        return buckets.artifact_bucket(self.stage.project, self._account(), self.stage.region)
+
+    def _account(self) -> str:
+        return self.aws.account(self.stage.region)
+
+    def _upload(self, bucket: str, asset: Asset) -> None:
+        s3: Any = self.aws.s3(self.stage.region)
+        with failures.explained(self.stage.region, "s3"):
+            assets_.upload(s3, bucket, asset, self._account())

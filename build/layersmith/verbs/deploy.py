@@ -1,0 +1,123 @@
+"""``deploy``: creates and updates the CloudFormation stacks of a stage."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import console
+from layersmith.errors import ShipError
+from layersmith.stacks import assets, deploy, drift, options, render, templates
+from layersmith.stacks.changesets import Stacks
+from layersmith.verbs import destroy as destroy_verb
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from layersmith.stacks.changesets import Proposal
+    from layersmith.stacks.deploy import Outcome
+
+EPILOG = """\
+Every stack is brought to its template by a change set, which is shown before it is applied. The
+order follows from the exports and imports in the templates. Run it again after a failure or a
+kill: what is done is not done twice. Exit code 9 says that CloudFormation refused, that a resource
+failed (the first one is named), or, with --drift, that something differs.
+
+examples:
+  python build/layers.py deploy --stage dev --plan
+  python build/layers.py deploy --stage dev --set chroma.ImageUri=$IMAGE --yes
+  python build/layers.py deploy --stage dev --drift
+  python build/layers.py deploy --stage dev --destroy
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.epilog = EPILOG
+    options.add_stage(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--plan", action="store_true", help="show the change sets, apply none")
+    what.add_argument("--drift", action="store_true", help="say what differs from the templates")
+    what.add_argument("--destroy", action="store_true", help="remove the stacks, as `destroy` does")
+    parser.add_argument("--yes", action="store_true", help="do not ask before applying")
+    parser.add_argument(
+        "--delete-data", action="store_true", help="with --destroy: also what holds data"
+    )
+    parser.add_argument(
+        "--lambdas", type=Path, default=options.LAMBDAS, help="folder of the functions"
+    )
+    parser.add_argument("--cloudformation-role", metavar="ARN", help="role of the stacks' changes")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    options.add_account(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Deploy, plan, look for drift, or destroy."""
+    if args.destroy:
+        return destroy_verb.run(args)
+    if args.drift:
+        return _drift(args)
+    stage, chosen = options.stage_of(args)
+    deployment = deploy.Deployment(
+        aws=options.aws_of(args),
+        stage=stage,
+        templates=chosen,
+        assets=assets.collect(args.lambdas, args.templates / "state-machines"),
+        show=render.proposal,
+        accept=_accept(args),
+        role_arn=args.cloudformation_role,
+    )
+    outcomes = deployment.run()
+    _print(args, outcomes)
+    return 0
+
+
+def _accept(args: argparse.Namespace) -> Callable[[Proposal], bool]:
+    if args.plan:
+        return lambda _: False
+    if args.yes:
+        return lambda _: True
+    if not sys.stdin.isatty():
+        raise ShipError(
+            "nobody is there to accept the changes",
+            cause="standard input is not a terminal",
+            hint="--plan shows them, --yes applies them without asking",
+        )
+    return _ask
+
+
+def _ask(proposal: Proposal) -> bool:
+    answer = console.stderr().input(f"apply to {proposal.stack}? [y/N] ")
+    return answer.strip().lower() in {"y", "yes"}
+
+
+def _print(args: argparse.Namespace, outcomes: list[Outcome]) -> None:
+    if args.json:
+        console.emit_json([dataclasses.asdict(one) for one in outcomes])
+        return
+    render.outcomes(outcomes)
+    if outcomes and outcomes[-1].result == "proposed":
+        console.info("stopped there: later stacks import from it")
+
+
+def _drift(args: argparse.Namespace) -> int:
+    stage, chosen = options.stage_of(args)
+    stacks = Stacks(options.aws_of(args).client("cloudformation", stage.region))
+    found = {
+        template.name: drift.detect(stacks, stage.stack_name(template.name))
+        for template in templates.order(chosen)
+        if stacks.describe(stage.stack_name(template.name))
+    }
+    if args.json:
+        console.emit_json(
+            {name: [dataclasses.asdict(o) for o in all_] for name, all_ in found.items()}
+        )
+    else:
+        render.drifts(found)
+    if not any(found.values()):
+        console.success(f"{len(found)} stacks are as their templates say")
+        return 0
+    return ShipError.exit_code

@@ -1,0 +1,86 @@
+"""``destroy``: removes the CloudFormation stacks of a stage."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING
+
+from layersmith import console
+from layersmith.errors import ShipError
+from layersmith.stacks import destroy, options, render
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from layersmith.stacks.destroy import Kept, Removal
+    from layersmith.stacks.stage import Stage
+
+EPILOG = """\
+The stacks go in the reverse of their order. Buckets, file systems, repositories and keys outlive
+them, and are listed; --delete-data removes these too, with everything in them. Asks before it
+begins, unless --yes is given; what holds data is never covered by --yes alone.
+
+examples:
+  python build/layers.py destroy --stage dev
+  python build/layers.py destroy --stage dev --yes
+  python build/layers.py destroy --stage dev --yes --delete-data
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.epilog = EPILOG
+    options.add_stage(parser)
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--delete-data", action="store_true", help="also what holds data")
+    parser.add_argument("--cloudformation-role", metavar="ARN", help="role of the stacks' changes")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    options.add_account(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Remove the stacks."""
+    stage, chosen = options.stage_of(args)
+    aws = options.aws_of(args)
+    kept = destroy.data_of(aws, stage, chosen)
+    if kept:
+        render.kept(kept, "deleted with its data" if args.delete_data else "kept")
+    _confirm(args, stage, kept)
+    removal = destroy.run(
+        aws, stage, chosen, delete_data=args.delete_data, role_arn=args.cloudformation_role
+    )
+    _print(args, removal)
+    return 0
+
+
+def _confirm(args: argparse.Namespace, stage: Stage, kept: Sequence[Kept]) -> None:
+    """Ask for the stage's name; a yes is typed too easily.
+
+    Raises:
+        ShipError: The answer is another, or nobody is there to give one.
+    """
+    if args.yes:
+        return
+    if not sys.stdin.isatty():
+        raise ShipError(
+            f"nobody is there to confirm that the stage {stage.name} goes",
+            cause="standard input is not a terminal",
+            hint="add --yes",
+        )
+    what = f" and {len(kept)} resources with data" if args.delete_data and kept else ""
+    answer = console.stderr().input(f"type {stage.name!r} to remove its stacks{what}: ")
+    if answer.strip() != stage.name:
+        raise ShipError("nothing was removed", cause="the stage's name was not confirmed")
+
+
+def _print(args: argparse.Namespace, removal: Removal) -> None:
+    if args.json:
+        console.emit_json(dataclasses.asdict(removal))
+        return
+    console.success(f"removed: {', '.join(removal.removed) or 'nothing'}")
+    for one in removal.deleted:
+        console.info(f"deleted with its data: {one.type} {one.id}")
+    for one in removal.kept:
+        console.info(f"kept: {one.type} {one.id}")
