@@ -10,13 +10,13 @@ from layersmith import cache
 from layersmith.assemble import lockinputs, supply, uvresolver
 from layersmith.assemble.lockfile import CONFIG, Lock, LockEntry, orphans, read, write
 from layersmith.assemble.resolution import resolution_of
-from layersmith.assemble.uvresolver import Pin, Unresolvable
+from layersmith.assemble.uvanswers import Pin, Unresolvable
 from layersmith.errors import LockError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from layersmith.assemble.uvresolver import File
+    from layersmith.assemble.uvanswers import File
     from layersmith.plan import Target
 
 __all__ = [

@@ -8,10 +8,11 @@ newer one than the target has.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from layersmith.assemble import supply, uvresolver
-from layersmith.assemble.uvresolver import Unresolvable
+from layersmith.assemble.uvanswers import Unresolvable
 from layersmith.errors import LockError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layersmith.assemble.lockinputs import Inputs
-    from layersmith.assemble.uvresolver import File, Pin
+    from layersmith.assemble.uvanswers import File, Pin
     from layersmith.plan import Target
 
 MAX_ROUNDS = 60
@@ -44,40 +45,69 @@ def resolution_of(
     Raises:
         LockError: There is no solution, or a distribution has no file that the target can use.
     """
-    asked, found_out, without = set(target.settings.build), set[str](), list[tuple[str, str]]()
-    first = ""
+    known = _Known(set(target.settings.build))
     for _ in range(MAX_ROUNDS):
-        from_source = asked | found_out
-        try:
-            pins = uvresolver.resolve(
-                target,
-                inputs,
-                root,
-                preferences=kept,
-                from_source=from_source,
-                without=[f"{name}!={version}" for name, version in without],
-            )
-        except Unresolvable as problem:
-            first = first or problem.explanation
-            lacking = set(_NO_WHEEL.findall(problem.explanation)) - from_source
-            if not lacking:
-                said = _said(problem.explanation, first, without)
-                blamed = [pin for pin in without if pin[0] in problem.explanation]
-                raise supply.refusal(target, said, root, blamed) from None
-            found_out |= lacking
+        pins = _round(target, inputs, root, kept, known)
+        if pins is None:
             continue
-        files = _files(target, pins, root, from_source)
-        _refuse_unwanted_sdists(target, pins, root, found_out)
+        files = _files(target, pins, root, known.from_source)
+        _refuse_unwanted_sdists(target, pins, root, known.found_out)
         misfits = [pin for pin in pins if files[pin.name] is None]
         if not misfits:
             return [(pin, file) for pin in pins if (file := files[pin.name]) is not None]
-        without += [(pin.name, pin.version) for pin in misfits]
+        known.ruled_out += [(pin.name, pin.version) for pin in misfits]
     raise LockError(
         f"no solution within {MAX_ROUNDS} rounds with uv",
         target=target.identifier,
-        cause=f"too many versions do not fit: {_listed(without[-5:])}",
+        cause=f"too many versions do not fit: {_listed(known.ruled_out[-5:])}",
         hint="constrain these distributions to versions with wheels for the target",
     )
+
+
+@dataclass
+class _Known:
+    """What the rounds found out so far.
+
+    Attributes:
+        asked: Distributions that layers.yaml wants from their sdist.
+        found_out: Distributions that exist as sdists alone, as far as uv's wheels go.
+        ruled_out: Names and versions whose wheels do not fit the target.
+        first: What uv said when it first found no solution.
+    """
+
+    asked: set[str]
+    found_out: set[str] = field(default_factory=set)
+    ruled_out: list[tuple[str, str]] = field(default_factory=list)
+    first: str = ""
+
+    @property
+    def from_source(self) -> set[str]:
+        """Distributions to take as sdists."""
+        return self.asked | self.found_out
+
+
+def _round(
+    target: Target, inputs: Inputs, root: Path, kept: Sequence[Pin], known: _Known
+) -> list[Pin] | None:
+    """Ask uv once; None where it said which distributions have no wheel at all."""
+    try:
+        return uvresolver.resolve(
+            target,
+            inputs,
+            root,
+            preferences=kept,
+            from_source=known.from_source,
+            without=[f"{name}!={version}" for name, version in known.ruled_out],
+        )
+    except Unresolvable as problem:
+        known.first = known.first or problem.explanation
+        lacking = set(_NO_WHEEL.findall(problem.explanation)) - known.from_source
+        if not lacking:
+            said = _said(problem.explanation, known.first, known.ruled_out)
+            blamed = [pin for pin in known.ruled_out if pin[0] in problem.explanation]
+            raise supply.refusal(target, said, root, blamed) from None
+        known.found_out |= lacking
+        return None
 
 
 def _files(

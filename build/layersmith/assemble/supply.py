@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from layersmith.assemble import uvresolver, wheeltags
-from layersmith.assemble.uvresolver import Unresolvable
+from layersmith.assemble.uvanswers import Unresolvable
 from layersmith.errors import LockError
 from layersmith.runtimes import marker_environment
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.lockfile import Lock
     from layersmith.assemble.lockinputs import Inputs
-    from layersmith.assemble.uvresolver import File, Offer
+    from layersmith.assemble.uvanswers import File, Offer
     from layersmith.plan import Target
 
 MAX_NAMED = 12

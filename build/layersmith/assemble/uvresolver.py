@@ -8,19 +8,15 @@ are given. uv reads its own configuration (indexes, credentials, certificates) a
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 import tempfile
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
-
-from packaging.utils import canonicalize_name
+from typing import TYPE_CHECKING
 
 from layersmith import interpreters, process
-from layersmith.assemble.lockfile import CONFIG
+from layersmith.assemble import uvanswers
+from layersmith.assemble.uvanswers import Unresolvable
 from layersmith.runtimes import WHEEL_MACHINE
 
 if TYPE_CHECKING:
@@ -29,7 +25,18 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
     from layersmith.assemble.lockinputs import Inputs
+    from layersmith.assemble.uvanswers import File, Offer, Pin
     from layersmith.plan import Target
+
+__all__ = [
+    "UV_GLIBC",
+    "Unresolvable",
+    "every_offer",
+    "offers",
+    "platform",
+    "resolve",
+    "sdist",
+]
 
 TIMEOUT = 600.0
 """Seconds that one call of uv may take; it may have to build the metadata of an sdist."""
@@ -39,72 +46,6 @@ UV_GLIBC = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
 
 OLDEST_PYTHON = "3.8"
 """A Python below all that are of interest, to see the wheels for each of them."""
-
-_PIN = re.compile(
-    r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)(?:\s*;[^#]*)?(?:\s+# via (?P<via>.*))?"
-)
-_DIRECT = re.compile(r"(?P<name>[A-Za-z0-9._-]+) @ (?P<url>\S+)")
-_LOGIN = re.compile(r"(://)[^/@\s]+@")
-
-
-class Unresolvable(Exception):
-    """uv found no solution.
-
-    Args:
-        explanation: All that uv said, without logins.
-    """
-
-    def __init__(self, explanation: str) -> None:
-        super().__init__(explanation)
-        self.explanation = explanation
-
-
-@dataclass(frozen=True)
-class Pin:
-    """One distribution of a resolution; ``via`` are the normalized names that ask for it."""
-
-    name: str
-    version: str
-    via: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class File:
-    """A wheel or sdist that an index offers.
-
-    Attributes:
-        filename: Name of the file.
-        url: Where it is; without a login.
-        sha256: SHA-256 in hex, or None where the index gives none.
-        size: Bytes, or None where the index does not say.
-    """
-
-    filename: str
-    url: str
-    sha256: str | None
-    size: int | None
-
-    @property
-    def is_wheel(self) -> bool:
-        """Whether it is a wheel."""
-        return self.filename.endswith(".whl")
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A version that an index offers.
-
-    Attributes:
-        name: Normalized name of the distribution.
-        version: The version.
-        marker: Marker (PEP 508) of the Pythons that it was chosen for; None for all.
-        files: Its files.
-    """
-
-    name: str
-    version: str
-    marker: str | None
-    files: tuple[File, ...]
 
 
 def resolve(
@@ -141,7 +82,7 @@ def resolve(
             ["--annotation-style", "line", *_for_target(target, {*from_source, *inputs.packages})],
             root,
         )
-        return _pins(output.read_text("utf-8"), inputs)
+        return uvanswers.pins(output.read_text("utf-8"), inputs.packages)
 
 
 def offers(
@@ -238,17 +179,7 @@ def _export(lines: list[str], options: list[str], root: Path) -> list[Offer]:
         requirements.write_text("\n".join(lines) + "\n", "utf-8")
         how = ["--no-deps", "--format", "pylock.toml"]
         _compile([requirements, "--output-file", output], [*how, *options], root)
-        pylock = tomllib.loads(output.read_text("utf-8"))
-        return [
-            Offer(
-                canonicalize_name(package["name"]),
-                package["version"],
-                package.get("marker"),
-                tuple(_files(package, folder)),
-            )
-            for package in pylock.get("packages", [])
-            if "version" in package
-        ]
+        return uvanswers.offers(tomllib.loads(output.read_text("utf-8")), folder)
 
 
 def _compile(words: list[str | Path], options: list[str], root: Path) -> None:
@@ -258,45 +189,7 @@ def _compile(words: list[str | Path], options: list[str], root: Path) -> None:
     try:
         process.run(argv, cwd=root, timeout=TIMEOUT, index_login=True)
     except process.CommandFailed as failed:
-        raise Unresolvable(_LOGIN.sub(r"\1", failed.output)) from None
-
-
-def _pins(text: str, inputs: Inputs) -> list[Pin]:
-    pins: list[Pin] = []
-    for line in text.splitlines():
-        if found := _PIN.fullmatch(line.strip()):
-            name = canonicalize_name(found["name"])
-            pins.append(Pin(name, found["version"], _via(found["via"])))
-        elif (direct := _DIRECT.match(line)) and canonicalize_name(
-            direct["name"]
-        ) not in inputs.packages:
-            raise Unresolvable(
-                f"{direct['name']} is a direct reference (PEP 508); an index is needed"
-            )
-    return pins
-
-
-def _via(text: str | None) -> tuple[str, ...]:
-    """Return who asks, from an annotation such as ``boto3, -r /tmp/x/requirements.in``."""
-    names = set()
-    for word in (text or "").split(", "):
-        if word.startswith("-r "):
-            names.add(CONFIG)
-        elif word and not word.startswith("-c "):
-            names.add(canonicalize_name(word.split(" ")[0]))
-    return tuple(sorted(names))
-
-
-def _files(package: dict[str, Any], folder: Path) -> Iterator[File]:
-    sdist = [package["sdist"]] if "sdist" in package else []
-    for item in [*package.get("wheels", []), *sdist]:
-        url = item.get("url") or (folder / item["path"]).resolve().as_uri()
-        yield File(
-            filename=item.get("name") or unquote(urlsplit(url).path.rpartition("/")[2]),
-            url=_LOGIN.sub(r"\1", url),
-            sha256=item.get("hashes", {}).get("sha256"),
-            size=item.get("size"),
-        )
+        raise Unresolvable(uvanswers.without_logins(failed.output)) from None
 
 
 @contextlib.contextmanager

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith.assemble import lockdiff, supply, uvresolver
+from layersmith.assemble import lockdiff, supply, uvanswers, uvresolver
 from layersmith.assemble.lockfile import Lock, LockEntry
-from layersmith.assemble.lockinputs import Inputs, LocalPackage
-from layersmith.assemble.uvresolver import File, Offer, Pin, Unresolvable
+from layersmith.assemble.lockinputs import Inputs
+from layersmith.assemble.uvanswers import File, Offer, Pin, Unresolvable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,20 +120,20 @@ def test_pins_are_read_as_uv_writes_them(tmp_path: Path) -> None:
         "six==1.17.0\n"
         f"vector-common @ {tmp_path.as_uri()}  # via -r requirements.in\n"
     )
-    package = LocalPackage("vector-common", tmp_path, {})
-    inputs = Inputs([], [], {"vector-common": package}, {}, {})
-    assert uvresolver._pins(text, inputs) == [
+    assert uvanswers.pins(text, {"vector-common"}) == [
         Pin("boto3", "1.44.5", ("vector-common",)),
         Pin("grpcio", "1.85.1", ("a", "layers.yaml")),
         Pin("jmes-path", "1.1.0", ("boto3",)),
         Pin("six", "1.17.0", ()),
     ]
     with pytest.raises(Unresolvable, match="vector-common is a direct reference"):
-        uvresolver._pins(text, INPUTS)
+        uvanswers.pins(text, set())
 
 
 def test_files_are_read_from_a_pylock_without_logins(tmp_path: Path) -> None:
     package: dict[str, Any] = {
+        "name": "X",
+        "version": "1",
         "sdist": {"path": "x-1.tar.gz", "hashes": {"sha256": "b"}},
         "wheels": [
             {"url": "https://me:secret@index.test/a/x%2B1-1-py3-none-any.whl", "size": 7,
@@ -141,7 +141,10 @@ def test_files_are_read_from_a_pylock_without_logins(tmp_path: Path) -> None:
             {"url": "https://index.test/download/17", "name": "x-1-py2-none-any.whl"},
         ],
     }  # fmt: skip
-    assert list(uvresolver._files(package, tmp_path)) == [
+    local = {"name": "here", "directory": {"path": "here"}}
+    (offer,) = uvanswers.offers({"packages": [package, local]}, tmp_path)
+    assert (offer.name, offer.version, offer.marker) == ("x", "1", None)
+    assert list(offer.files) == [
         File("x+1-1-py3-none-any.whl", "https://index.test/a/x%2B1-1-py3-none-any.whl", "a", 7),
         File("x-1-py2-none-any.whl", "https://index.test/download/17", None, None),
         File("x-1.tar.gz", (tmp_path / "x-1.tar.gz").as_uri(), "b", None),
