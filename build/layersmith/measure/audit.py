@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layersmith import runtimes
 from layersmith.measure import (
     checks_layout,
     checks_machine,
@@ -17,6 +16,7 @@ from layersmith.measure import (
     checks_packages,
 )
 from layersmith.measure.content import gather
+from layersmith.measure.expected import Expected
 from layersmith.measure.findings import AuditReport, ordered
 from layersmith.measure.zipped import open_zip
 
@@ -36,10 +36,7 @@ def audit(
     architecture: str,
     *,
     identifier: str = "layer",
-    requirements: Collection[str] = (),
-    forbidden: Collection[str] = (),
-    kept: Collection[str] = (),
-    managed: Collection[str] = (),
+    expected: Expected | None = None,
     removed: Mapping[str, str] | None = None,
     recorded: Mapping[str, Collection[str]] | None = None,
 ) -> AuditReport:
@@ -50,18 +47,14 @@ def audit(
         runtime: Where the layer will be loaded.
         architecture: ``arm64`` or ``x86_64``.
         identifier: Name for messages.
-        requirements: Normalized names of what was asked for and not left out on purpose.
-        forbidden: Dotted names of modules that must not be there.
-        kept: Normalized names that are kept although the runtime provides them.
-        managed: Names or ARNs of layers that functions use beside this one.
+        expected: What should and should not be there.
         removed: Path -> rule, for files that were left out on purpose.
         recorded: Distribution -> paths below python/ that its wheel lists, where the RECORDs
             among the files were corrected since. What is listed, not removed and not here is an
             error.
     """
     content = gather(files, runtime, architecture, removed=removed, recorded=recorded)
-    findings = _checks(content, requirements, forbidden, kept, managed)
-    return _report(content, identifier, findings)
+    return _report(content, identifier, _checks(content, expected or Expected()))
 
 
 def audit_target(
@@ -77,22 +70,16 @@ def audit_target(
     Args:
         files: The files, such as a Tree.
         target: What is built.
-        requirements: Normalized names of what was asked for; what is excluded or provided by the
-            runtime may be among them.
+        requirements: Normalized names of what was asked for.
         removed: Path -> rule, for files that were left out on purpose.
         recorded: Distribution -> paths below python/ that its wheel lists; see `audit`.
     """
-    settings = target.settings
-    provided = runtimes.PROVIDED - set(settings.keep_provided)
     return audit(
         files,
         target.runtime,
         target.architecture,
         identifier=target.identifier,
-        requirements=set(requirements) - set(settings.excludes) - provided,
-        forbidden=settings.forbid_imports,
-        kept=settings.keep_provided,
-        managed=settings.managed_layers,
+        expected=Expected.of(target, requirements),
         removed=removed,
         recorded=recorded,
     )
@@ -104,10 +91,7 @@ def audit_zip(
     architecture: str,
     *,
     identifier: str | None = None,
-    requirements: Collection[str] = (),
-    forbidden: Collection[str] = (),
-    kept: Collection[str] = (),
-    managed: Collection[str] = (),
+    expected: Expected | None = None,
 ) -> AuditReport:
     """Judge a zip, made by layersmith or not.
 
@@ -116,10 +100,7 @@ def audit_zip(
         runtime: Where it will be loaded.
         architecture: ``arm64`` or ``x86_64``.
         identifier: Name for messages; the file's name by default.
-        requirements: Normalized names of what should be importable.
-        forbidden: Dotted names of modules that must not be there.
-        kept: Normalized names that are kept although the runtime provides them.
-        managed: Names or ARNs of layers that functions use beside this one.
+        expected: What should and should not be there.
 
     Raises:
         BuildError: The file is missing.
@@ -127,25 +108,19 @@ def audit_zip(
     """
     files, findings = open_zip(path)
     content = gather(files, runtime, architecture)
-    findings += _checks(content, requirements, forbidden, kept, managed)
+    findings += _checks(content, expected or Expected())
     return _report(content, identifier or path.name, findings)
 
 
-def _checks(
-    content: Content,
-    requirements: Collection[str],
-    forbidden: Collection[str],
-    kept: Collection[str],
-    managed: Collection[str],
-) -> Iterator[Finding]:
+def _checks(content: Content, expected: Expected) -> Iterator[Finding]:
     yield from checks_machine.check(content)
     yield from checks_needs.check(content)
     yield from checks_layout.check(content)
     yield from checks_packages.complete(content)
-    yield from checks_packages.importable(content, requirements)
-    yield from checks_packages.forbidden(content, forbidden)
-    yield from checks_packages.shadows(content, kept)
-    yield from checks_packages.managed(content, managed)
+    yield from checks_packages.importable(content, expected.requirements)
+    yield from checks_packages.forbidden(content, expected.forbidden)
+    yield from checks_packages.shadows(content, expected.kept)
+    yield from checks_packages.managed(content, expected.managed)
 
 
 def _report(content: Content, identifier: str, findings: Iterable[Finding]) -> AuditReport:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import posixpath
-import re
 from typing import TYPE_CHECKING
 
-from layersmith.assemble.tree import PREFIX
-from layersmith.measure import policy
+from layersmith.measure import missing, policy
 from layersmith.measure.checks_machine import fits_machine
 from layersmith.measure.findings import Finding, Severity
 from layersmith.measure.links import Links, is_absolute
@@ -20,9 +17,6 @@ if TYPE_CHECKING:
 
 RELOCATABLE = "ET_REL"
 """Object files: nothing loads them."""
-
-REPAIRED = re.compile(r"(^|/)[^/]+\.libs/[^/]+$")
-"""Where auditwheel puts libraries; only a search path leads there, no package loads them itself."""
 
 
 def check(content: Content) -> Iterator[Finding]:
@@ -58,70 +52,7 @@ def _libraries(content: Content, path: str, facts: ElfFacts, links: Links) -> It
     for library in facts.needed:
         if links.find(path, library) is not None or library in rules.libraries:
             continue
-        yield _missing_library(content, path, library, links)
-
-
-def _missing_library(content: Content, path: str, library: str, links: Links) -> Finding:
-    rules = policy.of(content.runtime, content.architecture)
-    elsewhere = links.elsewhere(library)
-    removed = next((p for p in content.removed if posixpath.basename(p) == library), None)
-    code, severity = "NEEDED-MISSING", Severity.ERROR
-    what = f"{path} needs {library}; Python will say: {library}: cannot open shared object file"
-    cause = f"the folder that held it ({_usual_folder(content, path)}) was deleted or not packed"
-    step = "build again from the wheel; never delete *.libs folders"
-    if library in rules.incidental:
-        code, severity = "NEEDED-INCIDENTAL", Severity.WARNING
-        what = f"{path} needs {library}, which is in the runtime today and not promised"
-        cause = "it was built without bundling its libraries (auditwheel repair)"
-        step = "take a manylinux wheel, or put the library into lib/ of a layer"
-    elif library.startswith(("libc.musl-", "ld-musl-")):
-        code = "NEEDED-MUSL"
-        what = f"{path} needs {library}, musl's C library; {rules.title} has glibc"
-        cause = "the wheel is for Alpine Linux (musllinux)"
-        step = "build from the target's lock, which takes manylinux wheels"
-    elif removed:
-        cause = f"the prune rule {content.removed[removed]!r} removed {removed}"
-        step = f"keep it: prune: keep: [{removed.removeprefix(PREFIX)}]"
-    elif elsewhere:
-        what = f"{path} needs {library}, and no search path leads to {elsewhere}"
-        cause = "its RPATH was lost or replaced"
-        step = "take the file as its wheel holds it"
-        if not REPAIRED.search(elsewhere):
-            severity = Severity.WARNING
-            cause = "its package loads the library first by other means, or its RPATH was lost"
-            step = "prove it: `python build/layers.py smoke` imports every module"
-    elif library.startswith("libpython"):
-        cause = f"it is linked against another Python than {content.runtime.name}"
-        step = f"lock and build for {content.runtime.name}"
-    elif not _looked_for(content, path, library):
-        cause = "it was built on a machine that has the library, and never repaired by auditwheel"
-        step = "take a manylinux wheel, or put the library into lib/ of a layer"
-    return Finding(
-        code=code,
-        severity=severity,
-        path=path,
-        distribution=content.owner(path),
-        what=what,
-        cause=cause,
-        next=step,
-    )
-
-
-def _looked_for(content: Content, path: str, library: str) -> bool:
-    """Whether a missing library was meant to be in the layer: by RPATH or by RECORD."""
-    facts = content.elves[path]
-    distribution = content.distributions.get(content.owner(path) or "")
-    recorded = distribution.record if distribution else ()
-    return bool(facts.rpath or facts.runpath) or any(
-        posixpath.basename(one) == library for one in recorded
-    )
-
-
-def _usual_folder(content: Content, path: str) -> str:
-    facts = content.elves[path]
-    folder = next(iter((*facts.rpath, *facts.runpath)), "")
-    here = posixpath.dirname(path)
-    return posixpath.normpath(folder.replace("${ORIGIN}", here).replace("$ORIGIN", here or "."))
+        yield missing.explain(content, path, library, links)
 
 
 def _versions(content: Content, path: str, facts: ElfFacts, links: Links) -> Iterator[Finding]:

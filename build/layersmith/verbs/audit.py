@@ -15,6 +15,7 @@ from layersmith.assemble import manifest as manifests
 from layersmith.errors import AuditError, BuildError, ConfigError, LayersmithError, ManyErrors
 from layersmith.measure import findings
 from layersmith.measure.audit import audit_zip
+from layersmith.measure.expected import Expected
 from layersmith.verbs import _targets
 
 if TYPE_CHECKING:
@@ -111,13 +112,9 @@ def _jobs(args: argparse.Namespace) -> list[partial[AuditReport]]:
 
 def _judge_zip(path: Path, args: argparse.Namespace) -> AuditReport:
     runtime, architecture = _platform(path, args)
-    return audit_zip(
-        path,
-        runtimes.get(runtime),
-        architecture,
-        requirements=[canonicalize_name(name) for name in args.require],
-        forbidden=args.forbid,
-    )
+    required = [canonicalize_name(name) for name in args.require]
+    expected = Expected(requirements=required, forbidden=args.forbid)
+    return audit_zip(path, runtimes.get(runtime), architecture, expected=expected)
 
 
 def _platform(path: Path, args: argparse.Namespace) -> tuple[str, str]:
@@ -136,16 +133,12 @@ def _platform(path: Path, args: argparse.Namespace) -> tuple[str, str]:
 
 
 def _judge_built(target: Target, dist: Path) -> AuditReport:
-    settings = target.settings
     return audit_zip(
         dist / f"{target.stem}.zip",
         target.runtime,
         target.architecture,
         identifier=target.identifier,
-        requirements=_requirements(dist / f"{target.stem}.json"),
-        forbidden=settings.forbid_imports,
-        kept=settings.keep_provided,
-        managed=settings.managed_layers,
+        expected=Expected.of(target, _requirements(dist / f"{target.stem}.json")),
     )
 
 

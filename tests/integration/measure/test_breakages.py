@@ -7,10 +7,12 @@ from layersmith import runtimes
 from layersmith.assemble.tree import Bytes, Entry
 from layersmith.errors import AuditError
 from layersmith.measure.audit import audit
+from layersmith.measure.expected import Expected
 
 from tests.breakages import BREAKAGES, Breakage, Wheelhouse, whole
 from tests.integration.measure import host
 
+PILLOW = Expected(requirements=["pillow"])
 IDS = [breakage.name for breakage in BREAKAGES]
 
 
@@ -32,7 +34,7 @@ def needed(files: dict[str, bytes]) -> dict[str, bytes]:
 def test_a_whole_layer_passes(house: Wheelhouse, architecture: str) -> None:
     files = whole(house, "python3.13", architecture)
     runtime = runtimes.get("python3.13")
-    report = audit(entries(files), runtime, architecture, requirements=["pillow"])
+    report = audit(entries(files), runtime, architecture, expected=PILLOW)
     assert report.findings == []
     assert report.machines == [runtimes.WHEEL_MACHINE[architecture]]
 
@@ -43,7 +45,7 @@ def test_the_audit_names_the_cause(house: Wheelhouse, breakage: Breakage) -> Non
         entries(breakage.files(house)),
         runtimes.get("python3.13"),
         "arm64",
-        requirements=["pillow"],
+        expected=PILLOW,
     )
     assert {one.code for one in report.errors} == breakage.codes
     with pytest.raises(AuditError, match=breakage.cause) as raised:

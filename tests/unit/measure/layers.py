@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from layersmith import runtimes
 from layersmith.assemble.tree import Bytes, Entry
 from layersmith.measure.audit import audit
+from layersmith.measure.expected import Expected
 
 from tests.tiny_elf import TinyElf
 
@@ -46,16 +47,24 @@ def judge(
     *,
     runtime: str = "python3.13",
     architecture: str = "arm64",
-    **options: Any,
+    removed: Mapping[str, str] | None = None,
+    recorded: Mapping[str, list[str]] | None = None,
+    **expected: list[str],
 ) -> AuditReport:
     """Audit files for a runtime."""
-    entries = [Entry(path, Bytes(content), "") for path, content in files.items()]
-    return audit(entries, runtimes.get(runtime), architecture, **options)
+    return audit(
+        [Entry(path, Bytes(content), "") for path, content in files.items()],
+        runtimes.get(runtime),
+        architecture,
+        expected=Expected(**expected),
+        removed=removed,
+        recorded=recorded,
+    )
 
 
-def judge_elf(spec: TinyElf, **options: Any) -> AuditReport:
+def judge_elf(spec: TinyElf, removed: Mapping[str, str] | None = None) -> AuditReport:
     """Audit the good layer with another extension module in it."""
-    return judge(layer(**{EXTENSION: spec.build()}), **options)
+    return judge(layer(**{EXTENSION: spec.build()}), removed=removed)
 
 
 def only(report: AuditReport) -> Finding:

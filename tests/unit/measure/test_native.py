@@ -2,6 +2,8 @@ import struct
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from layersmith.measure.findings import Severity
 
 from tests.tiny_elf import EM_386, EM_X86_64, TinyElf
@@ -295,3 +297,12 @@ def test_damaged() -> None:
 def test_other_systems(name: str, head: bytes, severity: Severity) -> None:
     finding = only(judge(layer(**{name: head + bytes(100)})))
     assert (finding.code, finding.severity) == ("ELF-FOREIGN", severity)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 1200), st.binary(min_size=1, max_size=12))
+def test_a_damaged_file_is_judged_and_never_a_crash(place: int, change: bytes) -> None:
+    whole = replace(GOOD, rpath="$ORIGIN", soname="x", defines=("X_1",)).build()
+    damaged = whole[:place] + change + whole[place + len(change) :]
+    for finding in judge(layer(**{EXTENSION: damaged})).findings:
+        assert finding.path == EXTENSION
