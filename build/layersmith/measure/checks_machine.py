@@ -145,7 +145,7 @@ def _machine_cause(content: Content, path: str, facts: ElfFacts, name: ModuleNam
     inner = path.removeprefix(distribution.root if distribution else PREFIX)
     if says_wanted and distribution and inner not in distribution.record:
         return (
-            f"its name says {wanted}, and {owner}'s RECORD does not list it: a {facts.machine} "
+            f"its name says {wanted}, and {owner}'s RECORD does not list it: an {facts.machine} "
             "file was renamed or copied in"
         )
     if says_wanted and _others_fit(content, path):

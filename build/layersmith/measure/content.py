@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import posixpath
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -129,8 +130,11 @@ class Content:
         listed = {
             one.root + path: one.name for one in self.distributions.values() for path in one.record
         }
+        # What no RECORD lists, such as bytecode or a renamed file, belongs to its neighbours.
+        folders = {posixpath.dirname(path): name for path, name in listed.items()}
         return {
-            path: file.distribution or listed.get(path, "") for path, file in self.files.items()
+            path: file.distribution or listed.get(path) or _nearest(path, folders)
+            for path, file in self.files.items()
         }
 
     @cached_property
@@ -200,6 +204,16 @@ def gather(
             elif found.damage is not None:
                 content.damaged[found.path] = found.damage
     return content
+
+
+def _nearest(path: str, folders: Mapping[str, str]) -> str:
+    """Return the owner of the nearest folder around a file, below the common one; or nothing."""
+    folder = posixpath.dirname(path)
+    while "/" in folder:
+        if folder in folders:
+            return folders[folder]
+        folder = posixpath.dirname(folder)
+    return ""
 
 
 def top_level(inner: str) -> str | None:

@@ -39,7 +39,8 @@ class Links:
     def find(self, path: str, library: str) -> str | None:
         """Return the file of the layer that ``path`` gets for ``library``, or None."""
         if "/" in library:
-            return self._inside(library)
+            inside = self._inside(library)
+            return inside if inside in self._paths else None
         for folder in self._folders(path):
             candidate = posixpath.join(folder, library) if folder else library
             if candidate in self._paths:

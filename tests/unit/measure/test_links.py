@@ -59,6 +59,13 @@ def test_a_runpath_switches_every_rpath_off() -> None:
     assert found.find(MODULE, "libx.so") is None
 
 
+def test_a_need_with_a_path_is_taken_literally() -> None:
+    found = links("lib/libx.so")
+    assert found.find(MODULE, "/opt/lib/libx.so") == "lib/libx.so"
+    assert found.find(MODULE, "/opt/lib/liby.so") is None
+    assert found.find(MODULE, "/usr/lib/libx.so") is None
+
+
 def test_elsewhere_names_a_library_that_no_path_leads_to() -> None:
     found = links("python/other.libs/libx.so")
     assert found.find(MODULE, "libx.so") is None

@@ -57,8 +57,25 @@ def test_a_renamed_file_is_told_from_a_foreign_wheel_by_the_record() -> None:
             "python/fast-1.0.dist-info/RECORD": RECORD.replace("aarch64", "x86_64").encode(),
         }
     )
-    report = judge(files)
-    assert [one.code for one in report.errors] == ["ELF-MACHINE", "FILE-MISSING"]
+    machine, missing = judge(files).errors
+    assert (machine.code, missing.code) == ("ELF-MACHINE", "FILE-MISSING")
+    assert machine.cause == (
+        "its name says aarch64, and fast's RECORD does not list it: an x86_64 file was renamed or "
+        "copied in"
+    )
+    assert missing.cause == f"it was renamed to {EXTENSION.rsplit('/', 1)[-1]}"
+
+
+def test_a_foreign_file_that_nobody_lists() -> None:
+    finding = only(judge(layer(**{"python/lost.so": replace(GOOD, machine=EM_X86_64).build()})))
+    assert finding.distribution is None
+    assert finding.cause == "it comes from a machine with x86_64, or from a wheel for one"
+
+
+def test_what_python_says_of_a_module_outside_packages() -> None:
+    name = "python/_top.cpython-312-aarch64-linux-gnu.so"
+    finding = only(judge(layer(**{name: GOOD.build()})))
+    assert finding.what.endswith("will say: No module named '_top'")
 
 
 def test_files_for_every_machine_can_be_pruned() -> None:

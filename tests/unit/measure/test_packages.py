@@ -56,6 +56,24 @@ def test_requirements_are_importable() -> None:
     assert (finding.code, finding.distribution) == ("IMPORT-MISSING", "slow")
 
 
+def test_modules_that_another_distribution_brings_are_importable() -> None:
+    record = b"fast/__init__.py,,\nmeta-1.0.dist-info/METADATA,,\n"
+    files = layer(
+        **{
+            "python/meta-1.0.dist-info/METADATA": b"Name: meta\n",
+            "python/meta-1.0.dist-info/RECORD": record,
+        }
+    )
+    assert judge(files, requirements=["meta", "fast"]).findings == []
+
+
+def test_a_requirement_in_the_wrong_place_has_one_cause() -> None:
+    deep = "python/lib/python3.13/site-packages/"
+    files = {path.replace("python/", deep, 1): data for path, data in layer().items()}
+    codes = {one.code for one in judge(files, requirements=["fast"]).errors}
+    assert codes == {"LAYOUT-DEPTH"}
+
+
 def test_a_requirement_whose_files_are_gone() -> None:
     files = {path: content for path, content in layer().items() if "/fast/" not in path}
     codes = {one.code for one in judge(files, requirements=["fast"]).errors}
