@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from layersmith import console
-from layersmith.errors import ConfigError, ShipError
-from layersmith.ship import board, index, listing, options, pointers, reader, regions
+from layersmith.errors import ShipError
+from layersmith.ship import board, index, listing, options, pointers, reader
 
 if TYPE_CHECKING:
     import argparse
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, decide: Callable[[Sequence[Observed]], Moves])
     """
     args.layer = [args.name]
     loaded, targets = options.targets(args)
-    where = _regions(args, targets)
+    where = options.by_region(args, targets)
     site = options.make_site(args, loaded, list(where))
     observed, failed = _read(site, where)
     moves, findings = decide(observed)
@@ -76,16 +76,6 @@ def confirm(count: int) -> None:
     console.info(f"Do these {count} steps? [y/N]")
     if input().strip().lower() not in {"y", "yes"}:
         raise ShipError("not confirmed, nothing was done")
-
-
-def _regions(args: argparse.Namespace, targets: Sequence[Target]) -> dict[str, list[Target]]:
-    found: dict[str, list[Target]] = {}
-    for target in targets:
-        for region in regions.expand(tuple(args.region or target.settings.regions)):
-            found.setdefault(region, []).append(target)
-    if not found:
-        raise ConfigError(f"{args.name} has no regions", hint="give --region, or add `regions`")
-    return found
 
 
 def _read(site: Site, where: dict[str, list[Target]]) -> tuple[list[Observed], list[Quarantined]]:

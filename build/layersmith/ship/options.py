@@ -51,9 +51,18 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add the options that name layers.yaml and choose runtimes and architectures."""
-    parser.add_argument("--config", type=Path, default=Path(), help="layers.yaml or its folder")
+    parser.add_argument(
+        "--config", type=Path, default=Path("layers.yaml"), metavar="FILE", help="layers.yaml"
+    )
     parser.add_argument("--runtime", action="append", default=[], help="only this runtime")
-    parser.add_argument("--architecture", action="append", default=[], help="only arm64 or x86_64")
+    parser.add_argument(
+        "--arch",
+        dest="architecture",
+        metavar="ARCH",
+        action="append",
+        default=[],
+        help="only arm64 or x86_64",
+    )
 
 
 def add_regions(parser: argparse.ArgumentParser) -> None:
@@ -124,6 +133,24 @@ def targets(args: argparse.Namespace) -> tuple[LoadedConfig, list[Target]]:
         architectures=args.architecture,
     )
     return loaded, chosen
+
+
+def by_region(args: argparse.Namespace, chosen: Sequence[Target]) -> dict[str, list[Target]]:
+    """Return region -> its targets, regions in the order in which they are named.
+
+    Raises:
+        ConfigError: There is no region, or one does not exist.
+    """
+    found: dict[str, list[Target]] = {}
+    for target in chosen:
+        for region in regions.expand(tuple(args.region or target.settings.regions)):
+            found.setdefault(region, []).append(target)
+    if not found:
+        raise ConfigError(
+            "there is no region to look at",
+            hint="give --region, or add `regions` to layers.yaml",
+        )
+    return found
 
 
 def job(args: argparse.Namespace) -> Job:

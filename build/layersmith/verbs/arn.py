@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("layer", nargs="?", help="name of the layer")
     parser.add_argument("--region", help="such as eu-west-1")
     parser.add_argument("--runtime", default="python3.13", help="default: python3.13")
-    parser.add_argument("--architecture", default="arm64", help="default: arm64")
+    parser.add_argument("--arch", dest="architecture", default="arm64", help="default: arm64")
     parser.add_argument("--version", default="latest", help="a semver; default: latest")
     parser.add_argument("--index", type=Path, action="append", default=[], help="read this index")
     parser.add_argument("--html", type=Path, help="write the table of all ARNs as HTML")

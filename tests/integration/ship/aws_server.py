@@ -4,6 +4,7 @@ What is added to moto, each because AWS behaves so and a test would otherwise pr
 
 * ListLayerVersions has pages and returns no digests.
 * S3 refuses an object whose SHA-256 is not the one that was announced.
+* GetAccountSettings is answered.
 * A second permission with a statement's id is refused; principals are spelled as AWS does.
 * Invoke runs the function's code with its layers in a Python process of this machine, in place
   of a container image that would have to be downloaded.
@@ -213,7 +214,22 @@ class Application:
         with self.lock:
             lambda_backends[DEFAULT_ACCOUNT][call.region].publish_layer_version(spec)
 
+    def account_settings(self, call: Call) -> Answer:
+        """Answer GetAccountSettings, which moto does not know."""
+        backend: Any = lambda_backends[DEFAULT_ACCOUNT][call.region]
+        layers = [
+            v for layer in backend._layers._layers.values() for v in layer.layer_versions.values()
+        ]
+        used = sum(one.code_size for one in [*layers, *backend.list_functions()])
+        said = {
+            "AccountLimit": {"TotalCodeSize": 75 * 1024**3},
+            "AccountUsage": {"TotalCodeSize": used},
+        }
+        return 200, [("Content-Type", "application/json")], json.dumps(said).encode()
+
     def answer(self, environ: dict[str, Any], call: Call) -> Answer:
+        if call.path.rstrip("/").endswith("/account-settings"):
+            return self.account_settings(call)
         if call.action == "Invoke":
             return self.invoke(call)
         with self.lock:

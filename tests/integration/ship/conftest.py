@@ -137,7 +137,7 @@ class Project:
 
     @property
     def places(self) -> list[str]:
-        return ["--config", str(self.root), "--dist", str(self.root / "dist")]
+        return ["--config", str(self.root / "layers.yaml"), "--dist", str(self.root / "dist")]
 
     def apply(self, *options: str) -> Result:
         return self.run("publish", "apply", "--yes", "--json", *self.places, *options)

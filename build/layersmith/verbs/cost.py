@@ -1,0 +1,212 @@
+"""``cost``: says what storage, builds and sessions cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from layersmith import cache, console
+from layersmith.errors import BudgetError, ShipError
+from layersmith.ship import billing, board, buckets, history, meters, options, reader
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from layersmith.ship.billing import Item, Prices
+    from layersmith.ship.meters import RegionUse, Sessions
+    from layersmith.ship.publisher import Site
+
+EPILOG = """\
+Reads the bytes of every layer version in every region, against the quota of 75 GB; the artifact
+buckets; and, with --sessions PREFIX, the state machines and Fargate tasks of this month. Prices
+come from build/layersmith/ship/prices.json, which names their date and source; free tiers are not
+taken off. A threshold that is passed warns, or fails with exit code 7.
+
+examples:
+  python build/layers.py cost
+  python build/layers.py cost --versions                      every layer version by itself
+  python build/layers.py cost --run-jobs jobs.json --sessions layersmith-prod
+  python build/layers.py cost --append --history-out dist/cost-history.jsonl --warn 5 --fail 20
+  python build/layers.py cost --prices mine.json              {"s3-storage-gb-month": 0.0245}
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.epilog = EPILOG
+    parser.add_argument("--layer", action="append", default=[], help="only this layer (repeatable)")
+    options.add_config(parser)
+    options.add_regions(parser)
+    options.add_account(parser)
+    parser.add_argument("--prices", type=Path, help="JSON file with prices of your own")
+    parser.add_argument(
+        "--run-jobs", type=Path, action="append", default=[],
+        help="jobs of a workflow run as GitHub's API answers (repeatable)",
+    )  # fmt: skip
+    parser.add_argument("--sessions", metavar="PREFIX", help="prefix of the state machines' names")
+    parser.add_argument("--warn", type=float, help="money a month above which the run warns")
+    parser.add_argument("--fail", type=float, help="money a month above which the run fails")
+    parser.add_argument("--quota-warn", type=float, default=0.7, help="share of the quota (0.7)")
+    parser.add_argument("--quota-fail", type=float, default=0.95, help="share of the quota (0.95)")
+    parser.add_argument("--append", action="store_true", help="add this day to the history in S3")
+    parser.add_argument("--history-out", type=Path, help="write the history to this file, too")
+    parser.add_argument("--versions", action="store_true", help="list every layer version")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the meters, multiply by the prices, judge."""
+    prices = billing.load(args.prices)
+    loaded, targets = options.targets(args)
+    where = options.by_region(args, targets)
+    site = options.make_site(args, loaded, list(where))
+    now = datetime.now(UTC)
+    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    uses, failed = reader.in_parallel(
+        lambda region: meters.region_use(
+            site.aws[region], site.stack, region, where[region], month
+        ),
+        list(where),
+        workers=site.workers,
+    )
+    used = meters.Sessions()
+    if args.sessions:
+        used = meters.sessions(site.aws[site.home], site.home, args.sessions, month)
+    items = bill(prices, list(uses.values()), used, args.run_jobs, site.home)
+    record = _record(now, prices, items, list(uses.values()), used)
+    _keep(args, site, record)
+    _print(args, prices, items, list(uses.values()), record)
+    board.show([], failed)
+    return _judge(args, prices, items, list(uses.values())) or (
+        ShipError.exit_code if failed else 0
+    )
+
+
+def bill(
+    prices: Prices, uses: Sequence[RegionUse], used: Sessions, jobs: Sequence[Path], home: str
+) -> list[Item]:
+    """Return the lines of the month's bill, those without any quantity left out."""
+    lines = [
+        line
+        for use in uses
+        for line in (
+            ("lambda-storage-gb-month", use.region, use.layer_bytes / billing.GB),
+            ("s3-storage-gb-month", use.region, use.bucket_bytes / billing.GB),
+            ("s3-put-1000", use.region, use.puts / 1000),
+        )
+    ]
+    for path in jobs:
+        lines += [(key, path.stem, float(count)) for key, count in meters.minutes(path).items()]
+    lines += [
+        ("stepfunctions-transition-1000", home, used.transitions / 1000),
+        ("fargate-arm-vcpu-hour", home, used.vcpu_hours),
+        ("fargate-arm-gb-hour", home, used.gb_hours),
+    ]
+    return [billing.item(prices, *line) for line in lines if line[2]]
+
+
+def _record(
+    now: datetime,
+    prices: Prices,
+    items: Sequence[Item],
+    uses: Sequence[RegionUse],
+    used: Sessions,
+) -> dict[str, Any]:
+    by_key: dict[str, float] = {}
+    for one in items:
+        by_key[one.key] = round(by_key.get(one.key, 0.0) + one.cost, 6)
+    return {
+        "format": 1,
+        "date": now.date().isoformat(),
+        "currency": prices.currency,
+        "prices": prices.date,
+        "total": round(billing.total(list(items)), 6),
+        "costs": by_key,
+        "layer_bytes": {use.region: use.layer_bytes for use in uses},
+        "quota": {use.region: round(use.share, 6) for use in uses},
+        "sessions": dataclasses.asdict(used),
+    }
+
+
+def _keep(args: argparse.Namespace, site: Site, record: dict[str, Any]) -> None:
+    """Append to the history in S3 if told to, and write it where the report reads it."""
+    if not args.append and not args.history_out:
+        return
+    aws = site.aws[site.home]
+    if args.append:
+        bucket = buckets.ensure(aws, site.stack, site.home)
+        text = history.append(aws, site.home, bucket, record)
+    else:
+        bucket = buckets.artifact_bucket(site.stack, aws.account(site.home), site.home)
+        text, _ = history.read(aws, site.home, bucket)
+    if args.history_out:
+        cache.write_text(args.history_out, text)
+
+
+def _print(
+    args: argparse.Namespace,
+    prices: Prices,
+    items: Sequence[Item],
+    uses: Sequence[RegionUse],
+    record: dict[str, Any],
+) -> None:
+    if args.json:
+        detail = [dataclasses.asdict(one) for one in items]
+        versions = {use.region: [dataclasses.asdict(v) for v in use.versions] for use in uses}
+        console.emit_json({**record, "items": detail, "versions": versions})
+        return
+    if args.versions:
+        console.stdout().print(_versions_table(uses))
+    console.stdout().print(_regions_table(uses))
+    console.stdout().print(_bill_table(prices, items))
+
+
+def _versions_table(uses: Sequence[RegionUse]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("region", "layer", "version", "number", "MB"):
+        table.add_column(name, justify="right" if name in {"number", "MB"} else "left")
+    for use in uses:
+        for one in use.versions:
+            size = f"{one.size / 1e6:,.2f}"
+            table.add_row(use.region, one.layer, one.version, str(one.number), size)
+    return table
+
+
+def _regions_table(uses: Sequence[RegionUse]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("region", "layer versions", "layers MB", "bucket MB", "of quota"):
+        table.add_column(name, justify="left" if name == "region" else "right")
+    for use in uses:
+        cells = (f"{use.layer_bytes / 1e6:,.2f}", f"{use.bucket_bytes / 1e6:,.2f}")
+        table.add_row(use.region, str(len(use.versions)), *cells, f"{use.share:.2%}")
+    return table
+
+
+def _bill_table(prices: Prices, items: Sequence[Item]) -> Table:
+    title = f"{prices.currency} a month, prices of {prices.date}"
+    if prices.overridden:
+        title += f", your own for {', '.join(prices.overridden)}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_footer=True)
+    table.add_column("what", footer="total")
+    table.add_column("where")
+    table.add_column("quantity", justify="right")
+    table.add_column("cost", justify="right", footer=f"{billing.total(list(items)):,.4f}")
+    for one in items:
+        table.add_row(one.key, one.place, f"{one.quantity:,.4f}", f"{one.cost:,.4f}")
+    return table
+
+
+def _judge(
+    args: argparse.Namespace, prices: Prices, items: Sequence[Item], uses: Sequence[RegionUse]
+) -> int:
+    limits = billing.Thresholds(args.warn, args.fail, args.quota_warn, args.quota_fail)
+    shares = {use.region: use.share for use in uses}
+    found = billing.alarms(billing.total(list(items)), shares, limits, prices.currency)
+    for alarm in found:
+        (console.error if alarm.fails else console.warn)(alarm.text)
+    return BudgetError.exit_code if any(alarm.fails for alarm in found) else 0

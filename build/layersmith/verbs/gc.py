@@ -1,0 +1,97 @@
+"""``gc``: deletes old versions that nothing uses."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from layersmith import console
+from layersmith.errors import ConfigError, ShipError
+from layersmith.ship import board, garbage, index, listing, options, reader, sweeping
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+    from layersmith.plan import Target
+    from layersmith.ship.garbage import Judgement
+    from layersmith.ship.publisher import Site
+
+EPILOG = """\
+Keeps the newest versions, young ones, the one in layers.yaml, what `latest` points to, and
+everything that a function, one of its versions or an alias in this account uses. Other accounts
+that a layer is shared with cannot be seen: their functions go on working with a deleted version,
+but cannot be updated while they name it. Nothing is deleted without --apply.
+
+examples:
+  python build/layers.py gc                        what would be deleted, and what stays why
+  python build/layers.py gc --keep 5 --days 90
+  python build/layers.py gc --layer chromadb-vector --apply
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.epilog = EPILOG
+    parser.add_argument("--layer", action="append", default=[], help="only this layer (repeatable)")
+    options.add_config(parser)
+    options.add_regions(parser)
+    options.add_account(parser)
+    parser.add_argument("--keep", type=int, default=3, help="newest versions that stay (3)")
+    parser.add_argument("--days", type=int, default=30, help="days a version stays anyway (30)")
+    parser.add_argument("--apply", action="store_true", help="delete; without it nothing is")
+    parser.add_argument("--json", action="store_true", help="print the judgements as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge every version, and delete what may go if told to."""
+    if args.keep < 1 or args.days < 0:
+        raise ConfigError("--keep is at least 1 and --days at least 0")
+    loaded, targets = options.targets(args)
+    where = options.by_region(args, targets)
+    site = options.make_site(args, loaded, list(where))
+    rule = garbage.Rule(args.keep, args.days, datetime.now(UTC))
+
+    def work(region: str) -> list[Judgement]:
+        if args.apply:
+            return sweeping.clean(site, region, where[region], rule)
+        return sweeping.look(site, region, where[region], rule)[0]
+
+    done, failed = reader.in_parallel(work, list(where), workers=site.workers)
+    found = [judgement for judgements in done.values() for judgement in judgements]
+    gone = [judgement for judgement in found if not judgement.kept]
+    if args.apply and gone:
+        _refresh(site, {region: where[region] for region in done})
+    if args.json:
+        versions = [dataclasses.asdict(judgement) for judgement in found]
+        console.emit_json({"format": 1, "applied": args.apply, "versions": versions})
+    else:
+        console.stdout().print(_table(found, applied=args.apply))
+    board.show([], failed)
+    verb = "deleted" if args.apply else "would be deleted (give --apply)"
+    console.info(f"{len(gone)} of {len(found)} versions {verb}")
+    return ShipError.exit_code if failed else 0
+
+
+def _refresh(site: Site, where: Mapping[str, Sequence[Target]]) -> None:
+    """Take the deleted versions out of the index."""
+    observed = [
+        index.Observed(*place, region, reader.read_pointers(site.aws[region], region, *place))
+        for region, targets in where.items()
+        for place in map(sweeping.place_of, targets)
+    ]
+    listing.refresh(site, observed)
+
+
+def _table(found: Sequence[Judgement], *, applied: bool) -> Table:
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for name in ("region", "layer", "number", "version", "what"):
+        table.add_column(name, overflow="fold")
+    gone = "[red]deleted[/]" if applied else "[red]delete[/]"
+    for one in found:
+        what = f"keep: {one.kept}" if one.kept else gone
+        table.add_row(one.region, one.name, str(one.number), one.semver, what)
+    return table

@@ -1,0 +1,76 @@
+"""``release``: bumps a layer's version, checks that it fits, writes changelog and tag."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import console, plan
+from layersmith.config import loader
+from layersmith.ship import bumps, releasing
+
+if TYPE_CHECKING:
+    import argparse
+
+EPILOG = """\
+Compares the manifests in dist/ with those of the last release. A distribution or module that went,
+or another major version of one, asks for a major release; a new one for a minor; other bytes for a
+patch. Then layers.yaml and CHANGELOG.md are changed, committed and tagged LAYER-vX.Y.Z in one step.
+Pushing the tag runs release.yml. Without --baseline it is the first release: the version stays.
+
+examples:
+  python build/layers.py release chromadb-vector                            the first release
+  python build/layers.py release chromadb-vector --baseline last/ --dry-run
+  python build/layers.py release chromadb-vector --baseline last/ --bump minor
+  python build/layers.py release imaging --baseline last/ --bump patch --force "was never used"
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.epilog = EPILOG
+    parser.add_argument("layer", metavar="LAYER", help="name of the layer")
+    parser.add_argument(
+        "--bump",
+        choices=["patch", "minor", "major"],
+        help="part of the version to raise; without it the least that fits",
+    )
+    parser.add_argument("--baseline", type=Path, help="folder with the last release's manifests")
+    parser.add_argument("--force", metavar="REASON", help="take the bump although it does not fit")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
+    parser.add_argument("--config", type=Path, default=Path("layers.yaml"), help="layers.yaml")
+    parser.add_argument("--dist", type=Path, default=Path("dist"), help="folder of the built zips")
+    parser.add_argument("--json", action="store_true", help="print the release as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Decide the release and write it down."""
+    loaded = loader.load(args.config)
+    targets = plan.plan(loaded.config, layers=[args.layer])
+    found = None
+    if args.baseline:
+        old = releasing.read_baseline(args.layer, args.baseline)
+        found = bumps.changes(old, releasing.read_manifests(targets, args.dist))
+    asked = bumps.Bump[args.bump.upper()] if args.bump else None
+    release = releasing.decide(args.layer, targets[0].version, asked, found=found, force=args.force)
+    for change in release.found:
+        console.info(f"{change.bump.name.lower():<6} {change.text}")
+    commit = None if args.dry_run else releasing.write(release, loaded)
+    if args.json:
+        changes = [{"bump": c.bump.name.lower(), "text": c.text} for c in release.found]
+        console.emit_json(
+            {
+                "layer": release.layer,
+                "from": release.old,
+                "version": release.version,
+                "tag": release.tag,
+                "commit": commit,
+                "changes": changes,
+            }
+        )
+    if commit:
+        console.success(f"{release.tag} is committed and tagged")
+        console.info(f"next: git push --atomic origin HEAD {release.tag}")
+    else:
+        console.info(f"would release {release.tag} (was {release.old})")
+    return 0

@@ -1,0 +1,92 @@
+"""cost reads the meters of the accounts and multiplies by the prices."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.ship.releases import LayerSpec
+
+if TYPE_CHECKING:
+    from tests.integration.ship.conftest import AwsServer, Project, Result
+
+TWO = ("eu-west-1", "us-east-1")
+
+
+@pytest.fixture
+def published(aws: AwsServer, project: Project) -> Project:
+    project.write(LayerSpec(regions=TWO, size=200_000))
+    assert project.apply().code == 0
+    return project
+
+
+def cost(project: Project, *options: str) -> Result:
+    return project.run("cost", "--config", str(project.root / "layers.yaml"), "--json", *options)
+
+
+def test_stored_bytes_are_those_of_the_zips(published: Project) -> None:
+    size = next((published.root / "dist").glob("*.zip")).stat().st_size
+
+    result = cost(published)
+
+    assert result.code == 0, result.err
+    assert result.json["layer_bytes"] == {"eu-west-1": size, "us-east-1": size}
+    assert result.json["quota"]["eu-west-1"] == pytest.approx(size / (75 * 1024**3), abs=1e-6)
+    storage = [i for i in result.json["items"] if i["key"] == "s3-storage-gb-month"]
+    assert storage[0]["quantity"] > size / 1e9
+    assert result.json["total"] == pytest.approx(
+        sum(i["cost"] for i in result.json["items"]), abs=1e-6
+    )
+
+
+def test_build_minutes_come_from_the_workflow_run(published: Project) -> None:
+    jobs = published.root / "jobs.json"
+    job = {"started_at": "2026-11-21T20:00:00Z", "completed_at": "2026-11-21T20:02:01Z"}
+    runs = [{**job, "labels": ["ubuntu-24.04-arm"]}, {**job, "labels": ["ubuntu-24.04"]}]
+    jobs.write_text(json.dumps({"jobs": runs}), encoding="utf-8")
+
+    items = {i["key"]: i for i in cost(published, "--run-jobs", str(jobs)).json["items"]}
+
+    assert items["github-linux-arm64-minute"]["quantity"] == 3
+    assert items["github-linux-arm64-minute"]["cost"] == pytest.approx(3 * 0.005)
+    assert items["github-linux-x64-minute"]["cost"] == pytest.approx(3 * 0.006)
+
+
+def test_prices_can_be_overridden(published: Project) -> None:
+    mine = published.root / "mine.json"
+    mine.write_text('{"s3-put-1000": 1000.0}', encoding="utf-8")
+
+    result = cost(published, "--prices", str(mine), "--fail", "1")
+
+    assert result.code == 7
+    assert "USD a month is over 1.00" in result.err
+    mine.write_text('{"s3-gut-1000": 1}', encoding="utf-8")
+    assert cost(published, "--prices", str(mine)).code == 2
+
+
+def test_a_full_quota_warns_and_fails(published: Project) -> None:
+    assert cost(published, "--quota-warn", "0", "--quota-fail", "1").code == 0
+    assert "code storage quota" in cost(published, "--quota-warn", "0").err
+    assert cost(published, "--quota-fail", "0").code == 7
+
+
+def test_the_history_has_one_line_a_day(aws: AwsServer, published: Project) -> None:
+    out = published.root / "history.jsonl"
+    for _ in range(2):
+        assert cost(published, "--append", "--history-out", str(out)).code == 0
+
+    lines: list[dict[str, Any]] = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(lines) == 1
+    body = aws.client("s3", "eu-west-1").get_object(
+        Bucket="layersmith-123456789012-eu-west-1", Key="cost/history.jsonl"
+    )["Body"]
+    assert body.read().decode() == out.read_text(encoding="utf-8")
+
+
+def test_state_machines_that_are_not_there_cost_nothing(published: Project) -> None:
+    result = cost(published, "--sessions", "layersmith-prod")
+
+    assert result.code == 0, result.err
+    assert result.json["sessions"]["executions"] == 0

@@ -1,0 +1,156 @@
+"""release against a real git repository."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from layersmith.assemble import manifest as manifests
+from layersmith.config import loader
+from layersmith.plan import plan
+
+from tests.integration.ship import releases
+from tests.integration.ship.releases import LayerSpec, distribution
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.ship.conftest import Project, Result
+
+
+def git(root: Path, *words: str) -> str:
+    identity = ["-c", "user.name=Tests", "-c", "user.email=tests@example.org"]
+    done = subprocess.run(
+        ["git", *identity, *words], cwd=root, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(project: Project) -> Project:
+    """A repository with a layer at 1.1.0, and its last release in last/."""
+    git(project.root, "init", "--quiet", "--initial-branch", "main")
+    git(project.root, "config", "user.name", "Tests")
+    git(project.root, "config", "user.email", "tests@example.org")
+    project.write(LayerSpec(version="1.1.0"))
+    (project.root / ".gitignore").write_text("dist/\nlast/\n", encoding="utf-8")
+    git(project.root, "add", ".gitignore", "layers.yaml")
+    git(project.root, "commit", "--quiet", "--message", "Start")
+    build(project, "last", numpy="2.3.5")
+    return project
+
+
+def build(project: Project, folder: str, source: str = "VALUE = 1\n", **packages: str) -> None:
+    """Write the manifest of a build with these distributions."""
+    (project.root / folder).mkdir(exist_ok=True)
+    for old in (project.root / folder).glob("*.json"):
+        old.unlink()
+    spec = LayerSpec(version="1.1.0", source=source)
+    for target in plan(loader.load(project.root / "layers.yaml").config):
+        content = releases.layer_zip(target, spec)
+        listed = [distribution(name, version) for name, version in packages.items()]
+        made = releases.manifest(target, spec, content, listed)
+        manifests.write(made, project.root / folder / f"{target.stem}.json")
+
+
+def release(project: Project, *options: str) -> Result:
+    baseline = ["--baseline", str(project.root / "last")]
+    return project.run("release", "alpha", "--json", *project.places, *baseline, *options)
+
+
+@pytest.mark.parametrize(
+    ("packages", "source", "need"),
+    [
+        ({"numpy": "2.3.5"}, "VALUE = 2\n", "patch"),
+        ({"numpy": "2.4.0"}, "VALUE = 2\n", "patch"),
+        ({"numpy": "2.3.5", "pillow": "12.0.0"}, "VALUE = 2\n", "minor"),
+        ({"numpy": "3.0.0"}, "VALUE = 2\n", "major"),
+        ({"pillow": "12.0.0"}, "VALUE = 2\n", "major"),
+    ],
+)
+def test_the_bump_must_fit_what_changed(
+    packages: dict[str, str], source: str, need: str, repository: Project
+) -> None:
+    build(repository, "dist", source, **packages)
+    order = ["patch", "minor", "major"]
+    for bump in order:
+        result = release(repository, "--bump", bump, "--dry-run")
+        fits = order.index(bump) >= order.index(need)
+        assert result.code == (0 if fits else 9), result.err
+        if not fits:
+            assert f"--bump {need}" in result.err
+    chosen = release(repository, "--dry-run").json["version"]
+    assert chosen == {"patch": "1.1.1", "minor": "1.2.0", "major": "2.0.0"}[need]
+    assert git(repository.root, "tag") == ""
+
+
+def test_a_release_is_one_commit_and_one_tag(repository: Project) -> None:
+    root = repository.root
+    build(repository, "dist", numpy="2.3.5", pillow="12.0.0")
+    (root / "unrelated").write_text("staged", encoding="utf-8")
+    git(root, "add", "unrelated")
+
+    result = release(repository, "--bump", "minor")
+
+    assert result.code == 0, result.err
+    assert git(root, "rev-parse", "alpha-v1.2.0^{commit}") == git(root, "rev-parse", "main")
+    assert git(root, "cat-file", "-t", "alpha-v1.2.0") == "tag"
+    changed = git(root, "show", "--name-only", "--format=", "HEAD").splitlines()
+    assert sorted(changed) == ["CHANGELOG.md", "layers.yaml"]
+    assert "version: 1.2.0" in git(root, "show", "HEAD:layers.yaml")
+    assert "- pillow 12.0.0 added" in git(root, "show", "HEAD:CHANGELOG.md")
+    assert git(root, "status", "--porcelain") == "A  unrelated"
+    git(root, "fsck", "--strict")
+
+
+def test_a_release_by_force_says_why(repository: Project) -> None:
+    build(repository, "dist", pillow="12.0.0")
+
+    result = release(repository, "--bump", "patch", "--force", "nobody imported it")
+
+    assert result.json["version"] == "1.1.1"
+    changelog = (repository.root / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "nobody imported it" in changelog
+
+
+def test_nothing_changed_is_no_release(repository: Project) -> None:
+    build(repository, "dist", numpy="2.3.5")
+
+    assert "nothing changed" in release(repository, "--bump", "patch").err
+
+
+def test_the_first_release_keeps_the_version(repository: Project) -> None:
+    build(repository, "dist", numpy="2.3.5")
+
+    result = repository.run("release", "alpha", "--json", *repository.places)
+
+    assert result.json["tag"] == "alpha-v1.1.0"
+    assert repository.run("release", "alpha", *repository.places).code == 9
+
+
+def test_edited_files_are_not_released(repository: Project) -> None:
+    build(repository, "dist", pillow="12.0.0", numpy="2.3.5")
+    with (repository.root / "layers.yaml").open("a", encoding="utf-8") as stream:
+        stream.write("# edited\n")
+
+    result = release(repository, "--bump", "minor")
+
+    assert result.code == 9
+    assert "layers.yaml differs from the last commit" in result.err
+    assert git(repository.root, "tag") == ""
+
+
+def test_sections_pile_up_newest_first(repository: Project) -> None:
+    build(repository, "dist", numpy="2.3.5", pillow="12.0.0")
+    assert release(repository).code == 0
+    build(repository, "last", numpy="2.3.5", pillow="12.0.0")
+    build(repository, "dist", numpy="2.3.5")
+
+    assert release(repository).code == 0
+
+    text = (repository.root / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert [line.split("]")[0] for line in text.splitlines() if line.startswith("## ")] == [
+        "## [alpha-v2.0.0",
+        "## [alpha-v1.2.0",
+    ]
