@@ -84,6 +84,20 @@ def image(session: nox.Session) -> None:
 
 
 @nox.session
+def smoke(session: nox.Session) -> None:
+    """Start layers in the Lambda runtime; `-- --all --docker`, or `-- --layer NAME`."""
+    groups(session, "build", "prove")
+    layers(session, "smoke", *session.posargs)
+
+
+@nox.session
+def coldstart(session: nox.Session) -> None:
+    """Measure how long layers take from start to first answer; `-- --layer NAME`."""
+    groups(session, "build", "prove")
+    layers(session, "coldstart", *session.posargs)
+
+
+@nox.session
 def test(session: nox.Session) -> None:
     """Run the tests; `-- --require-docker` makes a skipped Docker test a failure."""
     groups(session, "test")

@@ -30,6 +30,8 @@ from layersmith.assemble.manifest import (
     Inputs,
     Manifest,
 )
+from layersmith.assemble.tree import PREFIX
+from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,6 +100,9 @@ def prepare(job: Job, step: Callable[[str], None]) -> Prepared:
     prune.prune(tree, settings.prune)
     # Before the costly steps: what is far too large fails at once.
     budgets.check_unzipped(job.target, _sizes(collected), graph)
+    if settings.lite_blas:
+        step("lite BLAS")
+        _replace_blas(job, collected)
     if settings.strip:
         step("strip")
         for entry in list(tree):
@@ -142,6 +147,25 @@ def finish(
     manifest = _manifest(prepared, audit, written, destination.zip.name)
     outputs.describe_files(destination, manifest)
     return manifest
+
+
+def _replace_blas(job: Job, collected: Collected) -> None:
+    """Put the lite BLAS in the place of the OpenBLAS that numpy's wheel bundles."""
+    from layersmith.assemble import liteblas  # noqa: PLC0415 -- few layers ask for it
+
+    numpy = next((part for part in collected.parts if part.name == "numpy"), None)
+    if numpy is None or numpy.wheel is None:
+        raise BuildError(
+            "lite-blas is set, and there is no numpy in the layer",
+            target=job.target.identifier,
+            hint="take lite-blas out of layers.yaml",
+        )
+    made = liteblas.drop_in(
+        numpy.wheel.path, runtime=job.target.runtime, cache_dir=cache.section("liteblas")
+    )
+    entry = collected.tree.entries[f"{PREFIX}{made.soname_path_in_wheel}"]
+    collected.tree.replace(entry.with_content(made.content))
+    numpy.record = {**(numpy.record or {}), "lite-blas": made.record}
 
 
 def _sizes(collected: Collected) -> dict[str, int]:

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+from layersmith import cli, console
+from layersmith.errors import (
+    AuditError,
+    BudgetError,
+    BuildError,
+    ConfigError,
+    LayersmithError,
+    LockError,
+    ManyErrors,
+    ProofError,
+    ShipError,
+)
+
+CODES = {
+    ConfigError: 2,
+    LockError: 4,
+    BuildError: 5,
+    AuditError: 6,
+    BudgetError: 7,
+    ProofError: 8,
+    ShipError: 9,
+    LayersmithError: 1,
+}
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch) -> type:
+    """A verb whose run raises what a test sets."""
+
+    class Fake:
+        problem: BaseException | None = None
+
+        @staticmethod
+        def configure(parser: object) -> None:
+            pass
+
+        @staticmethod
+        def run(args: object) -> int:
+            if Fake.problem:
+                raise Fake.problem
+            return 0
+
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: Fake)
+    return Fake
+
+
+@pytest.mark.parametrize("kind", CODES)
+def test_every_kind_of_error_has_its_exit_code(
+    verb: type, kind: type[LayersmithError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.stderr.cache_clear()
+    verb.problem = kind("it broke", target="demo-arm64", cause="a reason", hint="do this")
+    assert cli.main(["plan"]) == CODES[kind]
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == [
+        "error: demo-arm64: it broke",
+        "  likely cause: a reason",
+        "  next: do this",
+    ]
+
+
+def test_the_first_of_many_decides_and_all_are_listed(
+    verb: type, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.stderr.cache_clear()
+    verb.problem = ManyErrors([BudgetError("too big"), BuildError("broken")])
+    assert cli.main(["plan"]) == 7
+    assert {"error: too big", "error: broken"} <= set(capsys.readouterr().err.splitlines())
+
+
+def test_ctrl_c_is_130(verb: type) -> None:
+    verb.problem = KeyboardInterrupt()
+    assert cli.main(["plan"]) == 130
+
+
+def test_an_unknown_verb_suggests_the_closest(capsys: pytest.CaptureFixture[str]) -> None:
+    console.stderr.cache_clear()
+    assert cli.main(["biuld"]) == 2
+    assert "did you mean build?" in capsys.readouterr().err
+
+
+def test_the_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    said = capsys.readouterr().out
+    assert all(f"  {verb}" in said for verb in cli.VERBS)
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([verb, "--help"])
+    assert stopped.value.code == 0
+    assert "example" in capsys.readouterr().out
+
+
+def test_verbs_are_the_modules_of_the_room() -> None:
+    folder = Path(importlib.import_module("layersmith.verbs").__file__ or "").parent
+    modules = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
+    assert modules == set(cli.VERBS)
+
+
+def test_json_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    console.emit_json({"name": "Zoë"})
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"name": "Zoë"}
+    assert said.err == ""

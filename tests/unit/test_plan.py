@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+from layersmith.config.models import Config, Layer
+from layersmith.errors import ConfigError
+from layersmith.plan import matrix, plan
+
+
+def layer(**settings: object) -> Layer:
+    values = {"description": "x", "version": "1.2.0", "requirements": ["x"], **settings}
+    return Layer.model_validate(values)
+
+
+@pytest.fixture
+def config() -> Config:
+    return Config(
+        layers={
+            "vector": layer(runtimes=["python3.13", "python3.12"], architectures=["arm64"]),
+            "imaging": layer(runtimes=["python3.12"], architectures=["arm64", "x86_64"]),
+        }
+    )
+
+
+def test_targets_come_in_the_order_of_the_file(config: Config) -> None:
+    assert [target.identifier for target in plan(config)] == [
+        "vector-python3.13-arm64",
+        "vector-python3.12-arm64",
+        "imaging-python3.12-arm64",
+        "imaging-python3.12-x86_64",
+    ]
+
+
+def test_the_stem_carries_the_version(config: Config) -> None:
+    assert plan(config)[0].stem == "vector-1.2.0-python3.13-arm64"
+
+
+def test_filters_combine(config: Config) -> None:
+    found = plan(config, only_runtimes=["python3.12"], architectures=["arm64"])
+    assert [target.layer for target in found] == ["vector", "imaging"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"layers": ["vektor"]}, "did you mean vector"),
+        ({"only_runtimes": ["python3.21"]}, "unknown runtime"),
+        ({"architectures": ["arm46"]}, "did you mean arm64"),
+        ({"layers": ["vector"], "architectures": ["x86_64"]}, "no target is left"),
+    ],
+)
+def test_a_filter_that_matches_nothing_is_refused(
+    config: Config, filters: dict[str, list[str]], message: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        plan(config, **filters)  # type: ignore[arg-type]
+    assert message in str(refused.value)
+
+
+def test_the_matrix_puts_arm64_on_arm_runners_unless_emulated(config: Config) -> None:
+    native = {job["target"]: job["runner"] for job in matrix(plan(config))["include"]}
+    assert native["imaging-python3.12-arm64"] == "ubuntu-24.04-arm"
+    assert native["imaging-python3.12-x86_64"] == "ubuntu-24.04"
+    emulated = matrix(plan(config), emulate=True)["include"]
+    assert {job["runner"] for job in emulated} == {"ubuntu-24.04"}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "platform"),
+    [("python3.11", "aarch64-manylinux_2_26"), ("python3.12", "aarch64-manylinux_2_34")],
+)
+def test_the_platform_follows_the_glibc_of_the_runtime(runtime: str, platform: str) -> None:
+    config = Config(layers={"x": layer(runtimes=[runtime])})
+    assert plan(config)[0].uv_platform == platform
