@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vector_common.deltas import DeltaWriter, decode, is_delta_key
 from vector_common.errors import BadRequest, Conflict, Damaged
 from vector_common.names import base, check_database, delta_key
+from vector_common.records import parse_records
 
 from chroma_store.chroma_http import ChromaHttp
 from chroma_store.replay import Progress, apply_deltas
@@ -62,9 +63,20 @@ class DeltaLog:
         self.database = check_database(database)
         self._writer = DeltaWriter(storage, database)
 
-    def append(self, raw: Sequence[Mapping[str, Any]], spec: CollectionSpec) -> list[str]:
+    def append(
+        self,
+        raw: Sequence[Mapping[str, Any]],
+        spec: CollectionSpec,
+        *,
+        idempotency_key: str | None = None,
+    ) -> list[str]:
         """Write changes; see `vector_common.deltas.DeltaWriter.append`."""
-        return self._writer.append(raw, spec)
+        return self._writer.append(raw, spec, idempotency_key=idempotency_key)
+
+    def check(self, raw: Sequence[Mapping[str, Any]], spec: CollectionSpec) -> None:
+        """Raise what `append` would raise for these changes, writing no delta."""
+        parse_records(raw, spec)
+        self._writer.settle(spec)
 
     def pending(self, consumed: Collection[str] = ()) -> list[DeltaInfo]:
         """The deltas that are in the store and not consumed, by id.

@@ -93,13 +93,13 @@ def test_a_write_repeated_after_its_delta_was_dropped_stays_consumed(
 def test_an_idempotency_key_makes_one_delta_of_many_sends(storage: Storage, tmp_path: Path) -> None:
     log, store = DeltaLog(storage, "db"), SnapshotStore(storage, "db")
     batch = changes(random.Random(7), 20)
-    first = log._writer.append(batch, SPEC, idempotency_key="order 17")
-    assert log._writer.append(batch, SPEC, idempotency_key="order 17") == first
+    first = log.append(batch, SPEC, idempotency_key="order 17")
+    assert log.append(batch, SPEC, idempotency_key="order 17") == first
     assert [info.id for info in log.pending()] == first
     with pytest.raises(Conflict, match="another batch"):
-        log._writer.append(batch[1:], SPEC, idempotency_key="order 17")
+        log.append(batch[1:], SPEC, idempotency_key="order 17")
     head = compact(storage, "db", tmp_path / "work").pointer
-    assert log._writer.append(batch, SPEC, idempotency_key="order 17") == first
+    assert log.append(batch, SPEC, idempotency_key="order 17") == first
     assert head
     assert log.pending(store.manifest(head).consumed) == []
 

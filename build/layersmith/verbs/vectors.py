@@ -1,0 +1,308 @@
+"""`vectors`: look after Chroma's data on S3 or in a folder."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layersmith import console
+from layersmith.errors import ConfigError, ShipError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from chroma_store.storage import Storage
+
+    Action = Callable[[argparse.Namespace, Storage], dict[str, Any]]
+
+_ROOT = Path(__file__).resolve().parents[3]
+
+EPILOG = """\
+STORE is a folder, or s3://bucket/prefix as the stack chroma exports it (StorageUrl).
+
+actions:
+  snapshot   make a data folder, whose server is stopped, the current snapshot
+  restore    write a snapshot's files into an empty folder (--snapshot ID; else the current one)
+  list       the kept snapshots, the current one marked
+  deltas     the changes that no snapshot holds yet; --discard ID drops one that cannot be applied
+  compact    make a new snapshot of the current one and its deltas
+  verify     read a snapshot whole and every pending delta, and compare every checksum
+  promote    make a kept snapshot the current one again
+  retain     delete snapshots beyond the rule; dry run unless --apply
+  export     a collection to a Parquet file, pending deltas included
+  import     a Parquet file as deltas of a collection
+
+examples:
+  python build/layers.py vectors list data/ --database receipts
+  python build/layers.py vectors compact s3://bucket/ --database receipts
+  python build/layers.py vectors restore s3://bucket/ --database receipts --into /tmp/chroma
+  python build/layers.py vectors export data/ --database receipts --collection items --file i.pq
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = EPILOG
+    parser.add_argument("action", choices=sorted(_ACTIONS), metavar="ACTION", help="see below")
+    parser.add_argument("store", metavar="STORE", help="a folder, or s3://bucket/prefix")
+    parser.add_argument("--database", required=True, help="whose data")
+    parser.add_argument("--snapshot", metavar="ID", help="restore, verify, promote: which one")
+    parser.add_argument("--into", type=Path, metavar="DIR", help="restore: an empty folder")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="snapshot: Chroma's folder")
+    parser.add_argument("--collection", help="export, import: which collection")
+    parser.add_argument("--file", type=Path, help="export, import: a Parquet file")
+    parser.add_argument(
+        "--space", choices=["cosine", "l2", "ip"], help="import: if the file has none"
+    )
+    parser.add_argument("--discard", metavar="ID", help="deltas: drop this one for good")
+    parser.add_argument("--migrate", action="store_true", help="let a newer Chroma migrate a copy")
+    parser.add_argument("--keep-last", type=int, default=7, help="retain: ancestors (default 7)")
+    parser.add_argument("--keep-days", type=int, default=7, help="retain: by age (default 7)")
+    parser.add_argument("--apply", action="store_true", help="retain: delete")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Raises:
+        ConfigError: The arguments do not fit each other, or a package is missing.
+        ShipError: The data is not in the state that was asked for.
+    """
+    with _explained(args.database):
+        from chroma_store.storage import open_storage  # noqa: PLC0415 -- found by _explained
+
+        url = args.store if "://" in args.store else Path(args.store).absolute().as_uri()
+        result = _ACTIONS[args.action](args, open_storage(url))
+    if args.json:
+        console.emit_json(result)
+    else:
+        _print(result)
+    return 0
+
+
+@contextmanager
+def _explained(database: str) -> Iterator[None]:
+    """Put the data packages on the path, and turn what they raise into this tool's errors."""
+    for folder in ("fargate/chroma", "lambdas/common/src"):
+        if str(_ROOT / folder) not in sys.path:
+            sys.path.insert(0, str(_ROOT / folder))
+    try:
+        from vector_common.errors import BadRequest, VectorError  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(f"the data packages are not in this checkout: {error}") from error
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(
+            f"a package is missing: {error.name}",
+            cause="the verb vectors needs more than a build does",
+            hint="uv pip install --group vectors, then run it again",
+        ) from error
+    except BadRequest as error:
+        raise ConfigError(str(error), target=database) from error
+    except VectorError as error:
+        hint = "run it again" if error.retryable else None
+        raise ShipError(str(error), target=database, hint=hint) from error
+
+
+def _snapshot(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.server import ChromaServer, collections  # noqa: PLC0415
+    from chroma_store.snapshots import SnapshotStore  # noqa: PLC0415
+    from chroma_store.versions import running_version  # noqa: PLC0415
+
+    data = _needed(args, "data")
+    if not (data / "chroma.sqlite3").is_file():
+        raise ConfigError(f"{data} holds no chroma.sqlite3", hint="name Chroma's own folder")
+    store = SnapshotStore(storage, args.database)
+    # Asking the server what it holds also proves that the files can be opened.
+    with _quiet_log() as log, ChromaServer(data, log=log) as server:
+        held = collections(server.base_url)
+    report = store.snapshot(
+        data, parent=store.head(), chroma_version=running_version(), collections=held
+    )
+    return {
+        "snapshot": report.pointer.snapshot_id,
+        "generation": report.pointer.generation,
+        "bytes": report.bytes_total,
+        "uploaded": report.bytes_uploaded,
+        "collections": {info.name: info.count for info in held},
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _restore(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.snapshots import SnapshotStore  # noqa: PLC0415
+
+    report = SnapshotStore(storage, args.database).restore(_needed(args, "into"), args.snapshot)
+    return {
+        "snapshot": report.manifest.snapshot_id if report.manifest else None,
+        "chroma": report.manifest.chroma_version if report.manifest else None,
+        "bytes": report.bytes,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _list(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.snapshots import SnapshotStore  # noqa: PLC0415
+
+    store = SnapshotStore(storage, args.database)
+    head = store.head()
+    manifests = [store.manifest(identifier) for identifier in store.ids()]
+    return {
+        "current": head.snapshot_id if head else None,
+        "snapshots": [
+            {
+                "snapshot": m.snapshot_id,
+                "current": bool(head and m.snapshot_id == head.snapshot_id),
+                "created": m.created_at,
+                "parent": m.parent,
+                "chroma": m.chroma_version,
+                "records": sum(info.count for info in m.collections),
+                "bytes": m.total_bytes,
+                "stored": m.stored_bytes,
+            }
+            for m in manifests
+        ],
+    }
+
+
+def _deltas(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    log, _, consumed = _open(args, storage)
+    if args.discard:
+        return {"discarded": args.discard, "dropped": log.drop([args.discard])}
+    pending = log.pending(consumed)
+    return {
+        "pending": len(pending),
+        "bytes": sum(info.size for info in pending),
+        "deltas": [
+            {"delta": i.id, "bytes": i.size, "written": i.modified.isoformat()} for i in pending
+        ],
+    }
+
+
+def _compact(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.compaction import compact  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="compaction-") as folder:
+        report = compact(
+            storage, args.database, Path(folder), migrate=args.migrate, say=console.info
+        )
+    return {
+        "snapshot": report.pointer.snapshot_id if report.pointer else None,
+        "deltas": len(report.applied),
+        "records": report.records,
+        "uploaded": report.snapshot.bytes_uploaded if report.snapshot else 0,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _verify(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    log, store, consumed = _open(args, storage)
+    snapshot = args.snapshot or store.head()
+    manifest = store.verify(snapshot) if snapshot else None
+    deltas = [log.read(info.id) for info in log.pending(consumed)]
+    return {
+        "snapshot": manifest.snapshot_id if manifest else None,
+        "chunks": len(manifest.chunks) if manifest else 0,
+        "bytes": manifest.total_bytes if manifest else 0,
+        "deltas": len(deltas),
+        "changes": sum(len(delta.records) for delta in deltas),
+    }
+
+
+def _promote(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.snapshots import SnapshotStore  # noqa: PLC0415
+
+    pointer = SnapshotStore(storage, args.database).promote(_needed(args, "snapshot"))
+    return {"snapshot": pointer.snapshot_id, "generation": pointer.generation}
+
+
+def _retain(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.retention import RetentionRule  # noqa: PLC0415
+    from chroma_store.snapshots import SnapshotStore  # noqa: PLC0415
+
+    rule = RetentionRule(keep_last=args.keep_last, keep_days=args.keep_days)
+    report = SnapshotStore(storage, args.database).retain(rule, dry_run=not args.apply)
+    return {
+        "applied": args.apply,
+        "kept": list(report.kept),
+        "deleted": list(report.deleted),
+        "packs": report.packs,
+        "bytes": report.bytes,
+    }
+
+
+def _export(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.parquet import export_collection  # noqa: PLC0415
+    from chroma_store.server import ChromaServer  # noqa: PLC0415
+
+    file, collection = _needed(args, "file"), _needed(args, "collection")
+    log, store, consumed = _open(args, storage)
+    with tempfile.TemporaryDirectory(prefix="export-") as folder:
+        store.restore(Path(folder) / "data")
+        with ChromaServer(Path(folder) / "data") as server:
+            log.replay(server.base_url, consumed)
+            return {"records": export_collection(server.base_url, collection, file)}
+
+
+def _import(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.parquet import import_collection  # noqa: PLC0415
+
+    log, _, _ = _open(args, storage)
+    file, collection = _needed(args, "file"), _needed(args, "collection")
+    return {"records": import_collection(log, collection, file, space=args.space)}
+
+
+_ACTIONS: dict[str, Action] = {
+    "compact": _compact,
+    "deltas": _deltas,
+    "export": _export,
+    "import": _import,
+    "list": _list,
+    "promote": _promote,
+    "restore": _restore,
+    "retain": _retain,
+    "snapshot": _snapshot,
+    "verify": _verify,
+}
+
+
+def _open(args: argparse.Namespace, storage: Storage) -> tuple[Any, Any, frozenset[str]]:
+    from chroma_store.deltas import DeltaLog  # noqa: PLC0415
+    from chroma_store.snapshots import SnapshotStore  # noqa: PLC0415
+
+    store = SnapshotStore(storage, args.database)
+    head = store.head()
+    consumed = frozenset(store.manifest(head).consumed) if head else frozenset[str]()
+    return DeltaLog(storage, args.database), store, consumed
+
+
+def _needed(args: argparse.Namespace, option: str) -> Any:
+    value = getattr(args, option)
+    if value is None:
+        raise ConfigError(f"{args.action} needs --{option}", hint="see --help")
+    return value
+
+
+@contextmanager
+def _quiet_log() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="chroma-log-") as folder:
+        yield Path(folder) / "log"
+
+
+def _print(result: dict[str, Any]) -> None:
+    from rich.table import Table  # noqa: PLC0415 -- start-up time
+
+    for key, value in result.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            table = Table(*value[0])
+            for row in value:
+                table.add_row(*(str(cell) for cell in row.values()))
+            console.stdout().print(table)
+        else:
+            console.emit_text(f"{key}: {value}")

@@ -1,0 +1,310 @@
+"""The functions against a real Chroma server, compared with exact search."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import random
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+from chroma_store.deltas import DeltaLog
+from chroma_store.server import ChromaServer
+from chroma_store.storage import open_storage
+from vector_common import chroma, errors
+from vector_common.chroma import chroma_client
+from vector_common.records import CollectionSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LAMBDAS = Path(__file__).parents[3] / "lambdas"
+DIMENSION = 24
+Vector = list[float]
+
+
+def handler(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"function_{name}", LAMBDAS / name / "handler.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.handler
+
+
+class Corpus:
+    """Receipts in clusters, so that labels mean something."""
+
+    def __init__(self) -> None:
+        rng = random.Random(42)
+        centres = {f"label{n}": [rng.gauss(0, 1) for _ in range(DIMENSION)] for n in range(5)}
+        self.centres = centres
+        self.records: list[dict[str, Any]] = []
+        for number in range(600):
+            centre = f"label{number % 5}"
+            spread = 0.15 + 0.5 * (number % 7) / 7
+            vector = [x + rng.gauss(0, spread) for x in centres[centre]]
+            # A part is labelled wrongly, as labels are.
+            label = centre if number % 4 else f"label{(number // 4) % 5}"
+            metadata = {
+                "label": label,
+                "merchant": f"{label}-shop{number % 15}",
+                "year": 2020 + number % 6,
+            }
+            self.records.append(
+                {
+                    "id": f"r{number:03d}",
+                    "embedding": vector,
+                    "metadata": metadata,
+                    "document": f"d{number}",
+                }
+            )
+
+    def exact(self, query: Vector, limit: int, where: Any = None) -> list[tuple[str, float]]:
+        """The nearest records by cosine, computed independently."""
+        scored = [
+            (record["id"], cosine(query, record["embedding"]))
+            for record in self.records
+            if where is None or where(record["metadata"])
+        ]
+        return sorted(scored, key=lambda item: -item[1])[:limit]
+
+    def label(self, identifier: str) -> str:
+        return str(self.records[int(identifier[1:])]["metadata"]["label"])
+
+    def queries(self, count: int) -> list[Vector]:
+        rng = random.Random(7)
+        names = sorted(self.centres)
+        made = []
+        for number in range(count):
+            one, other = (self.centres[name] for name in rng.sample(names, 2))
+            mix = number / count / 1.8
+            made.append(
+                [
+                    (1 - mix) * a + mix * b + rng.gauss(0, 0.1)
+                    for a, b in zip(one, other, strict=True)
+                ]
+            )
+        return made
+
+
+def cosine(a: Vector, b: Vector) -> float:
+    dot = sum(x * y for x, y in zip(a, b, strict=True))
+    return dot / (math.hypot(*a) * math.hypot(*b))
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    return Corpus()
+
+
+@pytest.fixture(scope="module")
+def session(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    folder = tmp_path_factory.mktemp("functions")
+    log = DeltaLog(open_storage((folder / "store").as_uri()), "db")
+    log.append(corpus.records, CollectionSpec("receipts", DIMENSION, "cosine"))
+    old = [{**r, "id": f"old-{r['id']}"} for r in corpus.records[:50]]
+    log.append(old, CollectionSpec("merchants-old", DIMENSION, "cosine"))
+    (folder / "data").mkdir()
+    with ChromaServer(folder / "data") as server:
+        log.replay(server.base_url)
+        yield {"address": server.base_url}
+    chroma.forget()
+
+
+def test_search_finds_what_exact_search_finds(corpus: Corpus, session: dict[str, str]) -> None:
+    search = handler("vector_search")
+    for query in corpus.queries(25):
+        event = {"collection": "receipts", "embedding": query, "limit": 10, "session": session}
+        found = search(event, None)["results"]
+        exact = corpus.exact(query, 10)
+        assert [result["id"] for result in found] == [identifier for identifier, _ in exact]
+        for result, (_, score) in zip(found, exact, strict=True):
+            assert result["similarity"] == pytest.approx(score, abs=1e-5)
+
+
+def test_search_by_metadata_with_documents_and_a_least_similarity(
+    corpus: Corpus, session: dict[str, str]
+) -> None:
+    query = corpus.queries(1)[0]
+    exact = corpus.exact(query, 20, lambda m: m["year"] >= 2023 and m["label"] != "label0")
+    least = (exact[11][1] + exact[12][1]) / 2
+    event = {
+        "collection": "receipts",
+        "embedding": query,
+        "limit": 20,
+        "where": {"$and": [{"year": {"$gte": 2023}}, {"label": {"$ne": "label0"}}]},
+        "documents": True,
+        "minSimilarity": least,
+        "session": session,
+    }
+    found = handler("vector_search")(event, None)["results"]
+    assert [result["id"] for result in found] == [identifier for identifier, _ in exact[:12]]
+    assert all(result["document"] == f"d{int(result['id'][1:])}" for result in found)
+
+
+def test_labels_are_judged_as_by_exact_search(corpus: Corpus, session: dict[str, str]) -> None:
+    validate = handler("label_validation")
+    verdicts = set()
+    for number, query in enumerate(corpus.queries(40)):
+        label = f"label{number % 5}"
+        event = {
+            "collection": "receipts",
+            "label": label,
+            "embedding": query,
+            "minSimilarity": 0.3,
+            "session": session,
+        }
+        answer = validate(event, None)
+        votes: dict[str, float] = {}
+        for identifier, score in corpus.exact(query, 10):
+            if score >= 0.3:
+                name = corpus.label(identifier)
+                votes[name] = votes.get(name, 0) + score
+        total = sum(votes.values())
+        assert answer["score"] == pytest.approx(
+            votes.get(label, 0) / total if total else 0, abs=1e-5
+        )
+        assert answer["shares"] == pytest.approx({k: v / total for k, v in votes.items()}, abs=1e-5)
+        verdicts.add(answer["verdict"])
+    assert verdicts == {"accept", "review", "reject"}
+
+
+def test_merchants_come_from_all_collections(corpus: Corpus, session: dict[str, str]) -> None:
+    match = handler("merchant_match")
+    record = corpus.records[3]
+    event = {
+        "collections": ["receipts", "merchants-old", "receipts"],
+        "embedding": record["embedding"],
+        "session": session,
+    }
+    answer = match(event, None)
+    assert (answer["outcome"], answer["merchant"]) == ("match", record["metadata"]["merchant"])
+    best = answer["candidates"][0]
+    assert best["similarity"] == pytest.approx(1, abs=1e-6)
+    assert best["support"] >= 2, "the same record lies in both collections"
+    halfway = corpus.queries(40)[-1]
+    answer = match(
+        {**event, "embedding": halfway, "candidate": 0.2, "match": 0.2, "margin": 0.3}, None
+    )
+    assert answer["outcome"] == "ambiguous"
+    scores = [candidate["similarity"] for candidate in answer["candidates"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"collection": "missing"}, errors.NotFound),
+        ({"embedding": [1.0] * 3}, errors.BadRequest),
+        ({"where": {"$nonsense": 1}}, errors.BadRequest),
+    ],
+)
+def test_what_chroma_refuses(
+    session: dict[str, str], change: dict[str, Any], error: type[Exception]
+) -> None:
+    event = {"collection": "receipts", "embedding": [1.0] * DIMENSION, "session": session, **change}
+    with pytest.raises(error):
+        handler("vector_search")(event, None)
+
+
+def test_one_client_serves_an_execution_environment(session: dict[str, str]) -> None:
+    first = chroma_client(session)
+    assert chroma_client(dict(session)) is first
+    other = {"address": session["address"].replace("127.0.0.1", "localhost")}
+    assert chroma_client(other) is not first
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Answers what the class says; remembers what was asked."""
+
+    status = 200
+    seen: ClassVar[list[dict[str, str]]] = []
+
+    def do_POST(self) -> None:
+        self.seen.append(dict(self.headers))
+        body = json.dumps({"error": "Proxy", "message": "as the test asks"}).encode()
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST  # noqa: N815
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def proxy() -> Iterator[str]:
+    Proxy.seen = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    chroma.forget()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, errors.Unauthorized),
+        (413, errors.PayloadTooLarge),
+        (429, errors.ServerBusy),
+        (502, errors.ServerBusy),
+        (503, errors.ServerBusy),
+        (504, errors.ServerBusy),
+    ],
+)
+def test_what_the_proxy_answers_has_a_name(
+    proxy: str, tmp_path: Path, status: int, error: type[Exception]
+) -> None:
+    token = tmp_path / "token"
+    token.write_text(json.dumps({"token": "secret-1", "expiresAt": time.time() + 60}))
+    Proxy.status = status
+    session = {"address": proxy, "tokenReference": token.as_uri()}
+    event = {"collection": "receipts", "embedding": [1.0], "session": session}
+    with pytest.raises(error) as caught:
+        handler("vector_search")(event, None)
+    assert Proxy.seen[0]["Authorization"] == "Bearer secret-1"
+    assert "secret-1" not in str(caught.value)
+    # A refused token is read again; any other one is kept.
+    token.write_text(json.dumps({"token": "secret-2", "expiresAt": time.time() + 60}))
+    with pytest.raises(error):
+        handler("vector_search")(event, None)
+    expected = "secret-2" if status == 401 else "secret-1"
+    assert Proxy.seen[-1]["Authorization"] == f"Bearer {expected}"
+
+
+def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """chromadb's own client would wait here for ever."""
+    from vector_common import chroma_timed
+
+    monkeypatch.setattr(chroma_timed, "ANSWER_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        session = {"address": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        event = {"collection": "receipts", "embedding": [1.0], "session": session}
+        with pytest.raises(errors.ServerBusy, match="did not answer in time"):
+            handler("vector_search")(event, None)
+    chroma.forget()
+
+
+def test_without_a_session_there_is_a_local_database_outside_lambda(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHROMA_PATH", str(tmp_path))
+    client = chroma_client()
+    vectors: Any = [[1.0, 0.0]]
+    client.create_collection("receipts", embedding_function=None).add(ids=["a"], embeddings=vectors)
+    event = {"collection": "receipts", "embedding": [1.0, 0.0]}
+    assert handler("vector_search")(event, None)["results"][0]["id"] == "a"
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "vector_search")
+    with pytest.raises(errors.ServerBusy, match="no session"):
+        handler("vector_search")(event, None)

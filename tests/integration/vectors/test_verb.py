@@ -1,0 +1,131 @@
+"""`python build/layers.py vectors`, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pytest
+from chroma_store.deltas import DeltaLog
+from chroma_store.snapshots import SnapshotStore
+from chroma_store.storage import open_storage
+
+from tests.integration.vectors.corpus import SPEC, Model, changes, recovered
+
+LAYERS = Path(__file__).parents[3] / "build" / "layers.py"
+
+
+class Verb:
+    def __init__(self, store: str, **environment: str) -> None:
+        self.store = store
+        self.environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **environment}
+
+    def run(self, action: str, *options: str, code: int = 0) -> Any:
+        command = [sys.executable, str(LAYERS), "vectors", action, self.store, "--json"]
+        done = subprocess.run(
+            [*command, "--database", "db", *options],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout) if code == 0 else done.stderr
+
+
+@pytest.fixture(params=["file", "s3"])
+def verb(request: pytest.FixtureRequest, tmp_path: Path) -> Verb:
+    if request.param == "file":
+        return Verb(str(tmp_path / "store"))
+    request.getfixturevalue("s3")
+    return Verb(
+        f"s3://vectors/{tmp_path.name}",
+        AWS_ENDPOINT_URL=request.getfixturevalue("s3_url"),
+        AWS_ACCESS_KEY_ID="test",
+        AWS_SECRET_ACCESS_KEY="test",
+        AWS_DEFAULT_REGION="eu-west-1",
+    )
+
+
+def test_from_a_file_to_a_snapshot_and_back(verb: Verb, tmp_path: Path) -> None:
+    source, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    table = pa.table(
+        {
+            "id": [f"r{n}" for n in range(50)],
+            "embedding": pa.array([[n, 1.0] for n in range(50)], pa.list_(pa.float32(), 2)),
+            "metadata": [json.dumps({"n": n}) if n % 2 else None for n in range(50)],
+            "document": [f"text {n}" if n % 3 else None for n in range(50)],
+        },
+        schema=pa.schema(
+            [
+                ("id", pa.string()),
+                ("embedding", pa.list_(pa.float32(), 2)),
+                ("metadata", pa.string()),
+                ("document", pa.string()),
+            ],
+            metadata={"chroma.space": "l2"},
+        ),
+    )
+    pq.write_table(table, source)
+    receipts = ("--collection", "receipts")
+    assert verb.run("import", *receipts, "--file", str(source)) == {"records": 50}
+    assert verb.run("deltas")["pending"] == 1
+    compacted = verb.run("compact")
+    assert (compacted["deltas"], compacted["records"]) == (1, 50)
+    assert verb.run("export", *receipts, "--file", str(out)) == {"records": 50}
+    read = pq.read_table(out)
+    assert read.sort_by("id").to_pylist() == table.sort_by("id").to_pylist()
+    assert read.schema.metadata[b"chroma.space"] == b"l2"
+
+    assert verb.run("verify")["deltas"] == 0
+    restored = verb.run("restore", "--into", str(tmp_path / "data"))
+    assert restored["snapshot"] == compacted["snapshot"]
+    second = verb.run("snapshot", "--data", str(tmp_path / "data"))
+    assert second["collections"] == {"receipts": 50}
+    assert second["uploaded"] < compacted["uploaded"]
+    listed = verb.run("list")
+    assert [s["current"] for s in listed["snapshots"]] == [False, True]
+    verb.run("promote", "--snapshot", compacted["snapshot"])
+    assert verb.run("list")["current"] == compacted["snapshot"]
+    assert verb.run("retain", "--apply")["deleted"] == []
+
+
+def test_mistakes_end_with_a_code_and_a_sentence(tmp_path: Path) -> None:
+    verb = Verb(str(tmp_path / "store"))
+    assert "needs --into" in verb.run("restore", code=2)
+    assert "holds no chroma.sqlite3" in verb.run("snapshot", "--data", str(tmp_path), code=2)
+    missing = "01a1ffc4-be0a-7000-a768-c95e47ef6243"
+    assert "not in file://" in verb.run("restore", "--into", "x", "--snapshot", missing, code=9)
+    (tmp_path / "bad").write_text("x")
+    options = ("--collection", "receipts", "--file", str(tmp_path / "bad"))
+    assert "is not a Parquet file" in verb.run("import", *options, code=2)
+    table = pa.table({"id": ["a", "b"], "embedding": [[1.0, 2.0], [1.0]]})
+    pq.write_table(table, tmp_path / "uneven")
+    options = ("--collection", "receipts", "--file", str(tmp_path / "uneven"))
+    assert "records[1].embedding: has 1 dimensions" in verb.run("import", *options, code=2)
+    assert not (tmp_path / "store/databases/db/deltas").exists()
+    assert "neither s3://" in Verb("gs://bucket").run("list", code=2)
+
+
+def test_a_delta_that_cannot_be_applied_is_discarded(tmp_path: Path) -> None:
+    verb, model = Verb(str(tmp_path / "store")), Model()
+    storage = open_storage((tmp_path / "store").as_uri())
+    log, batch = DeltaLog(storage, "db"), changes(random.Random(1), 10)
+    log.append(batch, SPEC)
+    model.apply(batch)
+    bad = log.append([{"id": "x", "embedding": [1.0] * 4}], SPEC)[0]
+    path = tmp_path / f"store/databases/db/deltas/{bad}.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"x"', b'"y"'))
+    assert bad in verb.run("compact", code=9)
+    assert verb.run("deltas", "--discard", bad)["dropped"] == 1
+    assert verb.run("compact")["deltas"] == 1
+    found = recovered(SnapshotStore(storage, "db"), log, tmp_path / "out")
+    assert found == model.records
