@@ -111,7 +111,7 @@ def parse(text: str) -> tuple[Node | None, list[Problem]]:
     reader = _Reader()
     try:
         root = yaml.compose(text, Loader=_LOADER)
-        node = None if root is None else reader.read(root, (), ())
+        node = None if root is None else reader.read(root, ())
     except yaml.YAMLError as error:
         return None, [_syntax_problem(error, text)]
     except (RecursionError, _TooLarge):
@@ -141,19 +141,22 @@ class _Reader:
         self.problems: list[Problem] = []
         self._count = 0
 
-    def read(self, node: Any, path: Path, above: tuple[int, ...]) -> Node:
-        """Return our node for PyYAML's ``node``; ``above`` are the ids of its ancestors."""
+    def read(self, node: Any, path: Path) -> Node:
+        """Return our node for PyYAML's ``node``, which stands at ``path``.
+
+        Raises:
+            _TooLarge: The limits are passed, as by an alias to one of its own ancestors.
+        """
         self._count += 1
-        if self._count > MAX_NODES or len(above) > MAX_DEPTH or id(node) in above:
+        if self._count > MAX_NODES or len(path) > MAX_DEPTH:
             raise _TooLarge
         position = _position(node)
-        inner = (*above, id(node))
         if isinstance(node, yaml.MappingNode):
             self._check_tag(node, "map", position, path)
-            return self._mapping(node, position, path, inner)
+            return self._mapping(node, position, path)
         if isinstance(node, yaml.SequenceNode):
             self._check_tag(node, "seq", position, path)
-            items = [self.read(item, (*path, n), inner) for n, item in enumerate(node.value)]
+            items = [self.read(item, (*path, n)) for n, item in enumerate(node.value)]
             return Node(items, position)
         return Node(self._scalar(node, position, path), position, raw=node.value)
 
@@ -164,7 +167,7 @@ class _Reader:
     def _problem(self, position: Position, path: Path, message: str) -> None:
         self.problems.append(Problem(position, path, message))
 
-    def _mapping(self, node: Any, position: Position, path: Path, inner: tuple[int, ...]) -> Node:
+    def _mapping(self, node: Any, position: Position, path: Path) -> Node:
         values: dict[str, Node] = {}
         keys: dict[str, Position] = {}
         for key_node, value_node in node.value:
@@ -177,7 +180,7 @@ class _Reader:
                 self._problem(where, (*path, key), message)
                 continue
             keys[key] = where
-            values[key] = self.read(value_node, (*path, key), inner)
+            values[key] = self.read(value_node, (*path, key))
         return Node(values, position, keys=keys)
 
     def _key(self, node: Any, where: Position, path: Path) -> str | None:
