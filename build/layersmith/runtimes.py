@@ -83,7 +83,7 @@ class Runtime:
         return f"public.ecr.aws/lambda/python:{self.python_version}"
 
     def uv_platform(self, architecture: str) -> str:
-        """Return the target platform in uv's spelling, ``aarch64-manylinux_2_34``."""
+        """Return the platform of wheel tags (PEP 600), ``aarch64-manylinux_2_34``."""
         major, minor = self.glibc
         return f"{WHEEL_MACHINE[architecture]}-manylinux_{major}_{minor}"
 

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+import pytest
+from layersmith.assemble import records, stubs, wheel
+from layersmith.assemble.tree import Bytes, Entry, Tree
+from layersmith.config.models import Stub
+from layersmith.errors import BuildError
+
+from tests import wheels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STUB = Stub(path="stub", reason="never used here")
+
+
+def test_a_stub_brings_its_files_and_metadata_that_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "stub" / "demo"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("x = 1\n")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "x.pyc").write_text("")
+    found = {e.path: e for e in stubs.entries("demo-api", "2.0", STUB, tmp_path)}
+    assert set(found) == {
+        "python/demo/__init__.py",
+        "python/demo_api-2.0+stub.dist-info/METADATA",
+        "python/demo_api-2.0+stub.dist-info/RECORD",
+    }
+    metadata = found["python/demo_api-2.0+stub.dist-info/METADATA"].source.read().decode()
+    assert "Name: demo-api\nVersion: 2.0+stub\n" in metadata
+    assert "never used here" in metadata
+
+
+def test_an_empty_stub_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "stub").mkdir()
+    with pytest.raises(BuildError, match="is empty"):
+        stubs.entries("demo", "2.0", STUB, tmp_path)
+
+
+def test_a_stubs_digest_follows_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("1")
+    first = stubs.digest(tmp_path)
+    (tmp_path / "a.py").write_text("2")
+    second = stubs.digest(tmp_path)
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    assert len({first, second, stubs.digest(tmp_path)}) == 3
+
+
+def rows(tree: Tree, path: str) -> dict[str, tuple[str, str]]:
+    text = tree.entries[path].source.read().decode()
+    return {name: (digest, size) for name, digest, size in csv.reader(text.splitlines())}
+
+
+def test_record_has_what_is_left_with_the_hash_of_its_bytes(tmp_path: Path) -> None:
+    path = wheels.make(
+        tmp_path, "demo", {"demo/a.py": b"a", "demo/b,c.py": b"bb", "demo/gone.py": b""}
+    )
+    read = wheel.read(path, "demo")
+    tree = Tree()
+    for entry in read.entries:
+        tree.add(entry)
+    tree.remove("python/demo/gone.py", "rule")
+    tree.replace(tree.entries["python/demo/a.py"].with_content(b"changed"))
+    tree.add(Entry("python/demo/__pycache__/a.cpython-313.pyc", Bytes(b"x"), "demo"))
+    records.correct(tree, read.hashes)
+    found = rows(tree, "python/demo-1.0.dist-info/RECORD")
+    assert {f"python/{name}" for name in found} == set(tree.entries)
+    assert found["demo/a.py"] == (wheels.digest(b"changed"), "7")
+    assert found["demo/b,c.py"] == (wheels.digest(b"bb"), "2")
+    assert found["demo/__pycache__/a.cpython-313.pyc"] == ("", "")
+    assert found["demo-1.0.dist-info/RECORD"] == ("", "")
+
+
+def test_two_owners_of_one_path_collide_only_with_other_bytes() -> None:
+    tree = Tree()
+    tree.add(Entry("python/ns/__init__.py", Bytes(b""), "one"))
+    tree.add(Entry("python/ns/__init__.py", Bytes(b""), "two"))
+    with pytest.raises(BuildError, match="belongs to both one and three"):
+        tree.add(Entry("python/ns/__init__.py", Bytes(b"x"), "three"))
