@@ -17,7 +17,7 @@ from vector_common.errors import VectorError
 from vector_common.ids import new_id
 
 from chroma_supervisor import marker
-from chroma_supervisor.errors import FlipError, ServerError, StartError
+from chroma_supervisor.errors import EXIT_BUG, FlipError, ServerError, StartError
 from chroma_supervisor.logs import event
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class SessionDatabase:
         self._applied: tuple[str, ...] = ()
         self._flips: tuple[str, ...] = ()
         self._server: ChromaServer | None = None
+        self._start_failed = False
         self.adopted = False
         """True if the volume already held this session's data."""
 
@@ -143,21 +144,27 @@ class SessionDatabase:
         Raises:
             ServerError: It does not answer.
         """
-        if self._server is not None:
-            self._server.stop(self._settings.stop_timeout)
+        self.close()
+        self._start_failed = True
         server = ChromaServer(self._settings.database_dir)
-        self._server = server
         try:
             server.start()
             server.wait_ready(SERVER_START_TIMEOUT)
-        except (VectorError, OSError, TimeoutError) as error:
+        except (VectorError, OSError) as error:
             server.stop(self._settings.stop_timeout)
             raise ServerError(f"The Chroma server did not start: {error}") from error
+        self._server = server
+        self._start_failed = False
         return server.base_url
 
     def server_died(self) -> int | None:
-        """The exit code of the server if it ended by itself; None while it runs."""
-        return self._server.poll() if self._server is not None else None
+        """The exit code of the server if it ended by itself, None while it runs.
+
+        A server whose last start failed counts as ended.
+        """
+        if self._server is None:
+            return EXIT_BUG if self._start_failed else None
+        return self._server.poll()
 
     def replay(self) -> int:
         """Apply the deltas that wait, then mark the volume as complete.
@@ -207,11 +214,11 @@ class SessionDatabase:
         Raises:
             ServerError: It died and would not start again to say what it holds.
         """
-        assert self._server is not None
-        if self._server.poll() is not None:
+        if self.server_died() is not None:
             self.start_server()
+        assert self._server is not None
         held = tuple(collections(self._server.base_url))
-        self._server.stop(self._settings.stop_timeout)
+        self.close()
         return held
 
     def store(self, held: tuple[CollectionInfo, ...], *, wrote: bool) -> Report:
@@ -281,3 +288,4 @@ class SessionDatabase:
         """Stop the server if it still runs."""
         if self._server is not None:
             self._server.stop(self._settings.stop_timeout)
+            self._server = None

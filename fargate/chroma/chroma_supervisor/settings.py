@@ -167,7 +167,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         token_reference=reference,
         token_lifetime=read.number("TOKEN_LIFETIME", 0.0, low=1),
         session_deadline=read.number("SESSION_DEADLINE", 3600.0, low=1, high=14 * 86400),
-        idle_timeout=read.number("IDLE_TIMEOUT", 300.0, low=1, high=14 * 86400),
+        idle_timeout=read.number("IDLE_TIMEOUT", 300.0, low=0.1, high=14 * 86400),
         data_dir=Path(read.text("DATA_DIR", "/data")),
         listen_host=read.text("LISTEN_HOST", "0.0.0.0"),  # noqa: S104 - see Settings
         listen_port=int(read.number("LISTEN_PORT", 8080, low=0, high=65535)),

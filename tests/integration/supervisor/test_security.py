@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.chroma_sessions import listening, memory
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -78,32 +80,6 @@ def status(reply: bytes) -> int:
     return int(reply.split(b" ", 2)[1]) if reply else 0
 
 
-def memory(pid: int) -> int:
-    """Largest resident size that a process has had, in bytes."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("no VmHWM")
-
-
-def chroma(session: Any) -> int:
-    """The process id of the server."""
-    children = Path(f"/proc/{session.process.pid}/task").glob("*/children")
-    [pid] = {int(pid) for path in children for pid in path.read_text().split()}
-    return pid
-
-
-def listening(port: int) -> set[str]:
-    """The local addresses, in the kernel's hex, on which somebody listens at a port."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    rows += [line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
-    return {
-        row[1].split(":")[0]
-        for row in rows
-        if row[3] == "0A" and int(row[1].split(":")[1], 16) == port
-    }
-
-
 # Who may come in.
 
 
@@ -151,13 +127,11 @@ def test_health_alone_needs_no_token_and_says_little(session: Any) -> None:
 
 
 def test_the_server_listens_on_loopback_alone(session: Any) -> None:
-    command = Path(f"/proc/{chroma(session)}/cmdline").read_bytes().split(b"\0")
-    port = int(command[command.index(b"--port") + 1])
-    assert listening(port) == {"0100007F"}
+    assert {address for address, _ in listening(session.server_pid())} == {"0100007F"}
 
 
 def test_the_server_inherits_no_secret(session: Any) -> None:
-    environment = Path(f"/proc/{chroma(session)}/environ").read_bytes()
+    environment = Path(f"/proc/{session.server_pid()}/environ").read_bytes()
     assert b"TOKEN" not in environment
     assert b"STORAGE_URL" not in environment
 
@@ -220,7 +194,7 @@ def test_a_gigabyte_in_chunks_is_cut_off_and_not_kept(session: Any, http: httpx.
     reply = http.post(f"{DATABASES}/default_database/collections", content=gigabyte())
     assert reply.status_code == 413
     assert memory(session.process.pid) - before < 24 * MIB
-    assert memory(chroma(session)) < 512 * MIB
+    assert memory(session.server_pid()) < 512 * MIB
 
 
 def test_an_announced_gigabyte_is_not_read_at_all(
@@ -351,12 +325,12 @@ def test_too_many_requests_a_second(http: httpx.Client) -> None:
 
 def test_a_silent_server_is_504_and_its_queue_is_bounded(session: Any, http: httpx.Client) -> None:
     time.sleep(1)
-    os.kill(chroma(session), signal.SIGSTOP)
+    os.kill(session.server_pid(), signal.SIGSTOP)
     try:
         with ThreadPoolExecutor(10) as pool:
             codes = sorted(pool.map(lambda _: http.get(HEARTBEAT).status_code, range(10)))
     finally:
-        os.kill(chroma(session), signal.SIGCONT)
+        os.kill(session.server_pid(), signal.SIGCONT)
     assert codes == [429] * 4 + [504] * 6
     assert http.get(HEARTBEAT).status_code == 200
 

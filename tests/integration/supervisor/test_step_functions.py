@@ -12,6 +12,8 @@ import httpx
 import pytest
 from chroma_supervisor.callbacks import TaskCallback
 
+from tests.chroma_sessions import make_bucket
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -191,9 +193,7 @@ def test_a_token_in_an_encrypted_object(
     start: Any, words: Any, aws_environment: dict[str, str], client: Callable[[str], Any]
 ) -> None:
     s3, bucket = client("s3"), f"tokens-{uuid.uuid4().hex[:12]}"
-    s3.create_bucket(
-        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
-    )
+    make_bucket(aws_environment["AWS_ENDPOINT_URL"], bucket)
     session = start(**aws_environment, TOKEN_REFERENCE=f"s3://{bucket}/sessions/1")
     answer = s3.get_object(Bucket=bucket, Key="sessions/1")
     assert answer["ServerSideEncryption"] == "aws:kms"
