@@ -91,7 +91,8 @@ class Cloud:
     def client(self, service: str) -> Any:
         """Return a client of the account."""
         config = Config(retries={"max_attempts": 2, "mode": "standard"}, read_timeout=120)
-        return boto3.client(service, region_name=REGION, endpoint_url=self.endpoint, config=config)
+        make: Any = boto3.client
+        return make(service, region_name=REGION, endpoint_url=self.endpoint, config=config)
 
     def publish_layer(self, name: str, content: bytes, runtime: str = "python3.13") -> str:
         """Publish a layer and move its pointer, as `publish apply` does."""

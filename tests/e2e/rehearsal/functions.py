@@ -24,7 +24,7 @@ from moto.awslambda.models import LambdaBackend
 from tests.e2e.rehearsal.processes import PASSED, ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 WORKER = """
 import json, sys, traceback
@@ -84,12 +84,12 @@ class FunctionBridge:
 
     Attributes:
         host: Runs them.
-        fail: Errors to raise in place of an invocation, by function, taken from the front.
+        before: Called with the name of a function and its event before each invocation.
         seconds: How long every invocation took, by function.
     """
 
     host: Host
-    fail: dict[str, list[str]] = field(default_factory=dict)
+    before: Callable[[str, dict[str, Any]], None] = lambda *_: None
     seconds: dict[str, list[float]] = field(default_factory=dict)
     _running: dict[str, Function] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
@@ -130,9 +130,7 @@ class FunctionBridge:
     def _invoke(self, deployed: Any, body: Any) -> Answer:
         name = deployed.function_name.split("-", 2)[-1]
         event = json.loads(body or "{}")
-        if self.fail.get(name):
-            kind = self.fail[name].pop(0)
-            return Answer({"errorType": kind, "errorMessage": "injected"}, failed=True, seconds=0.0)
+        self.before(name, event)
         with self._lock:
             lock = self._locks.setdefault(name, threading.Lock())
         # One execution environment handles one event at a time.

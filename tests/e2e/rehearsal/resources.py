@@ -85,9 +85,9 @@ def _machine_hooks(endpoint: str) -> dict[str, Any]:
     return {
         "has_cfn_attr": classmethod(lambda _, name: name in {"Arn", "Name"}),
         "get_cfn_attribute": attribute,
-        "create_from_cloudformation_json": classmethod(create),
+        "create_from_cloudformation_json": classmethod(create),  # type: ignore[arg-type]
         "delete_from_cloudformation_json": classmethod(delete),
-        "update_from_cloudformation_json": classmethod(update),
+        "update_from_cloudformation_json": classmethod(update),  # type: ignore[arg-type]
     }
 
 

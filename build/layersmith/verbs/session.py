@@ -1,0 +1,120 @@
+"""``session``: runs work against an ephemeral Chroma server."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import console
+from layersmith.errors import ShipError
+from layersmith.ship import billing
+from layersmith.stacks import bill, options, sessions
+from layersmith.stacks import stage as stages
+
+if TYPE_CHECKING:
+    import argparse
+
+    from layersmith.stacks.sessions import Ended, Sessions
+
+EPILOG = """\
+run starts the state machine vector-session: it takes the database's lock, starts the server,
+hands every item to its function, has the server save, and frees the lock. Ctrl-C leaves the
+session running; stop aborts it, which saves its data too.
+
+The input is a JSON array of {"function": "vector_search", "event": {...}}, or an object with
+`items`, or with `source` for a longer file on S3, and the session's other settings.
+
+examples:
+  python build/layers.py session run --database receipts --input events.json
+  python build/layers.py session run --stage prod --database receipts --input events.json --json
+  python build/layers.py session run --database receipts --input events.json --logs
+  python build/layers.py session stop arn:aws:states:eu-west-1:123456789012:execution:...
+"""
+SUCCEEDED = "SUCCEEDED"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-verbs and their options."""
+    parser.epilog = EPILOG
+    verbs = parser.add_subparsers(dest="step", required=True, metavar="run|stop")
+    run_ = verbs.add_parser("run", help="start a session and follow it")
+    run_.add_argument("--database", required=True, help="name of the vector database")
+    run_.add_argument("--input", type=Path, required=True, help="JSON file with the work")
+    run_.add_argument("--detach", action="store_true", help="print the execution, do not follow")
+    run_.add_argument("--logs", action="store_true", help="print the server's log")
+    run_.add_argument("--prices", type=Path, help="JSON that overrides single prices")
+    run_.add_argument("--json", action="store_true", help="print the result as JSON")
+    stop = verbs.add_parser("stop", help="abort a session; its data is saved")
+    stop.add_argument("execution", help="ARN, as run prints it")
+    for sub in (run_, stop):
+        sub.add_argument("--stage", default="dev", help="the deployed stage (dev)")
+        sub.add_argument("--templates", type=Path, default=options.TEMPLATES, help="their folder")
+        options.add_account(sub)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the sub-verb."""
+    stage = stages.load(args.templates / "stages", args.stage)
+    if args.region:
+        stage = stage.model_copy(update={"region": args.region})
+    at = sessions.Sessions(options.aws_of(args), stage)
+    if args.step == "stop":
+        at.stop(args.execution)
+        console.success("aborted; the clean-up saves its data and stops its server")
+        return 0
+    prices = billing.load(args.prices)
+    arn = at.start(sessions.read_input(args.input, args.database))
+    console.info(f"execution {arn}")
+    if args.detach:
+        console.emit_text(arn)
+        return 0
+    ended = _follow(at, arn, logs=args.logs)
+    return _report(args, ended, bill.items(ended.use, prices), prices)
+
+
+def _follow(at: Sessions, arn: str, *, logs: bool) -> Ended:
+    with console.progress() as display:
+        task = display.add_task("session", step="starting", total=None)
+        done = 0
+
+        def item() -> None:
+            nonlocal done
+            done += 1
+            display.update(task, step=f"{done} items done")
+
+        def state(name: str) -> None:
+            display.update(task, step=name)
+            console.info(f"  {name}")
+
+        log = console.info if logs else (lambda _: None)
+        try:
+            return at.follow(arn, sessions.Watch(state, item, log))
+        except KeyboardInterrupt:
+            console.warn(f"not followed any more, but it runs: session stop {arn}")
+            raise
+
+
+def _report(
+    args: argparse.Namespace, ended: Ended, items: list[billing.Item], prices: billing.Prices
+) -> int:
+    money = billing.total(items)
+    if args.json:
+        document = dataclasses.asdict(ended)
+        document["bill"] = [dataclasses.asdict(one) for one in items]
+        console.emit_json({**document, "cost": money, "currency": prices.currency})
+    else:
+        for one in items:
+            console.info(f"  {one.cost:.6f} {prices.currency}  {one.key} ({one.place})")
+        console.info(
+            f"cost {money:.6f} {prices.currency} at on-demand prices of {prices.date}; the same "
+            f"task always on: {bill.month_of_task(ended.use, prices):.2f} a month"
+        )
+    if ended.status == SUCCEEDED:
+        console.success(f"{SUCCEEDED} after {ended.seconds:.1f} s")
+        return 0
+    raise ShipError(
+        f"the session {ended.status}: {ended.error} after {ended.seconds:.1f} s",
+        cause=ended.cause or None,
+        hint="nothing acknowledged is lost; correct the cause and run it again",
+    )

@@ -1,0 +1,143 @@
+"""The state machines' definitions: time-outs, retries, ways out, and what fills their gaps."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from layersmith.stacks import templates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOLDER = Path(__file__).parents[3] / "infra-templates"
+MACHINES = {
+    path.name.removesuffix(".asl.json"): json.loads(path.read_text("utf-8"))
+    for path in sorted((FOLDER / "state-machines").glob("*.asl.json"))
+}
+TEXTS = {
+    path.name.removesuffix(".asl.json"): path.read_text("utf-8")
+    for path in (FOLDER / "state-machines").glob("*.asl.json")
+}
+RETRIED = re.compile(
+    r"AmazonECS\.Unknown|(ECS|Ecs|DynamoDB|Lambda|S3|Sfn|StepFunctions)\."
+    r"(\w*Throttling\w*|\w*Throughput\w*|RequestLimitExceeded|TooManyRequestsException"
+    r"|Internal\w*|Server\w*|Service\w*|AWSLambdaException|SdkClientException"
+    r"|EcsException|S3Exception|SfnException)|ServerBusy|StorageBusy"
+)
+"""Errors that say that nothing happened, or that the same call is safe to repeat."""
+
+
+def walk(machine: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every state of a machine, those of its maps included."""
+    for name, state in machine["States"].items():
+        yield f"{path}{name}", state
+        if "ItemProcessor" in state:
+            yield from walk(state["ItemProcessor"], f"{path}{name}/")
+
+
+STATES = [
+    pytest.param(state, id=f"{machine}:{path}")
+    for machine, definition in MACHINES.items()
+    for path, state in walk(definition)
+]
+TASKS = [one for one in STATES if one.values[0]["Type"] == "Task"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("state", TASKS)
+def test_every_task_has_a_time_out(state: dict[str, Any]) -> None:
+    assert state.keys() & {"TimeoutSeconds", "TimeoutSecondsPath"}
+
+
+@pytest.mark.parametrize("state", TASKS)
+def test_whatever_waits_for_a_token_has_a_heartbeat(state: dict[str, Any]) -> None:
+    if state["Resource"].endswith(".waitForTaskToken"):
+        assert "HeartbeatSecondsPath" in state
+
+
+@pytest.mark.parametrize("state", TASKS)
+def test_retries_have_jitter_and_a_bound_and_only_what_may_pass_is_retried(
+    state: dict[str, Any],
+) -> None:
+    assert state["Retry"], "every call can be throttled"
+    for retry in state["Retry"]:
+        assert retry["JitterStrategy"] == "FULL"
+        assert 1 <= retry["MaxAttempts"] <= 8
+        assert retry["MaxDelaySeconds"] <= 600
+        wrong = [name for name in retry["ErrorEquals"] if not RETRIED.fullmatch(name)]
+        assert wrong == []
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_every_machine_has_a_time_out_of_its_own(name: str) -> None:
+    assert 0 < MACHINES[name]["TimeoutSeconds"] <= 86_400
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_every_state_can_be_reached_and_leads_somewhere(name: str) -> None:
+    def check(machine: dict[str, Any]) -> None:
+        reached, todo = set(), [machine["StartAt"]]
+        while todo:
+            here = todo.pop()
+            if here in reached:
+                continue
+            reached.add(here)
+            state = machine["States"][here]
+            ends = state["Type"] in {"Succeed", "Fail"} or state.get("End")
+            assert ends or following(state), here
+            todo += following(state)
+            if "ItemProcessor" in state:
+                check(state["ItemProcessor"])
+        assert reached == set(machine["States"])
+
+    check(MACHINES[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("vector-session", "StartServer"), ("compaction", "Compact")]
+)
+def test_once_a_server_may_run_every_error_leads_to_the_clean_up(name: str, first: str) -> None:
+    states = MACHINES[name]["States"]
+    seen, todo = set(), [first]
+    while todo:
+        here = todo.pop()
+        state = states[here]
+        if here in seen or here == "CleanUp":
+            continue
+        seen.add(here)
+        todo += following(state)
+        if state["Type"] in {"Task", "Map"} and here != "ReleaseLock":
+            last = state["Catch"][-1]
+            assert last["ErrorEquals"] == ["States.ALL"], here
+            assert last["Next"] == "CleanUp", here
+    assert "ReleaseLock" in seen
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_the_template_fills_every_gap_and_no_other(name: str) -> None:
+    wanted = set(re.findall(r"\$\{(\w+)\}", TEXTS[name]))
+    machines = {
+        resource["Properties"]["StateMachineName"]["Fn::Sub"]: resource["Properties"]
+        for resource in templates.load(FOLDER)["workflows"].resources.values()
+        if resource["Type"] == "AWS::StepFunctions::StateMachine"
+    }
+    given = set(machines[f"${{Project}}-${{Stage}}-{name}"]["DefinitionSubstitutions"])
+    assert given == wanted
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_paths_are_names_and_literal_indices(name: str) -> None:
+    # tests/e2e/rehearsal/interpreter.py relies on it.
+    for path in re.findall(r'"(\$[^"]*)"', TEXTS[name]):
+        assert re.fullmatch(r"\$(\$?)(\.[A-Za-z_]\w*|\[\d+\])*|\$\{\w+\}.*", path), path
+
+
+def following(state: dict[str, Any]) -> list[str]:
+    """Names of the states that may come next."""
+    listed = [state.get("Next"), state.get("Default")]
+    listed += [choice.get("Next") for choice in state.get("Choices", [])]
+    listed += [catch["Next"] for catch in state.get("Catch", [])]
+    return [name for name in listed if name]

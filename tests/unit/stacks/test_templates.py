@@ -1,0 +1,162 @@
+"""The templates as they stand, and the order that follows from them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from layersmith.errors import ConfigError
+from layersmith.stacks import assets, stage, templates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layersmith.stacks.templates import Template
+
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "infra-templates"
+ALL = templates.load(FOLDER)
+
+HOLDS_DATA = {
+    "AWS::S3::Bucket",
+    "AWS::EFS::FileSystem",
+    "AWS::ECR::Repository",
+    "AWS::KMS::Key",
+}
+UNTAGGED = {
+    # Types that CloudFormation cannot tag, and Budgets, whose tags nobody filters by.
+    "AWS::Budgets::Budget", "AWS::CloudWatch::Dashboard", "AWS::EC2::Route",
+    "AWS::EC2::SecurityGroupEgress", "AWS::EC2::SecurityGroupIngress",
+    "AWS::EC2::SubnetRouteTableAssociation", "AWS::EC2::VPCEndpoint",
+    "AWS::EC2::VPCGatewayAttachment", "AWS::EFS::AccessPoint", "AWS::EFS::MountTarget",
+    "AWS::Events::Rule", "AWS::S3::BucketPolicy", "AWS::SNS::Subscription",
+    "AWS::SNS::TopicPolicy", "AWS::Scheduler::Schedule",
+}  # fmt: skip
+
+
+def resources() -> Iterator[tuple[Template, str, dict[str, Any]]]:
+    for template in ALL.values():
+        for name, resource in template.resources.items():
+            yield template, name, resource
+
+
+def test_order_puts_every_stack_after_those_it_imports_from() -> None:
+    ordered = [one.name for one in templates.order(ALL.values())]
+    for name, needs in templates.dependencies(ALL.values()).items():
+        assert all(ordered.index(other) < ordered.index(name) for other in needs)
+    assert ordered.index("chroma") < ordered.index("functions") < ordered.index("workflows")
+
+
+def test_an_import_that_nobody_exports_is_named() -> None:
+    body = "Resources: {A: {Type: T, Properties: {P: {'Fn::ImportValue': nowhere-to-be-found}}}}"
+    with pytest.raises(ConfigError, match=r"one\.yaml imports nowhere-to-be-found"):
+        templates.order([templates.parse("one", body)])
+
+
+def test_a_circle_of_imports_is_named() -> None:
+    def stack(name: str, other: str) -> Template:
+        return templates.parse(
+            name,
+            f"Resources: {{A: {{Type: T, Properties: {{P: {{'Fn::ImportValue': {other}}}}}}}}}\n"
+            f"Outputs: {{O: {{Value: 1, Export: {{Name: {name}}}}}}}",
+        )
+
+    with pytest.raises(ConfigError, match="circle"):
+        templates.order([stack("a", "b"), stack("b", "a")])
+
+
+def test_short_tags_become_long_ones() -> None:
+    body = "Resources: {A: {Type: T, Properties: {G: !GetAtt B.C.D, R: !Ref B, S: !Sub x}}}"
+    properties = templates.parse("a", body).resources["A"]["Properties"]
+    assert properties == {
+        "G": {"Fn::GetAtt": ["B", "C.D"]},
+        "R": {"Ref": "B"},
+        "S": {"Fn::Sub": "x"},
+    }
+
+
+@pytest.mark.parametrize("body", ["Resources: {}", "[]", "Resources: {A: {"])
+def test_what_is_no_template_is_refused(body: str) -> None:
+    with pytest.raises(ConfigError):
+        templates.parse("a", body)
+
+
+def test_everything_that_holds_data_is_retained_and_nothing_else_is() -> None:
+    for template, name, resource in resources():
+        kept = resource.get("DeletionPolicy") == "Retain"
+        holds = resource["Type"] in HOLDS_DATA
+        policy = resource["Type"] == "AWS::S3::BucketPolicy"
+        assert kept == (holds or policy), f"{template.name}.{name}"
+        if kept:
+            assert resource["UpdateReplacePolicy"] == "Retain", f"{template.name}.{name}"
+
+
+def test_everything_that_can_be_tagged_is_tagged_with_project_and_stage() -> None:
+    for template, name, resource in resources():
+        if resource["Type"] in UNTAGGED:
+            continue
+        properties = resource["Properties"]
+        listed = properties.get("Tags") or properties.get("FileSystemTags") or []
+        keys = {tag["Key"] for tag in listed}
+        if resource["Type"] == "AWS::IAM::OIDCProvider" or keys:
+            assert {"project", "stage"} <= keys, f"{template.name}.{name}"
+        else:
+            pytest.fail(f"{template.name}.{name} ({resource['Type']}) has no tags")
+
+
+def test_every_parameter_is_constrained() -> None:
+    limits = {"AllowedPattern", "AllowedValues", "MinValue", "MaxValue"}
+    for template in ALL.values():
+        for name, parameter in template.parameters.items():
+            if parameter["Type"].startswith("AWS::SSM"):
+                continue
+            assert limits & parameter.keys(), f"{template.name}.{name}"
+
+
+def test_names_of_exports_are_unique_and_name_their_stack() -> None:
+    seen: set[str] = set()
+    for template in ALL.values():
+        for export in template.exports:
+            assert export.startswith(f"${{Project}}-${{Stage}}-{template.name}-")
+            assert export not in seen
+            seen.add(export)
+
+
+def test_no_export_changes_with_an_update() -> None:
+    # CloudFormation refuses to change a value that another stack imports; a task definition and
+    # a layer version are new with every change.
+    changing = {"AWS::ECS::TaskDefinition", "AWS::Lambda::LayerVersion", "AWS::Lambda::Version"}
+    for template in ALL.values():
+        for name, output in template.document.get("Outputs", {}).items():
+            value = output["Value"]
+            if isinstance(value, dict) and "Ref" in value:
+                resource = template.resources.get(value["Ref"], {"Type": ""})
+                assert resource["Type"] not in changing, f"{template.name}.{name}"
+
+
+def test_every_stage_fits_its_templates_and_leaves_only_the_image_open() -> None:
+    found = assets.collect(ROOT / "lambdas", FOLDER / "state-machines")
+    for path in (FOLDER / "stages").glob("*.yaml"):
+        chosen = stage.load(FOLDER / "stages", path.stem)
+        open_ = {
+            f"{template.name}.{name}"
+            for template in stage.select(chosen, ALL)
+            for name, parameter in template.parameters.items()
+            if "Default" not in parameter
+            and name not in {"Project", "Stage", "BucketName", *found, *chosen.parameters(template.name)}
+        }
+        assert open_ == {"chroma.ImageUri"}
+
+
+def test_the_parameters_of_assets_have_files() -> None:
+    found = assets.collect(ROOT / "lambdas", FOLDER / "state-machines")
+    for template in (ALL["functions"], ALL["workflows"]):
+        for name, parameter in template.parameters.items():
+            if name.endswith("Key"):
+                assert re.fullmatch(parameter["AllowedPattern"], found[name].key), name
+
+
+def test_every_template_fits_a_request_or_goes_through_s3() -> None:
+    assert len(ALL["artifacts"].body.encode()) <= templates.BODY_LIMIT
