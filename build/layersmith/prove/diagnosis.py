@@ -24,6 +24,7 @@ _CANNOT_IMPORT = re.compile(
 _NO_MODULE = re.compile(r"No module named '(?P<module>[\w.]+)'")
 _CANNOT_OPEN = re.compile(r"(?P<file>[^\s:]+\.so[.\w]*): cannot open shared object file")
 _SYMBOL_VERSION = re.compile(r"version `(?P<version>[A-Z]+_[\d.]+)' not found")
+_NOT_READABLE = re.compile(r"Permission denied: '/opt/(?P<path>[^']+)'")
 _BAD_HEADER = re.compile(r"(?P<file>[^\s:]+\.so[.\w]*): (?:invalid ELF header|wrong ELF class)")
 
 
@@ -50,6 +51,8 @@ def _explanations(text: str, layer: LayerZip, python: str, architecture: str) ->
         yield from _missing_module(match["module"], layer, python, architecture)
     if match := _CANNOT_OPEN.search(text):
         yield from _unopened(match["file"], layer, architecture)
+    if match := _NOT_READABLE.search(text):
+        yield f"{match['path']} may be read by its owner alone: its mode in the zip is wrong"
     if match := _BAD_HEADER.search(text):
         yield f"{_name(match['file'])} is damaged, or not an ELF file of {architecture}"
     if match := _SYMBOL_VERSION.search(text):

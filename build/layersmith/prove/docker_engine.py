@@ -57,11 +57,15 @@ class Container:
 
     Args:
         container: As the docker package has it, started.
+        spec: How it was started.
         on_exit: Called by that thread when it has ended.
     """
 
-    def __init__(self, container: DockerContainer, on_exit: Callable[[], None]) -> None:
+    def __init__(
+        self, container: DockerContainer, spec: ContainerSpec, on_exit: Callable[[], None]
+    ) -> None:
         self._container = container
+        self._spec = spec
         self._on_exit = on_exit
         container.reload()
         self.started_at = seconds(container.attrs["State"]["StartedAt"])
@@ -88,15 +92,18 @@ class Container:
             return b""
 
     def peak_memory(self) -> int | None:
-        """Return the largest resident size of its first process in bytes; None if unknown."""
+        """Return the largest resident size among its processes in bytes; None if unknown."""
         on_host = memory.of_container(self._container.attrs["State"].get("Pid") or 0, self.id)
         if on_host is not None:
             return on_host
         with contextlib.suppress(errors.APIError):
-            done = self._container.exec_run(["cat", "/proc/1/status"])
-            if done.exit_code == 0:
-                return memory.high_water_mark(bytes(done.output).decode())  # type: ignore[arg-type]
+            done = self._container.exec_run(["sh", "-c", "cat /proc/[0-9]*/status"])
+            return memory.high_water_mark(bytes(done.output).decode())  # type: ignore[arg-type]
         return None
+
+    def refusal(self, said: str) -> ProofError:
+        """Return the error for a container that started and never became a runtime."""
+        return refusal(self._spec, said)
 
     def kill(self) -> None:
         """End it at once and wait until it is gone."""
@@ -233,7 +240,7 @@ class Engine:
         try:
             created = self._client.containers.create(**self._arguments(spec))
             created.start()
-            return Container(created, on_exit)
+            return Container(created, spec, on_exit)
         except errors.APIError as problem:
             _discard(created)
             raise refusal(spec, _first(problem)) from problem
@@ -262,6 +269,9 @@ class Engine:
             "environment": spec.environment,
             "labels": self._labels,
             "user": f"{spec.uid}:{spec.gid}",
+            # As on Lambda, the runtime is not the first process: the kernel shields that one from
+            # its own signals, so that one that crashed under an emulator would hang.
+            "init": True,
             "read_only": True,
             "mounts": [
                 Mount(inside, str(outside), type="bind", read_only=True)

@@ -137,6 +137,7 @@ class DockerRunner:
     def _container(self, spec: FunctionSpec, api: RuntimeApi, opt: Path) -> ContainerSpec:
         return ContainerSpec(
             image=self._image.facts.id,
+            called=self._image.facts.name,
             command=[spec.handler],
             environment=environment.variables(
                 spec,

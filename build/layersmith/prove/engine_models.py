@@ -49,7 +49,8 @@ class ContainerSpec:
     """How a container is started.
 
     Attributes:
-        image: Name or id of the image.
+        image: Id of the image.
+        called: What people call it.
         command: Arguments for the image's entry point.
         environment: Its environment variables, beside those of the image.
         mounts: Folder on the host by path in the container, all read-only.
@@ -63,6 +64,7 @@ class ContainerSpec:
     """
 
     image: str
+    called: str
     command: list[str]
     environment: dict[str, str]
     mounts: dict[str, Path]

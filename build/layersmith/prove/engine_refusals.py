@@ -23,25 +23,25 @@ def refusal(spec: ContainerSpec, said: str) -> ProofError:
     lowered = said.lower()
     if "no such image" in lowered:
         return ProofError(
-            f"the engine has no image {spec.image}",
+            f"the engine has no image {spec.called}",
             cause=said,
             hint="run `nox -s image`, or name an image with --image",
         )
     if "does not match the specified platform" in lowered or "no matching manifest" in lowered:
         return ProofError(
-            f"the engine refuses to run {spec.image} as {spec.architecture}",
+            f"the engine refuses to run {spec.called} as {spec.architecture}",
             cause=said,
             hint="the image is for another architecture: name another one with --image",
         )
     if NO_HANDLER in lowered:
-        return no_handler(spec.image, spec.architecture)
+        return no_handler(spec.called, spec.architecture)
     if "no such file or directory" in lowered or "executable file not found" in lowered:
         return ProofError(
-            f"{spec.image} has no /lambda-entrypoint.sh, or not the interpreter that it names",
+            f"{spec.called} has no /lambda-entrypoint.sh, or not the interpreter that it names",
             cause=said,
             hint="name a base image of AWS Lambda, or a stand-in made by `nox -s image`",
         )
-    return ProofError(f"the engine did not start {spec.image}", cause=said)
+    return ProofError(f"the engine did not start {spec.called}", cause=said)
 
 
 def no_handler(image: str, architecture: str | None) -> ProofError:

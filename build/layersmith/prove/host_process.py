@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import process
+from layersmith.errors import ProofError
 from layersmith.prove import memory
 from layersmith.prove.engine_models import Exit
 
@@ -74,6 +75,10 @@ class HostProcess:
     def peak_memory(self) -> int | None:
         """Return the largest resident size so far in bytes; None where that is not known."""
         return memory.of_process(self._popen.pid)
+
+    def refusal(self, said: str) -> ProofError:
+        """Return the error for a process that never became a runtime."""
+        return ProofError("the interpreter did not start the runtime's client", cause=said or None)
 
     def kill(self) -> None:
         """End it and what it started, at once."""

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from layersmith.errors import ProofError
+from layersmith.prove.engine_refusals import NO_HANDLER
 from layersmith.prove.models import INIT_LIMIT, FunctionError, InitResult, InvokeResult
 from layersmith.prove.runtime_api import REQUEST_LIMIT, Answer, RuntimeApi
 
@@ -34,6 +35,9 @@ class RuntimeProcess(Protocol):
 
     def peak_memory(self) -> int | None:
         """Largest resident size so far in bytes."""
+
+    def refusal(self, said: str) -> ProofError:
+        """Return the error for a process that never became a runtime."""
 
     def kill(self) -> None:
         """End it at once."""
@@ -160,7 +164,10 @@ class Instance:
             error = _error_of(api.init_error)
             return InitResult(duration_ms=self._since_start(api.init_error.at), error=error)
         if process.exit:
-            self._refuse_broken_image(process.exit)
+            said = self.logs()
+            # What shells, and the first process of a container, say of a missing program.
+            if process.exit.code in {126, 127} or NO_HANDLER in said.lower():
+                raise process.refusal(said.strip()[-1000:])
             error = self._exit_error(process.exit)
         else:
             process.kill()
@@ -172,16 +179,6 @@ class Instance:
 
     def _since_start(self, moment: float) -> float:
         return max(0.0, (moment - self._process.started_at) * 1000)
-
-    def _refuse_broken_image(self, ended: Exit) -> None:
-        said = self.logs()
-        if ended.code in {126, 127} or "exec format error" in said.lower():
-            raise ProofError(
-                "the runtime did not start",
-                cause=said.strip()[-1000:] or f"exit status {ended.code}, and not a word",
-                hint="the image has no Python of the runtime, or is for an architecture that this"
-                " machine cannot run: make one with `nox -s image`, or name one with --image",
-            )
 
     def _missing_answer(self, seconds: float) -> FunctionError:
         ended = self._process.exit

@@ -95,6 +95,11 @@ def test_newer_c_library(explain: Explain) -> None:
     assert "needs GLIBC_2.38, which is newer than the runtime's" in said
 
 
+def test_files_that_are_not_readable(explain: Explain) -> None:
+    said = explain({}, "[Errno 13] Permission denied: '/opt/python/PIL/Image.py'")
+    assert said.startswith("python/PIL/Image.py may be read by its owner alone")
+
+
 def test_text_in_the_place_of_a_library(explain: Explain) -> None:
     said = explain({OURS: b"version https://git-lfs"}, f"/opt/{OURS}: invalid ELF header")
     assert "damaged, or not an ELF file" in said

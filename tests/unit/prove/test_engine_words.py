@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SPEC = ContainerSpec(
-    image="some/image:1",
+    image="sha256:0123",
+    called="some/image:1",
     command=[],
     environment={},
     mounts={},
