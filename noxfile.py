@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -95,6 +96,48 @@ def coldstart(session: nox.Session) -> None:
     """Measure how long layers take from start to first answer; `-- --layer NAME`."""
     groups(session, "build", "prove")
     layers(session, "coldstart", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Bump a layer's version, write changelog and tag; `-- NAME --baseline DIR --bump minor`."""
+    groups(session, "build", "ship")
+    layers(session, "release", *session.posargs)
+
+
+@nox.session
+def publish(session: nox.Session) -> None:
+    """Publish the zips in dist/; `-- plan` shows what `-- apply` would do."""
+    groups(session, "build", "ship")
+    layers(session, "publish", *session.posargs)
+
+
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """Publish every released layer everywhere, verify, count the cost; `-- --partition aws`."""
+    groups(session, "build", "ship")
+    where, index = session.posargs, "dist/layers-index.json"
+    layers(session, "publish", "fetch", "--github", "--skip-unreleased", *where)
+    if not any(Path("dist").glob("*.zip")):
+        session.log("no layer is released yet")
+        return
+    warn, fail = os.environ.get("COST_WARN", "20"), os.environ.get("COST_FAIL", "100")
+    steps = [
+        ("publish", "apply", "--yes", "--built", "--index", index, *where),
+        ("verify", "--built", "--summary", "dist/drift.md", "--github-issue", *where),
+        ("arn", "--index", index, "--html", "dist/arns.html", "--csv", "dist/arns.csv"),
+        ("cost", "--append", "--history-out", "dist/cost-history.jsonl", "--github-runs",
+         "--sessions", os.environ.get("SESSIONS_PREFIX", "layersmith"),
+         "--warn", warn, "--fail", fail, *where),
+    ]  # fmt: skip
+    failed = []
+    for words in steps:
+        try:
+            layers(session, *words)
+        except nox.command.CommandFailed:
+            failed.append(words[0])
+    if failed:
+        session.error(f"not in order: {', '.join(failed)}")
 
 
 @nox.session

@@ -14,7 +14,7 @@ from layersmith.errors import ConfigError
 from layersmith.ship import billing, buckets, failures, labels, reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from layersmith.plan import Target
@@ -228,10 +228,8 @@ def _add(one: Sessions, other: Sessions) -> Sessions:
     )
 
 
-def minutes(path: Path) -> dict[str, int]:
-    """Return key of the price -> billed minutes of a workflow run.
-
-    GitHub rounds every job up to a minute.
+def read_jobs(path: Path) -> list[dict[str, Any]]:
+    """Return the jobs of a workflow run from a file.
 
     Args:
         path: Answer of GitHub's ``GET /repos/{owner}/{repo}/actions/runs/{id}/jobs``.
@@ -239,17 +237,28 @@ def minutes(path: Path) -> dict[str, int]:
     Raises:
         ConfigError: The file is not that.
     """
-    found: dict[str, int] = {}
     try:
-        for job in json.loads(path.read_text(encoding="utf-8"))["jobs"]:
-            if not job.get("started_at") or not job.get("completed_at"):
-                continue
-            began, ended = map(datetime.fromisoformat, (job["started_at"], job["completed_at"]))
-            arm = any("arm" in label for label in job["labels"])
-            key = f"github-linux-{'arm64' if arm else 'x64'}-minute"
-            took = math.ceil((ended - began).total_seconds() / 60)
-            found[key] = found.get(key, 0) + max(1, took)
+        jobs: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["jobs"]
+        minutes(jobs)
     except (OSError, ValueError, KeyError, TypeError) as problem:
         hint = "save the answer of GitHub's API for the jobs of a workflow run"
         raise ConfigError(f"{path} has no jobs of a workflow run: {problem}", hint=hint) from None
+    return jobs
+
+
+def minutes(jobs: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """Return key of the price -> billed minutes; GitHub rounds every job up to a minute.
+
+    Args:
+        jobs: Jobs as GitHub's API describes them; those that have not ended are left out.
+    """
+    found: dict[str, int] = {}
+    for job in jobs:
+        if not job.get("started_at") or not job.get("completed_at"):
+            continue
+        began, ended = map(datetime.fromisoformat, (job["started_at"], job["completed_at"]))
+        arm = any("arm" in label for label in job["labels"])
+        key = f"github-linux-{'arm64' if arm else 'x64'}-minute"
+        took = math.ceil((ended - began).total_seconds() / 60)
+        found[key] = found.get(key, 0) + max(1, took)
     return found

@@ -45,6 +45,9 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose targets and regions."""
     parser.add_argument("--layer", action="append", default=[], help="only this layer (repeatable)")
     parser.add_argument("--dist", type=Path, default=Path("dist"), help="folder of the built zips")
+    parser.add_argument(
+        "--built", action="store_true", help="only targets whose zip is in the folder"
+    )
     add_config(parser)
     add_regions(parser)
 
@@ -72,6 +75,9 @@ def add_regions(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="in place of layers.yaml's: a region, a partition, or `all` (repeatable)",
+    )
+    parser.add_argument(
+        "--partition", choices=regions.PARTITIONS, help="only the regions of this partition"
     )
 
 
@@ -135,6 +141,18 @@ def targets(args: argparse.Namespace) -> tuple[LoadedConfig, list[Target]]:
     return loaded, chosen
 
 
+def chosen_regions(args: argparse.Namespace, target: Target) -> tuple[str, ...]:
+    """Return where a target is published to, as the options choose; the first is the pilot.
+
+    Raises:
+        ConfigError: A region does not exist.
+    """
+    names = regions.expand(tuple(args.region or target.settings.regions))
+    if args.partition is not None:
+        names = tuple(name for name in names if regions.partition_of(name) == args.partition)
+    return names[:1] if getattr(args, "pilot", False) else names
+
+
 def by_region(args: argparse.Namespace, chosen: Sequence[Target]) -> dict[str, list[Target]]:
     """Return region -> its targets, regions in the order in which they are named.
 
@@ -143,7 +161,7 @@ def by_region(args: argparse.Namespace, chosen: Sequence[Target]) -> dict[str, l
     """
     found: dict[str, list[Target]] = {}
     for target in chosen:
-        for region in regions.expand(tuple(args.region or target.settings.regions)):
+        for region in chosen_regions(args, target):
             found.setdefault(region, []).append(target)
     if not found:
         raise ConfigError(
@@ -162,7 +180,14 @@ def job(args: argparse.Namespace) -> Job:
         AwsFailure: The credentials are missing or expired.
     """
     loaded, chosen = targets(args)
-    found = wanted.from_dist(chosen, args.dist, loaded.root, only_regions=args.region)
+    where = {target.identifier: chosen_regions(args, target) for target in chosen}
+    if args.built:
+        chosen = [one for one in chosen if (args.dist / f"{one.stem}.zip").is_file()]
+    if args.partition:
+        chosen = [target for target in chosen if where[target.identifier]]
+    found = wanted.from_dist(chosen, args.dist, loaded.root, where)
+    if not found:
+        raise ConfigError("no target is left", hint="see --built and --partition")
     site = make_site(args, loaded, list(reader.by_region(found)))
     return Job(found, site, loaded)
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from layersmith import cache
+from layersmith import cache, console
 from layersmith.errors import ShipError
-from layersmith.ship import buckets, failures, options, regions, wanted
+from layersmith.ship import buckets, failures, github, options, tagging, wanted
 
 if TYPE_CHECKING:
     import argparse
@@ -38,17 +38,28 @@ def fetch(args: argparse.Namespace, targets: Sequence[Target], root: Path) -> in
     for target in targets:
         if (args.dist / f"{target.stem}.zip").is_file():
             continue
-        names = regions.expand(tuple(args.region or target.settings.regions))
-        if not any(_from(args, region, target) for region in names):
+        names = options.chosen_regions(args, target)
+        if _found(args, target, names):
+            wanted.one(target, args.dist, root, names)
+            count += 1
+        elif args.skip_unreleased:
+            console.info(f"{target.identifier} {target.version} was never released")
+        else:
             raise ShipError(
-                f"version {target.version} is in no artifact bucket",
+                f"version {target.version} is released nowhere",
                 target=target.identifier,
                 cause="it was never published, or was published by another stack",
                 hint="build it: `nox -s build`",
             )
-        wanted.one(target, args.dist, root, names)
-        count += 1
     return count
+
+
+def _found(args: argparse.Namespace, target: Target, names: Sequence[str]) -> bool:
+    """Fetch a target from where the options say; return whether it was there."""
+    if args.github:
+        tag = tagging.tag_name(target.layer, target.version)
+        return github.Repository.current().download(tag, f"{target.stem}.", args.dist)
+    return any(_from(args, region, target) for region in names)
 
 
 def _from(args: argparse.Namespace, region: str, target: Target) -> bool:

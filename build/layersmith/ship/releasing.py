@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from layersmith import cache
 from layersmith.assemble import manifest as manifests
 from layersmith.errors import ConfigError, ShipError
 from layersmith.ship import bumps, changelog, tagging
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.config.loader import LoadedConfig
+    from layersmith.config.models import Config
     from layersmith.plan import Target
 
 CHANGELOG = "CHANGELOG.md"
@@ -172,3 +174,45 @@ def with_version(loaded: LoadedConfig, layer: str, version: str) -> str:
         )
     lines[position.line - 1] = new
     return "".join(lines)
+
+
+def of_tag(config: Config, tag: str) -> str:
+    """Return the layer that a tag releases.
+
+    Raises:
+        ConfigError: No layer of layers.yaml has this version.
+    """
+    for name, layer in config.layers.items():
+        if tagging.tag_name(name, layer.version) == tag:
+            return name
+    have = ", ".join(tagging.tag_name(n, layer.version) for n, layer in config.layers.items())
+    raise ConfigError(
+        f"{tag} is not the tag of a layer as layers.yaml has it",
+        cause=f"layers.yaml has {have}",
+        hint="make tags by `python build/layers.py release LAYER`",
+    )
+
+
+def same_bytes(first: Path, second: Path) -> int:
+    """Compare the zips of two builds; return their number.
+
+    Args:
+        first: Folder of one build, searched through.
+        second: Folder of the other.
+
+    Raises:
+        ShipError: A zip is missing on one side, or has other bytes; all are named.
+    """
+    one, two = ({p.name: p for p in sorted(d.rglob("*.zip"))} for d in (first, second))
+    wrong = [f"{name} is in one of them alone" for name in sorted(one.keys() ^ two.keys())]
+    for name in sorted(one.keys() & two.keys()):
+        digests = [cache.sha256_file(path) for path in (one[name], two[name])]
+        if digests[0] != digests[1]:
+            wrong.append(f"{name}: {digests[0][:12]} and {digests[1][:12]}")
+    if wrong or not one:
+        raise ShipError(
+            f"the two builds differ: {'; '.join(wrong) or 'there are no zips'}",
+            cause="something that is not in the lock decides the bytes",
+            hint="`python build/layers.py diff` shows which files differ",
+        )
+    return len(one)

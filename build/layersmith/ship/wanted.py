@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from layersmith import cache
 from layersmith.assemble import manifest as manifests
 from layersmith.errors import BuildError, ManyErrors, ShipError
-from layersmith.ship import labels, regions
+from layersmith.ship import labels
 from layersmith.ship.model import Grant, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from layersmith.assemble.manifest import Manifest
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def from_dist(
-    targets: Sequence[Target], dist: Path, root: Path, *, only_regions: Sequence[str] = ()
+    targets: Sequence[Target], dist: Path, root: Path, where: Mapping[str, Sequence[str]]
 ) -> list[Wanted]:
     """Return what shall be published, in the order of the targets.
 
@@ -30,7 +30,7 @@ def from_dist(
         targets: The targets.
         dist: Folder with their zips and manifests.
         root: Folder that paths in layers.yaml are relative to.
-        only_regions: Regions in place of those in layers.yaml; empty takes these.
+        where: Identifier of a target -> the regions it goes to.
 
     Raises:
         ManyErrors: Zips are missing, damaged or of another version; all are named.
@@ -39,7 +39,7 @@ def from_dist(
     problems: list[LayersmithError] = []
     for target in targets:
         try:
-            found.append(one(target, dist, root, only_regions))
+            found.append(one(target, dist, root, where[target.identifier]))
         except (BuildError, ShipError) as problem:
             problems.append(problem)
     if problems:
@@ -47,7 +47,7 @@ def from_dist(
     return found
 
 
-def one(target: Target, dist: Path, root: Path, only_regions: Sequence[str] = ()) -> Wanted:
+def one(target: Target, dist: Path, root: Path, where: Sequence[str]) -> Wanted:
     """Return what shall be published of one target.
 
     Raises:
@@ -57,7 +57,6 @@ def one(target: Target, dist: Path, root: Path, only_regions: Sequence[str] = ()
     manifest = manifests.read(dist / f"{target.stem}.json")
     path = dist / manifest.artifact.filename
     _same_bytes(target, path, manifest)
-    where = regions.expand(tuple(only_regions or target.settings.regions))
     if not where:
         raise ShipError(
             "there is no region to publish to",
@@ -79,7 +78,7 @@ def one(target: Target, dist: Path, root: Path, only_regions: Sequence[str] = ()
         license=settings.license or "",
         grants=frozenset(Grant(principal) for principal in settings.principals),
         align=settings.align,
-        regions=where,
+        regions=tuple(where),
         modules=modules(manifest, list(settings.import_exceptions)),
         smoke=root / settings.smoke if settings.smoke else None,
     )

@@ -11,11 +11,11 @@ from rich.table import Table
 
 from layersmith import cache, console
 from layersmith.errors import BudgetError, ShipError
-from layersmith.ship import billing, board, buckets, history, meters, options, reader
+from layersmith.ship import billing, board, buckets, github, history, meters, options, reader
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from layersmith.ship.billing import Item, Prices
     from layersmith.ship.meters import RegionUse, Sessions
@@ -48,6 +48,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--run-jobs", type=Path, action="append", default=[],
         help="jobs of a workflow run as GitHub's API answers (repeatable)",
     )  # fmt: skip
+    parser.add_argument(
+        "--github-runs",
+        action="store_true",
+        help="ask GitHub for this month's workflow runs (in a workflow run)",
+    )
     parser.add_argument("--sessions", metavar="PREFIX", help="prefix of the state machines' names")
     parser.add_argument("--warn", type=float, help="money a month above which the run warns")
     parser.add_argument("--fail", type=float, help="money a month above which the run fails")
@@ -77,7 +82,10 @@ def run(args: argparse.Namespace) -> int:
     used = meters.Sessions()
     if args.sessions:
         used = meters.sessions(site.aws[site.home], site.home, args.sessions, month)
-    items = bill(prices, list(uses.values()), used, args.run_jobs, site.home)
+    jobs = [job for path in args.run_jobs for job in meters.read_jobs(path)]
+    if args.github_runs:
+        jobs += github.Repository.current().jobs(month)
+    items = bill(prices, list(uses.values()), used, meters.minutes(jobs), site.home)
     record = _record(now, prices, items, list(uses.values()), used)
     _keep(args, site, record)
     _print(args, prices, items, list(uses.values()), record)
@@ -88,7 +96,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def bill(
-    prices: Prices, uses: Sequence[RegionUse], used: Sessions, jobs: Sequence[Path], home: str
+    prices: Prices,
+    uses: Sequence[RegionUse],
+    used: Sessions,
+    minutes: Mapping[str, int],
+    home: str,
 ) -> list[Item]:
     """Return the lines of the month's bill, those without any quantity left out."""
     lines = [
@@ -100,8 +112,7 @@ def bill(
             ("s3-put-1000", use.region, use.puts / 1000),
         )
     ]
-    for path in jobs:
-        lines += [(key, path.stem, float(count)) for key, count in meters.minutes(path).items()]
+    lines += [(key, "GitHub", float(count)) for key, count in minutes.items()]
     lines += [
         ("stepfunctions-transition-1000", home, used.transitions / 1000),
         ("fargate-arm-vcpu-hour", home, used.vcpu_hours),

@@ -55,11 +55,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     apply.add_argument("--plan", type=Path, help="refuse if the accounts changed since this plan")
     apply.add_argument("--index", type=Path, help="write the JSON index to this file, too")
     fetch = verbs.add_parser("fetch", help="get released zips back from the artifact bucket")
+    fetch.add_argument("--github", action="store_true", help="from GitHub's releases instead")
+    fetch.add_argument(
+        "--skip-unreleased", action="store_true", help="go on where a version was never released"
+    )
     for sub in (plan, apply, fetch):
         options.add_selection(sub)
         options.add_account(sub)
     for sub in (plan, apply):
         options.add_publishing(sub)
+        sub.add_argument("--pilot", action="store_true", help="only each layer's first region")
         sub.add_argument("--no-canary", action="store_true", help="move pointers without a start")
         sub.add_argument("--no-promote", action="store_true", help="leave `latest` where it is")
         sub.add_argument("--json", action="store_true", help="print the result as JSON")

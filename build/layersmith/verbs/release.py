@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console, plan
 from layersmith.config import loader
+from layersmith.errors import ConfigError
 from layersmith.ship import bumps, releasing
 
 if TYPE_CHECKING:
@@ -23,13 +26,21 @@ examples:
   python build/layers.py release chromadb-vector --baseline last/ --dry-run
   python build/layers.py release chromadb-vector --baseline last/ --bump minor
   python build/layers.py release imaging --baseline last/ --bump patch --force "was never used"
+
+in release.yml:
+  python build/layers.py release --from-tag chromadb-vector-v1.2.0      layer and matrix of a tag
+  python build/layers.py release --compare first/ second/               two builds, the same bytes
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = EPILOG
-    parser.add_argument("layer", metavar="LAYER", help="name of the layer")
+    parser.add_argument("layer", metavar="LAYER", nargs="?", help="name of the layer")
+    parser.add_argument("--from-tag", metavar="TAG", help="check a tag and print what it releases")
+    parser.add_argument(
+        "--compare", nargs=2, type=Path, metavar="DIR", help="compare the zips of two builds"
+    )
     parser.add_argument(
         "--bump",
         choices=["patch", "minor", "major"],
@@ -44,7 +55,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Decide the release and write it down."""
+    """Decide the release and write it down, or serve release.yml."""
+    if args.compare:
+        return _compare(*args.compare)
+    if args.from_tag:
+        return _from_tag(args)
+    if not args.layer:
+        raise ConfigError("say which layer to release", hint="see `release --help`")
     loaded = loader.load(args.config)
     targets = plan.plan(loaded.config, layers=[args.layer])
     found = None
@@ -73,4 +90,27 @@ def run(args: argparse.Namespace) -> int:
         console.info(f"next: git push --atomic origin HEAD {release.tag}")
     else:
         console.info(f"would release {release.tag} (was {release.old})")
+    return 0
+
+
+def _from_tag(args: argparse.Namespace) -> int:
+    """Print the layer and the job matrix of a tag, for GitHub's jobs, too."""
+    loaded = loader.load(args.config)
+    layer = releasing.of_tag(loaded.config, args.from_tag)
+    targets = plan.plan(loaded.config, layers=[layer])
+    said = {"layer": layer, "version": targets[0].version, "matrix": plan.matrix(targets)}
+    output = os.environ.get("GITHUB_OUTPUT")
+    if output:
+        with Path(output).open("a", encoding="utf-8") as stream:
+            for key, value in said.items():
+                text = value if isinstance(value, str) else json.dumps(value)
+                stream.write(f"{key}={text}\n")
+    console.emit_json(said)
+    return 0
+
+
+def _compare(first: Path, second: Path) -> int:
+    """Refuse two builds whose zips differ."""
+    count = releasing.same_bytes(first, second)
+    console.success(f"{count} zips are the same in both builds")
     return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache, console
 from layersmith.errors import ShipError
-from layersmith.ship import board, drift, options, reader
+from layersmith.ship import board, drift, github, options, reader
 
 if TYPE_CHECKING:
     import argparse
@@ -33,6 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_selection(parser)
     options.add_account(parser)
     parser.add_argument("--summary", type=Path, help="write the result as Markdown to this file")
+    parser.add_argument(
+        "--github-issue",
+        action="store_true",
+        help="open, update or close the issue about drift (in a workflow run)",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -57,6 +62,9 @@ def run(args: argparse.Namespace) -> int:
     if args.summary:
         cache.write_text(args.summary, text)
     _step_summary(text)
+    if args.github_issue:
+        repository, differs = github.Repository.current(), bool(found or failed)
+        console.info(repository.report(text, differs=differs, scope=args.partition or ""))
     count = sum(len(state.held) for state in states.values())
     if found or failed:
         console.warn(f"{len(found)} differences in {count} places, {len(failed)} regions unread")

@@ -40,6 +40,7 @@ from urllib.parse import parse_qs, unquote
 
 from moto.awslambda.models import lambda_backends
 from moto.iam.access_control import PermissionResult
+from moto.iam.models import get_account_id_from
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.models import FakeBucket
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -58,7 +59,6 @@ LAYERS = re.compile(
     r"^/\d{4}-\d\d-\d\d/layers/([^/]+)/versions(?:/(\d+))?(/policy)?(?:/([^/]+))?/?$"
 )
 FUNCTIONS = re.compile(r"^/\d{4}-\d\d-\d\d/functions(?:/([^/]+))?(?:/(.+?))?/?$")
-DEFAULT_ACCOUNT = "123456789012"
 
 
 class Call:
@@ -77,6 +77,11 @@ class Call:
         self.signed = environ.get("HTTP_X_AMZ_DATE", "")
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         self.action = target.partition(".")[2] or self._action()
+
+    @property
+    def account(self) -> str:
+        """The account that the access key belongs to, as moto sees it."""
+        return str(get_account_id_from(self.key))
 
     def _action(self) -> str:
         if self.service == "sts":
@@ -212,11 +217,11 @@ class Application:
         assert found
         spec = {"LayerName": unquote(found[1]), "Content": {"ZipFile": EMPTY_ZIP}}
         with self.lock:
-            lambda_backends[DEFAULT_ACCOUNT][call.region].publish_layer_version(spec)
+            lambda_backends[call.account][call.region].publish_layer_version(spec)
 
     def account_settings(self, call: Call) -> Answer:
         """Answer GetAccountSettings, which moto does not know."""
-        backend: Any = lambda_backends[DEFAULT_ACCOUNT][call.region]
+        backend: Any = lambda_backends[call.account][call.region]
         layers = [
             v for layer in backend._layers._layers.values() for v in layer.layer_versions.values()
         ]
@@ -267,7 +272,7 @@ class Application:
     def _permit(self, environ: dict[str, Any], call: Call) -> Answer:
         found = LAYERS.match(call.path)
         assert found
-        backend = lambda_backends[DEFAULT_ACCOUNT][call.region]
+        backend = lambda_backends[call.account][call.region]
         statement = json.loads(call.body)
         sid, organization = statement["StatementId"], statement.pop("OrganizationId", None)
         statements = backend.get_layer_version(unquote(found[1]), found[2]).policy.statements
@@ -298,7 +303,7 @@ class Application:
         """Run the function's code with its layers, once for the same bytes."""
         found = FUNCTIONS.match(call.path)
         assert found
-        backend: Any = lambda_backends[DEFAULT_ACCOUNT][call.region]
+        backend: Any = lambda_backends[call.account][call.region]
         with self.lock:
             function = backend.get_function(unquote(found[1]))
             zips = [

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from layersmith.ship import board, drift
+from layersmith.ship.model import Grant, Quarantined
+
+from tests.unit.ship.makers import placeholder, pointers, release, state, want
+
+EU, US, AP = "eu-west-1", "us-east-1", "ap-south-1"
+GOOD = pointers("1.2.0", v1_2_0=1)
+
+
+def fields(*states: Any, **changes: Any) -> list[tuple[str, str]]:
+    found = drift.compare([want(**changes)], {one.region: one for one in states})
+    return [(finding.region, finding.field) for finding in found]
+
+
+def test_what_is_as_wanted_has_no_findings() -> None:
+    assert fields(state(EU, release(1), at=GOOD), state(US, release(1), at=GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"sha256": "other"}, "sha256"),
+        ({"runtimes": ("python3.12",)}, "runtimes"),
+        ({"architectures": ("x86_64",)}, "architectures"),
+        ({"description": "something [layersmith 1.2.0 sha256:000000000000]"}, "description"),
+        ({"license": "GPL-3.0"}, "license"),
+        ({"grants": frozenset()}, "permissions"),
+        ({"grants": frozenset({Grant("public"), Grant("210987654321")})}, "permissions"),
+        ({"foreign_statements": ("somebody",)}, "permissions"),
+        ({"semver": "1.1.0"}, "version"),
+    ],
+)
+def test_every_attribute_is_compared(changes: dict[str, Any], field: str) -> None:
+    assert fields(state(EU, release(1, **changes), at=GOOD)) == [(EU, field)]
+
+
+def test_pointers_are_compared() -> None:
+    assert fields(state(EU, release(1))) == [(EU, "pointer 1.2.0"), (EU, "pointer latest")]
+    gone = pointers("1.1.0", v1_2_0=1, v1_1_0=9)
+    assert fields(state(EU, release(1), at=gone)) == [(EU, "pointer latest")]
+
+
+def test_leftovers_and_doubles_are_named() -> None:
+    left = state(EU, placeholder(1), release(2), at=pointers("1.2.0", v1_2_0=2))
+    assert fields(left) == [(EU, "placeholder")]
+    assert fields(state(EU, release(1), release(2), at=GOOD)) == [(EU, "version")]
+
+
+def test_the_region_with_another_number_is_named_where_numbers_are_aligned() -> None:
+    regions = (EU, US, AP)
+    states = [
+        state(EU, release(1), at=GOOD),
+        state(US, release(2), at=pointers("1.2.0", v1_2_0=2)),
+        state(AP, release(1), at=GOOD),
+    ]
+    assert fields(*states, align=True, regions=regions) == [(US, "number")]
+    assert fields(*states, align=False, regions=regions) == []
+
+
+def test_the_markdown_escapes_what_would_break_its_table() -> None:
+    found = drift.compare([want()], {EU: state(EU, release(1, license="a|b"), at=GOOD)})
+    text = board.markdown(found, [Quarantined(US, "down\nfor good", "wait")])
+    assert "a\\|b" in text
+    assert "down for good" in text
+    assert "Every region holds" in board.markdown([], [])

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from layersmith.errors import ShipError
+from layersmith.ship import (
+    catalog,
+    index,
+)
+
+from tests.unit.ship.makers import arn, pointers
+
+if TYPE_CHECKING:
+    from layersmith.ship.model import Pointers
+
+
+def seen(at: Pointers, region: str = "eu-west-1") -> index.Observed:
+    return index.Observed("alpha", "python3.13", "arm64", region, at)
+
+
+def entry(**changes: Any) -> index.Entry:
+    said = {
+        "layer": "alpha",
+        "version": "1.0.0",
+        "runtime": "python3.13",
+        "architecture": "arm64",
+        "region": "eu-west-1",
+        "arn": arn(1),
+    }
+    return index.Entry(**(said | changes))
+
+
+def test_a_region_that_was_not_read_keeps_its_arns() -> None:
+    old = index.Index(layers=[entry(), entry(region="us-east-1"), entry(layer="beta")])
+    merged = index.merge(old, [seen(pointers("1.1.0", v1_1_0=2))])
+    assert {(e.layer, e.region, e.version, e.latest) for e in merged.layers} == {
+        ("alpha", "eu-west-1", "1.1.0", True),
+        ("alpha", "us-east-1", "1.0.0", False),
+        ("beta", "eu-west-1", "1.0.0", False),
+    }
+    assert index.parse(merged.to_json()) == merged
+    with pytest.raises(ShipError, match="index cannot be read"):
+        index.parse('{"format": 2}')
+
+
+def test_the_page_escapes_what_people_wrote() -> None:
+    page = catalog.html([entry(yanked='<script>"$rows"</script>')])
+    assert "<script>&quot;" not in page
+    assert "&lt;script&gt;&quot;$rows&quot;" in page
+    assert page.count("<tr>") == 2

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from layersmith.ship import planner
+from layersmith.ship.model import Action, Grant, Held, Pointers, RegionState, Step, Version, Wanted
+from layersmith.ship.planner import Options
+
+from tests.unit.ship.makers import (
+    PUBLIC,
+    arn,
+    foreign,
+    placeholder,
+    pointers,
+    release,
+    state,
+    want,
+)
+
+EU, US = "eu-west-1", "us-east-1"
+
+
+def plan(wanted: Wanted, *states: RegionState, **options: bool) -> planner.Plan:
+    return planner.plan([wanted], {one.region: one for one in states}, Options(**options))
+
+
+def steps(made: planner.Plan, region: str = EU) -> list[tuple[Step, int]]:
+    return [(a.step, a.number) for a in made.actions if a.region == region]
+
+
+def test_an_empty_account_gets_everything() -> None:
+    made = plan(want(), state(EU, bucket=False, kept=frozenset()))
+    assert steps(made) == [
+        (Step.BUCKET, 0),
+        (Step.KEEP, 0),
+        (Step.PUBLISH, 1),
+        (Step.GRANT, 0),
+        (Step.CANARY, 0),
+        (Step.PROMOTE, 0),
+        (Step.POINT, 0),
+    ]
+
+
+def test_what_is_there_is_left_alone() -> None:
+    made = plan(want(), state(EU, release(1), at=pointers("1.2.0", v1_2_0=1)))
+    assert made == planner.Plan()
+
+
+def test_the_zip_is_kept_with_the_pilot_alone() -> None:
+    done: dict[str, Any] = {"at": pointers("1.2.0", v1_2_0=1), "kept": frozenset()}
+    made = plan(want(), state(EU, release(1), **done), state(US, release(1), **done))
+    assert [(a.step, a.region) for a in made.actions] == [(Step.KEEP, EU)]
+
+
+def test_other_bytes_under_the_semver_stop_the_target_everywhere() -> None:
+    made = plan(want(), state(EU), state(US, release(1, sha256="other")))
+    assert made.actions == []
+    (finding,) = made.findings
+    assert (finding.region, finding.field, finding.blocking) == (US, "sha256", True)
+
+
+def test_a_killed_canary_is_repeated_and_a_proven_one_is_not() -> None:
+    unproven = plan(want(), state(EU, release(3)))
+    assert [step for step, _ in steps(unproven)] == [Step.CANARY, Step.PROMOTE, Step.POINT]
+    # Killed between the two pointers: latest is the release, its own pointer is missing.
+    proven = plan(want(), state(EU, release(3), at=Pointers(latest=arn(3))))
+    assert steps(proven) == [(Step.POINT, 3)]
+
+
+def test_latest_that_was_rolled_back_stays() -> None:
+    at = pointers("1.1.0", v1_1_0=1, v1_2_0=2)
+    assert plan(want(), state(EU, release(1, "1.1.0"), release(2), at=at)).actions == []
+
+
+def test_latest_never_moves_backwards() -> None:
+    at = pointers("2.0.0", v2_0_0=1)
+    made = plan(want(), state(EU, release(1, "2.0.0"), at=at))
+    assert Step.PROMOTE not in dict(steps(made))
+    assert Step.POINT in dict(steps(made))
+
+
+def test_latest_never_moves_to_what_was_yanked() -> None:
+    at = dataclasses.replace(pointers("1.1.0", v1_1_0=1), yanked={"1.2.0": "wrong"})
+    made = plan(want(), state(EU, release(1, "1.1.0"), at=at))
+    assert Step.PROMOTE not in dict(steps(made))
+
+
+def test_canary_and_promotion_can_be_left_out() -> None:
+    made = plan(want(), state(EU), canary=False, promote=False)
+    assert [step for step, _ in steps(made)] == [Step.PUBLISH, Step.GRANT, Step.POINT]
+
+
+def test_permissions_follow_the_configuration() -> None:
+    organization, account = Grant("o-abcdefghij"), Grant("210987654321")
+    held = release(1, grants=PUBLIC | {account})
+    made = plan(
+        want(grants=frozenset({organization, account})),
+        state(EU, held, at=pointers("1.2.0", v1_2_0=1)),
+    )
+    assert [(a.step, a.grant) for a in made.actions] == [
+        (Step.GRANT, organization),
+        (Step.REVOKE, Grant("public")),
+    ]
+
+
+def test_numbers_are_aligned_upwards_by_placeholders() -> None:
+    made = plan(want(align=True), state(EU), state(US, foreign(1), foreign(2)))
+    assert steps(made, EU)[:5] == [
+        (Step.FILL, 1),
+        (Step.FILL, 2),
+        (Step.PUBLISH, 3),
+        (Step.UNFILL, 1),
+        (Step.UNFILL, 2),
+    ]
+    assert steps(made, US)[0] == (Step.PUBLISH, 3)
+
+
+def test_a_region_that_comes_back_is_filled_up_to_the_number_of_the_release() -> None:
+    done = pointers("1.2.0", v1_2_0=7)
+    made = plan(want(align=True), state(EU, release(7), at=done), state(US, foreign(4)))
+    assert steps(made, EU) == []
+    assert steps(made, US)[:3] == [(Step.FILL, 5), (Step.FILL, 6), (Step.PUBLISH, 7)]
+
+
+def test_a_region_past_the_number_is_named_and_gets_the_release_all_the_same() -> None:
+    done = pointers("1.2.0", v1_2_0=2)
+    made = plan(want(align=True), state(EU, release(2), at=done), state(US, foreign(5)))
+    (finding,) = made.findings
+    assert (finding.region, finding.expected, finding.found) == (US, "2", "6")
+    assert steps(made, US)[0] == (Step.PUBLISH, 6)
+
+
+def test_placeholders_that_a_killed_run_left_go_once_a_real_version_is_above() -> None:
+    done = pointers("1.2.0", v1_2_0=3)
+    left = plan(want(), state(EU, placeholder(1), placeholder(2), release(3), at=done))
+    assert steps(left) == [(Step.UNFILL, 1), (Step.UNFILL, 2)]
+    # The last one shows how far the counter is, so it stays until the release is above it.
+    counter = plan(want(version="1.3.0"), state(EU, release(1), placeholder(2)))
+    assert steps(counter)[:2] == [(Step.KEEP, 0), (Step.PUBLISH, 3)]
+    assert (Step.UNFILL, 2) in steps(counter)
+
+
+COUNTS = st.lists(st.integers(0, 6), min_size=1, max_size=5)
+
+
+@given(COUNTS)
+def test_no_region_is_filled_past_what_another_one_holds(counts: list[int]) -> None:
+    regions = tuple(f"region-{n}" for n in range(len(counts)))
+    states = [
+        state(region, *(foreign(n + 1) for n in range(count)))
+        for region, count in zip(regions, counts, strict=True)
+    ]
+    made = plan(want(align=True, regions=regions), *states)
+    published = {a.region: a.number for a in made.actions if a.step is Step.PUBLISH}
+    assert set(published.values()) == {max(counts) + 1}
+    assert all(a.number <= max(counts) for a in made.actions if a.step is Step.FILL)
+
+
+def perform(region: RegionState, wanted: Wanted, actions: list[Action], count: int) -> RegionState:
+    """Do the first ``count`` actions on a model of a region."""
+    held = region.held[wanted.identifier]
+    versions, at = list(held.versions), held.pointers
+    kept = region.kept
+    for action in actions[:count]:
+        mine = next((v for v in versions if v.semver == wanted.version), None)
+        match action.step:
+            case Step.KEEP:
+                kept |= {wanted.artifact_key}
+            case Step.FILL:
+                versions.append(placeholder(_next(versions)))
+            case Step.PUBLISH:
+                number = _next(versions)
+                versions.append(release(number, wanted.version, grants=frozenset()))
+            case Step.UNFILL:
+                versions = [v for v in versions if v.number != action.number]
+            case Step.GRANT | Step.REVOKE if mine and action.grant:
+                had = mine.grants or frozenset()
+                one = {action.grant}
+                now = had | one if action.step is Step.GRANT else had - one
+                versions[versions.index(mine)] = dataclasses.replace(mine, grants=now)
+            case Step.PROMOTE if mine:
+                at = dataclasses.replace(at, latest=mine.arn)
+            case Step.POINT if mine:
+                at = dataclasses.replace(at, versions={**at.versions, wanted.version: mine.arn})
+    return RegionState(region.region, {wanted.identifier: Held(tuple(versions), at)}, True, kept)
+
+
+def _next(versions: list[Version]) -> int:
+    return max((version.number for version in versions), default=0) + 1
+
+
+@given(st.lists(st.integers(0, 12), max_size=6), st.integers(0, 4), st.booleans())
+def test_stopped_anywhere_any_number_of_times_it_ends_the_same(
+    stops: list[int], head_start: int, align: bool
+) -> None:
+    wanted = want(align=align, regions=(EU,))
+    other = want(align=align, regions=(EU, US))
+    ahead = state(US, *(foreign(n + 1) for n in range(head_start)))
+    current = state(EU, kept=frozenset())
+    for stop in [*stops, 99]:
+        made = planner.plan([other], {EU: current, US: ahead}, Options())
+        mine = [a for a in made.actions if a.region == EU]
+        current = perform(current, wanted, mine, stop)
+    held = current.held[wanted.identifier]
+    number = head_start + 1 if align else 1
+    assert [(v.number, v.semver) for v in held.versions] == [(number, "1.2.0")]
+    assert held.pointers == pointers("1.2.0", v1_2_0=number)
+    assert held.versions[0].grants == PUBLIC
