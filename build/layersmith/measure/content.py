@@ -208,11 +208,12 @@ def gather(
 
 def _nearest(path: str, folders: Mapping[str, str]) -> str:
     """Return the owner of the nearest folder around a file, below the common one; or nothing."""
-    folder = posixpath.dirname(path)
+    folder = path.rpartition("/")[0]
     while "/" in folder:
         if folder in folders:
             return folders[folder]
-        folder = posixpath.dirname(folder)
+        # Not dirname, which never gets past the root of an absolute path.
+        folder = folder.rpartition("/")[0]
     return ""
 
 

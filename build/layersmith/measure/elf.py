@@ -165,7 +165,7 @@ def _folders(values: Iterator[str]) -> tuple[str, ...]:
 
 
 def _needed_versions(elf: ELFFile) -> dict[str, tuple[str, ...]]:
-    section: Any = elf.get_section_by_name(".gnu.version_r")
+    section = _versions(elf, ".gnu.version_r", 16)
     if section is None:
         return {}
     return {
@@ -175,18 +175,39 @@ def _needed_versions(elf: ELFFile) -> dict[str, tuple[str, ...]]:
 
 
 def _defined_versions(elf: ELFFile) -> frozenset[str]:
-    section: Any = elf.get_section_by_name(".gnu.version_d")
+    section = _versions(elf, ".gnu.version_d", 20)
     if section is None:
         return frozenset()
     # The first name of an entry is its own; the rest are the versions it inherits from.
     return frozenset(next(names).name for _, names in section.iter_versions())
 
 
+def _versions(elf: ELFFile, name: str, smallest: int) -> Any:
+    """Return a section of versions, or None, after its count was found possible.
+
+    Args:
+        elf: The file.
+        name: Of the section.
+        smallest: Bytes of its smallest entry (Elf64_Verneed 16, Elf64_Verdef 20).
+
+    Raises:
+        DamagedElf: It claims more entries than it has room for, which would be read for hours.
+    """
+    section: Any = elf.get_section_by_name(name)
+    if section is not None and section["sh_info"] * smallest > section["sh_size"]:
+        raise DamagedElf(f"{name} claims {section['sh_info']} entries")
+    return section
+
+
 def _exports(elf: ELFFile, symbol: str) -> bool | None:
-    """Whether a symbol is defined; None where the file has no hash table to ask."""
-    for name in (".gnu.hash", ".hash"):
-        table: Any = elf.get_section_by_name(name)
-        if table is not None:
-            found = table.get_symbol(symbol)
-            return found is not None and found["st_shndx"] != "SHN_UNDEF"
-    return None
+    """Whether a symbol is defined; None where the file has no table to ask."""
+    table: Any = elf.get_section_by_name(".gnu.hash")
+    if table is not None:
+        found = table.get_symbol(symbol)
+        return found is not None and found["st_shndx"] != "SHN_UNDEF"
+    # Not .hash: a chain of it that was damaged may have no end.
+    symbols: Any = elf.get_section_by_name(".dynsym")
+    if symbols is None:
+        return None
+    named = symbols.get_symbol_by_name(symbol) or []
+    return any(one["st_shndx"] != "SHN_UNDEF" for one in named)

@@ -1,4 +1,8 @@
+import io
+import struct
+
 import pytest
+from elftools.elf.elffile import ELFFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layersmith.measure import elf
@@ -64,6 +68,17 @@ def test_damage_is_reported_and_never_a_crash(place: int, content: bytes, cut: b
     except elf.DamagedElf:
         return
     assert facts.bits in {32, 64}
+
+
+def test_a_count_of_versions_that_cannot_be() -> None:
+    content = bytearray(FULL.build())
+    section = ELFFile(io.BytesIO(content)).get_section_by_name(".gnu.version_r")
+    assert section is not None
+    header = content.index(struct.pack("<QQ", section["sh_offset"], section["sh_size"]))
+    # sh_info follows sh_offset, sh_size and sh_link.
+    struct.pack_into("<I", content, header + 20, 0xFFFFFFFF)
+    with pytest.raises(elf.DamagedElf, match="claims 4294967295 entries"):
+        elf.read(bytes(content))
 
 
 def test_a_file_that_ends_in_the_middle_of_a_segment_is_damaged() -> None:

@@ -50,6 +50,10 @@ def test_rows_that_no_import_needs(row: str) -> None:
     assert judge(layer(**{RECORD_PATH: f"{RECORD}{row}\n".encode()})).findings == []
 
 
+def test_an_absolute_path_has_no_owner() -> None:
+    assert "" not in {one.distribution for one in judge(layer(**{"/python/x.so": b""})).findings}
+
+
 def test_requirements_are_importable() -> None:
     assert judge(layer(), requirements=["fast"]).findings == []
     finding = only(judge(layer(), requirements=["fast", "slow"]))
