@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+STOP_SECONDS = 5.0
+"""A call that hangs on the network must not hold up the end of the session."""
+
 
 class Periodic:
     """Repeats a call, which must not raise; the thread never keeps the process alive.
@@ -32,10 +35,10 @@ class Periodic:
         self._thread.start()
 
     def stop(self) -> None:
-        """Make no further call, and wait for one that is under way."""
+        """Make no further call; wait a moment for one that is under way."""
         self._stop.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
         while not self._stop.is_set() and self._call():

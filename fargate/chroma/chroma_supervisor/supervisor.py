@@ -243,8 +243,7 @@ class Supervisor:
             "reason": self._session.stop_reason,
         }
         event("report", document)
-        if self._callback is not None:
-            self._callback.succeed(document)
+        self._answer(lambda callback: callback.succeed(document))
 
     def _fail(self, error: Exception) -> int:
         self._session.enter(Phase.FAILED)
@@ -253,12 +252,18 @@ class Supervisor:
         event("failed", level=logging.ERROR, kind=type(error).__name__, message=str(error))
         if not known:
             logging.getLogger("chroma_supervisor").error("unexpected", exc_info=error)
-        if self._callback is not None and not isinstance(error, NobodyWaitsError):
-            try:
-                self._callback.fail(type(error).__name__, str(error))
-            except Exception as second:  # the exit code still tells
-                event("callback_failed", level=logging.ERROR, cause=repr(second))
+        if not isinstance(error, NobodyWaitsError):
+            self._answer(lambda callback: callback.fail(type(error).__name__, str(error)))
         return error.exit_code if isinstance(error, SupervisorError) else EXIT_BUG
+
+    def _answer(self, answer: Callable[[TaskCallback], bool]) -> None:
+        """Tell whoever waits; the exit code stays what it is if that fails."""
+        if self._callback is None:
+            return
+        try:
+            answer(self._callback)
+        except Exception as error:
+            event("callback_failed", level=logging.ERROR, cause=repr(error))
 
     def _release(self) -> None:
         """Leave no token, thread or child process behind."""

@@ -1,7 +1,8 @@
 """A supervisor that kills itself with SIGKILL at one chosen step, run as a program.
 
 A step is the moment before or after a call that changes or reads the storage or the volume's
-marker. KILL_AT=0 kills at none; the number of steps is logged at the end.
+marker. KILL_AT=0 kills at none; the number of steps is logged at the end. LOSE_ANSWER names the
+end of a key: the first write of it succeeds, and its writer is told that it failed.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from chroma_supervisor import __main__ as supervisor
 from chroma_supervisor import marker
+from vector_common.errors import StoreError
 from vector_common.storage_file import FileStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 KILL_AT = int(os.environ["KILL_AT"])
+LOST = list(filter(None, [os.environ.get("LOSE_ANSWER")]))
 lock = threading.Lock()
 steps: list[str] = []
 
@@ -41,6 +44,9 @@ def counted(owner: Any, name: str) -> None:
         step(f"before {name}")
         result = original(*arguments, **options)
         step(f"after {name}")
+        if name == "put" and LOST and arguments[1].endswith(LOST[0]):
+            LOST.clear()
+            raise StoreError("the answer was lost")
         return result
 
     setattr(owner, name, call)

@@ -112,14 +112,13 @@ def events(container: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
-def wait(container: Any, name: str) -> dict[str, Any]:
+def wait(container: Any, name: str, times: int = 1) -> dict[str, Any]:
+    """Wait until an event is in the log so many times; the last of them."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
-        for event in events(container):
-            if event["event"] == name:
-                return event
-        container.reload()
-        assert container.status in {"created", "running"} or events(container), container.logs()
+        found = [event for event in events(container) if event["event"] == name]
+        if len(found) >= times:
+            return found[times - 1]
         time.sleep(0.2)
     raise AssertionError(container.logs().decode())
 
@@ -162,6 +161,11 @@ def test_the_image_keeps_a_database_over_its_own_end(
         before = collection.nearest(17)
         assert httpx.get(f"{http.base_url}/api/v2/heartbeat", trust_env=False).status_code == 401
     check_confinement(container)
+    if image.endswith("x86_64"):  # one emulated start more would show nothing more
+        container.kill()
+        container.start()
+        wait(container, "volume_adopted")
+        wait(container, "ready", times=2)
     container.stop(timeout=60)
     container.reload()
     assert container.attrs["State"]["ExitCode"] == 0

@@ -61,7 +61,7 @@ class Scenario:
         shutil.copytree(prepared, folder / "store")
         self.acknowledged: set[str] = set()
 
-    def run(self, volume: str, kill_at: int | None = None) -> Any:
+    def run(self, volume: str, kill_at: int | None = None, **faults: str) -> Any:
         """Start a session of the one name on a volume; killed at a step if one is given."""
         environment = {
             "STORAGE_URL": (self.folder / "store").as_uri(),
@@ -70,7 +70,9 @@ class Scenario:
         }
         if kill_at is None:
             return self.start(**environment)
-        return self.start(ready=False, program=[str(KILLER)], **environment, KILL_AT=str(kill_at))
+        return self.start(
+            ready=False, program=[str(KILLER)], **environment, KILL_AT=str(kill_at), **faults
+        )
 
     def use(self, session: Any) -> None:
         """Write and finish, as far as the session lives."""
@@ -161,6 +163,20 @@ def test_a_supervisor_killed_at_any_step(scenario: Callable[[str], Scenario]) ->
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(lambda step: kill_once(scenario(f"step-{step}"), step), steps))
     assert outcomes.count("survived") <= max(1, len(outcomes) // 4)
+
+
+@pytest.mark.parametrize("key", ["pointer.json", "000000"])
+def test_a_write_whose_answer_was_lost_is_not_a_second_session(
+    scenario: Callable[[str], Scenario], key: str
+) -> None:
+    lost = scenario(key)
+    session = lost.run("volume", 0, LOSE_ANSWER=key)
+    lost.use(session)
+    assert session.process.returncode == 0
+    assert session.find("store_failed", attempt=1)
+    assert session.wait("report")["flipped"]
+    assert not lost.check_storage()
+    assert lost.held("empty") == REPLAYED | lost.acknowledged
 
 
 def test_a_server_killed_under_writes_comes_back_with_every_answered_one(
