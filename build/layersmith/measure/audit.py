@@ -116,7 +116,7 @@ def _checks(content: Content, expected: Expected) -> Iterator[Finding]:
     yield from checks_machine.check(content)
     yield from checks_needs.check(content)
     yield from checks_layout.check(content)
-    yield from checks_packages.complete(content)
+    yield from checks_packages.complete(content, expected.pruned)
     yield from checks_packages.importable(content, expected.requirements)
     yield from checks_packages.forbidden(content, expected.forbidden)
     yield from checks_packages.shadows(content, expected.kept)

@@ -20,8 +20,13 @@ TESTS = frozenset({"test", "tests", "_tests", "testing", "_testing"})
 """Folders that hold tests."""
 
 
-def complete(content: Content) -> Iterator[Finding]:
-    """Yield files that a RECORD lists and that are neither there nor pruned on purpose."""
+def complete(content: Content, wished: Collection[str] = ()) -> Iterator[Finding]:
+    """Yield files that a RECORD lists and that are neither there nor pruned on purpose.
+
+    Args:
+        content: The layer.
+        wished: Prune rules of layers.yaml itself, of which nobody needs to be warned.
+    """
     for distribution in content.distributions.values():
         for inner in distribution.record:
             path = distribution.root + inner
@@ -30,7 +35,11 @@ def complete(content: Content) -> Iterator[Finding]:
             rule = content.removed.get(path)
             if rule is None:
                 yield _missing(content, distribution, path)
-            elif module_name(inner) and not TESTS.intersection(inner.lower().split("/")):
+            elif (
+                rule not in wished
+                and module_name(inner)
+                and not TESTS.intersection(inner.lower().split("/"))
+            ):
                 yield _pruned(distribution, path, rule)
 
 

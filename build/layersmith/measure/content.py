@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from packaging.utils import canonicalize_name
 
 from layersmith.assemble.tree import PREFIX, WheelMember
-from layersmith.measure import elf
+from layersmith.measure import elf, factcache
 from layersmith.measure.names import ModuleName, module_name
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def _look(file: LayerFile) -> _Found:
     if not elf.is_elf(head):
         return _Found(file.path, head)
     try:
-        facts = elf.read(file.source.read(), module=_expected_module(module_name(file.path)))
+        facts = factcache.facts(file.source, _expected_module(module_name(file.path)))
     except elf.DamagedElf as problem:
         return _Found(file.path, head, damage=str(problem))
     return _Found(file.path, head, facts=facts)

@@ -22,12 +22,14 @@ class Expected:
         forbidden: Dotted names of modules that must not be there.
         kept: Normalized names that are kept although the runtime provides them.
         managed: Names or ARNs of layers that functions use beside this one.
+        pruned: Prune rules of layers.yaml itself, of which nobody needs to be warned.
     """
 
     requirements: Collection[str] = ()
     forbidden: Collection[str] = ()
     kept: Collection[str] = ()
     managed: Collection[str] = ()
+    pruned: Collection[str] = ()
 
     @classmethod
     def of(cls, target: Target, requirements: Collection[str] = ()) -> Expected:
@@ -45,4 +47,5 @@ class Expected:
             forbidden=settings.forbid_imports,
             kept=settings.keep_provided,
             managed=settings.managed_layers,
+            pruned=settings.prune.add,
         )
