@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,9 @@ def shared_service_models() -> Iterator[None]:
     botocore.loaders.create_loader = make
 
 
-@pytest.fixture(scope="session")
-def aws_process() -> Iterator[AwsServer]:
+@contextmanager
+def served() -> Iterator[AwsServer]:
+    """Serve AWS on a port of loopback while the block runs."""
     with subprocess.Popen(
         [sys.executable, str(SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -91,6 +93,12 @@ def aws_process() -> Iterator[AwsServer]:
         yield AwsServer(f"http://127.0.0.1:{int(process.stdout.readline())}")
         process.stdin.close()
         process.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def aws_process() -> Iterator[AwsServer]:
+    with served() as server:
+        yield server
 
 
 @pytest.fixture
@@ -112,6 +120,7 @@ class Result:
     code: int
     out: str
     err: str
+    peak_kib: int = 0
 
     @property
     def json(self) -> Any:

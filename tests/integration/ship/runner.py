@@ -2,7 +2,8 @@
 
 Reads one JSON object a line: ``argv``, and ``kill_after``, the number of the answer on whose
 arrival the process kills itself (SIGKILL): AWS did what was asked, and the process never learned.
-Answers with one JSON object a line: the exit ``code``, negative for a signal, and what was said.
+Answers with one JSON object a line: the exit ``code``, negative for a signal, what was said, and
+the most memory it held.
 The processes are forks of this one, which has loaded everything, so that a thousand runs are
 bearable.
 """
@@ -77,11 +78,12 @@ def main() -> None:
             pid = os.fork()
             if pid == 0:
                 child(json.loads(line), str(out), str(err))
-            _, status = os.waitpid(pid, 0)
+            _, status, used = os.wait4(pid, 0)
             answer = {
                 "code": os.waitstatus_to_exitcode(status),
                 "out": out.read_text(encoding="utf-8"),
                 "err": err.read_text(encoding="utf-8"),
+                "peak_kib": used.ru_maxrss,
             }
             print(json.dumps(answer), flush=True)
 

@@ -1,0 +1,37 @@
+"""The memory of an apply follows from what is in flight, not from regions times layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.ship.releases import LayerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.integration.ship.conftest import AwsServer, Project, Runner
+
+ZIP = 12_000_000
+REGIONS = ("eu-west-1", "us-east-1", "ap-south-1", "sa-east-1", "ca-central-1", "eu-north-1")
+
+
+@pytest.mark.slow
+def test_zips_that_go_through_the_bucket_are_never_held_in_memory(
+    aws: AwsServer, project: Project, runners: Callable[[], Runner]
+) -> None:
+    runner = runners()
+    options = ["--no-canary", *project.places]
+    project.write(LayerSpec(regions=REGIONS))
+    small = runner.run("publish", "apply", "--yes", *options)
+    project.write(LayerSpec("beta", regions=REGIONS, size=ZIP))
+
+    streamed = runner.run("publish", "apply", "--yes", "--direct-limit", "1000000", *options)
+    aws.reset()
+    direct = runner.run("publish", "apply", "--yes", *options)
+
+    assert [small.code, streamed.code, direct.code] == [0, 0, 0], streamed.err
+    assert (streamed.peak_kib - small.peak_kib) * 1024 < ZIP
+    # Bytes, base64 and body of six requests at once, and not a copy more.
+    assert (direct.peak_kib - small.peak_kib) * 1024 < len(REGIONS) * ZIP * 4
