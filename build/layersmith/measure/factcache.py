@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,12 +18,7 @@ from layersmith.assemble.tree import WheelMember
 from layersmith.measure import elf
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from layersmith.measure.content import Readable
-
-FORMAT = 1
-"""Counts changes of what facts are kept."""
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -53,7 +49,13 @@ def _path(source: Readable, module: str | None) -> Path | None:
     if not isinstance(source, WheelMember) or not SHA256.fullmatch(source.wheel.parent.name):
         return None
     name = f"{source.offset}-{source.crc:08x}-{module or 'library'}.json"
-    return cache.cache_root() / "elf" / str(FORMAT) / source.wheel.parent.name / name
+    return cache.cache_root() / "elf" / _reader_digest() / source.wheel.parent.name / name
+
+
+@functools.cache
+def _reader_digest() -> str:
+    """Digest of the code that reads facts: what another reader wrote is read anew."""
+    return cache.sha256_file(Path(elf.__file__))[:16]
 
 
 @functools.cache
