@@ -108,6 +108,7 @@ class SessionDatabase:
             )
         except VectorError as error:
             raise StartError(f"The database could not be restored: {error}") from error
+        event("restored", bytes=report.bytes, seconds=round(report.seconds, 3))
         self._parent = report.pointer
         self._consumed = frozenset(report.consumed)
         return self._parent.snapshot_id if self._parent else None

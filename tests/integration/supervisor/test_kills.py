@@ -23,6 +23,8 @@ from chroma_store.snapshots import SnapshotStore
 from chroma_store.storage import open_storage
 from vector_common.records import CollectionSpec
 
+from tests.chroma_sessions import TIMEOUT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -84,9 +86,11 @@ class Scenario:
                     if collection.upsert(number) == 200:
                         self.acknowledged.add(f"id-{number}")
                 http.post("/_session/finish")
-        except (AssertionError, httpx.TransportError):
-            pass  # killed before, or in the middle of a request
-        session.process.wait(30)
+        except (AssertionError, httpx.TransportError) as error:
+            # Killed before, or in the middle of a request; anything else is a failure.
+            session.process.wait(TIMEOUT)
+            assert session.process.returncode == -signal.SIGKILL, error
+        session.process.wait(TIMEOUT)
 
     def held(self, volume: str) -> set[str]:
         """Start again, and return what the session finds, each id once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ HEARTBEAT = "/api/v2/heartbeat"
 DATABASES = "/api/v2/tenants/default_tenant/databases"
 MIB = 1024 * 1024
 LIMITS = {
-    "REQUEST_TIMEOUT": "1.5",
+    "REQUEST_TIMEOUT": "2",
     "BODY_TIMEOUT": "0.4",
     "HEADER_TIMEOUT": "0.6",
     "MAX_REQUESTS_PER_SECOND": "40",
@@ -84,10 +85,11 @@ def status(reply: bytes) -> int:
 
 
 def test_nobody_without_the_token(session: Any, shared_start: Any) -> None:
-    other = shared_start(volume="other", DATABASE="other", TOKEN_LIFETIME="1")
-    until = time.monotonic() + 1.2
+    other = shared_start(volume="other", DATABASE="other", TOKEN_LIFETIME="3")
+    expires_at = json.loads(other.token_file.read_text())["expiresAt"]
     with other.client() as client:
-        assert client.get(HEARTBEAT).status_code == 200
+        in_time = client.get(HEARTBEAT).status_code
+        assert in_time == 200 or time.time() >= expires_at
     headers: list[tuple[str, str]]
     for headers in (
         [],
@@ -111,7 +113,7 @@ def test_nobody_without_the_token(session: Any, shared_start: Any) -> None:
             assert reply.status_code == 401, headers
             assert reply.headers["www-authenticate"].startswith("Bearer ")
             assert session.token not in reply.text
-    time.sleep(max(until - time.monotonic(), 0))
+    time.sleep(max(expires_at + 1 - time.time(), 0))
     with other.client() as client:
         reply = client.get(HEARTBEAT)
     assert reply.status_code == 401
@@ -252,7 +254,7 @@ def test_a_body_that_stalls_or_drips_ends_with_408(
     stalled.sendall(head(session, line, "Content-Length: 1000000") + b"{")
     dripping.sendall(head(session, line, "Content-Length: 1000000") + b"{")
     started = time.monotonic()
-    for _ in range(9):  # longer than REQUEST_TIMEOUT, each pause shorter than BODY_TIMEOUT
+    for _ in range(12):  # longer than REQUEST_TIMEOUT, each pause shorter than BODY_TIMEOUT
         try:
             dripping.sendall(b" ")
         except OSError:
@@ -282,11 +284,11 @@ def test_a_client_that_does_not_read_is_cut_off(
     session: Any, http: httpx.Client, words: Any, wire: Callable[[], socket.socket]
 ) -> None:
     collection = words(http, "large")
-    for number in range(4):
+    for number in range(8):
         body = {
             "ids": [f"{number}"],
             "embeddings": [[1.0, 2.0, 3.0]],
-            "documents": ["x" * 6 * MIB],
+            "documents": ["x" * 3 * MIB],
         }
         assert http.post(f"{collection.path}/upsert", json=body).status_code == 200
     wanted = b'{"include": ["documents"]}'
@@ -302,7 +304,7 @@ def test_a_client_that_does_not_read_is_cut_off(
         )
         + wanted
     )
-    time.sleep(1.7)
+    time.sleep(2.2)
     with pytest.raises(OSError, match=r"(?i)broken pipe|reset"):
         for _ in range(20):
             connection.sendall(b"x")

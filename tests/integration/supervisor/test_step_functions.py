@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 MOTO_CONFIG = "/moto-api/config"
 WAIT = "arn:aws:states:::sqs:sendMessage.waitForTaskToken"
 
-HEARTBEAT_SECONDS = 2
+HEARTBEAT_SECONDS = 3
+"""Of the states; a busy machine takes a second or two to the first heartbeat."""
 
 
 class Machine:
