@@ -85,6 +85,8 @@ class Target:
             Step.PROMOTE: self._promote,
             Step.POINT: self._point,
         }[action.step]
+        if self.run.abort.is_set():
+            raise ShipError(f"{self.region}: the run was ended", target=self.want.identifier)
         self.run.say(self.region, self.want.identifier, f"{action.step} …")
         number = work(action)
         if number is not None:

@@ -28,8 +28,9 @@ ROLE = "layersmith-canary"
 MEMORY = 1024
 """MB of the function: enough for every layer's import, a fraction of a cent a run."""
 
-TIMEOUT = 120
-"""Seconds for one invocation; an import on a cold region takes a few."""
+TIMEOUT = 90
+"""Seconds for one invocation; a first import takes a few. It must end before the client gives up
+on the answer (aws.READ_TIMEOUT) and invokes a second time."""
 
 FUNCTION_NAME_LIMIT = 64
 """Characters of a function's name (AWS Lambda API, CreateFunction)."""

@@ -61,6 +61,7 @@ def _row(cells: tuple[str, ...]) -> str:
     label = f"Copy the ARN of {layer} {version} for {runtime} on {architecture} in {region}"
     return (
         f'<tr><th scope="row">{layer}</th><td>{version} {badge}</td><td>{runtime}</td>'
-        f"<td>{architecture}</td><td>{region}</td><td><code>{arn}</code></td>"
-        f'<td><button type="button" class="copy" aria-label="{label}">Copy</button></td></tr>'
+        f"<td>{architecture}</td><td>{region}</td>"
+        f'<td><button type="button" class="copy" aria-label="{label}">Copy</button></td>'
+        f'<td class="arn"><code>{arn}</code></td></tr>'
     )

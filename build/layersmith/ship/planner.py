@@ -49,9 +49,6 @@ def plan(wanted: Sequence[Wanted], states: Mapping[str, RegionState], options: O
         options: What to leave out.
     """
     result = Plan()
-    for region, state in states.items():
-        if not state.bucket:
-            result.actions.append(Action(Step.BUCKET, region, "", detail="encrypted, TLS only"))
     for want in wanted:
         held = {
             region: states[region].held.get(want.identifier, Held())
@@ -69,6 +66,12 @@ def plan(wanted: Sequence[Wanted], states: Mapping[str, RegionState], options: O
         for region, has in held.items():
             result.actions.extend(keep(want, states[region]))
             result.actions.extend(steps(want, region, has, number, options))
+    busy = {action.region for action in result.actions}
+    result.actions[:0] = [
+        Action(Step.BUCKET, region, "", detail="encrypted, TLS only")
+        for region, state in states.items()
+        if region in busy and not state.bucket
+    ]
     return result
 
 

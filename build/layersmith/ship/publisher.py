@@ -87,6 +87,7 @@ class Publisher:
         self.say = say
         self.outcome = Outcome()
         self.gate = uploads.Gate()
+        self.abort = threading.Event()
         self._lock = threading.Lock()
         self._numbers: dict[str, int] = {}
         self._blocked: set[str] = set()
@@ -150,6 +151,7 @@ class Publisher:
             lambda region: self._region(region, wave[region]),
             list(wave),
             workers=self.site.workers,
+            abort=self.abort,
         )
         self.outcome.quarantined += failed
         self.outcome.touched.update(wave)

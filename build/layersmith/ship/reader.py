@@ -13,6 +13,7 @@ from layersmith.ship import buckets, failures, labels
 from layersmith.ship.model import Grant, Held, Pointers, Quarantined, RegionState, Version
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from types_boto3_lambda.client import LambdaClient
@@ -36,7 +37,11 @@ def by_region(wanted: Iterable[Wanted]) -> dict[str, list[Wanted]]:
 
 
 def in_parallel(
-    work: Callable[[str], T], regions: Sequence[str], *, workers: int
+    work: Callable[[str], T],
+    regions: Sequence[str],
+    *,
+    workers: int,
+    abort: threading.Event | None = None,
 ) -> tuple[dict[str, T], list[Quarantined]]:
     """Call ``work`` once a region; a region that fails is quarantined, the others go on.
 
@@ -44,6 +49,7 @@ def in_parallel(
         work: Takes the region's name.
         regions: Their names; the result keeps their order.
         workers: Calls at once.
+        abort: Set when the run ends early, so that calls that have begun can stop, too.
 
     Raises:
         AwsFailure: It concerns the whole run, such as expired credentials.
@@ -61,6 +67,8 @@ def in_parallel(
                         raise
                     failed.append(Quarantined(region, failure.line, failure.hint or ""))
         except BaseException:
+            if abort:
+                abort.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return done, failed
@@ -107,7 +115,9 @@ def read_bucket(aws: Aws, region: str, name: str) -> tuple[bool, frozenset[str]]
     with failures.explained(region, "s3"):
         pages = aws.s3(region).get_paginator("list_objects_v2")
         try:
-            for page in pages.paginate(Bucket=name, Prefix=buckets.ARTIFACTS):
+            for page in pages.paginate(
+                Bucket=name, Prefix=buckets.ARTIFACTS, ExpectedBucketOwner=aws.account(region)
+            ):
                 keys.update(str(one.get("Key")) for one in page.get("Contents", ()))
         except ClientError as error:
             if failures.is_missing(error):
@@ -220,7 +230,7 @@ def read_pointers(aws: Aws, region: str, layer: str, runtime: str, architecture:
     yanked: dict[str, str] = {}
     with failures.explained(region, "ssm"):
         pages = aws.ssm(region).get_paginator("get_parameters_by_path")
-        for page in pages.paginate(Path=folder, Recursive=True):
+        for page in pages.paginate(Path=folder.rstrip("/"), Recursive=True):
             for parameter in page["Parameters"]:
                 name = parameter.get("Name", "").removeprefix(folder)
                 value = parameter.get("Value", "")

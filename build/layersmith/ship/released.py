@@ -71,7 +71,9 @@ def _from(args: argparse.Namespace, region: str, target: Target) -> bool:
     # The zip comes last: a killed fetch is seen by the zip that is not there.
     for key in sorted(keys, key=lambda key: key.endswith(".zip")):
         with failures.explained(region, "s3"):
-            body = aws.s3(region).get_object(Bucket=bucket, Key=key)["Body"]
+            body = aws.s3(region).get_object(
+                Bucket=bucket, Key=key, ExpectedBucketOwner=aws.account(region)
+            )["Body"]
             with cache.atomic_writer(args.dist / key.rpartition("/")[2]) as stream:
                 for chunk in body.iter_chunks(1 << 20):
                     stream.write(chunk)
@@ -81,7 +83,9 @@ def _from(args: argparse.Namespace, region: str, target: Target) -> bool:
 def _keys(aws: Aws, region: str, bucket: str, prefix: str) -> list[str]:
     with failures.explained(region, "s3"):
         try:
-            answer = aws.s3(region).list_objects_v2(Bucket=bucket, Prefix=prefix)
+            answer = aws.s3(region).list_objects_v2(
+                Bucket=bucket, Prefix=prefix, ExpectedBucketOwner=aws.account(region)
+            )
         except ClientError as error:
             if failures.is_missing(error):
                 return []

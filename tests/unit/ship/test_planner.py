@@ -45,8 +45,10 @@ def test_an_empty_account_gets_everything() -> None:
 
 
 def test_what_is_there_is_left_alone() -> None:
-    made = plan(want(), state(EU, release(1), at=pointers("1.2.0", v1_2_0=1)))
-    assert made == planner.Plan()
+    done = pointers("1.2.0", v1_2_0=1)
+    assert plan(want(), state(EU, release(1), at=done)) == planner.Plan()
+    # A bucket is made where it is needed, and nothing is needed here.
+    assert plan(want(), state(EU, release(1), at=done, bucket=False)) == planner.Plan()
 
 
 def test_the_zip_is_kept_with_the_pilot_alone() -> None:
