@@ -36,6 +36,7 @@ __all__ = [
     "platform",
     "resolve",
     "sdist",
+    "solve",
 ]
 
 TIMEOUT = 600.0
@@ -83,6 +84,24 @@ def resolve(
             root,
         )
         return uvanswers.pins(output.read_text("utf-8"), inputs.packages)
+
+
+def solve(target: Target, inputs: Inputs, root: Path) -> list[Offer]:
+    """Resolve a target from wheels alone and list their files, in one call; nothing is preferred.
+
+    Args:
+        target: The target; wheels and markers are judged for it.
+        inputs: What it is made of; it holds no local package.
+        root: Folder in which uv looks for its configuration.
+
+    Raises:
+        Unresolvable: There is no solution, or none without an sdist.
+    """
+    with _scratch() as folder:
+        constraints = folder / "constraints.txt"
+        constraints.write_text("\n".join(inputs.constraints) + "\n", "utf-8")
+        options = ["--constraints", str(constraints), *_for_target(target, ())]
+        return _export(inputs.requirements, options, root, deps=True)
 
 
 def offers(
@@ -171,13 +190,13 @@ def platform(target: Target) -> str:
     return f"{WHEEL_MACHINE[target.architecture]}-manylinux_{major}_{closest}"
 
 
-def _export(lines: list[str], options: list[str], root: Path) -> list[Offer]:
+def _export(lines: list[str], options: list[str], root: Path, *, deps: bool = False) -> list[Offer]:
     if not lines:
         return []
     with _scratch() as folder:
         requirements, output = folder / "pins.in", folder / "pylock.toml"
         requirements.write_text("\n".join(lines) + "\n", "utf-8")
-        how = ["--no-deps", "--format", "pylock.toml"]
+        how = ["--format", "pylock.toml", *([] if deps else ["--no-deps"])]
         _compile([requirements, "--output-file", output], [*how, *options], root)
         return uvanswers.offers(tomllib.loads(output.read_text("utf-8")), folder)
 

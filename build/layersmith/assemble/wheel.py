@@ -57,7 +57,7 @@ class Wheel:
     def hashes(self) -> dict[str, str]:
         """Its RECORD: path below python/ to ``sha256=...``."""
         rows = csv.reader(self._text("RECORD").splitlines())
-        return {_installed_path(row[0]) or row[0]: row[1] for row in rows if len(row) == 3}
+        return {installed_path(row[0]) or row[0]: row[1] for row in rows if len(row) == 3}
 
     @cached_property
     def modules(self) -> list[str]:
@@ -113,7 +113,7 @@ def read(path: Path, distribution: str) -> Wheel:
     for info in infos:
         _refuse_unsafe(path, info.filename)
         member = members[_resolve(path, info.filename, members, links)]
-        inner = _installed_path(info.filename)
+        inner = installed_path(info.filename)
         if inner is None:
             removed.append(Removed(info.filename, info.file_size, distribution, "scripts"))
             continue
@@ -188,7 +188,7 @@ def _resolve(path: Path, name: str, members: dict[str, WheelMember], links: set[
     return name
 
 
-def _installed_path(name: str) -> str | None:
+def installed_path(name: str) -> str | None:
     """Return where an installer puts a member, below site-packages; None for scripts.
 
     Scripts are left out: installers write the build machine's interpreter into them.

@@ -119,7 +119,7 @@ def _download(client: httpx.Client, download: Download) -> Path:
     problem: Exception | None = None
     for _ in range(ATTEMPTS):
         try:
-            answer = client.get(download.url, auth=_login(download.url))
+            answer = client.get(download.url, auth=login(download.url))
             answer.raise_for_status()
             return admit(download.sha256, download.filename, answer.content)
         except httpx.HTTPStatusError as status:
@@ -147,7 +147,7 @@ def _read_local(url: str) -> bytes:
     return Path(unquote(urlsplit(url).path)).read_bytes()
 
 
-def _login(url: str) -> tuple[str, str] | None:
+def login(url: str) -> tuple[str, str] | None:
     """Return the login for a host from the user's netrc file; logins in URLs are httpx's own."""
     try:
         found = netrc.netrc(os.environ.get("NETRC")).authenticators(urlsplit(url).hostname or "")

@@ -36,6 +36,11 @@ NOT_INSTALLED = {"setup.py", "conftest.py", "noxfile.py", "tasks.py"}
 """Files at the top of an sdist that are no modules."""
 
 
+COMPRESSED_SHARE = 0.3
+"""What is left of a Python file after compression, about; for local sources, which nobody
+compressed yet. Over the wheels of chromadb 1.5.9 it is 0.24 to 0.38."""
+
+
 class Wanted(NamedTuple):
     """A file to list."""
 
@@ -124,6 +129,13 @@ def as_wheel(listing: Listing, wanted: Wanted) -> Wheel:
     return Wheel(Path(wanted.filename), wanted.name, entries, [], dist_info)
 
 
+def zipped(entry: Entry) -> int:
+    """Return the bytes of a file as compressed; estimated where nobody compressed it yet."""
+    if isinstance(entry.source, Listed):
+        return entry.source.compressed_size
+    return round(entry.size * COMPRESSED_SHARE)
+
+
 def _known(wanted: Wanted) -> Listing | None:
     try:
         return Listing.model_validate_json(_path(wanted).read_bytes())
@@ -177,7 +189,7 @@ def _kind(wanted: Wanted) -> str:
 
 
 def _wheel(stream: RemoteFile | io.BufferedIOBase, length: int) -> Listing:
-    with zipfile.ZipFile(stream) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(stream) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
         files = [
             (path, info.file_size, info.compress_size)

@@ -1,0 +1,212 @@
+"""Shows what `analyze` found: verdict, distributions with bars, the dependency tree, advice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layersmith import console
+from layersmith.assemble.budgets import megabytes
+from layersmith.report.bars import bar, is_ascii
+from layersmith.report.tables import size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.tree import Tree
+
+    from layersmith.measure.weigh_models import DistributionWeight, Limit, Verdict, Weighing
+
+TOP = 15
+"""Distributions that the table shows."""
+
+STYLES = {"fits": "bold green", "fits with excludes": "bold yellow", "does not fit": "bold red"}
+NARROW, WIDE = 80, 110
+"""Columns below which the table has less to show."""
+
+
+def show(weighing: Weighing, *, top: int = TOP, depth: int = 3, tree: bool = True) -> None:
+    """Print what was found on stdout.
+
+    Args:
+        weighing: What was found.
+        top: Distributions in the table; 0 for all.
+        depth: Levels of the dependency tree below what was asked for.
+        tree: Whether to show the tree at all.
+    """
+    out = console.stdout()
+    _head(weighing, out)
+    _limits(weighing.verdict, out)
+    out.print(_table(weighing, out, top))
+    if tree:
+        for grown in _forest(weighing, depth):
+            out.print(grown)
+        out.print()
+    _advice(weighing, out)
+    for note in weighing.notes:
+        out.print(f"note: {note}", markup=False)
+    out.print(traffic_text(weighing), markup=False, style="dim")
+
+
+def traffic_text(weighing: Weighing) -> str:
+    """Say what was transferred to find this out."""
+    traffic = weighing.traffic
+    wheels = f"all wheels together are {size(traffic.artifacts)}"
+    if not traffic.requests:
+        return f"nothing was downloaded: every directory was known; {wheels}"
+    text = f"read {size(traffic.received)} in {traffic.requests} requests; {wheels}"
+    if traffic.whole:
+        text += f"; downloaded whole: {', '.join(traffic.whole)}"
+    return text
+
+
+def _head(weighing: Weighing, out: Console) -> None:
+    asked = ", ".join(weighing.requirements) or weighing.identifier
+    out.print(f"{asked} on {weighing.runtime} {weighing.architecture}", style="bold", markup=False)
+    out.print(weighing.verdict.word, style=STYLES[weighing.verdict.word], end="")
+    out.print(f": {weighing.verdict.text}", markup=False)
+    installed, layer = weighing.installed, weighing.layer
+    out.print(
+        f"as installed {megabytes(installed.unzipped)}, zip {megabytes(installed.zipped)},"
+        f" {installed.files:,} files, {installed.distributions} distributions;"
+        f" as a build packs it {megabytes(layer.unzipped)} before stripping and bytecode",
+        markup=False,
+    )
+
+
+def _limits(verdict: Verdict, out: Console) -> None:
+    from rich.table import Table  # noqa: PLC0415 -- start-up time
+
+    table = Table.grid(padding=(0, 2))
+    for limit in verdict.limits:
+        table.add_row(*_limit(limit, out))
+    out.print()
+    out.print(table)
+
+
+def _limit(limit: Limit, out: Console) -> tuple[str, ...]:
+    over = limit.margin < 0
+    colour = "red" if over and limit.hard else "yellow" if over else "green"
+    drawn = bar(limit.value / limit.limit, 20, ascii_only=is_ascii(out))
+    left = f"{megabytes(abs(limit.margin))} {'over' if over else 'left'}"
+    note = f" ({limit.note})" if over and limit.note else ""
+    return (
+        limit.name,
+        f"[{colour}]{drawn}[/]",
+        f"{megabytes(limit.value)} of {megabytes(limit.limit)}",
+        left + note,
+    )
+
+
+def _table(weighing: Weighing, out: Console, top: int) -> Table:
+    from rich import box  # noqa: PLC0415 -- start-up time
+    from rich.table import Table  # noqa: PLC0415 -- start-up time
+
+    shown = weighing.distributions[: top or None]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("distribution", no_wrap=True)
+    for heading in ("own", "retained"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if out.width >= NARROW:
+        table.add_column("zip", justify="right", no_wrap=True)
+        table.add_column("", no_wrap=True)
+    if out.width >= WIDE:
+        table.add_column("native", justify="right", no_wrap=True)
+        table.add_column("python", justify="right", no_wrap=True)
+    table.add_column("pulled by", overflow="fold")
+    most = max((one.unzipped for one in shown), default=1)
+    for one in shown:
+        table.add_row(*_row(one, most, out), style="dim" if one.left_out else None)
+    rest = weighing.distributions[len(shown) :]
+    if rest:
+        table.caption = (
+            f"and {len(rest)} more with {megabytes(sum(one.unzipped for one in rest))} (--all)"
+        )
+        table.caption_justify = "left"
+    return table
+
+
+def _row(one: DistributionWeight, most: int, out: Console) -> list[str]:
+    cells = [f"{one.name} {one.version}", size(one.unzipped), size(one.retained)]
+    if out.width >= NARROW:
+        drawn = bar(one.unzipped / max(most, 1), 16, ascii_only=is_ascii(out))
+        cells += [size(one.zipped), f"[cyan]{drawn}[/]"]
+    if out.width >= WIDE:
+        cells += [_share(one.native, one.unzipped), _share(one.python, one.unzipped)]
+    why = f" ({one.left_out})" if one.left_out else ""
+    return [*cells, (" <- ".join(reversed(one.chain[:-1])) or "asked for") + why]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %" if whole and part else ""
+
+
+def _forest(weighing: Weighing, depth: int) -> list[Tree]:
+    """Return the dependency trees; what was shown before is named and not repeated."""
+    from rich.tree import Tree  # noqa: PLC0415 -- start-up time
+
+    known = {one.name: one for one in weighing.distributions}
+    roots = [one for one in weighing.distributions if len(one.chain) == 1]
+    seen: set[str] = {one.name for one in roots}
+    grown = []
+    for root in roots:
+        trunk = Tree(_label(root), guide_style="dim")
+        grown.append(trunk)
+        level = [(trunk, root)]
+        for _ in range(depth):
+            level = [branch for node, one in level for branch in _grow(node, one, known, seen)]
+        for node, one in level:
+            _elide(node, one, known, seen)
+    return grown
+
+
+def _grow(
+    node: Tree, one: DistributionWeight, known: dict[str, DistributionWeight], seen: set[str]
+) -> list[tuple[Tree, DistributionWeight]]:
+    below = sorted((known[name] for name in one.requires), key=lambda d: (-d.retained, d.name))
+    again = [child.name for child in below if child.name in seen]
+    grown = []
+    for child in below:
+        if child.name not in seen:
+            seen.add(child.name)
+            grown.append((node.add(_label(child)), child))
+    if again and grown:
+        node.add(f"[dim]and, shown elsewhere: {', '.join(sorted(again))}[/]")
+    return grown
+
+
+def _elide(
+    node: Tree, one: DistributionWeight, known: dict[str, DistributionWeight], seen: set[str]
+) -> None:
+    hidden = [name for name in one.requires if name not in seen]
+    if hidden:
+        more = sum(known[name].retained for name in hidden)
+        node.add(f"[dim]{', '.join(hidden)}: {size(more)} (--depth)[/]")
+
+
+def _label(one: DistributionWeight) -> str:
+    text = f"{one.name} [dim]{one.version}[/] {size(one.unzipped)}"
+    if one.retained > one.unzipped:
+        text += f" [dim]retains[/] {size(one.retained)}"
+    return text + (f" [yellow]left out: {one.left_out}[/]" if one.left_out else "")
+
+
+def _advice(weighing: Weighing, out: Console) -> None:
+    from rich.table import Table  # noqa: PLC0415 -- start-up time
+
+    if not weighing.advice:
+        return
+    out.print("what would make it smaller", style="bold")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for one in weighing.advice:
+        saved = (
+            ("about " if one.estimate else "") + f"-{size(one.unzipped)}" if one.unzipped else ""
+        )
+        dated = f" [dim]({one.source}, {one.date})[/]" if one.source else ""
+        done = "[green]done:[/] " if one.done else ""
+        text = one.text.replace("[", r"\[")
+        table.add_row(saved, f"{one.kind}: {one.subject}".replace("[", r"\["), done + text + dated)
+    out.print(table)
+    out.print()

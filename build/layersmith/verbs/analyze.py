@@ -1,0 +1,200 @@
+"""`analyze`: say what requirements weigh, who pulls it, and whether it fits."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import threading
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import cache, console, runtimes
+from layersmith.errors import BudgetError, ConfigError, LayersmithError, ManyErrors
+from layersmith.verbs import _targets
+
+if TYPE_CHECKING:
+    import argparse
+
+    from layersmith.measure.weigh_models import Weighing
+    from layersmith.plan import Target
+
+FORMAT = 1
+"""Version of what --json prints."""
+
+DEFAULT_RUNTIME, DEFAULT_ARCHITECTURE = "python3.13", "arm64"
+"""What requirements on the command line are weighed for where no option says."""
+
+EPILOG = """\
+what it says:
+  the verdict (fits, fits with excludes, does not fit) against 262,144,000 bytes over all layers of
+  a function, 50 MB for a direct upload, and the layer's budgets; every distribution with its own
+  bytes, the bytes it retains (what would go if it went), and the shortest chain that pulls it; and
+  what would make it smaller, with the bytes saved.
+  Nothing is built: sizes come from the directories of wheels, read by range requests.
+
+examples:
+  python build/layers.py analyze 'chromadb==1.5.9' --runtime python3.12 --arch arm64
+  python build/layers.py analyze 'psycopg[binary]' pandas --json
+  python build/layers.py analyze requirements.txt --all --depth 9
+  python build/layers.py analyze chromadb-vector          a layer of layers.yaml, by its lock
+  python build/layers.py analyze --save                   all layers; writes dist/*.analysis.json
+  python build/layers.py analyze 'chromadb==0.5.23' --exclude-newer 2024-12-20
+
+exit code: 0 whatever the verdict is; with --check 7 where it does not fit.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "what",
+        nargs="*",
+        metavar="WHAT",
+        help="requirements (PEP 508), a requirements file, or names of layers; default: all layers",
+    )
+    _targets.add_filters(parser)
+    _targets.add_dist(parser)
+    parser.add_argument(
+        "--exclude-newer",
+        metavar="DATE",
+        type=_date,
+        help="resolve as on that day (ISO 8601); the index must say when files were uploaded",
+    )
+    parser.add_argument("--all", action="store_true", help="show every distribution")
+    parser.add_argument(
+        "--depth", type=int, default=3, metavar="N", help="levels of the dependency tree (3)"
+    )
+    parser.add_argument("--no-tree", action="store_true", help="leave the dependency tree out")
+    parser.add_argument("--check", action="store_true", help="exit code 7 where it does not fit")
+    parser.add_argument(
+        "--save", action="store_true", help="write dist/<stem>.analysis.json for the report"
+    )
+    parser.add_argument("--json", action="store_true", help="print what was found as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Raises:
+        ManyErrors: Targets could not be weighed, or do not fit and --check is given.
+    """
+    _import_ahead("httpx", "rich.table", "rich.tree")
+    from layersmith.measure import weigh, weigh_verdict  # noqa: PLC0415 -- start-up time
+    from layersmith.report import weights  # noqa: PLC0415 -- start-up time
+
+    if args.exclude_newer:
+        # uv's own variable; there is no other way to it for calls that lie several rooms away.
+        os.environ["UV_EXCLUDE_NEWER"] = args.exclude_newer
+    root, targets = _chosen(args)
+    found: list[Weighing] = []
+    errors: list[LayersmithError] = []
+    for target in targets:
+        try:
+            weighing = weigh_verdict.report(weigh.weigh(target, root))
+        except LayersmithError as problem:
+            problem.target = problem.target or target.identifier
+            errors.append(problem)
+            continue
+        found.append(weighing)
+        if args.save:
+            path = args.dist / f"{target.stem}.analysis.json"
+            cache.write_text(path, weighing.model_dump_json(indent=1) + "\n")
+        if not args.json:
+            weights.show(
+                weighing,
+                top=0 if args.all else weights.TOP,
+                depth=args.depth,
+                tree=not args.no_tree,
+            )
+        if args.check and weighing.verdict.word == "does not fit":
+            errors.append(_refusal(weighing))
+    if args.json:
+        reports = [weighing.model_dump(mode="json") for weighing in found]
+        console.emit_json({"format": FORMAT, "reports": reports})
+    if errors:
+        raise ManyErrors(errors) if len(errors) > 1 else errors[0]
+    return 0
+
+
+def _import_ahead(*modules: str) -> None:
+    """Import what is needed later while the resolver, another process, is at work."""
+    for module in modules:
+        threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()
+
+
+def _chosen(args: argparse.Namespace) -> tuple[Path, list[Target]]:
+    """Return what is to be weighed, and the folder in which uv looks for its configuration."""
+    from layersmith.config import loader  # noqa: PLC0415 -- start-up time
+
+    if not args.what:
+        loaded, targets = _targets.chosen(args)
+        return loaded.root, targets
+    layers = loader.load(args.config).config.layers if args.config.is_file() else {}
+    named = [word for word in args.what if word in layers]
+    if named and len(named) == len(args.what):
+        args.layer = [*args.layer, *named]
+        loaded, targets = _targets.chosen(args)
+        return loaded.root, targets
+    if named or args.layer:
+        raise ConfigError(
+            "layers and requirements cannot be weighed together",
+            hint=f"name layers alone, or run `analyze` once for each: {', '.join(named)}",
+        )
+    return Path.cwd(), _from_requirements(args)
+
+
+def _from_requirements(args: argparse.Namespace) -> list[Target]:
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415
+
+    from layersmith.assemble import requirementsfile  # noqa: PLC0415 -- start-up time
+    from layersmith.measure import weigh_resolve  # noqa: PLC0415 -- start-up time
+
+    lines: list[str] = []
+    for word in args.what:
+        path = Path(word)
+        if path.is_file():
+            lines += requirementsfile.read(path, path.resolve().parent)
+            continue
+        try:
+            Requirement(word)
+        except InvalidRequirement as problem:
+            raise ConfigError(
+                f"{word!r} is no requirement, no file and no layer: {problem}",
+                hint="quote requirements for the shell: analyze 'chromadb==1.5.9'",
+            ) from None
+        lines.append(word)
+    if not lines:
+        raise ConfigError(f"nothing is required in {', '.join(args.what)}")
+    first = re.match(r"[A-Za-z0-9._-]+", lines[0])
+    name = Path(args.what[0]).stem if Path(args.what[0]).is_file() else first[0] if first else "it"
+    for architecture in args.arch:
+        if architecture not in runtimes.ARCHITECTURES:
+            raise ConfigError(
+                f"unknown architecture {architecture!r}",
+                hint=f"known: {', '.join(runtimes.ARCHITECTURES)}",
+            )
+    return [
+        weigh_resolve.target_of(name, lines, runtimes.get(runtime), architecture)
+        for runtime in args.runtime or [DEFAULT_RUNTIME]
+        for architecture in args.arch or [DEFAULT_ARCHITECTURE]
+    ]
+
+
+def _date(text: str) -> str:
+    """Check a date or time in ISO 8601 and return it as it stands."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        datetime.fromisoformat(text)
+    return text
+
+
+def _refusal(weighing: Weighing) -> BudgetError:
+    return BudgetError(
+        f"{weighing.verdict.word}: {weighing.verdict.text}",
+        target=weighing.identifier,
+        hint=weighing.advice[-1].text,
+    )
