@@ -20,14 +20,12 @@ if TYPE_CHECKING:
 MOTO_CONFIG = "/moto-api/config"
 WAIT = "arn:aws:states:::sqs:sendMessage.waitForTaskToken"
 
-HEARTBEAT_SECONDS = 3
-"""Of the states; a busy machine takes a second or two to the first heartbeat."""
-
 
 class Machine:
     """An execution whose two states each hand their task token to a queue, and wait for it."""
 
-    def __init__(self, client: Callable[[str], Any]) -> None:
+    def __init__(self, client: Callable[[str], Any], heartbeat: int) -> None:
+        self._heartbeat = heartbeat
         self._sqs, self._states = client("sqs"), client("stepfunctions")
         name = f"session-{uuid.uuid4().hex[:8]}"
         self._queue = self._sqs.create_queue(QueueName=name)["QueueUrl"]
@@ -44,7 +42,7 @@ class Machine:
         return {
             "Type": "Task",
             "Resource": WAIT,
-            "HeartbeatSeconds": HEARTBEAT_SECONDS,
+            "HeartbeatSeconds": self._heartbeat,
             "Parameters": {
                 "QueueUrl": self._queue,
                 "MessageBody": {"token.$": "$$.Task.Token"},
@@ -84,10 +82,13 @@ class Machine:
 
 
 @pytest.fixture
-def machine(aws: str, client: Callable[[str], Any]) -> Iterator[Machine]:
+def machine(
+    aws: str, client: Callable[[str], Any], request: pytest.FixtureRequest
+) -> Iterator[Machine]:
+    """An execution; its parameter is HeartbeatSeconds, by default enough for a busy machine."""
     config = {"stepfunctions": {"execute_state_machine": True}}
     httpx.post(aws + MOTO_CONFIG, json=config).raise_for_status()
-    yield Machine(client)
+    yield Machine(client, getattr(request, "param", 10))
     config["stepfunctions"]["execute_state_machine"] = False
     httpx.post(aws + MOTO_CONFIG, json=config).raise_for_status()
 
@@ -147,15 +148,16 @@ def test_an_execution_hears_why_a_session_could_not_start(
     assert "no-such-bucket-anywhere" in session.wait("failed")["message"]
 
 
+@pytest.mark.parametrize("machine", [1], indirect=True)
 def test_heartbeats_keep_a_state_waiting_and_their_end_fails_it(
     machine: Machine, client: Callable[[str], Any]
 ) -> None:
     gone = threading.Event()
     callback = TaskCallback(
-        client("stepfunctions"), machine.token(), interval=0.3, on_gone=gone.set
+        client("stepfunctions"), machine.token(), interval=0.2, on_gone=gone.set
     )
     callback.start()
-    time.sleep(HEARTBEAT_SECONDS + 0.7)
+    time.sleep(1.7)
     assert machine.status() == "RUNNING"
     callback.close()
     assert machine.end()["status"] == "FAILED"
