@@ -6,8 +6,8 @@ What is added to moto, each because AWS behaves so and a test would otherwise pr
 * S3 refuses an object whose SHA-256 is not the one that was announced.
 * GetAccountSettings is answered.
 * A second permission with a statement's id is refused; principals are spelled as AWS does.
-* Invoke runs the function's code with its layers in a Python process of this machine, in place
-  of a container image that would have to be downloaded.
+* Invoke runs the function's code with its layers: in a Python process of this machine or, with
+  --runner docker, in the ARM64 runtime of the proofs. moto would download an image for it.
 * A request whose signature is more than five minutes off the server's clock is refused.
 * Requests change state one after the other, so that conditional writes are atomic.
 * moto judges bucket policies without their conditions; one that asks for TLS counts as met, for
@@ -38,6 +38,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from layersmith import runtimes
+from layersmith.prove import runner as runners
+from layersmith.prove.models import FunctionSpec
 from moto.awslambda.models import lambda_backends
 from moto.iam.access_control import PermissionResult
 from moto.iam.models import get_account_id_from
@@ -139,7 +142,8 @@ class Faults:
 class Application:
     """The WSGI application: moto, and what is added to it."""
 
-    def __init__(self, page: int) -> None:
+    def __init__(self, page: int, runner: str) -> None:
+        self.start = _in_runtime if runner == "docker" else _run
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.page = page
         self.faults = Faults()
@@ -310,14 +314,16 @@ class Application:
                 backend.layers_versions_by_arn(one["Arn"]).code_bytes for one in function.layers
             ]
             code, handler = function.code_bytes, function.handler
-        parts = [code, *zips, call.body, handler.encode()]
+            runtime = f"{function.run_time} {function.architectures[0]}"
+        parts = [code, *zips, call.body, handler.encode(), runtime.encode()]
         digest = hashlib.sha256(b"".join(hashlib.sha256(p).digest() for p in parts)).hexdigest()
         if digest not in self.invoked:
-            self.invoked[digest] = _run(code, zips, handler, call.body)
+            self.invoked[digest] = self.start(code, zips, handler, call.body, runtime)
         return self.invoked[digest]
 
 
-def _run(code: bytes, layers: list[bytes], handler: str, event: bytes) -> Answer:
+def _run(code: bytes, layers: list[bytes], handler: str, event: bytes, _: str) -> Answer:
+    """Run the function in a process of this machine, whatever runtime it asks for."""
     with tempfile.TemporaryDirectory() as folder:
         task, opt = Path(folder, "task"), Path(folder, "opt")
         for content, place in [(code, task), *((layer, opt) for layer in layers)]:
@@ -331,12 +337,37 @@ def _run(code: bytes, layers: list[bytes], handler: str, event: bytes) -> Answer
             cwd=task,
             env={"PYTHONPATH": f"{task}:{opt / 'python'}", "PATH": os.environ["PATH"]},
         )
-    headers = [("Content-Type", "application/json")]
     if done.returncode:
-        message = done.stderr.decode().strip().splitlines()[-1]
-        body = json.dumps({"errorMessage": message, "errorType": "Unhandled"}).encode()
-        return 200, [*headers, ("X-Amz-Function-Error", "Unhandled")], body
-    return 200, headers, done.stdout.splitlines()[-1]
+        return _unhandled(done.stderr.decode().strip().splitlines()[-1])
+    return 200, [("Content-Type", "application/json")], done.stdout.splitlines()[-1]
+
+
+def _in_runtime(
+    code: bytes, layers: list[bytes], handler: str, event: bytes, runtime: str
+) -> Answer:
+    """Run the function in the runtime and on the architecture it asks for."""
+    name, architecture = runtime.split()
+    with tempfile.TemporaryDirectory() as folder:
+        task = Path(folder, "task")
+        zipfile.ZipFile(io.BytesIO(code)).extractall(task)
+        paths = [Path(folder, f"layer-{number}.zip") for number, _ in enumerate(layers)]
+        for path, content in zip(paths, layers, strict=True):
+            path.write_bytes(content)
+        spec = FunctionSpec(handler, task, tuple(paths), memory=1024, timeout=300)
+        with (
+            runners.make("docker", runtimes.get(name), architecture) as runner,
+            runner.start(spec) as instance,
+        ):
+            result = instance.invoke(json.loads(event), timeout=300)
+    if result.error:
+        return _unhandled(str(result.error))
+    return 200, [("Content-Type", "application/json")], json.dumps(result.payload).encode()
+
+
+def _unhandled(message: str) -> Answer:
+    headers = [("Content-Type", "application/json"), ("X-Amz-Function-Error", "Unhandled")]
+    body = {"errorMessage": message, "errorType": "Unhandled"}
+    return 200, headers, json.dumps(body).encode()
 
 
 def _corrupted(call: Call) -> bytes:
@@ -407,10 +438,10 @@ class Handler(WSGIRequestHandler):
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--page", type=int, default=3, help="versions on a page of a list")
+    parser.add_argument("--runner", choices=["process", "docker"], default="process")
     args = parser.parse_args()
-    server = make_server(
-        "127.0.0.1", 0, Application(args.page), threaded=True, request_handler=Handler
-    )
+    application = Application(args.page, args.runner)
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_port, flush=True)
     sys.stdin.read()

@@ -83,10 +83,14 @@ def shared_service_models() -> Iterator[None]:
 
 
 @contextmanager
-def served() -> Iterator[AwsServer]:
+def served(*options: str) -> Iterator[AwsServer]:
     """Serve AWS on a port of loopback while the block runs."""
     with subprocess.Popen(
-        [sys.executable, str(SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, str(SERVER), *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "build")},
     ) as process:
         assert process.stdout
         assert process.stdin
@@ -103,14 +107,27 @@ def aws_process() -> Iterator[AwsServer]:
 
 @pytest.fixture
 def aws(aws_process: AwsServer, monkeypatch: pytest.MonkeyPatch) -> AwsServer:
-    aws_process.reset()
+    use(aws_process, monkeypatch)
+    return aws_process
+
+
+@pytest.fixture
+def aws_with_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsServer]:
+    """A server that starts functions in the ARM64 runtime of the proofs."""
+    with served("--runner", "docker") as server:
+        use(server, monkeypatch)
+        yield server
+
+
+def use(server: AwsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty the server's accounts, and make the command line talk to it."""
+    server.reset()
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", aws_process.url)
-    return aws_process
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
 
 
 @dataclass
