@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -15,7 +14,7 @@ from layersmith.prove.engine_models import ContainerSpec
 from layersmith.prove.instance import Instance
 from layersmith.prove.models import TEMPORARY_BYTES, RunnerFacts
 from layersmith.prove.runtime_api import RuntimeApi
-from layersmith.prove.unpack import unpack
+from layersmith.prove.unpack import Store
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -59,11 +58,10 @@ class DockerRunner:
         self._engine = Engine(self.run)
         self._image = images.choose(self._engine, runtime, architecture, image)
         self.emulation = emulation.of(architecture, self._engine.facts.architecture)
-        self._names = itertools.count()
         self._opened = contextlib.ExitStack()
-        self._unpacked: dict[tuple[Path, ...], Path] = {}
         self._network: Network | None = None
         self._folder = Path()
+        self._store = Store(self._folder)
         self._isolated = True
 
     def __enter__(self) -> Self:
@@ -72,6 +70,7 @@ class DockerRunner:
             self._engine.sweep_orphans()
             # Within the home folder: engines in virtual machines see nothing else of this machine.
             self._folder = Path(self._opened.enter_context(standin.workspace()))
+            self._store = Store(self._folder)
             self._open_network()
         except BaseException:
             self.close()
@@ -121,7 +120,7 @@ class DockerRunner:
         Raises:
             ProofError: The engine does not start it, or the image cannot run here.
         """
-        opt = self._opt(spec.layers)
+        opt = self._store.opt(spec.layers)
         api = RuntimeApi(self.service_host, spec.name)
         api.__enter__()
         process = None
@@ -156,11 +155,6 @@ class DockerRunner:
             architecture=self.architecture,
             extra_hosts={} if self._isolated else {DESKTOP_HOST: "host-gateway"},
         )
-
-    def _opt(self, layers: tuple[Path, ...]) -> Path:
-        if layers not in self._unpacked:
-            self._unpacked[layers] = unpack(layers, self._folder / f"opt-{next(self._names)}")
-        return self._unpacked[layers]
 
     def _open_network(self) -> None:
         self._network = self._engine.create_network(internal=True)

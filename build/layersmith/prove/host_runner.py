@@ -9,7 +9,6 @@ user, no limit on memory and no read-only /opt here; results say which runner th
 from __future__ import annotations
 
 import contextlib
-import itertools
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -21,7 +20,7 @@ from layersmith.prove.host_process import HostProcess
 from layersmith.prove.instance import Instance
 from layersmith.prove.models import RunnerFacts
 from layersmith.prove.runtime_api import RuntimeApi
-from layersmith.prove.unpack import unpack
+from layersmith.prove.unpack import Store
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -51,14 +50,14 @@ class HostRunner:
         self._twin = architecture != self.architecture
         self._interpreter = _interpreter(runtime)
         self._packages = runtime_packages.folder(runtime, self.architecture)
-        self._names = itertools.count()
         self._opened = contextlib.ExitStack()
-        self._unpacked: dict[tuple[Path, ...], Path] = {}
         self._folder = Path()
+        self._store = Store(self._folder)
 
     def __enter__(self) -> Self:
         made = tempfile.TemporaryDirectory(prefix="layersmith-host-")
         self._folder = Path(self._opened.enter_context(made))
+        self._store = Store(self._folder)
         return self
 
     def __exit__(
@@ -90,7 +89,7 @@ class HostRunner:
         Raises:
             ProofError: The interpreter cannot be started.
         """
-        opt = self._opt(spec.layers)
+        opt = self._store.opt(spec.layers)
         api = RuntimeApi(self.service_host, spec.name)
         api.__enter__()
         started = None
@@ -132,11 +131,6 @@ class HostRunner:
             "PYTHONPATH": ":".join(str(one) for one in path),
             **found,
         }
-
-    def _opt(self, layers: tuple[Path, ...]) -> Path:
-        if layers not in self._unpacked:
-            self._unpacked[layers] = unpack(layers, self._folder / f"opt-{next(self._names)}")
-        return self._unpacked[layers]
 
 
 def _interpreter(runtime: Runtime) -> Path:

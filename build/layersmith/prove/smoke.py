@@ -96,9 +96,20 @@ def _imports(
     found = modules.modules_of(zipped.paths)
     names = sorted((module.name for module in found), key=lambda name: ("." in name, name))
     code = probing.prepare(folder / "imports", runner.runtime.minor)
-    specification = probing.specification(code, [layer])
+    specification = probing.specification(code, [layer], _bytecode_in_tmp(zipped))
     outcomes, loaded = probing.import_all(runner, specification, names, subject.forbidden)
     return _judge_imports(subject, runner, zipped, found, outcomes), loaded
+
+
+def _bytecode_in_tmp(zipped: LayerZip) -> dict[str, str]:
+    """Let a layer without bytecode keep in /tmp what Python compiles.
+
+    Each failing import would compile its way to the same failure once more. A layer that has
+    bytecode is proven with its own, which this variable would hide.
+    """
+    if any("/__pycache__/" in path for path in zipped.paths):
+        return {}
+    return {"PYTHONPYCACHEPREFIX": "/tmp/pycache"}  # noqa: S108 -- the runtime's, not this host's
 
 
 def _judge_imports(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import stat
+import threading
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,31 @@ from layersmith.errors import ProofError
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+
+class Store:
+    """Unpacks each combination of layers once, for all functions of a run.
+
+    Args:
+        folder: Where they are unpacked.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[tuple[Path, ...], Path] = {}
+        self._lock = threading.Lock()
+
+    def opt(self, layers: tuple[Path, ...]) -> Path:
+        """Return the folder that stands for /opt of functions with these layers.
+
+        Raises:
+            ProofError: A layer is missing or damaged.
+        """
+        with self._lock:
+            if layers not in self._known:
+                into = self._folder / f"opt-{len(self._known)}"
+                self._known[layers] = unpack(layers, into)
+            return self._known[layers]
 
 
 def unpack(layers: Sequence[Path], into: Path) -> Path:

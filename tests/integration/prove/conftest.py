@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -12,10 +14,11 @@ from layersmith.prove import runner as runners
 from layersmith.prove.models import FunctionSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from layersmith.prove.runner import Runner
+
+ROOT = Path(__file__).parents[3]
 
 HERE = f"python3.{sys.version_info[1]}"
 """The runtime whose interpreter runs these tests, so that the host runner needs no other."""
@@ -55,3 +58,40 @@ def engine() -> Iterator[Runner]:
 def runner(request: pytest.FixtureRequest) -> Runner:
     found: Runner = request.getfixturevalue(request.param)
     return found
+
+
+class Call(Protocol):
+    """Runs the tool as people do."""
+
+    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture(scope="session")
+def call() -> Call:
+    def called(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "build/layers.py", *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+
+    return called
+
+
+@pytest.fixture(scope="session")
+def built(call: Call, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Build all layers for a runtime, once; from the cache, that takes seconds."""
+    known: dict[str, Path] = {}
+
+    def build(runtime: str) -> Path:
+        if runtime not in known:
+            dist = tmp_path_factory.mktemp(f"dist-{runtime}")
+            done = call("build", "--runtime", runtime, "--dist", str(dist), "--quiet")
+            assert done.returncode == 0, done.stderr
+            known[runtime] = dist
+        return known[runtime]
+
+    return build

@@ -1,0 +1,114 @@
+"""Cold starts are measured natively, and estimated under emulation.
+
+No time is judged here, only that the numbers belong together.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from layersmith import interpreters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from layersmith.prove.runner import Runner
+
+    from .conftest import Call
+
+pytestmark = pytest.mark.slow
+
+TARGET = "imaging-python3.13-arm64"
+STEM = "imaging-1.0.0-python3.13-arm64"
+
+
+@pytest.fixture
+def measure(call: Call, built: Callable[[str], Path]) -> Callable[..., Any]:
+    if interpreters.find(13, install=False) is None:
+        pytest.skip("no CPython 3.13 on this machine")
+
+    def measured(*words: str) -> Any:
+        dist = built("python3.13")
+        options = ["--layer", "imaging", "--runtime", "python3.13", "--dist", str(dist)]
+        done = call("coldstart", *options, *words, "--json")
+        assert done.returncode == 0, done.stderr
+        (report,) = json.loads(done.stdout)
+        assert report == json.loads((dist / f"{STEM}.coldstart.json").read_text())
+        return report, json.loads((dist / f"{STEM}.importtime.json").read_text())
+
+    return measured
+
+
+def test_the_twin_is_measured(measure: Callable[..., Any]) -> None:
+    report, tree = measure("--runner", "host", "--starts", "3")
+    assert report["identifier"] == TARGET
+    assert report["kind"] == ("twin" if report["runner"]["twin"] else "measurement")
+    assert report["calibration"] is None
+    variants = {one["name"]: one for one in report["variants"]}
+    assert list(variants) == ["layer", "plain", "floor"]
+    for one in variants.values():
+        assert len(one["samples"]) == 3
+        for sample in one["samples"]:
+            assert sample["import_ms"] < sample["init_ms"]
+        assert one["total"]["low"] <= one["total"]["median"] <= one["total"]["p90"]
+    # Without its Python there is nothing to import; without bytecode it has to be compiled.
+    assert variants["floor"]["imports"]["median"] < variants["layer"]["imports"]["median"]
+    assert variants["layer"]["imports"]["low"] < variants["plain"]["imports"]["low"]
+    assert variants["floor"]["unzipped"] == 0
+    assert report["judged_ms"] == pytest.approx(variants["layer"]["total"]["median"], abs=0.02)
+    assert "pillow" in tree["by_distribution"]
+    pillow = find(tree["roots"], "PIL.Image")
+    assert pillow["distribution"] == "pillow"
+    assert "PIL._imaging" in {one["module"] for one in pillow["children"]}
+
+
+@pytest.mark.docker
+def test_emulated_times_become_an_estimate(measure: Callable[..., Any], engine: Runner) -> None:
+    report, _ = measure("--starts", "1", "--without", "plain")
+    if engine.emulation.native:
+        assert report["kind"] == "measurement"
+        return
+    assert report["kind"] == "estimate"
+    known = report["calibration"]
+    assert known["factor"] == pytest.approx(known["emulated_ms"] / known["native_ms"], rel=0.01)
+    assert known["factor"] > 1
+    layer, floor = report["comparisons"]
+    assert (layer["variant"], floor["variant"]) == ("layer", "floor")
+    assert report["judged_ms"] == layer["estimate_ms"]
+    measured = report["variants"][0]["total"]["median"]
+    assert layer["estimate_ms"] == pytest.approx(measured / known["factor"], abs=0.1)
+    off = (layer["estimate_ms"] / layer["twin_ms"] - 1) * 100
+    assert layer["off_percent"] == pytest.approx(off, abs=0.1)
+
+
+def test_over_the_budget_is_exit_code_7(
+    call: Call, built: Callable[[str], Path], tmp_path: Path
+) -> None:
+    if interpreters.find(13, install=False) is None:
+        pytest.skip("no CPython 3.13 on this machine")
+    (tmp_path / "layers.yaml").write_text(
+        "layers:\n  imaging:\n    description: Pillow\n    version: 1.0.0\n"
+        '    runtimes: ["python3.13"]\n    requirements: [pillow]\n'
+        "    budgets: {cold-start: 1ms}\n"
+    )
+    done = call(
+        *("coldstart", "--config", str(tmp_path / "layers.yaml"), "--runner", "host"),
+        *("--dist", str(built("python3.13")), "--starts", "1", "--without", "plain"),
+    )
+    assert done.returncode == 7
+    assert "the budget is 1 ms" in done.stderr
+    assert "OVER the budget" in done.stdout
+
+
+def find(nodes: list[dict[str, Any]], module: str) -> dict[str, Any]:
+    """Return the node of a module in a tree of imports."""
+    for node in nodes:
+        if node["module"] == module:
+            return node
+        below = find(node["children"], module)
+        if below:
+            return below
+    return {}
