@@ -43,6 +43,7 @@ VERBS = {
     "cost": "say what storage, builds and sessions cost",
     "deploy": "create or update the CloudFormation stacks of a stage",
     "destroy": "remove the stacks of a stage; data is kept unless told otherwise",
+    "stacks": "list the stacks in their order, and draw the state machines",
     "session": "run work against an ephemeral Chroma server",
     "vectors": "snapshot, restore, compact and check Chroma's data on S3 or in a folder",
 }

@@ -145,7 +145,7 @@ def _retained(stacks: Stacks, stage: Stage, template: Template) -> Iterator[Kept
     # A bucket's policy goes with its bucket, so it is not data of its own.
     wanted = {key for key, kind in template.retained.items() if kind != "AWS::S3::BucketPolicy"}
     for one in stacks.client.describe_stack_resources(StackName=name)["StackResources"]:
-        if one["LogicalResourceId"] in wanted and one.get("PhysicalResourceId"):
+        if one.get("LogicalResourceId") in wanted and one.get("PhysicalResourceId"):
             yield Kept(template.name, one["ResourceType"], one["PhysicalResourceId"])
 
 

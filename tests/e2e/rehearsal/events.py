@@ -12,25 +12,46 @@ import uuid
 from typing import Any
 
 from moto.events.models import events_backends
-from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
+from moto.stepfunctions.parser.api import ExecutionStatus
+from moto.stepfunctions.parser.backend.execution import (
+    BaseExecutionWorkerCommunication,
+    Execution,
+)
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 
-def fill() -> Any:
-    """Patch moto; return what was there."""
-    before = BaseExecutionWorkerCommunication.terminated
+def fill() -> list[tuple[Any, str, Any]]:
+    """Patch moto; return what was there, for :func:`empty`."""
+    before = [
+        (
+            BaseExecutionWorkerCommunication,
+            "terminated",
+            BaseExecutionWorkerCommunication.terminated,
+        ),
+        (Execution, "stop", Execution.stop),
+    ]
+    reflect, stop = before[0][2], before[1][2]
 
     def terminated(self: Any) -> None:
-        before(self)
+        reflect(self)
+        # moto ends a stopped execution with whatever error the state that was stopped makes.
+        if getattr(self.execution, "stop_was_asked", False):
+            self.execution.exec_status = ExecutionStatus.ABORTED
         _tell(self.execution)
 
-    BaseExecutionWorkerCommunication.terminated = terminated  # type: ignore[method-assign]
+    def stop_and_remember(self: Any, *args: Any, **named: Any) -> None:
+        self.stop_was_asked = True
+        stop(self, *args, **named)
+
+    for (owner, name, _), hook in zip(before, (terminated, stop_and_remember), strict=True):
+        setattr(owner, name, hook)
     return before
 
 
-def empty(before: Any) -> None:
+def empty(before: list[tuple[Any, str, Any]]) -> None:
     """Undo :func:`fill`."""
-    BaseExecutionWorkerCommunication.terminated = before  # type: ignore[method-assign]
+    for owner, name, value in before:
+        setattr(owner, name, value)
 
 
 def _tell(execution: Any) -> None:
@@ -41,7 +62,7 @@ def _tell(execution: Any) -> None:
             "executionArn": execution.exec_arn,
             "stateMachineArn": execution.state_machine.arn,
             "name": execution.name,
-            "status": str(execution.exec_status),
+            "status": str(getattr(execution.exec_status, "value", execution.exec_status)),
             "input": execution.input_data
             if isinstance(execution.input_data, str)
             else json.dumps(execution.input_data),

@@ -58,6 +58,10 @@ class Answer:
     seconds: float
 
 
+class InitError(Exception):
+    """A function did not come up; the message says why."""
+
+
 class Function(Protocol):
     """One function that waits for events."""
 
@@ -135,7 +139,11 @@ class FunctionBridge:
             lock = self._locks.setdefault(name, threading.Lock())
         # One execution environment handles one event at a time.
         with lock:
-            answer = self._function(name, deployed).invoke(event)
+            try:
+                answer = self._function(name, deployed).invoke(event)
+            except InitError as error:
+                payload = {"errorType": "Runtime.InitError", "errorMessage": str(error)}
+                answer = Answer(payload, failed=True, seconds=0.0)
         self.seconds.setdefault(name, []).append(answer.seconds)
         return answer
 

@@ -28,8 +28,9 @@ class ProcessServer:
     folder: Path
 
     def exit_code(self) -> int | None:
-        """None while it runs."""
-        return self.process.poll()
+        """None while it runs; 128 and the signal's number where one ended it, as ECS says it."""
+        code = self.process.poll()
+        return code if code is None or code >= 0 else 128 - code
 
     def terminate(self) -> None:
         """Send SIGTERM to the supervisor alone, as ECS does."""

@@ -19,8 +19,24 @@ from moto.ecs.models import Cluster
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
-UNSUPPORTED: frozenset[str] = frozenset()
+UNSUPPORTED = frozenset(
+    {
+        "AWS::Budgets::Budget",
+        "AWS::CloudWatch::Alarm",
+        "AWS::EC2::SecurityGroupEgress",
+        "AWS::S3::BucketPolicy",
+        "AWS::SNS::Subscription",
+        "AWS::SNS::TopicPolicy",
+        "AWS::Scheduler::Schedule",
+    }
+)
 """Types of the templates that moto cannot create."""
+
+
+def moto_knows(kind: str) -> bool:
+    """Whether moto's CloudFormation can create a type of resource."""
+    return parsing.resource_class_from_type(kind) is not None
+
 
 _plain_clean_json = parsing.clean_json
 _plain_create = parsing.parse_and_create_resource

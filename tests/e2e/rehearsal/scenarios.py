@@ -7,11 +7,13 @@ acknowledged is in the stored data. Each returns one line for the story.
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.rehearsal.corpus import COLLECTION
+from tests.e2e.rehearsal.stage import KILLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,11 +35,13 @@ class Play:
         stage: Where it happens.
         corpus: What is stored.
         acknowledged: Ids of every record that delta_writer or a backfill confirmed.
+        mode: Name of the way in which servers and functions run.
     """
 
     stage: Stage
     corpus: Corpus
     acknowledged: set[str] = field(default_factory=set)
+    mode: str = "processes"
 
     def write(self, ids: Sequence[str], numbers: Sequence[int]) -> None:
         """Write copies of receipts under new ids, as thin functions do while nobody serves."""
@@ -74,7 +78,7 @@ def backfill(play: Play, batch: int = 500) -> str:
     source = play.stage.put("imports/corpus.json", batches)
     done = play.stage.run("BackfillArn", {"database": DATABASE, "source": source})
     assert done.status == "SUCCEEDED", done
-    assert done.output["compaction"]["compacted"] is True
+    assert done.output["compaction"]["compacted"] is True, done
     play.acknowledged.update(play.corpus.ids)
     # The same file again, as after a run that was cut off: nothing is there twice.
     again = play.stage.run("BackfillArn", {"database": DATABASE, "source": source})
@@ -149,7 +153,7 @@ def killed_while_serving(play: Play) -> str:
         done = play.stage.session([play.search(n) for n in range(3)], maxConcurrency=1)
     assert (done.status, done.error) == ("FAILED", "SessionFailed")
     assert done.cause.startswith("ServerBusy: "), done.cause
-    assert _exit_codes(play.stage)[-1] == -9
+    assert _exit_codes(play.stage)[-1] == KILLED
     play.check()
     return "the session fails after its retries, the deltas are all there"
 
@@ -221,22 +225,20 @@ def compaction_with_writers(play: Play, writers: int = 3, batches: int = 6) -> s
 
 def aborted(play: Play) -> str:
     """Somebody aborts a session: no state runs any more, the rule's clean-up does."""
-    held = threading.Event()
-
-    def hold(function: str, _: dict[str, Any]) -> None:
-        if function == "vector_search":
-            held.set()
-
-    with _before_invocations(play.stage, hold):
-        arn = play.stage.start(
-            "VectorSessionArn",
-            play.stage.session_input([play.search(n) for n in range(40)], maxConcurrency=1),
-        )
-        assert held.wait(120)
+    play.write(["aborted-0"], [4])
+    starting = threading.Event()
+    play.stage.tasks.on_start = lambda _: starting.set()
+    try:
+        arn = play.stage.start("VectorSessionArn", play.stage.session_input([play.search(0)]))
+        assert starting.wait(60)
+        _wait_for(play.stage, arn, "TaskSubmitted")
         play.stage.states.stop_execution(executionArn=arn)
         done = play.stage.wait(arn)
-    assert done.status == "ABORTED"
+    finally:
+        play.stage.tasks.on_start = lambda _: None
+    assert done.status == "ABORTED", done
     play.check()
+    assert play.stage.executions("SessionCleanupArn")[0]["status"] == "SUCCEEDED"
     return "EventBridge starts the clean-up, which stops the task and frees the lock"
 
 
@@ -283,7 +285,7 @@ def no_spot_capacity(play: Play) -> str:
 def invalid_input(play: Play) -> str:
     """Inputs that cannot be are refused before anything starts."""
     started = len(play.stage.tasks.servers)
-    item = play.search(0)
+    item = {"function": "vector_search", "event": {}}
     for event in (
         {},
         {"database": "", "items": [item]},
@@ -295,7 +297,7 @@ def invalid_input(play: Play) -> str:
         {"database": "receipts", "items": [item], "heartbeatSeconds": 900},
     ):
         done = play.stage.run("VectorSessionArn", event)
-        assert (done.status, done.error) == ("FAILED", "InvalidInput"), event
+        assert (done.status, done.error) == ("FAILED", "InvalidInput"), done
     for machine in ("CompactionArn", "BackfillArn"):
         done = play.stage.run(machine, {"database": "a/b"})
         assert (done.status, done.error) == ("FAILED", "InvalidInput")
@@ -321,6 +323,15 @@ def _items(play: Play, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
             "candidate": 0.6,
         }
         yield {"function": "merchant_match", "event": match}
+
+
+def _wait_for(stage: Stage, arn: str, event: str) -> None:
+    """Wait until an event is in the history of an execution."""
+    for _ in range(600):
+        if any(one["type"] == event for one in stage.history(arn)):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"no {event} in {arn}")
 
 
 def _exit_codes(stage: Stage) -> list[int | None]:

@@ -39,6 +39,8 @@ SETTINGS = (
 )
 STAGE = "dev"
 RUNNING = "RUNNING"
+KILLED = 137
+"""Exit code of a task that SIGKILL ended, as ECS reports it."""
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,7 @@ class Stage:
         bucket = self.outputs["chroma"]["DataBucketName"]
         tokens = self.cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix="tokens/")
         left = [one["Key"] for one in tokens.get("Contents", [])]
-        killed = {key for key, server in self.tasks.servers.items() if server.exit_code() == -9}
+        killed = {key for key, server in self.tasks.servers.items() if server.exit_code() == KILLED}
         sessions = {self.tasks.environments[key]["SESSION_ID"] for key in killed}
         # A server that was killed cannot take its token away; a lifecycle rule does.
         assert [key for key in left if key.removeprefix("tokens/") not in sessions] == []

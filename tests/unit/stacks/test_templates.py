@@ -145,7 +145,8 @@ def test_every_stage_fits_its_templates_and_leaves_only_the_image_open() -> None
             for template in stage.select(chosen, ALL)
             for name, parameter in template.parameters.items()
             if "Default" not in parameter
-            and name not in {"Project", "Stage", "BucketName", *found, *chosen.parameters(template.name)}
+            and name
+            not in {"Project", "Stage", "BucketName", *found, *chosen.parameters(template.name)}
         }
         assert open_ == {"chroma.ImageUri"}
 

@@ -1,0 +1,86 @@
+"""``stacks``: says how the stacks hang together, and draws the state machines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import console
+from layersmith.errors import ConfigError
+from layersmith.stacks import options, svg, templates
+
+if TYPE_CHECKING:
+    import argparse
+
+EPILOG = """\
+order lists the stacks as deploy takes them, and what each imports from. draw writes a picture of
+every state machine, from its definition; with --check it writes nothing and fails (exit code 2)
+where a picture is out of date.
+
+examples:
+  python build/layers.py stacks order
+  python build/layers.py stacks draw
+  python build/layers.py stacks draw --check
+"""
+PICTURES = Path("docs/state-machines")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-verbs and their options."""
+    parser.epilog = EPILOG
+    verbs = parser.add_subparsers(dest="step", required=True, metavar="order|draw")
+    order = verbs.add_parser("order", help="list the stacks and what they import from")
+    order.add_argument("--json", action="store_true", help="print it as JSON")
+    draw = verbs.add_parser("draw", help="draw the state machines")
+    draw.add_argument("--check", action="store_true", help="only say whether they are up to date")
+    draw.add_argument("--out", type=Path, default=PICTURES, help=f"folder ({PICTURES})")
+    for sub in (order, draw):
+        sub.add_argument("--templates", type=Path, default=options.TEMPLATES, help="their folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the sub-verb."""
+    return _order(args) if args.step == "order" else _draw(args)
+
+
+def _order(args: argparse.Namespace) -> int:
+    loaded = templates.load(args.templates)
+    needs = templates.dependencies(loaded.values())
+    ordered = [one.name for one in templates.order(loaded.values())]
+    if args.json:
+        console.emit_json([{"stack": name, "imports": sorted(needs[name])} for name in ordered])
+        return 0
+    for name in ordered:
+        console.emit_text(f"{name}: {', '.join(sorted(needs[name])) or '-'}")
+    return 0
+
+
+def _draw(args: argparse.Namespace) -> int:
+    """Write the pictures that changed, each under its final name only when it is whole.
+
+    Raises:
+        ConfigError: With --check, a picture is missing or differs.
+    """
+    drawn = svg.pictures(args.templates / "state-machines")
+    stale = [name for name, text in drawn.items() if _read(args.out / name) != text]
+    if args.check:
+        if stale:
+            raise ConfigError(
+                f"out of date in {args.out}: {', '.join(stale)}",
+                cause="a definition changed after its picture was drawn",
+                hint="python build/layers.py stacks draw",
+            )
+        console.success(f"{len(drawn)} pictures are up to date")
+        return 0
+    args.out.mkdir(parents=True, exist_ok=True)
+    for name in stale:
+        temporary = args.out / f".{name}.{os.getpid()}"
+        temporary.write_text(drawn[name], "utf-8")
+        temporary.replace(args.out / name)
+    console.success(f"{len(stale)} of {len(drawn)} pictures written to {args.out}")
+    return 0
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8") if path.is_file() else ""

@@ -1,0 +1,266 @@
+"""Least privilege, proven: what each role may do is what its code, or its definition, does.
+
+For state machines the definition says which services are called. For functions and the server
+the sources do: starting from the handler, every function that is referred to by name is followed
+through the project's packages, and every call of a botocore operation on the way is one action.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from layersmith.stacks import templates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[3]
+ALL = templates.load(ROOT / "infra-templates")
+
+OPERATIONS = {
+    "get_object": "s3:GetObject",
+    "put_object": "s3:PutObject",
+    "delete_object": "s3:DeleteObject",
+    "delete_objects": "s3:DeleteObject",
+    "list_objects_v2": "s3:ListBucket",
+    "get_parameter": "ssm:GetParameter",
+    "put_parameter": "ssm:PutParameter",
+    "delete_parameters": "ssm:DeleteParameters",
+    "get_secret_value": "secretsmanager:GetSecretValue",
+    "create_secret": "secretsmanager:CreateSecret",
+    "put_secret_value": "secretsmanager:PutSecretValue",
+    "delete_secret": "secretsmanager:DeleteSecret",
+    "start_execution": "states:StartExecution",
+    "send_task_success": "states:SendTaskSuccess",
+    "send_task_failure": "states:SendTaskFailure",
+    "send_task_heartbeat": "states:SendTaskHeartbeat",
+}
+"""Operations of botocore and the action that each needs (AWS, service authorization reference)."""
+
+COMMON = {name for kind in (list, dict, set, str) for name in dir(kind)} | {"put", "list", "delete"}
+RECEIVERS = ("storage", "log", "vault", "writer")
+
+NOT_DEPLOYED = {action for action in OPERATIONS.values() if action.startswith("secretsmanager:")}
+"""The code can keep a token in Secrets Manager; the templates offer S3 and SSM (TokenStore)."""
+
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+NETWORK = {
+    "ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+}  # fmt: skip
+"""What Lambda's service does with a function's role in a VPC (AWS Lambda, execution role)."""
+
+LOG_DELIVERY = {
+    "logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy",
+    "logs:DescribeResourcePolicies", "logs:DescribeLogGroups",
+}  # fmt: skip
+"""What Step Functions does with a state machine's role to log (Step Functions, CloudWatch Logs)."""
+
+EVENTS = {"events:PutTargets", "events:PutRule", "events:DescribeRule"}
+"""How .sync learns of the end of what it started (Step Functions, service integrations)."""
+
+FUNCTIONS = {
+    "VectorSearch": "vector_search", "LabelValidation": "label_validation",
+    "MerchantMatch": "merchant_match", "SessionFinish": "session_finish",
+    "DeltaWriter": "delta_writer", "CompactionTrigger": "compaction_trigger",
+    "LayerCanary": "layer_canary",
+}  # fmt: skip
+MACHINES = {
+    "VectorSession": "vector-session", "SessionCleanup": "session-cleanup",
+    "Compaction": "compaction", "Backfill": "backfill",
+}  # fmt: skip
+
+
+def granted(stack: str, role: str) -> set[str]:
+    """The allowed actions of a role, of both branches where a condition chooses."""
+    policies = ALL[stack].resources[role]["Properties"]["Policies"]
+    actions: set[str] = set()
+    for statement in _statements(policies):
+        if statement["Effect"] == "Allow":
+            found = statement["Action"]
+            actions |= {found} if isinstance(found, str) else set(found)
+    return actions
+
+
+def _statements(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        if "Effect" in node:
+            yield node
+        else:
+            for value in node.values():
+                yield from _statements(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _statements(value)
+
+
+class Sources:
+    """The functions of some packages, and what each refers to.
+
+    A name is looked up in its own file and in those that the file imports. Names that lists,
+    dictionaries and strings have too count only on something that is called a storage, a log or
+    a writer.
+    """
+
+    def __init__(self, *folders: str) -> None:
+        roots = [ROOT / folder for folder in folders]
+        self.files = {
+            ".".join(path.relative_to(root).with_suffix("").parts): path
+            for root in roots
+            for path in sorted(root.rglob("*.py"))
+        }
+        # The storage that is a folder calls nothing of AWS.
+        self.files = {name: path for name, path in self.files.items() if "storage_file" not in name}
+        self.trees = {path: ast.parse(path.read_text("utf-8")) for path in self.files.values()}
+        self.named = {path: _definitions(tree) for path, tree in self.trees.items()}
+
+    def actions(self, start: Path) -> set[str]:
+        """Actions of every botocore operation that may be reached from a file."""
+        self.trees.setdefault(start, ast.parse(start.read_text("utf-8")))
+        self.named.setdefault(start, _definitions(self.trees[start]))
+        found: set[str] = set()
+        seen: set[int] = set()
+        todo: list[tuple[Path, ast.AST]] = [(start, self.trees[start])]
+        while todo:
+            path, node = todo.pop()
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            for name, receiver in _references(node):
+                if name in OPERATIONS:
+                    found.add(OPERATIONS[name])
+                elif name not in COMMON or any(word in receiver for word in RECEIVERS):
+                    todo += self._named(path, name)
+        return found
+
+    def _named(self, path: Path, name: str) -> Iterator[tuple[Path, ast.AST]]:
+        for other in (path, *self._imports(path)):
+            for node in self.named[other].get(name, []):
+                yield other, node
+
+    @functools.cache  # noqa: B019 -- lives as long as the test
+    def _imports(self, path: Path) -> tuple[Path, ...]:
+        found = []
+        for node in ast.walk(self.trees[path]):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
+                found += [self.files[name] for name in names if name in self.files]
+        # A protocol or a re-export stands for what its module makes.
+        made = [one for one in found if "storage" in one.name]
+        return tuple(dict.fromkeys(found + [path for one in made for path in self._storages(one)]))
+
+    def _storages(self, path: Path) -> list[Path]:
+        return [one for one in self.files.values() if one.name == "storage_s3.py"]
+
+
+def _definitions(tree: ast.Module) -> dict[str, list[ast.AST]]:
+    """Functions, classes and methods by name; inner functions belong to what is around them."""
+    found: dict[str, list[ast.AST]] = {}
+    for node in tree.body:
+        inner = node.body if isinstance(node, ast.ClassDef) else []
+        listed: list[ast.AST] = [node, *inner]
+        for one in listed:
+            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.setdefault(one.name, []).append(one)
+    return found
+
+
+def _references(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Names that a piece of code refers to, and on what; of a class, what making one runs."""
+    if isinstance(node, ast.ClassDef):
+        for one in node.body:
+            if isinstance(one, ast.FunctionDef) and one.name in {"__init__", "__enter__"}:
+                yield from _references(one)
+        return
+    for one in ast.walk(node):
+        if isinstance(one, ast.Attribute):
+            yield one.attr, ast.unparse(one.value).lower()
+        elif isinstance(one, ast.Name):
+            yield one.id, ""
+
+
+@pytest.mark.parametrize("role", FUNCTIONS)
+def test_a_function_may_do_what_its_code_does_and_no_more(role: str) -> None:
+    handler = ROOT / "lambdas" / FUNCTIONS[role] / "handler.py"
+    called = Sources("lambdas/common/src").actions(handler)
+    allowed = granted("functions", f"{role}Role")
+    in_vpc = "VpcConfig" in ALL["functions"].resources[role]["Properties"]
+    own = allowed - LOGS - (NETWORK if in_vpc else set())
+    assert allowed > LOGS or allowed == LOGS
+    assert (allowed >= NETWORK) == in_vpc
+    # Listing is also what makes S3 say that an object is missing, so every reader of deltas has it.
+    assert own - {"s3:ListBucket"} == called - NOT_DEPLOYED - {"s3:ListBucket"}
+    assert ("s3:ListBucket" in own) == bool({"s3:ListBucket", "s3:PutObject"} & called)
+
+
+def test_the_server_may_do_what_its_code_does_and_no_more() -> None:
+    main = ROOT / "fargate/chroma/chroma_supervisor/__main__.py"
+    called = Sources("lambdas/common/src", "fargate/chroma").actions(main) - NOT_DEPLOYED
+    mounts = {"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"}
+    assert granted("chroma", "TaskRole") - mounts == called - {"ssm:GetParameter"}
+
+
+@pytest.mark.parametrize("role", MACHINES)
+def test_a_state_machine_may_do_what_its_states_do_and_no_more(role: str) -> None:
+    path = ROOT / f"infra-templates/state-machines/{MACHINES[role]}.asl.json"
+    called = set(_called(json.loads(path.read_text("utf-8"))))
+    assert granted("workflows", f"{role}Role") == called | LOG_DELIVERY
+
+
+def test_no_role_of_the_running_system_has_a_wildcard_action() -> None:
+    for stack in ("chroma", "functions", "workflows", "layer-test"):
+        for name, resource in ALL[stack].resources.items():
+            if resource["Type"] == "AWS::IAM::Role":
+                assert not [one for one in granted(stack, name) if "*" in one], f"{stack}.{name}"
+
+
+def test_only_actions_that_know_no_resource_are_allowed_on_everything() -> None:
+    unbound = NETWORK | LOG_DELIVERY | {"ecr:GetAuthorizationToken", "ecs:ListTasks"}
+    for stack in ("chroma", "functions", "workflows", "layer-test"):
+        for resource in ALL[stack].resources.values():
+            for statement in _statements(resource.get("Properties", {}).get("Policies", [])):
+                if statement["Effect"] == "Allow" and statement["Resource"] == "*":
+                    listed = statement["Action"]
+                    actions = {listed} if isinstance(listed, str) else set(listed)
+                    assert actions <= unbound, statement["Sid"]
+
+
+def _called(machine: dict[str, Any]) -> Iterator[str]:
+    for state in machine["States"].values():
+        if state["Type"] == "Task":
+            yield from _of_task(state["Resource"])
+        elif state["Type"] == "Map":
+            yield from _called(state["ItemProcessor"])
+            if state["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED":
+                yield from ("states:StartExecution", "states:DescribeExecution")
+                yield from ("states:StopExecution", "s3:GetObject", "s3:PutObject")
+                yield from ("s3:ListMultipartUploadParts", "s3:AbortMultipartUpload")
+
+
+def _of_task(resource: str) -> Iterator[str]:
+    service, action, pattern = re.fullmatch(  # type: ignore[union-attr]
+        r"arn:\$\{Partition\}:states:::(?:aws-sdk:)?(\w+):(\w+)(\..+)?", resource
+    ).groups()
+    plain = action[0].upper() + action[1:]
+    if service == "s3":
+        yield {"ListObjectsV2": "s3:ListBucket", "GetObject": "s3:GetObject"}[plain]
+        # Without it, S3 answers 403 where an object is missing.
+        yield "s3:ListBucket"
+    elif service == "lambda":
+        yield "lambda:InvokeFunction"
+    else:
+        yield f"{ {'sfn': 'states'}.get(service, service) }:{plain}"
+    if (service, action) == ("ecs", "runTask"):
+        yield from ("ecs:TagResource", "iam:PassRole")
+        if pattern == ".sync":
+            yield from ("ecs:StopTask", "ecs:DescribeTasks", *EVENTS)
+    if service == "states":
+        yield from ("states:DescribeExecution", "states:StopExecution", *EVENTS)
