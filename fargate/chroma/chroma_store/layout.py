@@ -93,12 +93,15 @@ def read_pieces(folder: Path, pieces: tuple[Piece, ...]) -> bytes:
     """Read a chunk from a data folder.
 
     Raises:
-        Refused: A file has become shorter.
+        Refused: A file is gone, has become shorter, or cannot be read.
     """
     parts = []
     for piece in pieces:
-        with (folder / piece.path).open("rb") as file:
-            part = os.pread(file.fileno(), piece.length, piece.offset)
+        try:
+            with (folder / piece.path).open("rb") as file:
+                part = os.pread(file.fileno(), piece.length, piece.offset)
+        except OSError as error:
+            raise Refused(f"{piece.path}: cannot be read: {error.strerror}") from error
         if len(part) != piece.length:
             raise Refused(f"{piece.path}: changed while it was read; stop the server first")
         parts.append(part)

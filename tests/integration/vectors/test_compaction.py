@@ -15,10 +15,11 @@ from chroma_store.deltas import DeltaLog
 from chroma_store.server import ChromaServer, collections
 from chroma_store.snapshots import PointerMoved, SnapshotStore
 from chroma_store.versions import running_version
+from vector_common.deltas import Delta, encode
 from vector_common.errors import Conflict, Damaged, Refused
 from vector_common.ids import new_id
 from vector_common.names import delta_key
-from vector_common.records import CollectionSpec
+from vector_common.records import CollectionSpec, parse_records
 
 from tests.integration.vectors.corpus import SPEC, Model, changes, contents, recovered
 
@@ -63,11 +64,9 @@ def test_a_delta_that_arrives_late_is_not_passed_over(storage: Storage, tmp_path
     first, late = changes(random.Random(3), 20), changes(random.Random(4), 20)
     log.append(first, SPEC)
     compact(storage, "db", tmp_path / "work")
-    written = log.append(late, SPEC)[0]
     early = new_id(1_700_000_000_000)
-    data = storage.get(delta_key("db", written)).data.replace(written.encode(), early.encode())
-    storage.put(delta_key("db", early), data)
-    storage.delete([delta_key("db", written)])
+    delta = Delta(early, SPEC, parse_records(late, SPEC))
+    storage.put(delta_key("db", early), encode(delta))
     assert compact(storage, "db", tmp_path / "work").applied == (early,)
     model.apply(first + late)
     assert recovered(store, log, tmp_path / "after") == model.records

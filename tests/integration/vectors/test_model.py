@@ -138,7 +138,7 @@ class Databases(RuleBasedStateMachine):
 
 
 Databases.TestCase.settings = settings(
-    max_examples=6,
+    max_examples=5,
     stateful_step_count=10,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
-import pytest
 from chroma_store.deltas import DeltaLog
 from chroma_store.snapshots import SnapshotStore
 from chroma_store.storage import open_storage
@@ -41,21 +40,8 @@ class Verb:
         return json.loads(done.stdout) if code == 0 else done.stderr
 
 
-@pytest.fixture(params=["file", "s3"])
-def verb(request: pytest.FixtureRequest, tmp_path: Path) -> Verb:
-    if request.param == "file":
-        return Verb(str(tmp_path / "store"))
-    request.getfixturevalue("s3")
-    return Verb(
-        f"s3://vectors/{tmp_path.name}",
-        AWS_ENDPOINT_URL=request.getfixturevalue("s3_url"),
-        AWS_ACCESS_KEY_ID="test",
-        AWS_SECRET_ACCESS_KEY="test",
-        AWS_DEFAULT_REGION="eu-west-1",
-    )
-
-
-def test_from_a_file_to_a_snapshot_and_back(verb: Verb, tmp_path: Path) -> None:
+def test_from_a_file_to_a_snapshot_and_back(tmp_path: Path) -> None:
+    verb = Verb(str(tmp_path / "store"))
     source, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
     table = pa.table(
         {
@@ -96,6 +82,22 @@ def test_from_a_file_to_a_snapshot_and_back(verb: Verb, tmp_path: Path) -> None:
     verb.run("promote", "--snapshot", compacted["snapshot"])
     assert verb.run("list")["current"] == compacted["snapshot"]
     assert verb.run("retain", "--apply")["deleted"] == []
+
+
+def test_a_bucket_is_a_store(s3: Any, s3_url: str, tmp_path: Path) -> None:
+    url = f"s3://vectors/{tmp_path.name}"
+    log = DeltaLog(open_storage(url, client=s3), "db")
+    log.append(changes(random.Random(1), 10), SPEC)
+    verb = Verb(
+        url,
+        AWS_ENDPOINT_URL=s3_url,
+        AWS_ACCESS_KEY_ID="test",
+        AWS_SECRET_ACCESS_KEY="test",
+        AWS_DEFAULT_REGION="eu-west-1",
+    )
+    assert verb.run("compact")["deltas"] == 1
+    assert verb.run("verify")["chunks"] == 1
+    assert "Unable to locate credentials" in Verb(url).run("list", code=9)
 
 
 def test_mistakes_end_with_a_code_and_a_sentence(tmp_path: Path) -> None:
