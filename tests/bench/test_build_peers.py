@@ -17,6 +17,7 @@ import sys
 import time
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,10 +134,9 @@ def measure_uv(place: Workplace) -> None:
     one_after_the_other = " && ".join(f"({line})" for line in lines)
     at_once = " & ".join(f"({line})" for line in lines) + " & wait"
     for name, line in (("uv + zip", one_after_the_other), ("uv + zip, parallel", at_once)):
-        run(["sh", "-c", line], place.root) if name not in place.peers else None
-        place.peers[name] = median(
-            lambda line=line: run(["sh", "-c", line], place.root), lambda: clean_uv(place.root)
-        )
+        command: list[str | Path] = ["sh", "-c", line]
+        run(command, place.root)
+        place.peers[name] = median(partial(run, command, place.root), partial(clean_uv, place.root))
 
 
 def measure_sam(place: Workplace) -> None:
@@ -169,14 +169,22 @@ def measure_sam(place: Workplace) -> None:
     place.peers["sam build + zip"] = median(build, clean)
 
 
+def timed(
+    benchmark: BenchmarkFixture, work: Callable[[], object], before: Callable[[], None], rounds: int
+) -> float:
+    """Let the fixture measure, and return its median in seconds."""
+    benchmark.pedantic(work, setup=before, rounds=rounds)  # type: ignore[no-untyped-call]
+    assert benchmark.stats is not None
+    return float(benchmark.stats.stats.median)
+
+
 WANTED = {"uv + zip": 6, "uv + zip, parallel": 3, "sam build + zip": 25}
 
 
 def test_case_d_against_peers(benchmark: BenchmarkFixture, place: Workplace) -> None:
     measure_uv(place)
     measure_sam(place)
-    benchmark.pedantic(place.build, setup=place.clean, rounds=2 * ROUNDS)
-    ours = benchmark.stats.stats.median
+    ours = timed(benchmark, place.build, place.clean, 2 * ROUNDS)
     for peer, seconds in place.peers.items():
         benchmark.extra_info[peer] = {
             "seconds": round(seconds, 2),
@@ -224,7 +232,7 @@ def compare_content(place: Workplace) -> None:
 
 def test_nothing_to_do(benchmark: BenchmarkFixture, place: Workplace) -> None:
     place.build()
-    benchmark.pedantic(place.build, rounds=2 * ROUNDS)
+    timed(benchmark, place.build, lambda: None, 2 * ROUNDS)
     benchmark.extra_info["wanted, seconds"] = 0.5
 
 
@@ -253,8 +261,7 @@ def test_shipped_layers_against_uv_and_zip(benchmark: BenchmarkFixture, tmp_path
         for folder in ("dist", "cache/layers", "cache/bytecode"):
             shutil.rmtree(tmp_path / folder, ignore_errors=True)
 
-    benchmark.pedantic(place.build, setup=clean, rounds=ROUNDS)
-    ours = benchmark.stats.stats.median
+    ours = timed(benchmark, place.build, clean, ROUNDS)
     benchmark.extra_info["uv + zip"] = {
         "seconds": round(peer, 2),
         "times as fast": round(peer / ours, 2),

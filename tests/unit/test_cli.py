@@ -30,30 +30,30 @@ CODES = {
 }
 
 
-@pytest.fixture
-def verb(monkeypatch: pytest.MonkeyPatch) -> type:
+class Verb:
     """A verb whose run raises what a test sets."""
 
-    class Fake:
-        problem: BaseException | None = None
+    problem: BaseException | None = None
 
-        @staticmethod
-        def configure(parser: object) -> None:
-            pass
+    def configure(self, parser: object) -> None:
+        pass
 
-        @staticmethod
-        def run(args: object) -> int:
-            if Fake.problem:
-                raise Fake.problem
-            return 0
+    def run(self, args: object) -> int:
+        if self.problem:
+            raise self.problem
+        return 0
 
-    monkeypatch.setattr(cli.importlib, "import_module", lambda name: Fake)
-    return Fake
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch) -> Verb:
+    fake = Verb()
+    monkeypatch.setattr("layersmith.cli.importlib.import_module", lambda name: fake)
+    return fake
 
 
 @pytest.mark.parametrize("kind", CODES)
 def test_every_kind_of_error_has_its_exit_code(
-    verb: type, kind: type[LayersmithError], capsys: pytest.CaptureFixture[str]
+    verb: Verb, kind: type[LayersmithError], capsys: pytest.CaptureFixture[str]
 ) -> None:
     console.stderr.cache_clear()
     verb.problem = kind("it broke", target="demo-arm64", cause="a reason", hint="do this")
@@ -68,7 +68,7 @@ def test_every_kind_of_error_has_its_exit_code(
 
 
 def test_the_first_of_many_decides_and_all_are_listed(
-    verb: type, capsys: pytest.CaptureFixture[str]
+    verb: Verb, capsys: pytest.CaptureFixture[str]
 ) -> None:
     console.stderr.cache_clear()
     verb.problem = ManyErrors([BudgetError("too big"), BuildError("broken")])
@@ -76,7 +76,7 @@ def test_the_first_of_many_decides_and_all_are_listed(
     assert {"error: too big", "error: broken"} <= set(capsys.readouterr().err.splitlines())
 
 
-def test_ctrl_c_is_130(verb: type) -> None:
+def test_ctrl_c_is_130(verb: Verb) -> None:
     verb.problem = KeyboardInterrupt()
     assert cli.main(["plan"]) == 130
 

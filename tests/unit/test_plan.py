@@ -52,7 +52,7 @@ def test_a_filter_that_matches_nothing_is_refused(
     config: Config, filters: dict[str, list[str]], message: str
 ) -> None:
     with pytest.raises(ConfigError) as refused:
-        plan(config, **filters)  # type: ignore[arg-type]
+        plan(config, **filters)
     assert message in str(refused.value)
 
 

@@ -57,7 +57,7 @@ class Node:
         merged = not middle and all(one.key for one in inner)
         first = head[:1]
         plain = INTERNED.get(first, first) + head[1:]
-        self.key = plain + b"".join(one.key for one in inner) if merged else b""
+        self.key: bytes = plain + b"".join(one.key for one in inner) if merged else b""
 
 
 class Reader:

@@ -4,6 +4,7 @@ import importlib.util
 import marshal
 import sys
 from types import CodeType
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -71,7 +72,7 @@ VALUES = st.recursive(
 
 @given(VALUES)
 @settings(max_examples=200)
-def test_any_constant_survives(value: object) -> None:
+def test_any_constant_survives(value: Any) -> None:
     written = worker.Writer(worker.Reader(marshal.dumps(value)).read()).run()
     assert repr(marshal.loads(written)) == repr(value) or marshal.loads(written) == value
 
