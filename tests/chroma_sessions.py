@@ -155,6 +155,7 @@ class Launcher:
             text=True,
         )
         self._running.append(process)
+        token_file = Path(settings["TOKEN_REFERENCE"].removeprefix("file://"))
         supervisor = Supervisor(process, token_file)
         threading.Thread(target=_read, args=(process, supervisor.events), daemon=True).start()
         if ready:

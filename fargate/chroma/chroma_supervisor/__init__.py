@@ -4,6 +4,6 @@ It restores a database from its storage, serves it behind a proxy that asks for 
 bearer token, and writes a new snapshot before it exits. ``python -m chroma_supervisor serve``
 starts it, ``python -m chroma_supervisor health`` is the container's health check.
 
-Modules import in one direction: errors, logs, settings, phase <- tokens, callbacks, limits,
-capacity <- proxy, admin <- supervisor <- __main__.
+Modules import in one direction: errors, logs, settings, session <- tokens, callbacks, limits,
+lease, database, budget <- proxy, admin, resources, watch <- listener, supervisor <- __main__.
 """

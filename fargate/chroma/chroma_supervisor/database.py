@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chroma_store.storage import Storage
 
     from chroma_supervisor.settings import Settings
+    from chroma_supervisor.tokens import SessionToken
 
 SERVER_START_TIMEOUT = 60.0
 """Seconds; Chroma listens in a tenth of a second and reads an index when it is first asked."""
@@ -82,6 +83,7 @@ class SessionDatabase:
         self._consumed: frozenset[str] = frozenset()
         self._applied: tuple[str, ...] = ()
         self._flips: tuple[str, ...] = ()
+        self._token: SessionToken | None = None
         self._server: ChromaServer | None = None
         self._start_failed = False
         self.adopted = False
@@ -114,13 +116,8 @@ class SessionDatabase:
         return self._parent.snapshot_id if self._parent else None
 
     def _adopt(self) -> bool:
-        settings = self._settings
-        found = marker.read(settings.data_dir)
-        if (
-            found is None
-            or (found.session_id, found.database) != (settings.session_id, settings.database)
-            or not settings.database_dir.is_dir()
-        ):
+        found = marker.of_session(self._settings)
+        if found is None:
             return False
         head = self._snapshots.head()
         current = head.snapshot_id if head else None
@@ -167,8 +164,11 @@ class SessionDatabase:
             return EXIT_BUG if self._start_failed else None
         return self._server.poll()
 
-    def replay(self) -> int:
+    def replay(self, token: SessionToken) -> int:
         """Apply the deltas that wait, then mark the volume as complete.
+
+        Args:
+            token: What a restarted container must recognise.
 
         Returns:
             The number of records in them.
@@ -185,10 +185,12 @@ class SessionDatabase:
                 raise StartError(f"The deltas could not be replayed: {error}") from error
             self._applied = tuple(report.applied)
             records = report.records
+        self._token = token
         self._write_marker()
         return records
 
     def _write_marker(self) -> None:
+        assert self._token is not None
         marker.write(
             self._settings.data_dir,
             marker.Marker(
@@ -196,6 +198,8 @@ class SessionDatabase:
                 database=self._settings.database,
                 parent=self._parent.snapshot_id if self._parent else None,
                 applied=self._applied,
+                token_digest=self._token.digest.hex(),
+                token_expires_at=self._token.expires_at,
                 flips=self._flips,
             ),
         )

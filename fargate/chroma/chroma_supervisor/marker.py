@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from chroma_supervisor.settings import Settings
+
 MARKER_NAME = "session.json"
 FORMAT = 1
 
@@ -26,6 +28,8 @@ class Marker:
         session_id: Whose session it is.
         database: Which database.
         parent: Id of the snapshot that it was restored from; None for an empty start.
+        token_digest: SHA-256 of the session's token in hex, so that its clients can go on.
+        token_expires_at: Unix time in seconds.
         flips: Ids of the snapshots that the session has tried to make current, if any. If the
             database is at one of them, that flip succeeded and only its answer was lost.
         applied: Ids of the deltas that were replayed into the data and are in no snapshot yet.
@@ -35,6 +39,8 @@ class Marker:
     database: str
     parent: str | None
     applied: tuple[str, ...]
+    token_digest: str
+    token_expires_at: float
     flips: tuple[str, ...] = ()
 
 
@@ -59,10 +65,21 @@ def read(data_dir: Path) -> Marker | None:
             database=str(document["database"]),
             parent=document["parent"],
             applied=tuple(document["applied"]),
+            token_digest=str(document["token_digest"]),
+            token_expires_at=float(document["token_expires_at"]),
             flips=tuple(document["flips"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def of_session(settings: Settings) -> Marker | None:
+    """The marker, if the volume holds the data of this very session."""
+    found = read(settings.data_dir)
+    if found is None or not settings.database_dir.is_dir():
+        return None
+    same = (found.session_id, found.database) == (settings.session_id, settings.database)
+    return found if same else None
 
 
 def remove(data_dir: Path) -> None:

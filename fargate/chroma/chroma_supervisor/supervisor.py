@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from vector_common.names import base
-
-from chroma_supervisor import address, budget, tokens
+from chroma_supervisor import address
 from chroma_supervisor.callbacks import TaskCallback
 from chroma_supervisor.errors import (
     EXIT_BUG,
@@ -20,18 +19,16 @@ from chroma_supervisor.errors import (
     StartError,
     SupervisorError,
 )
-from chroma_supervisor.lease import Lease
 from chroma_supervisor.listener import Listener
 from chroma_supervisor.logs import event
+from chroma_supervisor.resources import Resources
 from chroma_supervisor.session import LEASE_LOST, NOBODY_WAITS, Phase, Session
 from chroma_supervisor.watch import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chroma_store.storage import Storage
-
-    from chroma_supervisor.database import Report, SessionDatabase
+    from chroma_supervisor.database import Report
     from chroma_supervisor.settings import Settings
 
 STORE_ATTEMPTS = 4
@@ -54,10 +51,7 @@ class Supervisor:
         self._settings = settings
         self._clients = clients
         self._session = Session(settings, started, largest_bytes=settings.max_snapshot_bytes)
-        self._storage: Storage | None = None
-        self._database: SessionDatabase | None = None
-        self._lease: Lease | None = None
-        self._vault: tokens.TokenVault | None = None
+        self._resources = Resources(self._session, clients)
         self._callback: TaskCallback | None = None
         """Whoever waits for the session's next answer: its start, and later its end."""
 
@@ -87,9 +81,9 @@ class Supervisor:
     async def _open(self, port: int) -> None:
         session = self._session
         for phase, step in (
-            (Phase.STARTING, self._prepare),
-            (Phase.RESTORING, self._restore),
-            (Phase.REPLAYING, self._replay),
+            (Phase.STARTING, self._start),
+            (Phase.RESTORING, self._resources.restore),
+            (Phase.REPLAYING, self._resources.replay),
         ):
             session.enter(phase)
             try:
@@ -101,50 +95,16 @@ class Supervisor:
                 raise StartError(f"Failed while {phase.value}: {error}") from error
             if session.stop_reason == NOBODY_WAITS:
                 raise NobodyWaitsError("Nobody waits for this session any more.")
-            if session.stopping.is_set():
+            if session.stopping.is_set() and self._resources.resumed is None:
                 raise StartError(f"Stopped by {session.stop_reason} before the session was ready.")
         session.last_request = time.monotonic()
         session.enter(Phase.SERVING)
         await asyncio.to_thread(self._announce, port)
 
-    def _prepare(self) -> None:
-        settings = self._settings
-        if settings.task_token:
-            self._callback = self._wait_on(settings.task_token, self._nobody_waits)
-        # Both import boto3, which takes as long as everything else; heartbeats go out by then.
-        from chroma_store.storage import open_storage  # noqa: PLC0415
-
-        from chroma_supervisor.database import SessionDatabase  # noqa: PLC0415
-
-        self._storage = open_storage(settings.storage_url)
-        self._database = SessionDatabase(settings, self._storage)
-        self._lease = Lease(
-            self._storage,
-            settings.database,
-            settings.session_id,
-            on_lost=lambda: self._stop_soon(LEASE_LOST),
-        )
-        self._lease.acquire(settings.lease_wait, self._session.stopping.is_set)
-        if settings.budget_policy == "refuse":
-            self._check_budget()
-        self._vault = tokens.open_vault(settings.token_reference, self._clients)
-        self._session.token, document = tokens.mint(settings.effective_token_lifetime)
-        self._vault.write(document)
-
-    def _restore(self) -> None:
-        assert self._database is not None
-        self._session.snapshot_id = self._database.restore()
-        bound = self._session.largest_bytes
-        if bound and (size := self._database.size()) > bound:
-            raise StartError(
-                f"The restored data has {size} bytes, and the session accepts {bound}. Raise "
-                "MAX_SNAPSHOT_BYTES, enlarge the task or avoid Spot."
-            )
-        self._session.upstream = self._database.start_server()
-
-    def _replay(self) -> None:
-        assert self._database is not None
-        event("replayed", records=self._database.replay())
+    def _start(self) -> None:
+        if self._settings.task_token:
+            self._callback = self._wait_on(self._settings.task_token, self._nobody_waits)
+        self._resources.acquire(lambda: self._stop_soon(LEASE_LOST))
 
     def _announce(self, port: int) -> None:
         session, settings = self._session, self._settings
@@ -166,43 +126,19 @@ class Supervisor:
             if not awaited:
                 self._nobody_waits()
         if settings.budget_policy == "warn":
-            self._check_budget()
-
-    def _check_budget(self) -> None:
-        """Measure what Spot's warning affords; bound or refuse the session if that is asked."""
-        assert self._storage is not None
-        session, refuse = self._session, self._settings.budget_policy == "refuse"
-        try:
-            found = budget.measure(
-                self._storage, f"{base(session.settings.database)}/probes", session.largest_bytes
-            )
-        except Exception as error:
-            if refuse:
-                raise StartError(f"The upload rate could not be measured: {error}") from error
-            event("spot_budget", level=logging.WARNING, message=str(error))
-            return
-        if refuse and not session.largest_bytes:
-            session.largest_bytes = found.affordable_bytes
-        elif refuse and not found.fits:
-            raise StartError(found.sentence())
-        event(
-            "spot_budget",
-            level=logging.INFO if found.fits else logging.WARNING,
-            message=found.sentence(),
-        )
+            # Nobody waits for an estimate, and the end of the session must not either.
+            threading.Thread(target=self._resources.estimate_budget, daemon=True).start()
 
     async def _serve(self) -> None:
-        assert self._database is not None
         try:
-            await Watcher(self._session, self._database).until_stopped()
+            await Watcher(self._session, self._resources.database).until_stopped()
         except Exception as error:  # the clients' data comes first
             event("watch_failed", level=logging.ERROR, cause=repr(error))
 
     # Closing: from here on the proxy answers 503 to all but /_session/.
 
     async def _close(self) -> Report:
-        session, database = self._session, self._database
-        assert database is not None
+        session, database = self._session, self._resources.database
         if session.stop_reason == NOBODY_WAITS and not session.wrote:
             raise NobodyWaitsError("Nobody waits for this session any more, and nobody wrote.")
         session.enter(Phase.DRAINING)
@@ -266,18 +202,9 @@ class Supervisor:
             event("callback_failed", level=logging.ERROR, cause=repr(error))
 
     def _release(self) -> None:
-        """Leave no token, thread or child process behind."""
         if self._callback is not None:
             self._callback.close()
-        if self._database is not None:
-            self._database.close()
-        if self._lease is not None:
-            self._lease.release()
-        if self._vault is not None:
-            try:
-                self._vault.remove()
-            except Exception as error:  # it expires by itself
-                event("token_not_removed", level=logging.WARNING, cause=repr(error))
+        self._resources.release()
 
     def _wait_on(self, token: str, on_gone: Callable[[], None]) -> TaskCallback:
         callback = TaskCallback(
@@ -290,7 +217,9 @@ class Supervisor:
         return callback
 
     def _nobody_waits(self) -> None:
-        self._stop_soon(NOBODY_WAITS)
+        # The task token of a resumed session was answered before its container was restarted.
+        if self._resources.resumed is None:
+            self._stop_soon(NOBODY_WAITS)
 
     def _stop_soon(self, reason: str) -> None:
         """Ask for the end from another thread."""

@@ -165,7 +165,9 @@ def test_the_image_keeps_a_database_over_its_own_end(
         container.kill()
         container.start()
         wait(container, "volume_adopted")
-        wait(container, "ready", times=2)
+        address = wait(container, "ready", times=2)["address"]
+        with httpx.Client(base_url=address, headers=http.headers, trust_env=False) as again:
+            assert words(again).nearest(17) == before, "the token or the data is gone"
     container.stop(timeout=60)
     container.reload()
     assert container.attrs["State"]["ExitCode"] == 0

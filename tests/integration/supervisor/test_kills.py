@@ -69,6 +69,7 @@ class Scenario:
             "STORAGE_URL": (self.folder / "store").as_uri(),
             "SESSION_ID": "killed",
             "DATA_DIR": str(self.folder / volume),
+            "TOKEN_REFERENCE": (self.folder / f"token-{volume}").as_uri(),
         }
         if kill_at is None:
             return self.start(**environment)

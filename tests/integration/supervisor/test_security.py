@@ -328,6 +328,9 @@ def test_too_many_requests_a_second(http: httpx.Client) -> None:
 def test_a_silent_server_is_504_and_its_queue_is_bounded(session: Any, http: httpx.Client) -> None:
     time.sleep(1)
     os.kill(session.server_pid(), signal.SIGSTOP)
+    stat = Path(f"/proc/{session.server_pid()}/stat")
+    while stat.read_text().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.01)
     try:
         with ThreadPoolExecutor(10) as pool:
             codes = sorted(pool.map(lambda _: http.get(HEARTBEAT).status_code, range(10)))

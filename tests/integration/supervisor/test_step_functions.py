@@ -102,12 +102,14 @@ def test_an_execution_hears_of_the_start_and_of_the_flip(
 ) -> None:
     ssm = client("ssm")
     reference = f"/layersmith/test/{uuid.uuid4().hex}"
-    session = start(
+    environment = {
         **aws_environment,
-        TASK_TOKEN=machine.token(),
-        TOKEN_REFERENCE=f"ssm:{reference}",
-        HEARTBEAT_INTERVAL="0.2",
-    )
+        "SESSION_ID": "one",
+        "TASK_TOKEN": machine.token(),
+        "TOKEN_REFERENCE": f"ssm:{reference}",
+        "HEARTBEAT_INTERVAL": "0.2",
+    }
+    session = start(**environment)
     finish_token = machine.token()
     [started] = machine.events("TaskSucceeded")
     output = json.loads(started["taskSucceededEventDetails"]["output"])
@@ -120,7 +122,11 @@ def test_an_execution_hears_of_the_start_and_of_the_flip(
     assert session.token not in json.dumps(output)
     with session.client() as http:
         assert words(http).upsert(1, 2, 3) == 200
-    assert session.finish({"taskToken": finish_token}) == 0
+    session.kill()  # the container is restarted with the same environment, and its clients go on
+    resumed = start(**environment)
+    assert resumed.find("volume_adopted")
+    resumed.token = session.token
+    assert resumed.finish({"taskToken": finish_token}) == 0
 
     end = machine.end()
     assert end["status"] == "SUCCEEDED"

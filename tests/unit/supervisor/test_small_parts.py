@@ -14,7 +14,7 @@ from chroma_supervisor.limits import Gate, TooMany
 from chroma_supervisor.logs import JsonFormatter
 from chroma_supervisor.settings import Limits
 
-MARK = marker.Marker("run-1", "receipts", "0190", ("a", "b"), ("c",))
+MARK = marker.Marker("run-1", "receipts", "0190", ("a", "b"), "ff", 1.5, ("c",))
 
 
 def test_a_marker_is_read_as_it_was_written(tmp_path: Path) -> None:
