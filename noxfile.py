@@ -141,6 +141,35 @@ def nightly(session: nox.Session) -> None:
 
 
 @nox.session
+def templates(session: nox.Session) -> None:
+    """Check the CloudFormation templates: cfn-lint, checkov's policies, pictures up to date."""
+    session.install("cfn-lint>=1.40", "checkov>=3.2")
+    session.run("cfn-lint", "infra-templates/*.yaml")
+    session.run(
+        "checkov", "--directory", "infra-templates", "--framework", "cloudformation",
+        "--skip-download", "--quiet", "--compact",
+    )  # fmt: skip
+    groups(session, "build", "ship")
+    layers(session, "stacks", "draw", "--check")
+
+
+@nox.session
+def deploy(session: nox.Session) -> None:
+    """Bring a stage up; `-- --stage dev --plan` shows the changes, `--destroy` takes it down."""
+    groups(session, "build", "ship")
+    layers(session, "deploy", *session.posargs)
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """Rehearse a whole stage against moto; `-- -k processes` leaves the containers out."""
+    groups(session, "test")
+    chosen = ("--layer", "vector-common", "--layer", "chromadb-vector", "--runtime", "python3.13")
+    layers(session, "build", *chosen)
+    session.run("python", "-m", "pytest", "tests/e2e", *session.posargs)
+
+
+@nox.session
 def test(session: nox.Session) -> None:
     """Run the tests; `-- --require-docker` makes a skipped Docker test a failure."""
     groups(session, "test")

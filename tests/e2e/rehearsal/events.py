@@ -22,14 +22,9 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 def fill() -> list[tuple[Any, str, Any]]:
     """Patch moto; return what was there, for :func:`empty`."""
-    before = [
-        (
-            BaseExecutionWorkerCommunication,
-            "terminated",
-            BaseExecutionWorkerCommunication.terminated,
-        ),
-        (Execution, "stop", Execution.stop),
-    ]
+    worker: Any = BaseExecutionWorkerCommunication
+    hooked: tuple[tuple[Any, str], ...] = ((worker, "terminated"), (Execution, "stop"))
+    before: list[tuple[Any, str, Any]] = [(one, name, getattr(one, name)) for one, name in hooked]
     reflect, stop = before[0][2], before[1][2]
 
     def terminated(self: Any) -> None:
