@@ -150,6 +150,7 @@ class FunctionBridge:
     def _function(self, name: str, deployed: Any) -> Function:
         if name not in self._running:
             code = Path(tempfile.mkdtemp(prefix=f"layersmith-{name}-"))
+            code.chmod(0o755)  # a function in a container is another user
             with zipfile.ZipFile(io.BytesIO(deployed.code_bytes)) as archive:
                 archive.extractall(code)
             self._running[name] = self.host.start(name, code, deployed.environment_vars)
