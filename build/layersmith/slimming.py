@@ -1,0 +1,250 @@
+"""Finds what a layer can do without: builds copies that lack it, and proves each.
+
+Like the pipeline it stands above the rooms: it needs both the build and the proofs.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from layersmith import console
+from layersmith.assemble import outputs
+from layersmith.errors import ProofError
+from layersmith.pipeline import Build
+from layersmith.prove import runner as runners
+from layersmith.prove import slim_fragment, slim_names, slim_propose, slim_trace, smoke
+from layersmith.prove.slim_models import SlimReport, TargetWeight, Weight
+from layersmith.prove.slim_search import Search, Verdict
+from layersmith.prove.variants import Built
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from layersmith.assemble.manifest import Manifest
+    from layersmith.plan import Target
+    from layersmith.prove.models import RunnerKind
+    from layersmith.prove.reports import SmokeReport
+    from layersmith.prove.runner import Runner
+    from layersmith.prove.slim_models import Candidate, Risk
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to search.
+
+    Attributes:
+        root: Folder of layers.yaml.
+        folder: An empty folder for copies.
+        kind: ``docker`` or ``host``.
+        image: Name of an image in place of the one that would be chosen.
+        bold: Try what loaded code names, and data, too.
+        at_least: Bytes under /opt below which a candidate is not worth a line.
+        limit: How many copies to build and prove at most, a target.
+    """
+
+    root: Path
+    folder: Path
+    kind: RunnerKind = "host"
+    image: str | None = None
+    bold: bool = False
+    at_least: int = 10_000
+    limit: int = 40
+
+
+@dataclass
+class Copies:
+    """Builds copies of one target and proves them.
+
+    Attributes:
+        target: As layers.yaml has it.
+        options: How to search.
+        runner: An open runner.
+        last: Manifest and report of the last copy that passed.
+    """
+
+    target: Target
+    options: Options
+    runner: Runner
+    last: tuple[Manifest, SmokeReport] | None = None
+    _count: int = field(default=0)
+
+    def prove(self, without: Sequence[Candidate]) -> Verdict:
+        """Build and prove the target without some candidates."""
+        self._count += 1
+        slimmer = lacking(self.target, without)
+        dist = self.options.folder / f"{self.target.identifier}-{self._count}"
+        [result] = Build(self.options.root, dist, quiet=True).run([slimmer])
+        if result.manifest is None:
+            return Verdict(texts=(str(result.error),))
+        try:
+            return self._judge(slimmer, result.manifest, dist)
+        finally:
+            if without:
+                # Copies would crowd the cache; the layer as it is stays there.
+                folder = outputs.cache_folder(result.manifest.inputs.digest)
+                shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(dist)
+
+    def trace(self) -> tuple[Manifest, Path, frozenset[str]]:
+        """Prove the target as it is, and return its manifest, its zip and what was touched.
+
+        Raises:
+            ConfigError: It has no smoke file.
+            ProofError: It does not pass its proofs.
+        """
+        dist = self.options.folder / self.target.identifier
+        [result] = Build(self.options.root, dist, quiet=True).run([self.target])
+        if result.manifest is None:
+            assert result.error is not None
+            raise result.error
+        zipped = dist / f"{self.target.stem}.zip"
+        subject = self._subject(self.target, result.manifest, dist)
+        folder = self.options.folder / f"{self.target.identifier}-watched"
+        folder.mkdir()
+        first_call = self._first_call(result.manifest, zipped)
+        found = slim_trace.touched(subject, self.runner, first_call, folder)
+        verdict = self._judge(self.target, result.manifest, dist)
+        if not verdict.ok:
+            raise ProofError(
+                "does not pass its proofs as it is",
+                target=self.target.identifier,
+                cause="\n".join([*verdict.texts, *(text for _, text in verdict.broken)])[:2000],
+                hint="mend the layer first; `python build/layers.py smoke` says more",
+            )
+        return result.manifest, zipped, found
+
+    def _judge(self, target: Target, manifest: Manifest, dist: Path) -> Verdict:
+        subject = self._subject(target, manifest, dist)
+        report = smoke.prove(subject, self.runner)
+        tests = report.smoke.tests if report.smoke else []
+        texts = [f"{test.name}: {test.text}" for test in tests if test.outcome == "failed"]
+        if report.forbidden and (report.forbidden.present or report.forbidden.loaded):
+            texts += [text for text in report.problems if "forbid" in text]
+        broken = [
+            (module, "\n".join(map(str, failed.failure.chain)))
+            for failed in report.imports.failed
+            for module in (failed.module, *failed.hidden)
+        ]
+        if not texts and not broken:
+            first_call = self._first_call(manifest, subject.layer)
+            said = (
+                slim_trace.why_first_call_fails(first_call, subject, self.runner)
+                if first_call
+                else None
+            )
+            texts += [said] if said else list(report.problems)
+        if not texts and not broken:
+            self.last = (manifest, report)
+        return Verdict(tuple(texts), tuple(broken))
+
+    def _first_call(self, manifest: Manifest, layer: Path) -> Path | None:
+        return Built(self.target, manifest, layer, self.options.root).handler("layer")
+
+    def _subject(self, target: Target, manifest: Manifest, dist: Path) -> smoke.Subject:
+        settings = target.settings
+        return smoke.Subject(
+            identifier=target.identifier,
+            layer=dist / f"{target.stem}.zip",
+            architecture=target.architecture,
+            manifest=manifest,
+            smoke=self.options.root / settings.smoke if settings.smoke else None,
+            exceptions=settings.import_exceptions,
+            forbidden=settings.forbid_imports,
+        )
+
+
+def slim(targets: Sequence[Target], options: Options) -> SlimReport:
+    """Find what all targets of one layer can do without.
+
+    The first target is watched and searched; the others have to pass with what survived there.
+
+    Args:
+        targets: Of one layer, at least one.
+        options: How to search.
+
+    Raises:
+        ConfigError: The layer has no smoke file.
+        LayersmithError: It is not built, or not proven, as it is.
+    """
+    survived: list[Candidate] = []
+    offered: list[Candidate] = []
+    weights: list[TargetWeight] = []
+    searches: list[Search] = []
+    needless: set[str] | None = None
+    touched = 0
+    for target in targets:
+        made = runners.make(options.kind, target.runtime, target.architecture, image=options.image)
+        with made as opened:
+            copies = Copies(target, options, opened)
+            console.info(f"{target.identifier}: watching its proofs, {opened.facts.described}")
+            manifest, zipped, used = copies.trace()
+            search = Search(copies.prove, limit=options.limit)
+            if not searches:
+                touched = len(used)
+                survived, offered, search.spare = candidates(manifest, zipped, used, options)
+            before = _report_of(copies)
+            survived = search.run(survived)
+            after = _report_of(copies)
+        searches.append(search)
+        unneeded = set(after[1].imports.unneeded) - set(before[1].imports.unneeded)
+        needless = unneeded if needless is None else needless & unneeded
+        weights.append(
+            TargetWeight(
+                identifier=target.identifier,
+                runner=after[1].runner,
+                before=_weight(before[0]),
+                after=_weight(after[0]),
+            )
+        )
+    layer = targets[0].layer
+    return SlimReport(
+        layer=layer,
+        targets=weights,
+        touched=touched,
+        survived=survived,
+        rejected=[one for search in searches for one in search.rejected],
+        offered=offered,
+        needless_exceptions=sorted(needless or ()),
+        proofs=sum(search.trials for search in searches),
+        fragment=slim_fragment.render(layer, survived, sorted(needless or ())),
+    )
+
+
+def candidates(
+    manifest: Manifest, zipped: Path, used: frozenset[str], options: Options
+) -> tuple[list[Candidate], list[Candidate], list[Candidate]]:
+    """Return what to try, what is too risky without ``bold``, and what is too small."""
+    names = slim_names.Names(zipped)
+    loaded = [name for name, path in names.modules.items() if slim_trace.unit(path) in used]
+    found = slim_propose.propose(manifest, used, names.reached(loaded))
+    allowed: set[Risk] = {"unnamed", "named", "data"} if options.bold else {"unnamed"}
+    tried = [one for one in found if one.risk in allowed]
+    large = [one for one in tried if one.unzipped >= options.at_least]
+    return (
+        large,
+        [one for one in found if one.risk not in allowed],
+        [o for o in tried if o not in large],
+    )
+
+
+def lacking(target: Target, without: Sequence[Candidate]) -> Target:
+    """Return a target whose settings leave candidates out."""
+    settings = target.settings
+    excludes = {one.pattern: slim_fragment.REASON for one in without if one.kind == "exclude"}
+    patterns = [one.pattern for one in without if one.kind == "prune"]
+    prune = settings.prune.model_copy(update={"add": [*settings.prune.add, *patterns]})
+    changed = {"excludes": {**settings.excludes, **excludes}, "prune": prune}
+    return replace(target, settings=settings.model_copy(update=changed))
+
+
+def _report_of(copies: Copies) -> tuple[Manifest, SmokeReport]:
+    assert copies.last is not None
+    return copies.last
+
+
+def _weight(manifest: Manifest) -> Weight:
+    made = manifest.artifact
+    return Weight(zipped=made.zipped, unzipped=made.unzipped, files=made.files)
