@@ -36,10 +36,10 @@ COMMON = (
     "-fno-trapping-math",
 )
 
-TRANSLATED = ("-flto", "-ffp-contract=off", "-w")
+TRANSLATED = ("-flto", "-ffp-contract=off", "-w", "-DLITEBLAS_WEAK_REFERENCE")
 """For f2c's output: complex helpers inlined across files (eig of a complex matrix takes a third of
 the time, and the library is 5 % smaller), rounding as LAPACK was written for, and none of f2c's
-many warnings."""
+many warnings; what csrc/ replaces is weak."""
 
 KERNELS = {"s": ("float", 0), "d": ("double", 0), "c": ("float", 1), "z": ("double", 1)}
 """BLAS letter to the C type of its parts and whether it is complex."""
@@ -69,8 +69,7 @@ def units(imports: Imports) -> dict[str, list[str]]:
         Path(name).stem: [*base, "-Os", *TRANSLATED, name]
         for name in (*sources.LAPACK, sources.LIBRARY)
     }
-    reference = ["-O2", *TRANSLATED, "-DLITEBLAS_WEAK_REFERENCE", sources.REFERENCE_BLAS]
-    made["f2c_blas"] = [*base, *reference]
+    made["f2c_blas"] = [*base, "-O2", *TRANSLATED, sources.REFERENCE_BLAS]
     made["machine"] = [*base, "-O2", "machine.c"]
     for letter, (real, is_complex) in KERNELS.items():
         kind = [f"-DLETTER={letter}", f"-DREAL={real}", f"-DCOMPLEX={is_complex}"]

@@ -12,6 +12,7 @@ typedef CBLAS_INT integer;
 
 #define ROUTINE(name) LB_EXPAND(LETTER, name, )
 #define FORTRAN(name) BLAS_FUNC_OF(ROUTINE(name))
+#define FORTRAN_INDEX(name) BLAS_FUNC_OF(LB_EXPAND(i, ROUTINE(name), ))
 #define BLAS_FUNC_OF(name) BLAS_FUNC(name)
 #define CBLAS(name) CBLAS_FUNC_OF(LB_EXPAND(cblas_, ROUTINE(name), ))
 #define CBLAS_FUNC_OF(name) CBLAS_FUNC(name)
@@ -272,6 +273,27 @@ int FORTRAN(trsm)(const char *side, const char *uplo, const char *transa, const 
     if (alpha[0] != 0 || alpha[PLANES - 1] != 0)
         solve(upper, d == 'u', order, columns, triangle, right);
     return 0;
+}
+
+/* The place, from 1, of the element of largest |re| + |im|: LAPACK's pivots. The first NaN counts
+ * as the largest, so that it spreads; the reference BLAS passes it over for a zero behind it. */
+integer FORTRAN_INDEX(amax)(const integer *n, const REAL *x, const integer *incx)
+{
+    integer place = 1;
+    REAL largest = -1;
+    if (*n < 1 || *incx <= 0)
+        return 0;
+    for (integer i = 1; i <= *n; i++, x += (dim)*incx * PLANES) {
+        scalar value = load(x, 0);
+        REAL size = (value.re < 0 ? -value.re : value.re) + (value.im < 0 ? -value.im : value.im);
+        if (size != size)
+            return i;
+        if (size > largest) {
+            largest = size;
+            place = i;
+        }
+    }
+    return place;
 }
 
 void CBLAS(axpy)(integer n, SCALAR_ARGUMENT(alpha), const REAL *x, integer incx, REAL *y,

@@ -4,6 +4,7 @@
  * static variables; here they are the constants of IEEE 754, which newer LAPACKs use too.
  */
 #include <float.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "npy_cblas.h"
@@ -47,6 +48,33 @@ CBLAS_INT BLAS_FUNC(lsame)(const char *a, const char *b)
 {
     return (*a | 0x20) == (*b | 0x20);
 }
+
+/* sqrt(x*x + y*y + z*z) of numbers that are not negative, without overflow. LAPACK 3.2's lose a NaN in their
+ * comparisons, and with it in the norms of qr and svd; newer LAPACKs do not. */
+static double length(double x, double y, double z)
+{
+    double sum = x + y + z, largest = x > y ? x : y;
+    if (sum != sum)
+        return sum;
+    largest = z > largest ? z : largest;
+    if (largest == 0 || largest > DBL_MAX)
+        return largest;
+    x /= largest, y /= largest, z /= largest;
+    return largest * sqrt(x * x + y * y + z * z);
+}
+
+#define LAPY(letter, real) \
+    double BLAS_FUNC(letter##lapy2)(const real *x, const real *y) \
+    { \
+        return (real)length(fabs(*x), fabs(*y), 0); \
+    } \
+    double BLAS_FUNC(letter##lapy3)(const real *x, const real *y, const real *z) \
+    { \
+        return (real)length(fabs(*x), fabs(*y), fabs(*z)); \
+    }
+
+LAPY(s, float)
+LAPY(d, double)
 
 /* CPython's stable API. Weak: the library also loads into a process without Python. */
 extern int PyGILState_Ensure(void) __attribute__((weak));

@@ -1,0 +1,140 @@
+"""The lite BLAS is built from numpy's real wheel and sdist, and numpy runs on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from layersmith import runtimes
+from layersmith.assemble import liteblas
+from layersmith.errors import BuildError
+
+from tests.integration import packages
+
+if TYPE_CHECKING:
+    from layersmith.assemble.liteblas import LiteBlas
+
+CHECK = Path(__file__).with_name("linalg_check.py")
+VERSION = "2.3.5"
+"""The newest numpy for every Python that the tests run with."""
+
+HERE = f"python3.{sys.version_info[1]}"
+ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
+
+
+@pytest.fixture(scope="module")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("liteblas")
+
+
+@pytest.fixture(scope="module")
+def native_wheel(cache_dir: Path) -> Path:
+    return packages.wheel("numpy", VERSION, HERE, ARCHITECTURE, cache_dir)
+
+
+@pytest.fixture(scope="module")
+def native(native_wheel: Path, cache_dir: Path) -> LiteBlas:
+    return liteblas.drop_in(native_wheel, runtime=runtimes.get(HERE), cache_dir=cache_dir)
+
+
+def numpy_with(wheel: Path, blas: LiteBlas | None, folder: Path) -> Path:
+    packages.unpack([wheel], folder)
+    if blas:
+        library = folder / blas.soname_path_in_wheel
+        assert library.stat().st_size > 15 * len(blas.content)
+        library.write_bytes(blas.content)
+    return folder
+
+
+def check_here(site: Path, *options: str) -> str:
+    done = subprocess.run(
+        [sys.executable, str(CHECK), *options],
+        env={**os.environ, "PYTHONPATH": str(site), "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+def test_all_of_linalg_is_right_on_this_machine(
+    native_wheel: Path, native: LiteBlas, tmp_path: Path
+) -> None:
+    site = numpy_with(native_wheel, native, tmp_path)
+
+    assert check_here(site) == "3072 comparisons passed\n"
+
+
+def test_the_check_holds_for_openblas_too(native_wheel: Path, tmp_path: Path) -> None:
+    site = numpy_with(native_wheel, None, tmp_path)
+
+    assert check_here(site, "--openblas") == "3072 comparisons passed\n"
+
+
+def test_the_library_is_small_and_its_record_says_what_it_is_made_of(native: LiteBlas) -> None:
+    assert len(native.content) < 1_200_000
+    assert native.record["numpy"] == VERSION
+    assert native.record["size"] == len(native.content)
+    assert native.record["sdist"]["filename"] == f"numpy-{VERSION}.tar.gz"
+    assert native.record["compiler"]["name"] == "zig"
+    floor = runtimes.get(HERE).glibc
+    assert tuple(int(part) for part in native.record["glibc"].split(".")) <= floor
+
+
+@pytest.mark.slow
+def test_another_cache_gives_the_same_bytes(
+    native_wheel: Path, native: LiteBlas, tmp_path: Path
+) -> None:
+    again = liteblas.drop_in(native_wheel, runtime=runtimes.get(HERE), cache_dir=tmp_path)
+
+    assert again == native
+
+
+def test_a_damaged_cache_entry_is_not_used(
+    native_wheel: Path, native: LiteBlas, cache_dir: Path, tmp_path: Path
+) -> None:
+    (entry,) = (path.parent for path in cache_dir.glob("*/lib.so"))
+    damaged = tmp_path / entry.name
+    shutil.copytree(entry, damaged)
+    hashes = {native.record["sdist"]["sha256"]}
+    settings: dict[str, Any] = {
+        "runtime": runtimes.get(HERE),
+        "cache_dir": tmp_path,
+        "sdist_hashes": hashes,
+    }
+    assert liteblas.drop_in(native_wheel, **settings) == native
+
+    (damaged / "lib.so").write_bytes(native.content[:1000])
+
+    # It would have to be built anew, which an sdist of another hash does not allow.
+    with pytest.raises(BuildError, match="hash that the lock does not name"):
+        liteblas.drop_in(native_wheel, **{**settings, "sdist_hashes": {"0" * 64}})
+
+
+def test_an_sdist_that_the_lock_does_not_name_is_refused(
+    native_wheel: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BuildError, match="hash that the lock does not name"):
+        liteblas.drop_in(
+            native_wheel, runtime=runtimes.get(HERE), cache_dir=tmp_path, sdist_hashes={"0" * 64}
+        )
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_all_of_linalg_is_right_on_arm64(tmp_path: Path, cache_dir: Path) -> None:
+    runtime = runtimes.get("python3.13")
+    wheel = packages.wheel("numpy", VERSION, runtime.name, "arm64", tmp_path)
+    blas = liteblas.drop_in(wheel, runtime=runtime, cache_dir=cache_dir)
+    site = numpy_with(wheel, blas, tmp_path / "site")
+    shutil.copy(CHECK, site)
+
+    assert packages.in_container(site, "/opt/python/linalg_check.py") == "3072 comparisons passed\n"
