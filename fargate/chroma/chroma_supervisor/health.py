@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import http.client
+import json
 
 from chroma_supervisor.admission import ADMIN_PREFIX
+from chroma_supervisor.session import Phase
 
 TIMEOUT = 2.0
 """Seconds; ECS and Docker call a check that takes longer failed anyway."""
 
 
 def check(port: int) -> int:
-    """0 if the session serves, 1 if it does not or does not answer, as a health check exits."""
+    """The exit code of a health check: 0 while the session lives, 1 if it does not.
+
+    A session that restores or that stores its snapshot is alive, though it serves nobody:
+    whoever replaced it then would lose what it is about to keep.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     try:
         connection.request("GET", f"{ADMIN_PREFIX}health")
-        return 0 if connection.getresponse().status == 200 else 1
-    except OSError:
+        phase = json.loads(connection.getresponse().read())["phase"]
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return 1
     finally:
         connection.close()
+    return 1 if phase == Phase.FAILED else 0

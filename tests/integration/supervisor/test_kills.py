@@ -150,13 +150,16 @@ def kill_once(scenario: Scenario, step: int) -> str:
     return "after the flip" if flipped else "before the flip"
 
 
-def test_a_supervisor_killed_at_any_step(scenario: Callable[[str], Scenario]) -> None:
+def test_a_supervisor_killed_at_any_step(
+    scenario: Callable[[str], Scenario], record_property: Callable[[str, object], None]
+) -> None:
     whole = scenario("whole")
     session = whole.run("volume", 0)
     whole.use(session)
     assert session.process.returncode == 0
     names = session.wait("steps")["names"]
     assert len(names) > 20
+    record_property("steps", len(names))
     assert len(whole.acknowledged) == 6
     steps = list(range(1, len(names) + 1))
     if len(steps) > KILLS:

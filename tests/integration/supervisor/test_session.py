@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.chroma_sessions import make_bucket
+from tests.chroma_sessions import PACKAGES, make_bucket
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -171,10 +176,29 @@ def test_one_session_a_database_and_the_next_takes_over(start: Any, words: Any) 
     second = start(ready=False, volume="second", LEASE_WAIT="0")
     assert second.process.wait(20) == 4
     assert "session-0 is using this database" in second.wait("failed")["message"]
-    third = start(ready=False, volume="third", LEASE_WAIT="20")
+    port = str(free_port())
+    assert health(port) == 1
+    third = start(ready=False, volume="third", LEASE_WAIT="20", LISTEN_PORT=port)
     third.wait("phase", phase="starting")
+    assert httpx.get(f"http://127.0.0.1:{port}/_session/health").status_code == 503
+    assert health(port) == 0, "one that waits is alive"
     assert first.finish() == 0
     third.wait("ready", snapshotId=first.wait("report")["snapshotId"])
+    assert health(port) == 0
+
+
+def health(port: str) -> int:
+    """The exit code of the container's health check."""
+    command = [sys.executable, "-m", "chroma_supervisor", "health"]
+    environment = {"LISTEN_PORT": port, "PYTHONPATH": os.pathsep.join(map(str, PACKAGES))}
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def test_compaction_waits_for_no_session_and_takes_what_is_pending(start: Any, store: str) -> None:
