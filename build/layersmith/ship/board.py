@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from layersmith import console
+from layersmith.ship.model import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from layersmith.ship.model import Action, Finding, Quarantined, Wanted
 
 WAITING = "[dim]·[/]"
+LEFT_OUT = "left out"
+"""Said of a target whose region failed."""
+
 NARROW = 6
 """Targets up to which a column says in words what is done; beyond, a sign has to do."""
 
@@ -64,7 +68,7 @@ class Board:
         if not console.stderr().is_terminal:
             yield
             return
-        with Live(self, console=console.stderr(), refresh_per_second=4, transient=True) as live:
+        with Live(self, console=console.stderr(), refresh_per_second=4) as live:
             self._live = live
             try:
                 yield
@@ -75,21 +79,37 @@ class Board:
 def _cell(what: str | None, *, words: bool) -> str:
     if what is None:
         return WAITING
-    done = what.startswith("point")
-    if words:
-        return f"[green]{what}[/]" if done else what
-    return "[green]✓[/]" if done else "[yellow]▸[/]"
+    if what == LEFT_OUT:
+        return f"[red]{what if words else '✗'}[/]"
+    if what.startswith("point"):
+        return f"[green]{what if words else '✓'}[/]"
+    return what if words else "[yellow]▸[/]"
 
 
 def actions_table(actions: Sequence[Action]) -> Table:
-    """Return the steps of a plan as a table, one row a step."""
+    """Return a plan as a table, one row for every target in a region."""
     table = Table(box=None, pad_edge=False, show_edge=False)
-    for name in ("region", "target", "step", "number", "detail"):
+    for name in ("region", "target", "number", "steps"):
         table.add_column(name, justify="right" if name == "number" else "left", overflow="fold")
+    rows: dict[tuple[str, str], list[Action]] = {}
     for action in actions:
-        number = str(action.number) if action.number else ""
-        table.add_row(action.region, action.target, str(action.step), number, action.detail)
+        rows.setdefault((action.region, action.target), []).append(action)
+    for (region, target), steps in rows.items():
+        number = next((str(s.number) for s in steps if s.step is Step.PUBLISH), "")
+        table.add_row(region, target, number, " · ".join(map(_in_words, steps)))
     return table
+
+
+def _in_words(action: Action) -> str:
+    match action.step:
+        case Step.FILL | Step.UNFILL:
+            return f"{action.step} {action.number}"
+        case Step.PUBLISH | Step.GRANT | Step.REVOKE | Step.POINT:
+            return f"{action.step} {action.detail}"
+        case Step.PROMOTE:
+            return action.detail
+        case _:
+            return str(action.step)
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from layersmith.errors import ShipError
-from layersmith.ship import bring, buckets, canary, failures, lease, planner, reader, uploads
+from layersmith.ship import board, bring, buckets, canary, failures, lease, planner, reader, uploads
 from layersmith.ship.model import Action, Finding, Held, Quarantined, Step
 
 if TYPE_CHECKING:
@@ -155,6 +155,9 @@ class Publisher:
         )
         self.outcome.quarantined += failed
         self.outcome.touched.update(wave)
+        for one in failed:
+            for want in wave[one.region]:
+                self.say(one.region, want.identifier, board.LEFT_OUT)
         return [one.region for one in failed]
 
     def _region(self, region: str, wanted: Sequence[Wanted]) -> None:

@@ -107,7 +107,6 @@ def bill(
         line
         for use in uses
         for line in (
-            ("lambda-storage-gb-month", use.region, use.layer_bytes / billing.GB),
             ("s3-storage-gb-month", use.region, use.bucket_bytes / billing.GB),
             ("s3-put-1000", use.region, use.puts / 1000),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 from pathlib import Path
@@ -22,7 +23,6 @@ from layersmith.ship import (
 )
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from layersmith.ship.model import Finding, Quarantined, RegionState
@@ -48,13 +48,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the sub-verbs and their options."""
     parser.epilog = EPILOG
     verbs = parser.add_subparsers(dest="step", required=True, metavar="plan|apply|fetch")
-    plan = verbs.add_parser("plan", help="print what would be done")
+    shape = argparse.RawDescriptionHelpFormatter
+    plan = verbs.add_parser(
+        "plan", help="print what would be done", epilog=EPILOG, formatter_class=shape
+    )
     plan.add_argument("--out", type=Path, help="write the plan as JSON to this file, too")
-    apply = verbs.add_parser("apply", help="do it")
+    apply = verbs.add_parser("apply", help="do it", epilog=EPILOG, formatter_class=shape)
     apply.add_argument("--yes", action="store_true", help="do not ask")
     apply.add_argument("--plan", type=Path, help="refuse if the accounts changed since this plan")
     apply.add_argument("--index", type=Path, help="write the JSON index to this file, too")
-    fetch = verbs.add_parser("fetch", help="get released zips back from the artifact bucket")
+    fetch = verbs.add_parser(
+        "fetch",
+        help="get released zips back from the artifact bucket",
+        epilog=EPILOG,
+        formatter_class=shape,
+    )
     fetch.add_argument("--github", action="store_true", help="from GitHub's releases instead")
     fetch.add_argument(
         "--skip-unreleased", action="store_true", help="go on where a version was never released"
