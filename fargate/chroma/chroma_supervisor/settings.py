@@ -5,6 +5,7 @@ Every problem is collected, so that one start shows them all.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass, field
@@ -215,8 +216,6 @@ def process_start() -> float:
         uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
     except OSError:
         return time.monotonic()
-    import os  # noqa: PLC0415 - only Linux gets here
-
     ticks = int(stat.rpartition(")")[2].split()[19])
     age = uptime - ticks / os.sysconf("SC_CLK_TCK")
     return time.monotonic() - max(age, 0.0)
