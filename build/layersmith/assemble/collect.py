@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.utils import parse_wheel_filename
 
-from layersmith import runtimes
+from layersmith import cache, runtimes
 from layersmith.assemble import sources, stubs, wheel, wheelstore
 from layersmith.assemble.manifest import Dropped
 from layersmith.assemble.tree import Tree
@@ -124,27 +124,32 @@ def _part(entry: LockEntry, target: Target) -> Part:
             entry.sha256,
             wheel.read(path, entry.name),
         )
-    return _from_sdist(entry, path, target)
+    try:
+        return _from_sdist(entry, path, target)
+    except BuildError as problem:
+        problem.target = problem.target or target.identifier
+        raise
 
 
 def _from_sdist(entry: LockEntry, path: Path, target: Target) -> Part:
-    options = target.settings.build.get(entry.name)
-    if options is None:
-        built = sources.pure_wheel(
-            path, entry.sha256, target.settings.environment, target.identifier
-        )
-        return Part(
-            entry.name,
-            entry.version,
-            "sdist",
-            path.name,
-            entry.sha256,
-            wheel.read(built, entry.name),
-        )
-    raise BuildError(
-        f"{entry.name} {entry.version} has to be compiled for {target.architecture}",
-        target=target.identifier,
+    """Build the wheel of an sdist: on the host if it compiles nothing, else for the target."""
+    settings = target.settings
+    options = settings.build.get(entry.name)
+    if options is None and not sources.compiles(path):
+        built = sources.pure_wheel(path, entry.sha256, settings.environment, target.identifier)
+        read = wheel.read(built, entry.name)
+        return Part(entry.name, entry.version, "sdist", path.name, entry.sha256, read)
+    from layersmith.assemble import crossbuild  # noqa: PLC0415 -- few layers compile anything
+
+    made = crossbuild.build_wheel(
+        path,
+        runtime=target.runtime,
+        architecture=target.architecture,
+        options=crossbuild.CrossBuildOptions.of(options, settings.environment),
+        work_cache=cache.section("crossbuild"),
     )
+    read = wheel.read(made.path, entry.name)
+    return Part(entry.name, entry.version, "cross", path.name, entry.sha256, read, made.record)
 
 
 def _local(folder: Path, target: Target) -> Part:

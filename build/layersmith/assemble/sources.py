@@ -7,8 +7,9 @@ are the same bytes everywhere, and without any credential in their environment.
 from __future__ import annotations
 
 import shutil
+import tarfile
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from packaging.tags import Tag
@@ -25,6 +26,9 @@ EPOCH = "315532800"
 """1980-01-01 in seconds, the earliest date that a zip can hold (reproducible-builds.org)."""
 
 IGNORED = ("__pycache__", "*.pyc", "*.egg-info", "build", "dist", ".venv", ".git")
+COMPILED = {".c", ".cc", ".cpp", ".cxx", ".f", ".f90", ".pyx", ".rs"}
+"""Suffixes of sources that need a compiler."""
+
 ANY = Tag("py3", "none", "any")
 
 
@@ -59,6 +63,23 @@ def pure_wheel(sdist: Path, sha256: str, environment: Mapping[str, str], target:
     except BuildError as problem:
         problem.target = target
         raise
+
+
+def compiles(sdist: Path) -> bool:
+    """Whether an sdist holds sources of compiled code, judged by the names of its files.
+
+    A package that ships such sources and compiles none of them is built as if it did, which gives
+    the same pure wheel and takes longer.
+    """
+    try:
+        with tarfile.open(sdist) as archive:
+            names = archive.getnames()
+    except tarfile.TarError as problem:
+        raise BuildError(f"{sdist.name} is not a readable sdist: {problem}") from problem
+    return any(
+        PurePosixPath(name).suffix in COMPILED or PurePosixPath(name).name == "Cargo.toml"
+        for name in names
+    )
 
 
 def _cached(source: Path, digest: str, environment: Mapping[str, str], *, what: str) -> Path:
