@@ -58,6 +58,7 @@ class Deployment:
         show: Is given every proposal before it is applied.
         accept: Says whether a proposal is applied.
         role_arn: Role that CloudFormation works with.
+        only: Names of the stacks to bring up; empty for all. What they import has to be there.
     """
 
     aws: Aws
@@ -67,6 +68,7 @@ class Deployment:
     show: Callable[[str, Proposal], None]
     accept: Callable[[Proposal], bool]
     role_arn: str | None = None
+    only: frozenset[str] = frozenset()
     stacks: Stacks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,7 +85,7 @@ class Deployment:
             AwsFailure: A call failed.
         """
         outcomes: list[Outcome] = []
-        ordered = templates_.order(self.templates)
+        ordered = self._ordered()
         self._check_parameters(ordered)
         for template in ordered:
             with failures.explained(self.stage.region, "cloudformation"):
@@ -92,6 +94,13 @@ class Deployment:
             if outcome.result == "proposed":
                 break
         return outcomes
+
+    def _ordered(self) -> list[Template]:
+        unknown = sorted(self.only - {template.name for template in self.templates})
+        if unknown:
+            raise ConfigError(f"the stage {self.stage.name} has no stack {unknown[0]!r}")
+        ordered = templates_.order(self.templates)
+        return [one for one in ordered if not self.only or one.name in self.only]
 
     def _one(self, template: Template) -> Outcome:
         name = self.stage.stack_name(template.name)

@@ -29,6 +29,7 @@ failed (the first one is named), or, with --drift, that something differs.
 examples:
   python build/layers.py deploy --stage dev --plan
   python build/layers.py deploy --stage dev --set chroma.ImageUri=$IMAGE --yes
+  python build/layers.py deploy --stage dev --only artifacts --yes
   python build/layers.py deploy --stage dev --drift
   python build/layers.py deploy --stage dev --destroy
 """
@@ -42,6 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--plan", action="store_true", help="show the change sets, apply none")
     what.add_argument("--drift", action="store_true", help="say what differs from the templates")
     what.add_argument("--destroy", action="store_true", help="remove the stacks, as `destroy` does")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="STACK", help="this stack (repeatable)"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask before applying")
     parser.add_argument(
         "--delete-data", action="store_true", help="with --destroy: also what holds data"
@@ -69,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         show=render.proposal,
         accept=_accept(args),
         role_arn=args.cloudformation_role,
+        only=frozenset(args.only),
     )
     outcomes = deployment.run()
     _print(args, outcomes)

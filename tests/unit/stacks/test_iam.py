@@ -180,11 +180,11 @@ def _references(node: ast.AST) -> Iterator[tuple[str, str]]:
             if isinstance(one, ast.FunctionDef) and one.name in {"__init__", "__enter__"}:
                 yield from _references(one)
         return
-    for one in ast.walk(node):
-        if isinstance(one, ast.Attribute):
-            yield one.attr, ast.unparse(one.value).lower()
-        elif isinstance(one, ast.Name):
-            yield one.id, ""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Attribute):
+            yield part.attr, ast.unparse(part.value).lower()
+        elif isinstance(part, ast.Name):
+            yield part.id, ""
 
 
 @pytest.mark.parametrize("role", FUNCTIONS)
