@@ -155,7 +155,7 @@ def _serving(
 ) -> contextlib.AbstractContextManager[dict[str, str]]:
     handler = built.handler(name)
     wanted = services.wanted_by(handler) if handler else ()
-    return services.serve(wanted, opened.service_host, opened.service_name)
+    return services.serve(wanted, opened.service_host, opened.service_name, built.manifest)
 
 
 def _native(target: Target) -> Runner:

@@ -26,7 +26,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
+    from layersmith.assemble.manifest import Manifest
+
 KNOWN = ("chroma",)
+
+CLIENTS = ("chromadb-client", "chromadb")
+"""Distributions whose versions are those of the server that they belong to."""
+
+PROGRAM = """\
+import ctypes, sys
+import chromadb_rust_bindings
+if sys.platform == "linux":
+    # PR_SET_PDEATHSIG, SIGTERM (prctl(2)): a server must not outlive a run that was killed.
+    ctypes.CDLL(None).prctl(1, 15)
+chromadb_rust_bindings.cli(sys.argv[1:])
+"""
 
 START_LIMIT = 30.0
 """Seconds that a server may take; Chroma's takes far less than one."""
@@ -65,13 +79,16 @@ def _service_names(tree: ast.Module, file: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def serve(names: Sequence[str], host: str, seen_as: str) -> Iterator[dict[str, str]]:
+def serve(
+    names: Sequence[str], host: str, seen_as: str, manifest: Manifest | None = None
+) -> Iterator[dict[str, str]]:
     """Run services while the block runs, and give the variables by which they are found.
 
     Args:
         names: Of :data:`KNOWN`.
         host: Address of this machine to listen on.
         seen_as: Name of this machine where the variables are read.
+        manifest: Of the layer; a server has the version of the client in it.
 
     Raises:
         ProofError: A server does not start.
@@ -79,9 +96,14 @@ def serve(names: Sequence[str], host: str, seen_as: str) -> Iterator[dict[str, s
     variables: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         if "chroma" in names:
-            server = stack.enter_context(ChromaServer(host))
+            server = stack.enter_context(ChromaServer(host, _client_version(manifest)))
             variables |= {"CHROMA_HOST": seen_as, "CHROMA_PORT": str(server.port)}
         yield variables
+
+
+def _client_version(manifest: Manifest | None) -> str | None:
+    found = manifest.distributions if manifest else []
+    return next((one.version for one in found if one.name in CLIENTS), None)
 
 
 class ChromaServer:
@@ -121,10 +143,9 @@ class ChromaServer:
 
     def _start(self, bindings: Path, data: Path) -> None:
         self.port = _free_port(self.host)
-        program = "import sys, chromadb_rust_bindings as b; b.cli(sys.argv[1:])"
         address = ["--host", self.host, "--port", str(self.port)]
         server = HostProcess(
-            [sys.executable, "-c", program, "chroma", "run", "--path", data, *address],
+            [sys.executable, "-c", PROGRAM, "chroma", "run", "--path", data, *address],
             environment={"PYTHONPATH": str(bindings), "PATH": "/usr/bin:/bin"},
             folder=data,
             on_exit=lambda: None,

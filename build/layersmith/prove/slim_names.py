@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DOTTED = re.compile(r"^\.*[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_TYPE_CHECKING = {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
 _COMMAND_GROUPS = {"console_scripts", "gui_scripts"}
 
 
@@ -105,12 +107,14 @@ def entry_points(text: str) -> Iterator[str]:
             yield stripped.partition("=")[2].strip().partition(":")[0].split(" ")[0]
 
 
-def _spelled(tree: ast.AST, package: str) -> Iterator[str]:
+def _spelled(tree: ast.Module, package: str) -> Iterator[str]:
     """Give every dotted name that code may import, absolute."""
-    waiting = [tree]
+    waiting: list[ast.AST] = [tree]
+    # A lazy module repeats for type checkers what it imports on request.
+    lazy = any(isinstance(node, _FUNCTIONS) and node.name == "__getattr__" for node in tree.body)
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if not lazy and isinstance(node, ast.If) and ast.unparse(node.test) in _TYPE_CHECKING:
             waiting.extend(node.orelse)
             continue
         yield from _of_node(node, package)

@@ -160,7 +160,8 @@ def _smoke_file(
         return None
     wanted = services.wanted_by(subject.smoke)
     code = probing.prepare(folder / "smoke", runner.runtime.minor, subject.smoke)
-    with services.serve(wanted, runner.service_host, runner.service_name) as variables:
+    hosts = (runner.service_host, runner.service_name)
+    with services.serve(wanted, *hosts, subject.manifest) as variables:
         specification = probing.specification(code, [layer], variables)
         with probing.start(runner, specification) as instance:
             tests = probing.run_smoke_file(instance, subject.smoke.name)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache, interpreters, process
 from layersmith.errors import ProofError
-from layersmith.prove import image_archive, runtime_packages
+from layersmith.prove import image_archive, owner, runtime_packages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -218,5 +218,13 @@ def _write_script(path: Path, name: str) -> None:
 
 
 def workspace() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder to make an image in, within the cache, where there is room."""
-    return tempfile.TemporaryDirectory(prefix="image-", dir=cache.section("images"))
+    """Return a folder to make an image or unpack layers in, within the cache.
+
+    There is room there, and engines in virtual machines see the home folder. What killed runs
+    left is removed first.
+    """
+    section = cache.section("images")
+    for left in section.iterdir():
+        if owner.is_dead(left.name.rpartition(":")[0]):
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"{owner.this_process()}:", dir=section)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import docker
 import pytest
-from layersmith import runtimes
+from layersmith import cache, runtimes
 from layersmith.errors import ProofError
 from layersmith.prove import image_archive, images, standin
 from layersmith.prove.docker_engine import OWNER_LABEL, RUN_LABEL, Engine
@@ -30,7 +30,7 @@ RISCV = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xf3\x00" + bytes(44)
 SLEEPER = """
     import sys, time
     from pathlib import Path
-    from layersmith import runtimes
+    from layersmith import cache, runtimes
     from layersmith.prove.docker_runner import DockerRunner
     from layersmith.prove.models import FunctionSpec
 
@@ -173,6 +173,8 @@ class TestNothingIsLeft:
         assert len(left_of(run)) == 2
         with DockerRunner(PYTHON):
             assert left_of(run) == []
+            folders = cache.section("images").iterdir()
+            assert not [one for one in folders if f":{process.pid}:" in one.name]
 
     def test_after_an_error_in_the_block(self, function: MakeFunction) -> None:
         run = ""
