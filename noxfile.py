@@ -179,7 +179,7 @@ def test(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure speed against peers that run in the same session."""
-    groups(session, "test", "bench")
+    groups(session, "test")
     session.run("python", "-m", "pytest", "tests/bench", "--benchmark-only", *session.posargs)
 
 
