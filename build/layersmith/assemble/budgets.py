@@ -143,7 +143,7 @@ def check_functions(config: Config, manifests: Sequence[Manifest], root: Path) -
     combinations = sorted({(m.runtime, m.architecture) for m in manifests})
     lines = []
     for name, function in config.functions.items():
-        code = _code_size(function, root)
+        code = code_size(function, root)
         for runtime, architecture in combinations:
             keys = [(layer, runtime, architecture) for layer in function.layers]
             if not all(key in sizes for key in keys):
@@ -161,7 +161,8 @@ def check_functions(config: Config, manifests: Sequence[Manifest], root: Path) -
     return lines
 
 
-def _code_size(function: Function, root: Path) -> int:
+def code_size(function: Function, root: Path) -> int:
+    """Return the bytes of a function's own folder, caches left out."""
     if function.code is None:
         return 0
     found = [path for path in (root / function.code).rglob("*") if "__pycache__" not in path.parts]

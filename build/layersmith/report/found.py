@@ -102,7 +102,7 @@ def _release(layer: str, version: str, dist: Path) -> dict[str, Found]:
     if not found:
         raise BuildError(
             f"no manifest of {layer} {version} is in {dist}",
-            hint=f"`python build/layers.py release --fetch --layer {layer}` gets released files",
+            hint="`python build/layers.py publish fetch` gets released files back",
         )
     return dict(found)
 

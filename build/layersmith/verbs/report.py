@@ -1,0 +1,93 @@
+"""`report`: write the HTML report of everything in dist/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import cache, console
+from layersmith.errors import BuildError
+from layersmith.verbs import _targets
+
+if TYPE_CHECKING:
+    import argparse
+
+    from layersmith.config.models import Config
+
+EPILOG = """\
+what is in it:
+  for every target its files by size, budgets, import times, cold starts, proof, advice and
+  licences, as far as their records lie in dist/ (build, smoke, coldstart and analyze --save write
+  them); the functions of layers.yaml with all their layers; and the history over releases.
+  It is one file that needs no network.
+
+examples:
+  python build/layers.py report
+  python build/layers.py report --output report.html --history released/
+  nox -s analyze                                       weighs all layers, then writes the report
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("layers.yaml"),
+        metavar="FILE",
+        help="the configuration, for budgets and functions (default: layers.yaml)",
+    )
+    _targets.add_dist(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the file to write (default: report.html in the folder of the artifacts)",
+    )
+    parser.add_argument(
+        "--history",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder with manifests of earlier releases; repeatable",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Raises:
+        BuildError: There is nothing to report, or what it needs is not installed.
+        ConfigError: layers.yaml is there and not valid.
+    """
+    from layersmith.report import functions, records  # noqa: PLC0415 -- start-up time
+
+    config = _config(args.config)
+    budgets = {name: layer.budgets for name, layer in config.layers.items()} if config else {}
+    artifacts = records.gather(args.dist, budgets, args.history)
+    manifests = [one.manifest for one in artifacts]
+    root = args.config.resolve().parent
+    found = functions.compositions(config, manifests, root) if config else []
+    try:
+        from layersmith.report import html  # noqa: PLC0415 -- start-up time
+
+        text = html.render(artifacts, found)
+    except ImportError as missing:
+        raise BuildError(
+            f"the report needs {missing.name}, which is not installed",
+            hint="run `nox -s report`, or install the dependency group `report`",
+        ) from None
+    output = args.output or args.dist / "report.html"
+    cache.write_text(output, text)
+    console.success(f"wrote {output}: {len(artifacts)} targets, {len(text) / 1e6:.1f} MB")
+    return 0
+
+
+def _config(path: Path) -> Config | None:
+    if not path.is_file():
+        return None
+    from layersmith.config import loader  # noqa: PLC0415 -- start-up time
+
+    return loader.load(path).config
