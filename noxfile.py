@@ -77,6 +77,26 @@ def audit(session: nox.Session) -> None:
 
 
 @nox.session
+def analyze(session: nox.Session) -> None:
+    """Weigh all layers and write the report; `-- 'chromadb==1.5.9'` weighs anything else."""
+    if any(not word.startswith("-") for word in session.posargs):
+        tool(session)
+        layers(session, "analyze", *session.posargs)
+        return
+    groups(session, "build", "report")
+    layers(session, "analyze", "--save", "--no-tree", *session.posargs)
+    if any(Path("dist").glob("*-python3.*.zip")):
+        layers(session, "report")
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Write dist/report.html, one file that needs no network; `-- --history DIR`."""
+    groups(session, "build", "report")
+    layers(session, "report", *session.posargs)
+
+
+@nox.session
 def image(session: nox.Session) -> None:
     """Make the base image of the Docker proofs, without a registry; `-- --pin` pins AWS's own."""
     tool(session)
