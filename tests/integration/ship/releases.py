@@ -14,6 +14,7 @@ import yaml
 from layersmith.assemble import manifest as manifests
 from layersmith.config import loader
 from layersmith.plan import Target, plan
+from layersmith.ship import labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,6 +141,23 @@ def manifest(
         tools={},
         files=[],
     )
+
+
+def published(aws: Any, region: str, layer: str, versions: Sequence[str]) -> None:
+    """Put versions into a region as if they had been published one after the other."""
+    client, ssm = aws.client("lambda", region), aws.client("ssm", region)
+    name = labels.layer_name(layer, "python3.13", "arm64")
+    for version in versions:
+        content = version.encode()
+        answer = client.publish_layer_version(
+            LayerName=name,
+            Description=labels.describe(layer, version, hashlib.sha256(content).hexdigest()),
+            Content={"ZipFile": content},
+        )
+        for pointer in (version, "latest"):
+            parameter = labels.parameter(layer, "python3.13", "arm64", pointer)
+            value = answer["LayerVersionArn"]
+            ssm.put_parameter(Name=parameter, Value=value, Type="String", Overwrite=True)
 
 
 def snapshot(aws: Any, regions: Sequence[str]) -> dict[str, Any]:

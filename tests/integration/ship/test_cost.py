@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.ship.releases import LayerSpec
+from tests.integration.ship.releases import LayerSpec, published
 
 if TYPE_CHECKING:
     from tests.integration.ship.conftest import AwsServer, Project, Result
@@ -16,9 +16,11 @@ TWO = ("eu-west-1", "us-east-1")
 
 
 @pytest.fixture
-def published(aws: AwsServer, project: Project) -> Project:
-    project.write(LayerSpec(regions=TWO, size=200_000))
-    assert project.apply().code == 0
+def layers(aws: AwsServer, project: Project) -> Project:
+    """A version in two regions, and a bucket that holds nothing yet."""
+    project.write(LayerSpec(regions=TWO))
+    for region in TWO:
+        published(aws, region, "alpha", ["1.0.0"])
     return project
 
 
@@ -26,10 +28,12 @@ def cost(project: Project, *options: str) -> Result:
     return project.run("cost", "--config", str(project.root / "layers.yaml"), "--json", *options)
 
 
-def test_stored_bytes_are_those_of_the_zips(published: Project) -> None:
-    size = next((published.root / "dist").glob("*.zip")).stat().st_size
+def test_stored_bytes_are_those_of_the_zips(aws: AwsServer, project: Project) -> None:
+    project.write(LayerSpec(regions=TWO, size=200_000))
+    assert project.apply("--no-canary").code == 0
+    size = next((project.root / "dist").glob("*.zip")).stat().st_size
 
-    result = cost(published)
+    result = cost(project)
 
     assert result.code == 0, result.err
     assert result.json["layer_bytes"] == {"eu-west-1": size, "us-east-1": size}
@@ -41,41 +45,45 @@ def test_stored_bytes_are_those_of_the_zips(published: Project) -> None:
     )
 
 
-def test_build_minutes_come_from_the_workflow_run(published: Project) -> None:
-    jobs = published.root / "jobs.json"
+def test_build_minutes_come_from_the_workflow_run(layers: Project) -> None:
+    jobs = layers.root / "jobs.json"
     job = {"started_at": "2026-11-21T20:00:00Z", "completed_at": "2026-11-21T20:02:01Z"}
     runs = [{**job, "labels": ["ubuntu-24.04-arm"]}, {**job, "labels": ["ubuntu-24.04"]}]
     jobs.write_text(json.dumps({"jobs": runs}), encoding="utf-8")
 
-    items = {i["key"]: i for i in cost(published, "--run-jobs", str(jobs)).json["items"]}
+    items = {i["key"]: i for i in cost(layers, "--run-jobs", str(jobs)).json["items"]}
 
     assert items["github-linux-arm64-minute"]["quantity"] == 3
     assert items["github-linux-arm64-minute"]["cost"] == pytest.approx(3 * 0.005)
     assert items["github-linux-x64-minute"]["cost"] == pytest.approx(3 * 0.006)
 
 
-def test_prices_can_be_overridden(published: Project) -> None:
-    mine = published.root / "mine.json"
-    mine.write_text('{"s3-put-1000": 1000.0}', encoding="utf-8")
+def test_prices_can_be_overridden(layers: Project) -> None:
+    mine = layers.root / "mine.json"
+    mine.write_text('{"github-linux-arm64-minute": 1000.0}', encoding="utf-8")
 
-    result = cost(published, "--prices", str(mine), "--fail", "1")
+    jobs = layers.root / "jobs.json"
+    job = {"started_at": "2026-11-21T20:00:00Z", "completed_at": "2026-11-21T20:00:01Z"}
+    jobs.write_text(json.dumps({"jobs": [{**job, "labels": ["arm"]}]}), encoding="utf-8")
+
+    result = cost(layers, "--prices", str(mine), "--run-jobs", str(jobs), "--fail", "1")
 
     assert result.code == 7
     assert "USD a month is over 1.00" in result.err
     mine.write_text('{"s3-gut-1000": 1}', encoding="utf-8")
-    assert cost(published, "--prices", str(mine)).code == 2
+    assert cost(layers, "--prices", str(mine)).code == 2
 
 
-def test_a_full_quota_warns_and_fails(published: Project) -> None:
-    assert cost(published, "--quota-warn", "0", "--quota-fail", "1").code == 0
-    assert "code storage quota" in cost(published, "--quota-warn", "0").err
-    assert cost(published, "--quota-fail", "0").code == 7
+def test_a_full_quota_warns_and_fails(layers: Project) -> None:
+    assert cost(layers, "--quota-warn", "0", "--quota-fail", "1").code == 0
+    assert "code storage quota" in cost(layers, "--quota-warn", "0").err
+    assert cost(layers, "--quota-fail", "0").code == 7
 
 
-def test_the_history_has_one_line_a_day(aws: AwsServer, published: Project) -> None:
-    out = published.root / "history.jsonl"
+def test_the_history_has_one_line_a_day(aws: AwsServer, layers: Project) -> None:
+    out = layers.root / "history.jsonl"
     for _ in range(2):
-        assert cost(published, "--append", "--history-out", str(out)).code == 0
+        assert cost(layers, "--append", "--history-out", str(out)).code == 0
 
     lines: list[dict[str, Any]] = [json.loads(line) for line in out.read_text().splitlines()]
     assert len(lines) == 1
@@ -85,8 +93,8 @@ def test_the_history_has_one_line_a_day(aws: AwsServer, published: Project) -> N
     assert body.read().decode() == out.read_text(encoding="utf-8")
 
 
-def test_state_machines_that_are_not_there_cost_nothing(published: Project) -> None:
-    result = cost(published, "--sessions", "layersmith-prod")
+def test_state_machines_that_are_not_there_cost_nothing(layers: Project) -> None:
+    result = cost(layers, "--sessions", "layersmith-prod")
 
     assert result.code == 0, result.err
     assert result.json["sessions"]["executions"] == 0

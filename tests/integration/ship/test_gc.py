@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.ship.releases import LayerSpec
+from tests.integration.ship.releases import LayerSpec, published
 
 if TYPE_CHECKING:
     from tests.integration.ship.conftest import AwsServer, Project, Snapshot
@@ -27,10 +27,8 @@ def function_zip() -> bytes:
 
 @pytest.fixture
 def five_releases(aws: AwsServer, project: Project) -> Project:
-    for number in range(5):
-        layer = LayerSpec(version=f"1.{number}.0", regions=REGION, source=f"VALUE = {number}\n")
-        project.write(layer)
-        assert project.apply("--no-canary").code == 0
+    project.write(LayerSpec(version="1.4.0", regions=REGION))
+    published(aws, REGION[0], "alpha", [f"1.{number}.0" for number in range(5)])
     return project
 
 
@@ -78,7 +76,6 @@ def test_old_versions_go_with_their_pointers(
     assert held(state) == [4, 5]
     names = {name.rpartition("/")[2] for name in state["eu-west-1"]["parameters"]}
     assert names == {"1.3.0", "1.4.0", "latest"}
-    assert five_releases.verify().code == 0
 
 
 def test_what_a_function_a_version_or_an_alias_uses_stays(
