@@ -120,8 +120,9 @@ def _snapshot(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
         raise ConfigError(f"{data} holds no chroma.sqlite3", hint="name Chroma's own folder")
     store = SnapshotStore(storage, args.database)
     # Asking the server what it holds also proves that the files can be opened.
-    with _quiet_log() as log, ChromaServer(data, log=log) as server:
-        held = collections(server.base_url)
+    with tempfile.TemporaryDirectory(prefix="chroma-log-") as folder:
+        with ChromaServer(data, log=Path(folder) / "log") as server:
+            held = collections(server.base_url)
     report = store.snapshot(
         data, parent=store.head(), chroma_version=running_version(), collections=held
     )
@@ -287,12 +288,6 @@ def _needed(args: argparse.Namespace, option: str) -> Any:
     if value is None:
         raise ConfigError(f"{args.action} needs --{option}", hint="see --help")
     return value
-
-
-@contextmanager
-def _quiet_log() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="chroma-log-") as folder:
-        yield Path(folder) / "log"
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from vector_common.errors import Refused
 
-from chroma_store.manifest import CHUNK_BYTES, FileEntry, check_path
+from chroma_store.checks import check_path
+from chroma_store.manifest import CHUNK_BYTES, FileEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

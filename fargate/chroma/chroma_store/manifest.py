@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
 from vector_common.errors import BadRequest, Damaged, Refused
 from vector_common.ids import is_id
 from vector_common.names import check_database
+
+from chroma_store.checks import check_names, check_path, identifier, integer, matching, text
 
 FORMAT = 1
 CHUNK_BYTES = 1024 * 1024
@@ -28,7 +29,6 @@ bigger ones take three to eight times as long.
 MAX_LAYERS = 8
 MAX_FILES = 100_000
 MAX_MANIFEST_BYTES = 256 * 1024 * 1024
-_MAX_SEGMENT = 255
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PACK = re.compile(r"([0-9a-f-]{36})/([0-9]{6})")
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+){1,3}([A-Za-z0-9.+-]{0,40})")
@@ -180,45 +180,30 @@ class Manifest:
         return manifest
 
 
-def check_path(path: str) -> str:
-    """Return a file's path within a snapshot, or raise Refused if it could lead outside."""
-    segments = path.split("/")
-    bad = (
-        not path
-        or len(path) > 1024
-        or "\\" in path
-        or any(unicodedata.category(c).startswith("C") for c in path)
-        or any(s in {"", ".", ".."} or len(s.encode()) > _MAX_SEGMENT for s in segments)
-    )
-    if bad:
-        raise Refused(f"manifest: path {path[:120]!r} is not a plain relative path")
-    return path
-
-
 def _build(raw: dict[str, Any]) -> Manifest:
     packs = [_pack(pack) for pack in raw["packs"]]
     chunks = tuple(
         Chunk(
-            _int(size, 1, CHUNK_BYTES),
-            _match(_SHA256, sha256),
+            integer(size, 1, CHUNK_BYTES),
+            matching(_SHA256, sha256),
             _layers(layers, packs),
         )
         for size, sha256, layers in raw["chunks"]
     )
     if len(raw["files"]) > MAX_FILES:
         raise Refused(f"manifest: more than {MAX_FILES} files")
-    consumed = {_id(key): _int(value, 0, 2**53) for key, value in raw["consumed"].items()}
+    consumed = {identifier(key): integer(value, 0, 2**53) for key, value in raw["consumed"].items()}
     parent = raw["parent"]
     return Manifest(
-        snapshot_id=_id(raw["snapshot_id"]),
+        snapshot_id=identifier(raw["snapshot_id"]),
         database=check_database(raw["database"]),
-        parent=None if parent is None else _id(parent),
-        created_at=_str(raw["created_at"]),
-        chroma_version=_match(_VERSION, raw["chroma_version"]),
+        parent=None if parent is None else identifier(parent),
+        created_at=text(raw["created_at"]),
+        chroma_version=matching(_VERSION, raw["chroma_version"]),
         collections=tuple(_collection(item) for item in raw["collections"]),
         consumed=consumed,
         files=tuple(
-            FileEntry(check_path(_str(path)), _int(size), _int(chunk), _int(offset))
+            FileEntry(check_path(text(path)), integer(size), integer(chunk), integer(offset))
             for path, size, chunk, offset in raw["files"]
         ),
         chunks=chunks,
@@ -247,20 +232,7 @@ def _check_layout(manifest: Manifest) -> None:
                 chunk, offset = chunk + 1, 0
     if manifest.chunks and (chunk, offset) != (len(sizes) - 1, sizes[-1]):
         raise Damaged("manifest: some chunks belong to no file")
-    _check_names([entry.path for entry in manifest.files])
-
-
-def _check_names(paths: list[str]) -> None:
-    # EFS and ext4 tell case apart, but a case-insensitive folder would let one file hide another.
-    files = {path.casefold() for path in paths}
-    if len(files) != len(paths):
-        raise Refused("manifest: two files have one name")
-    for path in files:
-        parent = path.rpartition("/")[0]
-        while parent:
-            if parent in files:
-                raise Refused(f"manifest: {parent[:120]!r} is a file and a folder")
-            parent = parent.rpartition("/")[0]
+    check_names([entry.path for entry in manifest.files])
 
 
 def _layers(raw: Any, packs: list[str]) -> tuple[Layer, ...]:
@@ -271,45 +243,21 @@ def _layers(raw: Any, packs: list[str]) -> tuple[Layer, ...]:
 
 def _layer(raw: Any, packs: list[str]) -> Layer:
     number, offset, length = raw
-    return Layer(packs[_int(number)], _int(offset), _int(length, 1, 2 * CHUNK_BYTES))
+    return Layer(packs[integer(number)], integer(offset), integer(length, 1, 2 * CHUNK_BYTES))
 
 
 def _collection(raw: dict[str, Any]) -> CollectionInfo:
     dimension, space = raw["dimension"], raw["space"]
     return CollectionInfo(
-        _str(raw["name"]),
-        None if dimension is None else _int(dimension),
-        _int(raw["count"]),
-        None if space is None else _str(space),
+        text(raw["name"]),
+        None if dimension is None else integer(dimension),
+        integer(raw["count"]),
+        None if space is None else text(space),
     )
 
 
 def _pack(raw: Any) -> str:
-    match = _PACK.fullmatch(_str(raw))
+    match = _PACK.fullmatch(text(raw))
     if not match or not is_id(match[1]):
         raise ValueError("a pack's name is not one")
     return match[0]
-
-
-def _id(raw: Any) -> str:
-    if not isinstance(raw, str) or not is_id(raw):
-        raise ValueError("an id is not a UUIDv7")
-    return raw
-
-
-def _int(raw: Any, low: int = 0, high: int = 2**53) -> int:
-    if type(raw) is not int or not low <= raw <= high:
-        raise ValueError(f"a number is not an integer of {low} to {high}")
-    return raw
-
-
-def _str(raw: Any) -> str:
-    if not isinstance(raw, str) or len(raw) > 1024:
-        raise ValueError("a text is missing or too long")
-    return raw
-
-
-def _match(pattern: re.Pattern[str], raw: Any) -> str:
-    if not pattern.fullmatch(_str(raw)):
-        raise ValueError(f"{raw[:80]!r} does not match {pattern.pattern}")
-    return str(raw)

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import random
-import socket
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from chroma_store.deltas import DeltaLog
@@ -219,92 +214,3 @@ def test_one_client_serves_an_execution_environment(session: dict[str, str]) -> 
     assert chroma_client(dict(session)) is first
     other = {"address": session["address"].replace("127.0.0.1", "localhost")}
     assert chroma_client(other) is not first
-
-
-class Proxy(BaseHTTPRequestHandler):
-    """Answers what the class says; remembers what was asked."""
-
-    status = 200
-    seen: ClassVar[list[dict[str, str]]] = []
-
-    def do_POST(self) -> None:
-        self.seen.append(dict(self.headers))
-        body = json.dumps({"error": "Proxy", "message": "as the test asks"}).encode()
-        self.send_response(self.status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_POST  # noqa: N815
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def proxy() -> Iterator[str]:
-    Proxy.seen = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    chroma.forget()
-
-
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [
-        (401, errors.Unauthorized),
-        (413, errors.PayloadTooLarge),
-        (429, errors.ServerBusy),
-        (502, errors.ServerBusy),
-        (503, errors.ServerBusy),
-        (504, errors.ServerBusy),
-    ],
-)
-def test_what_the_proxy_answers_has_a_name(
-    proxy: str, tmp_path: Path, status: int, error: type[Exception]
-) -> None:
-    token = tmp_path / "token"
-    token.write_text(json.dumps({"token": "secret-1", "expiresAt": time.time() + 60}))
-    Proxy.status = status
-    session = {"address": proxy, "tokenReference": token.as_uri()}
-    event = {"collection": "receipts", "embedding": [1.0], "session": session}
-    with pytest.raises(error) as caught:
-        handler("vector_search")(event, None)
-    assert Proxy.seen[0]["Authorization"] == "Bearer secret-1"
-    assert "secret-1" not in str(caught.value)
-    # A refused token is read again; any other one is kept.
-    token.write_text(json.dumps({"token": "secret-2", "expiresAt": time.time() + 60}))
-    with pytest.raises(error):
-        handler("vector_search")(event, None)
-    expected = "secret-2" if status == 401 else "secret-1"
-    assert Proxy.seen[-1]["Authorization"] == f"Bearer {expected}"
-
-
-def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """chromadb's own client would wait here for ever."""
-    from vector_common import chroma_timed
-
-    monkeypatch.setattr(chroma_timed, "ANSWER_SECONDS", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        session = {"address": f"http://127.0.0.1:{silent.getsockname()[1]}"}
-        event = {"collection": "receipts", "embedding": [1.0], "session": session}
-        with pytest.raises(errors.ServerBusy, match="did not answer in time"):
-            handler("vector_search")(event, None)
-    chroma.forget()
-
-
-def test_without_a_session_there_is_a_local_database_outside_lambda(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CHROMA_PATH", str(tmp_path))
-    client = chroma_client()
-    vectors: Any = [[1.0, 0.0]]
-    client.create_collection("receipts", embedding_function=None).add(ids=["a"], embeddings=vectors)
-    event = {"collection": "receipts", "embedding": [1.0, 0.0]}
-    assert handler("vector_search")(event, None)["results"][0]["id"] == "a"
-    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "vector_search")
-    with pytest.raises(errors.ServerBusy, match="no session"):
-        handler("vector_search")(event, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 import urllib.request
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chroma_store.manifest import CHUNK_BYTES
+from chroma_store.snapshots import Limits, SnapshotStore
 from chroma_store.storage import Storage, open_storage
 from vector_common.storage_s3 import s3_client
 
@@ -55,6 +58,24 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "s3":
         return request.getfixturevalue("s3_storage")  # type: ignore[no-any-return]
     return open_storage((tmp_path / "store").as_uri())
+
+
+@pytest.fixture
+def store(storage: Storage) -> SnapshotStore:
+    return SnapshotStore(storage, "db", limits=Limits(threads=4))
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """Like Chroma's: a database of pages, an index, small files."""
+    rng = random.Random(1)
+    folder = tmp_path / "data"
+    (folder / "segment").mkdir(parents=True)
+    (folder / "chroma.sqlite3").write_bytes(rng.randbytes(3 * CHUNK_BYTES + 4096))
+    (folder / "segment" / "data_level0.bin").write_bytes(rng.randbytes(6 * CHUNK_BYTES))
+    (folder / "segment" / "header.bin").write_bytes(rng.randbytes(100))
+    (folder / "segment" / "empty.bin").touch()
+    return folder
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def test_deltas_become_a_snapshot_that_answers_the_same(storage: Storage, tmp_pa
     assert not list((tmp_path / "work").iterdir())
 
 
+@pytest.mark.parametrize("storage", ["file"], indirect=True)
 def test_nothing_pending_is_no_work(storage: Storage, tmp_path: Path) -> None:
     report = compact(storage, "db", tmp_path)
     assert (report.pointer, report.snapshot, report.applied) == (None, None, ())
@@ -123,6 +124,7 @@ def test_the_loser_of_two_compactions_keeps_its_deltas(
     assert recovered(store, log, tmp_path / "after") == model.records
 
 
+@pytest.mark.parametrize("storage", ["file"], indirect=True)
 def test_a_session_writes_and_the_next_one_finds_it(storage: Storage, tmp_path: Path) -> None:
     """What the supervisor does: restore, replay, serve writes, snapshot with what was replayed."""
     log, store, model = DeltaLog(storage, "db"), SnapshotStore(storage, "db"), Model()
@@ -150,6 +152,7 @@ def test_a_session_writes_and_the_next_one_finds_it(storage: Storage, tmp_path: 
     assert recovered(store, log, tmp_path / "next") == model.records
 
 
+@pytest.mark.parametrize("storage", ["file"], indirect=True)
 def test_replaying_again_changes_nothing(storage: Storage, tmp_path: Path) -> None:
     log, model = DeltaLog(storage, "db"), Model()
     batch = changes(random.Random(13), 200, ids=25)
@@ -177,6 +180,7 @@ def test_a_collection_with_another_dimension_is_refused_before_anything_is_writt
     assert len(log.pending()) == 1
 
 
+@pytest.mark.parametrize("storage", ["file"], indirect=True)
 def test_a_server_that_disagrees_with_a_delta_is_named(storage: Storage, tmp_path: Path) -> None:
     log = DeltaLog(storage, "db")
     log.append([{"id": "x", "embedding": [1.0] * 5}], CollectionSpec("receipts", 5, "l2"))
@@ -189,6 +193,7 @@ def test_a_server_that_disagrees_with_a_delta_is_named(storage: Storage, tmp_pat
             log.replay(server.base_url)
 
 
+@pytest.mark.parametrize("storage", ["file"], indirect=True)
 def test_counts_that_do_not_come_out_stop_the_flip(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +210,7 @@ def test_counts_that_do_not_come_out_stop_the_flip(
     assert len(log.pending()) == 1
 
 
+@pytest.mark.parametrize("storage", ["file"], indirect=True)
 def test_a_damaged_delta_stops_the_compaction(storage: Storage, tmp_path: Path) -> None:
     log = DeltaLog(storage, "db")
     delta = log.append([{"id": "x", "embedding": [1.0] * 4}], SPEC)[0]
@@ -215,6 +221,7 @@ def test_a_damaged_delta_stops_the_compaction(storage: Storage, tmp_path: Path) 
     assert SnapshotStore(storage, "db").head() is None
 
 
+@pytest.mark.parametrize("storage", ["file"], indirect=True)
 def test_an_older_chroma_is_migrated_in_a_copy_or_refused(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +245,7 @@ def test_an_older_chroma_is_migrated_in_a_copy_or_refused(
         compact(storage, "db", tmp_path, migrate=True)
 
 
+@pytest.mark.parametrize("storage", ["file"], indirect=True)
 def test_the_files_are_whole_after_a_killed_server(storage: Storage, tmp_path: Path) -> None:
     store = SnapshotStore(storage, "db")
     log, model = DeltaLog(storage, "db"), Model()

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
+from chroma_store.checks import check_path
 from chroma_store.layout import pieces_of
 from chroma_store.manifest import (
     CHUNK_BYTES,
@@ -15,7 +16,6 @@ from chroma_store.manifest import (
     FileEntry,
     Layer,
     Manifest,
-    check_path,
 )
 from hypothesis import given
 from hypothesis import strategies as st
