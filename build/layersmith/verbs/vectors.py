@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ EPILOG = """\
 STORE is a folder, or s3://bucket/prefix as the stack chroma exports it (StorageUrl).
 
 actions:
-  snapshot   make a data folder, whose server is stopped, the current snapshot
+  snapshot   make (a copy of) a data folder the current snapshot; stop its server first
   restore    write a snapshot's files into an empty folder (--snapshot ID; else the current one)
   list       the kept snapshots, the current one marked
   deltas     the changes that no snapshot holds yet; --discard ID drops one that cannot be applied
@@ -119,13 +120,16 @@ def _snapshot(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     if not (data / "chroma.sqlite3").is_file():
         raise ConfigError(f"{data} holds no chroma.sqlite3", hint="name Chroma's own folder")
     store = SnapshotStore(storage, args.database)
-    # Asking the server what it holds also proves that the files can be opened.
-    with tempfile.TemporaryDirectory(prefix="chroma-log-") as folder:
-        with ChromaServer(data, log=Path(folder) / "log") as server:
+    with tempfile.TemporaryDirectory(prefix="snapshot-") as folder:
+        # Of a copy: the server says what it holds, which proves that the files can be opened, and
+        # would migrate those of an older Chroma.
+        copy = Path(folder) / "data"
+        shutil.copytree(data, copy)
+        with ChromaServer(copy) as server:
             held = collections(server.base_url)
-    report = store.snapshot(
-        data, parent=store.head(), chroma_version=running_version(), collections=held
-    )
+        report = store.snapshot(
+            copy, parent=store.head(), chroma_version=running_version(), collections=held
+        )
     return {
         "snapshot": report.pointer.snapshot_id,
         "generation": report.pointer.generation,
