@@ -73,10 +73,8 @@ def test_session_run_follows_a_session_to_its_bill(play: scenarios.Play, tmp_pat
     result: dict[str, Any] = json.loads(done.stdout)
     assert result["status"] == "SUCCEEDED"
     assert result["cost"] > 0
-    assert [one["results"][0]["id"] for one in result["output"]["results"]] == [
-        play.corpus.id(0),
-        play.corpus.id(1),
-    ]
+    for number, answer in enumerate(result["output"]["results"]):
+        assert play.corpus.id(number) in {one["id"] for one in answer["results"]}
     for state in ("AcquireLock", "StartServer", "RunWork", "FinishServer", "ReleaseLock"):
         assert state in done.stderr
     play.check()

@@ -15,6 +15,9 @@ import boto3
 from layersmith.stacks.templates import parse
 from moto.cloudformation import parsing
 from moto.cloudformation.models import CloudFormationBackend, Event, Stack
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.route_tables import RouteTable
+from moto.ec2.models.vpcs import VPCEndPoint
 from moto.ecs.models import Cluster
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
@@ -122,6 +125,34 @@ def _create_cluster(cls: Any, name: str, template: Any, *rest: Any, **named: Any
     return cluster
 
 
+def _delete_routes(cls: Any, resource_name: str, _: Any, account_id: str, region_name: str) -> None:
+    """Moto leaves route tables behind, and their VPC cannot go."""
+    backend = ec2_backends[account_id][region_name]
+    for endpoint in backend.vpc_end_points.values():
+        in_use = resource_name in (endpoint.route_table_ids or []) and endpoint.state != "deleted"
+        assert not in_use, f"{resource_name} is in use by {endpoint.id}"
+    backend.route_tables[resource_name]._associations.clear()
+    backend.delete_route_table(resource_name)
+
+
+def _delete_endpoint(
+    cls: Any, resource_name: str, _: Any, account_id: str, region_name: str
+) -> None:
+    """Moto leaves endpoints behind, and their VPC cannot go."""
+    ec2_backends[account_id][region_name].delete_vpc_endpoints([resource_name])
+
+
+_plain_change_set = CloudFormationBackend.create_change_set
+
+
+def _create_change_set(self: Any, stack_name: str, *rest: Any, **named: Any) -> Any:
+    """As moto's, which makes a second stack where a change set waits for the first one."""
+    for stack in list(self.stacks.values()):
+        if stack.name == stack_name and stack.status == "REVIEW_IN_PROGRESS":
+            del self.stacks[stack.stack_id]
+    return _plain_change_set(self, stack_name, *rest, **named)
+
+
 def execute_change_set(
     self: CloudFormationBackend, change_set_name: str, stack_name: str | None = None
 ) -> None:
@@ -133,7 +164,8 @@ def execute_change_set(
     assert change_set is not None
     stack = self.stacks[change_set.stack_id]
     kind = change_set.change_set_type
-    stack._add_stack_event(f"{kind}_IN_PROGRESS", resource_status_reason="User Initiated")
+    stack.status = f"{kind}_IN_PROGRESS"
+    stack._add_stack_event(stack.status, resource_status_reason="User Initiated")
     try:
         _apply(self, stack, change_set)
     except Exception as error:
@@ -214,21 +246,26 @@ def fill(endpoint: str) -> list[tuple[Any, str, Any]]:
     patched = [
         (parsing, "clean_json"), (parsing, "parse_and_create_resource"),
         (parsing.OutputMap, "exports"), (CloudFormationBackend, "execute_change_set"),
+        (CloudFormationBackend, "create_change_set"),
         (Cluster, "create_from_cloudformation_json"),
+        (RouteTable, "delete_from_cloudformation_json"),
+        (VPCEndPoint, "delete_from_cloudformation_json"),
         *((StateMachine, name) for name in _machine_hooks(endpoint)),
     ]  # fmt: skip
-    before = [(owner, name, owner.__dict__[name]) for owner, name in patched]
+    before = [(owner, name, owner.__dict__.get(name)) for owner, name in patched]
     hooks = {
         "clean_json": _clean_json,
         "parse_and_create_resource": _create_resource,
         "exports": property(_exports),
         "execute_change_set": execute_change_set,
+        "create_change_set": _create_change_set,
     }
+    classes = {Cluster: _create_cluster, RouteTable: _delete_routes, VPCEndPoint: _delete_endpoint}
     for owner, name in patched:
         if owner is StateMachine:
             setattr(owner, name, _machine_hooks(endpoint)[name])
-        elif owner is Cluster:
-            setattr(owner, name, classmethod(_create_cluster))
+        elif owner in classes:
+            setattr(owner, name, classmethod(classes[owner]))
         else:
             setattr(owner, name, hooks[name])
     return before
@@ -237,4 +274,7 @@ def fill(endpoint: str) -> list[tuple[Any, str, Any]]:
 def empty(before: list[tuple[Any, str, Any]]) -> None:
     """Undo :func:`fill`."""
     for owner, name, value in before:
-        setattr(owner, name, value)
+        if value is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, value)

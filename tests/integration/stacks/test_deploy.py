@@ -1,0 +1,156 @@
+"""`deploy` and `destroy` as the command line runs them, against moto: killed, refused, undone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from layersmith.errors import ConfigError, ShipError
+from layersmith.stacks import deploy
+
+from tests.e2e.rehearsal.cloud import Cloud, empty_zip
+from tests.e2e.rehearsal.processes import ROOT
+from tests.e2e.rehearsal.stage import SETTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STACKS = ["artifacts", "network", "chroma", "functions", "workflows", "observability"]
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    with Cloud() as made:
+        for name in ("chromadb-vector", "vector-common"):
+            made.publish_layer(name, empty_zip())
+        yield made
+
+
+def command(cloud: Cloud, *words: str) -> list[str]:
+    settings = [word for setting in SETTINGS for word in ("--set", setting)]
+    return [
+        sys.executable, "build/layers.py", "deploy", "--stage", "dev", *settings,
+        "--endpoint-url", cloud.endpoint, *words,
+    ]  # fmt: skip
+
+
+def layers(cloud: Cloud, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(cloud, *words), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def statuses(cloud: Cloud) -> dict[str, str]:
+    listed = cloud.client("cloudformation").describe_stacks()["Stacks"]
+    return {one["StackName"].removeprefix("layersmith-dev-"): one["StackStatus"] for one in listed}
+
+
+def test_a_stage_goes_up_is_found_unchanged_and_goes_down(cloud: Cloud) -> None:
+    up = layers(cloud, "--yes", "--json")
+    assert up.returncode == 0, up.stderr
+    outcomes: list[dict[str, Any]] = json.loads(up.stdout)
+    assert [one["stack"] for one in outcomes] == STACKS
+    assert {one["result"] for one in outcomes} == {"created"}
+    bucket = next(o for o in outcomes if o["stack"] == "chroma")["outputs"]["DataBucketName"]
+    again = json.loads(layers(cloud, "--yes", "--json").stdout)
+    assert {one["result"] for one in again} == {"unchanged"}
+    cloud.client("s3").put_object(Bucket=bucket, Key="databases/receipts/pointer.json", Body=b"{}")
+    down = layers(cloud, "--destroy", "--yes", "--json")
+    assert down.returncode == 0, down.stderr
+    removal = json.loads(down.stdout)
+    assert removal["removed"] == STACKS[::-1]
+    assert bucket in {one["id"] for one in removal["kept"]}
+    assert statuses(cloud) == {}
+    assert cloud.client("s3").list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+
+
+def test_data_goes_only_when_it_is_asked_for_by_name(cloud: Cloud) -> None:
+    assert layers(cloud, "--only", "artifacts", "--yes").returncode == 0
+    [bucket] = [one["Name"] for one in cloud.client("s3").list_buckets()["Buckets"]]
+    for body in (b"1", b"2"):
+        cloud.client("s3").put_object(Bucket=bucket, Key="functions/old.zip", Body=body)
+    down = layers(cloud, "--destroy", "--delete-data", "--yes", "--json")
+    assert down.returncode == 0, down.stderr
+    assert bucket in {one["id"] for one in json.loads(down.stdout)["deleted"]}
+    assert cloud.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_without_a_person_nothing_is_applied_or_destroyed(cloud: Cloud) -> None:
+    refused = layers(cloud)
+    assert refused.returncode == ShipError.exit_code
+    assert "nobody is there" in refused.stderr
+    planned = layers(cloud, "--plan")
+    assert planned.returncode == 0, planned.stderr
+    assert "AWS::S3::Bucket" in planned.stderr
+    assert statuses(cloud) == {}
+    assert layers(cloud, "--destroy").returncode == ShipError.exit_code
+
+
+def test_a_stage_without_its_image_is_refused_before_anything_is_made(cloud: Cloud) -> None:
+    done = subprocess.run(
+        [sys.executable, "build/layers.py", "deploy", "--stage", "dev", "--yes",
+         "--endpoint-url", cloud.endpoint],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == ConfigError.exit_code
+    assert "chroma.ImageUri" in done.stderr
+    assert statuses(cloud) == {}
+
+
+def test_a_failing_resource_is_named_and_the_next_run_mends_it(cloud: Cloud) -> None:
+    dynamodb = cloud.client("dynamodb")
+    dynamodb.create_table(
+        TableName="layersmith-dev-locks", BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "a", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "a", "KeyType": "HASH"}],
+    )  # fmt: skip
+    failed = layers(cloud, "--yes")
+    assert failed.returncode == ShipError.exit_code
+    assert "layersmith-dev-chroma is ROLLBACK_COMPLETE" in failed.stderr
+    assert "LockTable (AWS::DynamoDB::Table) failed first" in failed.stderr
+    dynamodb.delete_table(TableName="layersmith-dev-locks")
+    mended = layers(cloud, "--yes", "--json")
+    assert mended.returncode == 0, mended.stderr
+    results = [one["result"] for one in json.loads(mended.stdout)]
+    assert results == ["unchanged"] * 2 + ["created"] * 4
+
+
+@pytest.mark.parametrize("made", [0, 3])
+def test_a_run_that_is_killed_goes_on_where_it_was(cloud: Cloud, made: int) -> None:
+    log = subprocess.DEVNULL
+    process = subprocess.Popen(
+        command(cloud, "--yes"), cwd=ROOT, stdout=log, stderr=log, env={**os.environ}
+    )
+    end = time.monotonic() + 60
+    while len(statuses(cloud)) <= made and process.poll() is None:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = layers(cloud, "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [one["stack"] for one in json.loads(done.stdout)] == STACKS
+    assert {status.rpartition("_")[2] for status in statuses(cloud).values()} == {"COMPLETE"}
+    assert {one["result"] for one in json.loads(layers(cloud, "--yes", "--json").stdout)} == {
+        "unchanged"
+    }
+
+
+def test_a_bucket_that_the_publisher_made_is_taken_as_it_is(cloud: Cloud) -> None:
+    from layersmith.ship import buckets
+    from layersmith.ship.aws import Aws
+
+    name = buckets.ensure(Aws(endpoint_url=cloud.endpoint), "layersmith", "eu-west-1")
+    done = layers(cloud, "--only", "artifacts", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    [outcome] = json.loads(done.stdout)
+    assert outcome["outputs"]["BucketName"] == name
+    assert layers(cloud, "--destroy", "--yes").returncode == 0
+    assert cloud.client("s3").head_bucket(Bucket=name)
+    assert deploy.BOOTSTRAP == "artifacts"
