@@ -5,11 +5,16 @@ from __future__ import annotations
 import functools
 
 import pytest
+from hypothesis import settings
 from layersmith import runtimes
 from layersmith.errors import LayersmithError
 
 RUNTIME = "python3.13"
 """The runtime of the base image that the Docker tests use."""
+
+# Speed is measured in tests/bench alone: a busy machine fails no property.
+settings.register_profile("layersmith", deadline=None)
+settings.load_profile("layersmith")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
