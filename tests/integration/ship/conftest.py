@@ -11,14 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.loaders
 import pytest
 from layersmith import cli
 
+from tests.integration.ship import hub as hubs
 from tests.integration.ship import releases
+
+if TYPE_CHECKING:
+    from tests.integration.ship.hub import Hub
 
 ROOT = Path(__file__).parents[3]
 RUNNER = Path(__file__).with_name("runner.py")
@@ -248,3 +252,13 @@ Snapshot = Callable[..., dict[str, Any]]
 @pytest.fixture
 def snapshot(aws: AwsServer) -> Snapshot:
     return lambda regions=REGIONS: releases.snapshot(aws, regions)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A repository on GitHub, and a workflow run's variables that name it."""
+    with hubs.served() as made:
+        monkeypatch.setenv("GITHUB_API_URL", made.url)
+        monkeypatch.setenv("GITHUB_REPOSITORY", "owner/name")
+        monkeypatch.setenv("GITHUB_TOKEN", "secret")
+        yield made

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from layersmith.ship import uploads
 
 from tests.integration.ship.releases import LayerSpec
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.integration.ship.conftest import AwsServer, Project, Runner
 
-ZIP = 12_000_000
+ZIP = 24_000_000
 REGIONS = ("eu-west-1", "us-east-1", "ap-south-1", "sa-east-1", "ca-central-1", "eu-north-1")
 
 
@@ -33,5 +34,6 @@ def test_zips_that_go_through_the_bucket_are_never_held_in_memory(
 
     assert [small.code, streamed.code, direct.code] == [0, 0, 0], streamed.err
     assert (streamed.peak_kib - small.peak_kib) * 1024 < ZIP
-    # Bytes, base64 and body of six requests at once, and not a copy more.
-    assert (direct.peak_kib - small.peak_kib) * 1024 < len(REGIONS) * ZIP * 4
+    # Six requests at once would be past this; the gate lets in what IN_FLIGHT allows.
+    assert len(REGIONS) * ZIP > uploads.IN_FLIGHT
+    assert (direct.peak_kib - small.peak_kib) * 1024 < uploads.IN_FLIGHT * 6
