@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from vector_common.errors import Damaged
+from vector_common.errors import BadRequest, Damaged
 from vector_common.ids import is_id, made_at
-from vector_common.names import base, manifest_key
+from vector_common.names import base, manifest_key, retired_key
 
+from chroma_store.manifest import Manifest
 from chroma_store.packs import pack_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from chroma_store.manifest import Manifest
     from chroma_store.snapshots import SnapshotStore
     from chroma_store.storage import Storage
 
@@ -47,10 +47,21 @@ class RetentionRule:
     keep_days: int = 7
     keep_versions: bool = True
 
+    def __post_init__(self) -> None:
+        if self.keep_last < 0 or self.keep_days < 0:
+            raise BadRequest("retention: keeps a number of snapshots and days, not fewer than 0")
+
 
 @dataclass(frozen=True, slots=True)
 class RetentionReport:
-    """What was deleted (or would be) and what stays; ``bytes`` are those of deleted packs."""
+    """What was done, or would be.
+
+    Attributes:
+        kept: Ids of the snapshots that stay.
+        deleted: Ids of those that were put away.
+        packs: How many packs were deleted, of snapshots that earlier runs put away.
+        bytes: Their size.
+    """
 
     kept: tuple[str, ...]
     deleted: tuple[str, ...]
@@ -61,32 +72,38 @@ class RetentionReport:
 def retain(store: SnapshotStore, rule: RetentionRule, *, dry_run: bool) -> RetentionReport:
     """Apply a rule; claims of idempotency keys go after `GRACE` too.
 
-    A manifest goes before the packs that only it needs; a run that is killed leaves packs that
-    the next one finds unused.
+    In two steps, so that nobody who is at work on a snapshot loses what it needs: a run puts
+    manifests away, and a run after `GRACE` deletes the packs that only those needed. Killed
+    anywhere, the next run goes on.
 
     Raises:
         Damaged, Refused: A manifest cannot be read. What it needs is unknown, so nothing goes.
     """
+    now = datetime.now(UTC)
     head = store.head()
     manifests = {identifier: store.manifest(identifier) for identifier in store.ids()}
     if head and head.snapshot_id not in manifests:
         raise Damaged(f"database {store.database}: the current snapshot has no manifest")
-    now = datetime.now(UTC)
     kept = _kept(manifests, head.snapshot_id if head else None, rule, now)
-    deleted = [identifier for identifier in manifests if identifier not in kept]
-    needed = {pack for identifier in kept for pack in manifests[identifier].packs}
+    going = [manifests[identifier] for identifier in manifests if identifier not in kept]
+    young, old = _retired(store, now)
+    holders = [*(manifests[identifier] for identifier in kept), *going, *young]
+    needed = {pack for manifest in holders for pack in manifest.packs}
     unused = {
         pack: size
         for pack, size in pack_sizes(store.storage, store.database).items()
         if pack not in needed and now - made_at(pack.partition("/")[0]) > GRACE
     }
-    prefix = f"{base(store.database)}/claims/"
-    old = [info.key for info in store.storage.list(prefix) if now - info.modified > GRACE]
     if not dry_run:
-        store.storage.delete(old)
-        store.storage.delete(manifest_key(store.database, i) for i in deleted)
+        _put_away(store, going)
         store.storage.delete(pack_key(store.database, pack) for pack in unused)
-    return RetentionReport(tuple(sorted(kept)), tuple(deleted), len(unused), sum(unused.values()))
+        store.storage.delete([*old, *_old_claims(store, now)])
+    return RetentionReport(
+        tuple(sorted(kept)),
+        tuple(manifest.snapshot_id for manifest in going),
+        len(unused),
+        sum(unused.values()),
+    )
 
 
 def pack_sizes(storage: Storage, database: str) -> dict[str, int]:
@@ -114,6 +131,29 @@ def consumed(
         if now - second < REMEMBER_SECONDS or f"{prefix}{delta}.jsonl" in present
     }
     return kept | dict.fromkeys(sorted(new), now)
+
+
+def _put_away(store: SnapshotStore, manifests: Iterable[Manifest]) -> None:
+    for manifest in manifests:
+        key = retired_key(store.database, manifest.snapshot_id)
+        store.storage.put(key, manifest.serialize())
+        store.storage.delete([manifest_key(store.database, manifest.snapshot_id)])
+
+
+def _retired(store: SnapshotStore, now: datetime) -> tuple[list[Manifest], list[str]]:
+    """Manifests put away within `GRACE`, and the keys of those put away before."""
+    young, old = [], []
+    for info in store.storage.list(f"{base(store.database)}/retired/"):
+        if now - info.modified > GRACE:
+            old.append(info.key)
+        else:
+            young.append(Manifest.parse(store.storage.get(info.key).data))
+    return young, old
+
+
+def _old_claims(store: SnapshotStore, now: datetime) -> list[str]:
+    claims = store.storage.list(f"{base(store.database)}/claims/")
+    return [info.key for info in claims if now - info.modified > GRACE]
 
 
 def _kept(

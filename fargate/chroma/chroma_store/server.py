@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -73,8 +74,10 @@ class ChromaServer:
             if self._process.poll() is not None:
                 raise Unavailable(f"Chroma ended with {self._process.returncode}; {self._tail()}")
             if _accepts(self.port):
-                ChromaHttp(self.base_url, timeout=timeout).heartbeat()
-                return
+                # A probe of a port on which nobody listens yet can connect to itself.
+                with contextlib.suppress(Unavailable):
+                    ChromaHttp(self.base_url, timeout=timeout).heartbeat()
+                    return
             time.sleep(0.01)
         raise Unavailable(f"Chroma did not answer within {timeout} s; {self._tail()}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -214,7 +214,7 @@ class SnapshotStore:
             snapshot_id=snapshot_id,
             database=self.database,
             parent=parent.snapshot_id if parent else None,
-            created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            created_at=_now(),
             chroma_version=chroma_version,
             collections=tuple(sorted(collections, key=lambda c: c.name)),
             consumed=retention.consumed(self.storage, self.database, former, consumed),
@@ -236,20 +236,26 @@ class SnapshotStore:
         )
 
     def promote(self, snapshot_id: str) -> Pointer:
-        """Make a kept snapshot the current one again.
+        """Make a snapshot with the content of a kept one, and make it the current one.
 
-        Deltas that are in the store and not in that snapshot become pending again; those that
-        later snapshots consumed and dropped are not in it.
+        It shares all packs, and its parent is the one that was current. Deltas that are in the
+        store and not in it become pending again; those that later snapshots consumed and dropped
+        are not in it.
 
         Raises:
             NotFound, Damaged: There is no such snapshot, or it is not complete.
             PointerMoved: Another writer flipped the pointer at the same time.
         """
+        started = time.monotonic()
         head = self.head()
-        manifest = self.manifest(snapshot_id)
+        manifest = replace(
+            self.manifest(snapshot_id),
+            snapshot_id=new_id(),
+            parent=head.snapshot_id if head else None,
+            created_at=_now(),
+        )
         self._check_reused(manifest)
-        digest = hashlib.sha256(manifest.serialize()).hexdigest()
-        return flip_pointer(self.storage, self.database, head, snapshot_id, digest)
+        return self._publish(manifest, head, started)[0]
 
     def retain(
         self, rule: retention.RetentionRule | None = None, *, dry_run: bool = False
@@ -294,3 +300,7 @@ class SnapshotStore:
         digest = hashlib.sha256(data).hexdigest()
         pointer = flip_pointer(self.storage, self.database, parent, manifest.snapshot_id, digest)
         return pointer, len(data)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -110,6 +110,7 @@ class Databases(RuleBasedStateMachine):
         snapshot = data.draw(st.sampled_from(sorted(self.held)))
         self.store.promote(snapshot)
         self.model.records = dict(self.held[snapshot])
+        self._note()
 
     @rule()
     def retain(self) -> None:

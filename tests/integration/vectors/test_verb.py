@@ -79,8 +79,9 @@ def test_from_a_file_to_a_snapshot_and_back(tmp_path: Path) -> None:
     assert second["uploaded"] < compacted["uploaded"]
     listed = verb.run("list")
     assert [s["current"] for s in listed["snapshots"]] == [False, True]
-    verb.run("promote", "--snapshot", compacted["snapshot"])
-    assert verb.run("list")["current"] == compacted["snapshot"]
+    promoted = verb.run("promote", "--snapshot", compacted["snapshot"])
+    assert promoted["generation"] == 3
+    assert verb.run("list")["current"] == promoted["snapshot"]
     assert verb.run("retain", "--apply")["deleted"] == []
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from chroma_store.retention import REMEMBER_SECONDS, RetentionRule, consumed
 from chroma_store.snapshots import SnapshotStore
 from chroma_store.storage import Storage, open_storage
 from chroma_store.versions import check_version
-from vector_common.errors import Damaged, NotFound, Refused
+from vector_common.errors import BadRequest, Damaged, NotFound, Refused
 from vector_common.ids import new_id
 from vector_common.names import delta_key, manifest_key, pointer_key
 
@@ -55,7 +56,9 @@ class History:
         return identifier
 
 
-def test_a_rule_keeps_the_last_the_young_and_what_they_need(storage: Storage) -> None:
+def test_a_rule_keeps_the_last_the_young_and_what_they_need(
+    storage: Storage, tmp_path: Path
+) -> None:
     history = History(storage)
     ids = [history.add(days) for days in (50, 40, 30, 20, 10, 3, 2)]
     store = SnapshotStore(storage, "db")
@@ -65,12 +68,28 @@ def test_a_rule_keeps_the_last_the_young_and_what_they_need(storage: Storage) ->
     report = store.retain(rule)
     assert report.deleted == tuple(ids[:4])
     assert store.ids() == list(report.kept) == ids[4:]
+    # Only put away: who reads one of them now still finds its packs.
+    assert packs(storage) == set(ids)
+    assert store.retain(rule).packs == 0
+    for path in (tmp_path / "databases/db/retired").iterdir():
+        os.utime(path, (0, 0))
+    report = store.retain(rule)
     # The oldest kept one needs a pack of its parent, which is gone itself.
-    packs = {i.key.split("/")[3] for i in storage.list("databases/db/packs/")}
-    assert packs == set(ids[3:])
+    assert packs(storage) == set(ids[3:])
+    assert (report.deleted, report.packs, report.bytes) == ((), 3, 300)
+    assert list(storage.list("databases/db/retired/")) == []
     for identifier in store.ids():
         store._check_reused(store.manifest(identifier))
-    assert store.retain(rule).deleted == ()
+
+
+def packs(storage: Storage) -> set[str]:
+    return {info.key.split("/")[3] for info in storage.list("databases/db/packs/")}
+
+
+def test_a_rule_that_would_keep_less_than_nothing() -> None:
+    for keep_last, keep_days in ((-1, 0), (0, -1)):
+        with pytest.raises(BadRequest):
+            RetentionRule(keep_last, keep_days)
 
 
 def test_what_a_snapshot_under_way_has_uploaded_stays(storage: Storage) -> None:

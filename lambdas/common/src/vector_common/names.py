@@ -4,6 +4,7 @@ The layout below ``databases/<database>/``::
 
     pointer.json                   names the current snapshot; the only object ever overwritten
     snapshots/<snapshot id>.json   one manifest a snapshot
+    retired/<snapshot id>.json     manifests that retention has put away, for a day
     packs/<snapshot id>/<number>   compressed chunks that this snapshot uploaded
     deltas/<delta id>.jsonl        changes that no snapshot holds yet
     collections/<name>.json        dimension and space of a collection, set by its first delta
@@ -69,6 +70,11 @@ def pointer_key(database: str) -> str:
 def manifest_key(database: str, snapshot_id: str) -> str:
     """The key of a snapshot's manifest."""
     return f"{base(database)}/snapshots/{snapshot_id}.json"
+
+
+def retired_key(database: str, snapshot_id: str) -> str:
+    """The key of the manifest of a snapshot that retention has put away."""
+    return f"{base(database)}/retired/{snapshot_id}.json"
 
 
 def delta_key(database: str, delta_id: str) -> str:
