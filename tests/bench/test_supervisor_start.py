@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from tests.chroma_sessions import (
     AWS_KEYS,
     Launcher,
     Supervisor,
+    client,
     make_bucket,
     memory,
 )
@@ -160,10 +162,19 @@ def test_ready_from_an_empty_start(
     session.stop()
 
 
-def test_ready_from_a_snapshot(benchmark: BenchmarkFixture, tmp_path: Path, stored: Path) -> None:
+@pytest.mark.parametrize("storage", ["file", "s3"])
+def test_ready_from_a_snapshot(
+    benchmark: BenchmarkFixture, tmp_path: Path, stored: Path, aws: dict[str, str], storage: str
+) -> None:
     """Wanted: the restore within 1.5 times of its download and decompression alone."""
-    session = Session(tmp_path, stored.as_uri(), {})
-    peer = timed(lambda: download_and_decompress(stored.as_uri()))
+    url, environment = stored.as_uri(), {}
+    if storage == "s3":
+        url, environment = upload(stored, aws), aws
+    session = Session(tmp_path, url, environment)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        peer = timed(lambda: download_and_decompress(url))
 
     def setup() -> None:
         session.stop()
@@ -182,6 +193,17 @@ def test_ready_from_a_snapshot(benchmark: BenchmarkFixture, tmp_path: Path, stor
         benchmark.extra_info["first_answer_s"] = time.perf_counter() - begun
     session.note_memory(benchmark.extra_info)
     session.stop()
+
+
+def upload(stored: Path, aws: dict[str, str]) -> str:
+    """Copy a storage from its folder into a bucket of its own; return its URL."""
+    name = f"stored-{uuid.uuid4().hex[:12]}"
+    make_bucket(aws["AWS_ENDPOINT_URL"], name)
+    s3 = client(aws["AWS_ENDPOINT_URL"], "s3")
+    for path in (stored / "databases").rglob("*"):
+        if path.is_file():
+            s3.upload_file(str(path), name, path.relative_to(stored).as_posix())
+    return f"s3://{name}"
 
 
 def timed(call: Callable[[], object]) -> float:

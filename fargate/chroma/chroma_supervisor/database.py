@@ -6,7 +6,7 @@ Everything in here blocks; the life cycle calls it from a thread, one call at a 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chroma_store.deltas import DeltaLog
@@ -19,6 +19,7 @@ from vector_common.ids import new_id
 from chroma_supervisor import marker
 from chroma_supervisor.errors import EXIT_BUG, FlipError, ServerError, StartError
 from chroma_supervisor.logs import event
+from chroma_supervisor.report import Report
 
 if TYPE_CHECKING:
     from chroma_store.manifest import CollectionInfo
@@ -28,43 +29,11 @@ if TYPE_CHECKING:
     from chroma_supervisor.settings import Settings
     from chroma_supervisor.tokens import SessionToken
 
+SERVER_STARTS = 3
+"""Each on another free port: somebody may take one between its choice and its use."""
+
 SERVER_START_TIMEOUT = 60.0
 """Seconds; Chroma listens in a tenth of a second and reads an index when it is first asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What the session left behind.
-
-    Args:
-        snapshot_id: The database's snapshot after the session; None if it never had one.
-        flipped: Whether this session made it.
-        records: Records by collection when the server stopped.
-        bytes_uploaded: Bytes that went to the storage for it.
-        bytes_total: Bytes of the snapshot.
-        seconds: From the first byte read to the flip.
-        deltas: Deltas that are now in the snapshot.
-    """
-
-    snapshot_id: str | None
-    flipped: bool
-    records: dict[str, int]
-    bytes_uploaded: int = 0
-    bytes_total: int = 0
-    seconds: float = 0.0
-    deltas: int = 0
-
-    def document(self) -> dict[str, object]:
-        """The report as Step Functions and the log get it."""
-        return {
-            "snapshotId": self.snapshot_id,
-            "flipped": self.flipped,
-            "records": self.records,
-            "bytesUploaded": self.bytes_uploaded,
-            "bytesTotal": self.bytes_total,
-            "snapshotSeconds": round(self.seconds, 3),
-            "deltas": self.deltas,
-        }
 
 
 class SessionDatabase:
@@ -100,6 +69,7 @@ class SessionDatabase:
         """
         settings = self._settings
         settings.data_dir.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(settings.checkpoint_dir, ignore_errors=True)
         try:
             if self._adopt():
                 return self._parent.snapshot_id if self._parent else None
@@ -144,16 +114,19 @@ class SessionDatabase:
         """
         self.close()
         self._start_failed = True
-        server = ChromaServer(self._settings.database_dir)
-        try:
-            server.start()
-            server.wait_ready(SERVER_START_TIMEOUT)
-        except (VectorError, OSError) as error:
-            server.stop(self._settings.stop_timeout)
-            raise ServerError(f"The Chroma server did not start: {error}") from error
-        self._server = server
-        self._start_failed = False
-        return server.base_url
+        for attempt in range(1, SERVER_STARTS + 1):
+            server = ChromaServer(self._settings.database_dir)
+            try:
+                server.start()
+                server.wait_ready(SERVER_START_TIMEOUT)
+            except (VectorError, OSError) as error:
+                server.stop(self._settings.stop_timeout)
+                event("server_not_started", attempt=attempt, cause=str(error))
+                cause = error
+            else:
+                self._server, self._start_failed = server, False
+                return server.base_url
+        raise ServerError(f"The Chroma server did not start: {cause}") from cause
 
     def server_died(self) -> int | None:
         """The exit code of the server if it ended by itself, None while it runs.
@@ -238,33 +211,65 @@ class SessionDatabase:
             FlipError: Another session was faster, or the files cannot be stored.
             VectorError, OSError: The storage failed; a second try may succeed.
         """
-        records = {collection.name: collection.count for collection in held}
         if not (wrote or self._applied or self.adopted):
             marker.remove(self._settings.data_dir)
             before = self._parent.snapshot_id if self._parent else None
-            return Report(before, flipped=False, records=records)
-        report = self._snapshot(held)
+            return Report(before, flipped=False, records=_counts(held))
+        report = self._flip(held, self._settings.database_dir)
         marker.remove(self._settings.data_dir)
-        self._drop_applied()
+        return report
+
+    def copy(self) -> Path:
+        """Copy the files of the stopped server beside them, for `checkpoint`.
+
+        Raises:
+            OSError: There is no room for them on the volume.
+        """
+        target = self._settings.checkpoint_dir
+        shutil.rmtree(target, ignore_errors=True)
+        return Path(shutil.copytree(self._settings.database_dir, target))
+
+    def checkpoint(self, held: tuple[CollectionInfo, ...], folder: Path) -> Report:
+        """Make a copy the database's current snapshot, while the server goes on.
+
+        Args:
+            held: What `stop_server` returned before the copy was made.
+            folder: What `copy` returned; it is removed.
+
+        Raises:
+            FlipError, VectorError, OSError: As `store` does.
+        """
+        try:
+            report = self._flip(held, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.adopted = False
+        self._write_marker()
+        return report
+
+    def _flip(self, held: tuple[CollectionInfo, ...], folder: Path) -> Report:
+        report = self._snapshot(held, folder)
+        applied = self._applied
+        self._drop(applied)
+        self._parent, self._applied, self._flips = report.pointer, (), ()
         return Report(
-            self._flips[-1],
+            report.pointer.snapshot_id,
             flipped=True,
-            records=records,
-            bytes_uploaded=report.bytes_uploaded if report else 0,
-            bytes_total=report.bytes_total if report else self.size(),
-            seconds=report.seconds if report else 0.0,
-            deltas=len(self._applied),
+            records=_counts(held),
+            bytes_uploaded=report.bytes_uploaded,
+            bytes_total=report.bytes_total,
+            seconds=report.seconds,
+            deltas=len(applied),
         )
 
-    def _snapshot(self, held: tuple[CollectionInfo, ...]) -> SnapshotReport | None:
-        """Take the snapshot; None if an earlier try had flipped the pointer after all."""
+    def _snapshot(self, held: tuple[CollectionInfo, ...], folder: Path) -> SnapshotReport:
         earlier = self._flips
         snapshot_id = new_id()
         self._flips = (*earlier, snapshot_id)
         self._write_marker()
         try:
             return self._snapshots.snapshot(
-                self._settings.database_dir,
+                folder,
                 parent=self._parent,
                 chroma_version=running_version(),
                 collections=held,
@@ -273,19 +278,20 @@ class SessionDatabase:
             )
         except PointerMoved as error:
             head = self._snapshots.head()
-            if head is not None and head.snapshot_id in earlier:
-                self._flips = (head.snapshot_id,)
-                return None
-            raise FlipError(f"Another session moved the pointer first: {error}") from error
+            if head is None or head.snapshot_id not in earlier:
+                raise FlipError(f"Another session moved the pointer first: {error}") from error
+            # An earlier try had succeeded, and only its answer was lost.
+            self._parent = head
+            return self._snapshot(held, folder)
         except VectorError as error:
             if error.retryable:
                 raise
             raise FlipError(f"The snapshot cannot be stored: {error}") from error
 
-    def _drop_applied(self) -> None:
+    def _drop(self, applied: tuple[str, ...]) -> None:
         """Delete the deltas that are in the snapshot; the manifest names those that stay."""
         try:
-            self._deltas.drop(self._applied)
+            self._deltas.drop(applied)
         except VectorError as error:
             event("deltas_not_dropped", cause=str(error))
 
@@ -294,3 +300,7 @@ class SessionDatabase:
         if self._server is not None:
             self._server.stop(self._settings.stop_timeout)
             self._server = None
+
+
+def _counts(held: tuple[CollectionInfo, ...]) -> dict[str, int]:
+    return {collection.name: collection.count for collection in held}

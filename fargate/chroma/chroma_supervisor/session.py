@@ -21,9 +21,12 @@ NOBODY_WAITS = "nobody waits"
 LEASE_LOST = "lease lost"
 """The reason to stop when another session has taken the database over."""
 
+POINTER_MOVED = "another session moved the pointer"
+"""The reason to stop when a checkpoint has lost the flip."""
+
 
 class Phase(StrEnum):
-    """Where the session stands; it only ever moves forward, except to SERVING after a restart."""
+    """Where the session stands; it only ever moves forward, except back to SERVING."""
 
     STARTING = "starting"
     RESTORING = "restoring"
@@ -31,6 +34,8 @@ class Phase(StrEnum):
     SERVING = "serving"
     RECOVERING = "recovering"
     """The server died and is being started again on the same files."""
+    CHECKPOINTING = "checkpointing"
+    """The server is stopped for as long as its files are copied."""
     DRAINING = "draining"
     SNAPSHOTTING = "snapshotting"
     DONE = "done"
@@ -80,6 +85,13 @@ class Session:
             self.stop_reason = reason
             event("stop_requested", reason=reason)
         self.stopping.set()
+
+    async def drained(self, timeout: float) -> bool:
+        """Wait for the requests under way, at most so many seconds; False if some remain."""
+        until = time.monotonic() + timeout
+        while self.under_way and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        return not self.under_way
 
     @property
     def idle_seconds(self) -> float:

@@ -75,6 +75,8 @@ class Settings:
     heartbeat_interval: float = 20.0
     lease_wait: float = 90.0
     """How long to wait for another session of the database to end; its lease lasts 60 s."""
+    checkpoint_interval: float = 0.0
+    """Seconds between two snapshots while the session serves; 0 for none but the last."""
     drain_timeout: float = 5.0
     stop_timeout: float = 20.0
     max_snapshot_bytes: int = 0
@@ -88,6 +90,11 @@ class Settings:
     def database_dir(self) -> Path:
         """Where Chroma keeps its files: below the volume's root, so that it can be renamed."""
         return self.data_dir / "database"
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Where a checkpoint copies them to."""
+        return self.data_dir / "checkpoint"
 
     @property
     def effective_token_lifetime(self) -> float:
@@ -175,6 +182,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         public_address=read.text("PUBLIC_ADDRESS"),
         heartbeat_interval=read.number("HEARTBEAT_INTERVAL", 20.0, low=0.05, high=3600),
         lease_wait=read.number("LEASE_WAIT", 90.0, low=0, high=3600),
+        checkpoint_interval=read.number("CHECKPOINT_INTERVAL", 0.0, low=0, high=86400),
         drain_timeout=read.number("DRAIN_TIMEOUT", 5.0, low=0, high=60),
         stop_timeout=read.number("STOP_TIMEOUT", 20.0, low=0.1, high=100),
         max_snapshot_bytes=int(read.number("MAX_SNAPSHOT_BYTES", 0, low=0)),

@@ -28,7 +28,7 @@ from chroma_supervisor.watch import Watcher
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chroma_supervisor.database import Report
+    from chroma_supervisor.report import Report
     from chroma_supervisor.settings import Settings
 
 STORE_ATTEMPTS = 4
@@ -143,7 +143,8 @@ class Supervisor:
             raise NobodyWaitsError("Nobody waits for this session any more, and nobody wrote.")
         session.enter(Phase.DRAINING)
         self._listen_for_end()
-        await self._drain()
+        if not await session.drained(self._settings.drain_timeout):
+            event("drain_cut", level=logging.WARNING, requests=session.under_way)
         session.enter(Phase.SNAPSHOTTING)
         held = await asyncio.to_thread(database.stop_server)
         for attempt in range(1, STORE_ATTEMPTS + 1):
@@ -156,14 +157,6 @@ class Supervisor:
                 last = error
             await asyncio.sleep(STORE_PAUSE)
         raise FlipError(f"The snapshot could not be stored: {last}") from last
-
-    async def _drain(self) -> None:
-        """Wait for the requests under way, but not longer than DRAIN_TIMEOUT."""
-        until = time.monotonic() + self._settings.drain_timeout
-        while self._session.under_way and time.monotonic() < until:
-            await asyncio.sleep(0.02)
-        if self._session.under_way:
-            event("drain_cut", level=logging.WARNING, requests=self._session.under_way)
 
     def _listen_for_end(self) -> None:
         if self._callback is None and self._session.finish_token:

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from chroma_supervisor.checkpoints import Checkpoints
 from chroma_supervisor.errors import ServerError
 from chroma_supervisor.logs import event
 from chroma_supervisor.session import Phase
@@ -40,14 +41,22 @@ class Watcher:
         self._database = database
         self._deaths: deque[float] = deque(maxlen=RESTARTS + 1)
         self._next_size = 0.0
+        self._checkpoints = Checkpoints(session, database)
 
     async def until_stopped(self) -> None:
-        """Return when something has asked the session to stop."""
+        """Return when something has asked the session to stop, and no upload is under way."""
+        try:
+            await self._watch()
+        finally:
+            await self._checkpoints.settle()
+
+    async def _watch(self) -> None:
         stopping = self._session.stopping
         while not stopping.is_set():
             self._check_time()
             await self._check_server()
             await self._check_size()
+            await self._checkpoints.tick()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), TICK_SECONDS)
 
