@@ -117,7 +117,7 @@ def parameter_of(name: str) -> str:
 
 def _function(folder: Path) -> Asset:
     content = zip_folder(folder)
-    key = f"functions/{folder.name}-{_digest(content)}.zip"
+    key = f"functions/{folder.name}-{digest(content)}.zip"
     return Asset(parameter_of(folder.name), key, content)
 
 
@@ -128,8 +128,9 @@ def _machine(path: Path) -> Asset:
         json.loads(content)
     except ValueError as error:
         raise ConfigError(f"{path} is not JSON: {error}") from error
-    return Asset(parameter_of(name), f"state-machines/{name}-{_digest(content)}.asl.json", content)
+    return Asset(parameter_of(name), f"state-machines/{name}-{digest(content)}.asl.json", content)
 
 
-def _digest(content: bytes) -> str:
+def digest(content: bytes) -> str:
+    """Return the 16 hex digits of SHA-256 that name a content."""
     return hashlib.sha256(content).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""``stacks``: says how the stacks hang together, and draws the state machines."""
+"""``stacks``: says how the stacks hang together, draws the state machines, tries a layer."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console
-from layersmith.errors import ConfigError
-from layersmith.stacks import options, svg, templates
+from layersmith.errors import ConfigError, ProofError
+from layersmith.stacks import layertest, options, svg, templates
+from layersmith.stacks import stage as stages
 
 if TYPE_CHECKING:
     import argparse
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 EPILOG = """\
 order lists the stacks as deploy takes them, and what each imports from. draw writes a picture of
 every state machine, from its definition; with --check it writes nothing and fails (exit code 2)
-where a picture is out of date.
+where a picture is out of date. test-layer makes a stack with one function on a published layer
+version, has it import modules, and removes the stack whatever happens (exit code 8 if a module
+fails).
 
 examples:
   python build/layers.py stacks order
   python build/layers.py stacks draw
   python build/layers.py stacks draw --check
+  python build/layers.py stacks test-layer ARN --runtime python3.13 --module chromadb
 """
 PICTURES = Path("docs/state-machines")
 
@@ -29,19 +33,48 @@ PICTURES = Path("docs/state-machines")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the sub-verbs and their options."""
     parser.epilog = EPILOG
-    verbs = parser.add_subparsers(dest="step", required=True, metavar="order|draw")
+    verbs = parser.add_subparsers(dest="step", required=True, metavar="order|draw|test-layer")
     order = verbs.add_parser("order", help="list the stacks and what they import from")
     order.add_argument("--json", action="store_true", help="print it as JSON")
     draw = verbs.add_parser("draw", help="draw the state machines")
     draw.add_argument("--check", action="store_true", help="only say whether they are up to date")
     draw.add_argument("--out", type=Path, default=PICTURES, help=f"folder ({PICTURES})")
-    for sub in (order, draw):
+    trial = verbs.add_parser("test-layer", help="try a layer version in a stack of its own")
+    trial.add_argument("layer", help="ARN of the layer version")
+    trial.add_argument("--stage", default="dev", help="whose artifact bucket is used (dev)")
+    trial.add_argument("--runtime", default="python3.13", help="such as python3.13")
+    trial.add_argument("--architecture", default="arm64", choices=("arm64", "x86_64"))
+    trial.add_argument("--module", action="append", required=True, help="to import (repeatable)")
+    trial.add_argument("--json", action="store_true", help="print the answer as JSON")
+    options.add_account(trial)
+    for sub in (order, draw, trial):
         sub.add_argument("--templates", type=Path, default=options.TEMPLATES, help="their folder")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the sub-verb."""
-    return _order(args) if args.step == "order" else _draw(args)
+    steps = {"order": _order, "draw": _draw, "test-layer": _test_layer}
+    return steps[args.step](args)
+
+
+def _test_layer(args: argparse.Namespace) -> int:
+    """Try a layer version.
+
+    Raises:
+        ProofError: A module could not be imported.
+    """
+    stage = stages.load(args.templates / "stages", args.stage)
+    if args.region:
+        stage = stage.model_copy(update={"region": args.region})
+    trial = layertest.Trial(args.layer, args.runtime, args.architecture, args.module)
+    template = templates.load(args.templates)[layertest.TEMPLATE]
+    answer = layertest.run(options.aws_of(args), stage, template, trial)
+    if args.json:
+        console.emit_json(answer)
+    if answer["failures"]:
+        raise ProofError("; ".join(answer["failures"]), target=args.layer)
+    console.success(f"{answer['imported']} modules on {answer['machine']}, {answer['python']}")
+    return 0
 
 
 def _order(args: argparse.Namespace) -> int:

@@ -260,7 +260,11 @@ def fill(endpoint: str) -> list[tuple[Any, str, Any]]:
         "execute_change_set": execute_change_set,
         "create_change_set": _create_change_set,
     }
-    classes = {Cluster: _create_cluster, RouteTable: _delete_routes, VPCEndPoint: _delete_endpoint}
+    classes: dict[Any, Any] = {
+        Cluster: _create_cluster,
+        RouteTable: _delete_routes,
+        VPCEndPoint: _delete_endpoint,
+    }
     for owner, name in patched:
         if owner is StateMachine:
             setattr(owner, name, _machine_hooks(endpoint)[name])
