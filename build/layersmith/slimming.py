@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.assemble import outputs
+from layersmith.config.models import Budgets, BytecodeMode
 from layersmith.errors import ProofError
 from layersmith.pipeline import Build
 from layersmith.prove import runner as runners
@@ -89,7 +90,10 @@ class Copies:
                 shutil.rmtree(dist)
 
     def trace(self) -> tuple[Manifest, Path, frozenset[str]]:
-        """Prove the target as it is, and return its manifest, its zip and what was touched.
+        """Prove the target as it is.
+
+        Returns:
+            Its manifest, a zip of it with sources, and the units that its proofs touched.
 
         Raises:
             ConfigError: It has no smoke file.
@@ -114,7 +118,22 @@ class Copies:
                 cause="\n".join([*verdict.texts, *(text for _, text in verdict.broken)])[:2000],
                 hint="mend the layer first; `python build/layers.py smoke` says more",
             )
-        return result.manifest, zipped, found
+        return result.manifest, self._readable(zipped), found
+
+    def _readable(self, zipped: Path) -> Path:
+        """Return a zip of the target with sources, as names are read from those."""
+        settings = self.target.settings
+        if settings.bytecode is not BytecodeMode.ONLY:
+            return zipped
+        changed = settings.model_copy(update={"bytecode": BytecodeMode.UNCHECKED_HASH})
+        # With sources it may well be larger than it may be.
+        changed = changed.model_copy(update={"budgets": Budgets()})
+        target = replace(self.target, settings=changed)
+        dist = self.options.folder / f"{target.identifier}-readable"
+        [result] = Build(self.options.root, dist, quiet=True).run([target])
+        if result.error:
+            raise result.error
+        return dist / f"{target.stem}.zip"
 
     def _judge(self, target: Target, manifest: Manifest, dist: Path) -> Verdict:
         subject = self._subject(target, manifest, dist)

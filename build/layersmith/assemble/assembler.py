@@ -31,6 +31,7 @@ from layersmith.assemble.manifest import (
     Manifest,
 )
 from layersmith.assemble.tree import PREFIX
+from layersmith.config.models import BytecodeMode
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -98,8 +99,6 @@ def prepare(job: Job, step: Callable[[str], None]) -> Prepared:
     graph = describe.graph(collected.parts, job.asked, job.target)
     step("prune")
     prune.prune(tree, settings.prune)
-    # Before the costly steps: what is far too large fails at once.
-    budgets.check_unzipped(job.target, _sizes(collected), graph)
     if settings.lite_blas:
         step("lite BLAS")
         _replace_blas(job, collected)
@@ -107,6 +106,9 @@ def prepare(job: Job, step: Callable[[str], None]) -> Prepared:
         step("strip")
         for entry in list(tree):
             _strip(collected, entry)
+    if settings.bytecode is not BytecodeMode.ONLY:
+        # Nothing shrinks from here on: what is too large fails before it is compiled.
+        budgets.check_unzipped(job.target, _sizes(collected), graph)
     step("bytecode")
     note = bytecode.add(tree, job.target.runtime, settings.bytecode)
     budgets.check_unzipped(job.target, _sizes(collected), graph)
