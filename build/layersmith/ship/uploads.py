@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from layersmith.ship.model import Wanted
 
 IN_FLIGHT = 100 * 1024 * 1024
-"""Bytes of zips that requests may hold at once. A request was measured to cost 5.3 times its zip:
-the bytes, their base64, and the body as text and as bytes. Larger zips are streamed through S3 and
-cost nothing."""
+"""Bytes of zips that requests may hold at once. A request was measured to cost 5 to 7 times its
+zip: the bytes, their base64, and the body as text and as bytes. Larger zips are streamed through
+S3 and cost nothing."""
 
 TRIES = 2
 """Uploads of one zip before a damaged arrival is an error."""

@@ -34,6 +34,6 @@ def test_zips_that_go_through_the_bucket_are_never_held_in_memory(
 
     assert [small.code, streamed.code, direct.code] == [0, 0, 0], streamed.err
     assert (streamed.peak_kib - small.peak_kib) * 1024 < ZIP
-    # Six requests at once would be past this; the gate lets in what IN_FLIGHT allows.
+    # What the gate lets in at once, at the cost of a request that uploads.py gives.
     assert len(REGIONS) * ZIP > uploads.IN_FLIGHT
-    assert (direct.peak_kib - small.peak_kib) * 1024 < uploads.IN_FLIGHT * 6
+    assert (direct.peak_kib - small.peak_kib) * 1024 < uploads.IN_FLIGHT * 8
