@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.integration.ship.conftest import ROOT
 from tests.integration.ship.releases import LayerSpec
 
 if TYPE_CHECKING:
@@ -364,3 +368,22 @@ def test_concurrency_is_bounded(aws: AwsServer, project: Project) -> None:
     assert len(project.plan("--region", "all", "--concurrency", "3").json["actions"]) == 34 * 6 + 1
 
     assert 2 <= aws.post("/_test/peak") <= 3 + 1
+
+
+def test_ctrl_c_ends_between_two_steps_and_the_next_run_goes_on(
+    aws: AwsServer, project: Project, snapshot: Snapshot, unbroken: dict[str, Any]
+) -> None:
+    aws.faults({"kind": "delay", "action": "PublishLayerVersion", "seconds": 1})
+    argv = [sys.executable, str(ROOT / "build" / "layers.py"), "publish", "apply", "--yes"]
+    with subprocess.Popen([*argv, *project.places], stderr=subprocess.PIPE, text=True) as run:
+        while not aws.calls("PublishLayerVersion"):
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=30)
+    aws.faults()
+
+    assert run.returncode == 130
+    assert "Traceback" not in said
+    assert project.apply().code == 0
+    assert snapshot(THREE) == unbroken
+    assert len(aws.calls("PublishLayerVersion")) == len(THREE)
