@@ -1,4 +1,6 @@
-"""The only module that speaks to a Docker engine.
+"""The engine: what it has, what it can fetch, and how a container is started.
+
+This module and docker_objects are the only ones that know the docker package.
 
 Everything made here carries labels: the run it belongs to, and the process that made it. What a
 killed run left behind is found by them and removed by the next one.
@@ -7,7 +9,6 @@ killed run left behind is found by them and removed by the next one.
 from __future__ import annotations
 
 import contextlib
-import threading
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -15,8 +16,9 @@ from docker import errors
 from docker.types import Mount, Ulimit
 
 from layersmith.errors import ProofError
-from layersmith.prove import memory, owner
-from layersmith.prove.engine_models import ContainerSpec, EngineFacts, Exit, ImageFacts, seconds
+from layersmith.prove import owner
+from layersmith.prove.docker_objects import Container, Network, complaint, discard
+from layersmith.prove.engine_models import ContainerSpec, EngineFacts, ImageFacts
 from layersmith.prove.engine_refusals import refusal
 from layersmith.runtimes import DOCKER_PLATFORM
 
@@ -25,108 +27,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from docker.models.containers import Container as DockerContainer
-    from docker.models.networks import Network as DockerNetwork
 
 RUN_LABEL = "layersmith.run"
 OWNER_LABEL = "layersmith.owner"
 
 _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
-
-
-class Network:
-    """A Docker network of one run."""
-
-    def __init__(self, network: DockerNetwork) -> None:
-        self._network = network
-        network.reload()
-        self.name: str = str(network.name)
-
-    @property
-    def gateway(self) -> str:
-        """Address of the host in this network."""
-        return str(self._network.attrs["IPAM"]["Config"][0]["Gateway"]).partition("/")[0]
-
-    def remove(self) -> None:
-        """Remove it; it is no error if it is gone."""
-        with contextlib.suppress(errors.APIError):
-            self._network.remove()
-
-
-class Container:
-    """A started container. Its end is waited for by a thread of its own.
-
-    Args:
-        container: As the docker package has it, started.
-        spec: How it was started.
-        on_exit: Called by that thread when it has ended.
-    """
-
-    def __init__(
-        self, container: DockerContainer, spec: ContainerSpec, on_exit: Callable[[], None]
-    ) -> None:
-        self._container = container
-        self._spec = spec
-        self._on_exit = on_exit
-        container.reload()
-        self.started_at = seconds(container.attrs["State"]["StartedAt"])
-        self._exit: Exit | None = None
-        self._ended = threading.Event()
-        self._waiter = threading.Thread(target=self._wait, daemon=True)
-        self._waiter.start()
-
-    @property
-    def id(self) -> str:
-        """Identifier in the engine."""
-        return str(self._container.id)
-
-    @property
-    def exit(self) -> Exit | None:
-        """How it ended; None while it runs."""
-        return self._exit
-
-    def logs(self) -> bytes:
-        """Return what it wrote to standard output and error so far."""
-        try:
-            return bytes(self._container.logs())
-        except errors.APIError:
-            return b""
-
-    def peak_memory(self) -> int | None:
-        """Return the largest resident size among its processes in bytes; None if unknown."""
-        on_host = memory.of_container(self._container.attrs["State"].get("Pid") or 0, self.id)
-        if on_host is not None:
-            return on_host
-        with contextlib.suppress(errors.APIError):
-            done = self._container.exec_run(["sh", "-c", "cat /proc/[0-9]*/status"])
-            return memory.high_water_mark(bytes(done.output).decode())  # type: ignore[arg-type]
-        return None
-
-    def refusal(self, said: str) -> ProofError:
-        """Return the error for a container that started and never became a runtime."""
-        return refusal(self._spec, said)
-
-    def kill(self) -> None:
-        """End it at once and wait until it is gone."""
-        with contextlib.suppress(errors.APIError):
-            self._container.kill()
-        self._ended.wait(timeout=10)
-
-    def remove(self) -> None:
-        """Remove it, running or not; it is no error if it is gone."""
-        with contextlib.suppress(errors.APIError):
-            self._container.remove(force=True, v=True)
-
-    def _wait(self) -> None:
-        try:
-            code = int(self._container.wait(timeout=3600)["StatusCode"])
-            self._container.reload()
-            state = self._container.attrs["State"]
-            self._exit = Exit(code, bool(state.get("OOMKilled")))
-        except Exception:  # the engine went away, or somebody removed the container
-            self._exit = Exit(-1)
-        finally:
-            self._ended.set()
-            self._on_exit()
 
 
 class Engine:
@@ -144,7 +49,8 @@ class Engine:
         except errors.DockerException as problem:
             raise ProofError(
                 "no Docker engine answers",
-                cause=f"it is not installed, not started, or not yours to use ({_first(problem)})",
+                cause="it is not installed, not started, or not yours to use:"
+                f" {complaint(problem)}",
                 hint="start Docker (on Debian: `.ci/machine` as root), or use the host runner"
                 " with --runner host",
             ) from problem
@@ -186,7 +92,7 @@ class Engine:
         except errors.APIError as problem:
             raise ProofError(
                 f"the image {name} could not be fetched",
-                cause=_first(problem),
+                cause=complaint(problem),
                 hint="run `nox -s image` for a stand-in, or name an image with --image",
             ) from problem
         found = self.image(name)
@@ -204,7 +110,7 @@ class Engine:
             data = self._client.images.get_registry_data(name)
         except errors.APIError as problem:
             raise ProofError(
-                f"the registry says nothing of {name}", cause=_first(problem)
+                f"the registry says nothing of {name}", cause=complaint(problem)
             ) from problem
         if not data.has_platform(DOCKER_PLATFORM[architecture]):  # type: ignore[no-untyped-call]
             raise ProofError(f"{name} is not there for {DOCKER_PLATFORM[architecture]}")
@@ -220,7 +126,7 @@ class Engine:
         except errors.APIError as problem:
             raise ProofError(
                 "the engine could not make a network",
-                cause=_first(problem),
+                cause=complaint(problem),
                 hint="`docker network prune` frees address ranges that nothing uses",
             ) from problem
         return Network(made)
@@ -242,10 +148,10 @@ class Engine:
             created.start()
             return Container(created, spec, on_exit)
         except errors.APIError as problem:
-            _discard(created)
-            raise refusal(spec, _first(problem)) from problem
+            discard(created)
+            raise refusal(spec, complaint(problem)) from problem
         except BaseException:
-            _discard(created)
+            discard(created)
             raise
 
     def sweep(self) -> None:
@@ -314,15 +220,3 @@ class Engine:
             for network in self._client.networks.list(filters=filters):
                 with contextlib.suppress(errors.APIError):
                     network.remove()
-
-
-def _discard(created: DockerContainer | None) -> None:
-    if created is not None:
-        with contextlib.suppress(errors.APIError):
-            created.remove(force=True, v=True)
-
-
-def _first(problem: Exception) -> str:
-    """Return what an engine complains of, without the address it was asked at."""
-    text = str(getattr(problem, "explanation", None) or problem)
-    return text.strip().splitlines()[0][:500] if text.strip() else type(problem).__name__

@@ -19,7 +19,7 @@ from layersmith.prove.unpack import Store
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from layersmith.prove.docker_engine import Network
+    from layersmith.prove.docker_objects import Network
     from layersmith.prove.models import FunctionSpec
     from layersmith.runtimes import Runtime
 
