@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from layersmith import cache
 from layersmith.assemble import wheelstore
-from layersmith.assemble.tree import PREFIX, Bytes, Entry
+from layersmith.assemble.tree import PREFIX, Entry
 from layersmith.assemble.wheel import Wheel, installed_path
 from layersmith.errors import BuildError
 from layersmith.measure.remote import RemoteFile, Traffic
@@ -67,23 +67,27 @@ class Listing(BaseModel):
 
 @dataclass(frozen=True)
 class Listed:
-    """A file that is known by its size alone.
+    """A file that is known by its sizes; of METADATA the content is known, too.
 
     Attributes:
         size: Bytes, uncompressed.
         compressed_size: Bytes as the wheel holds them.
+        content: Its bytes, where they were read.
     """
 
     size: int
     compressed_size: int
+    content: bytes | None = None
 
     def read(self) -> bytes:
-        """Refuse: only the directory was read.
+        """Return its bytes.
 
         Raises:
-            BuildError: Always.
+            BuildError: Only its place in the directory was read.
         """
-        raise BuildError("this file was listed and not read")
+        if self.content is None:
+            raise BuildError("this file was listed and not read")
+        return self.content
 
 
 def listings(wanted: Iterable[Wanted], traffic: Traffic) -> list[Listing]:
@@ -116,16 +120,19 @@ def listings(wanted: Iterable[Wanted], traffic: Traffic) -> list[Listing]:
 
 def as_wheel(listing: Listing, wanted: Wanted) -> Wheel:
     """Return a listing as a wheel whose files have sizes and no content."""
+    metadata = listing.metadata.encode("utf-8")
     dist_info = f"{wanted.name}.dist-info"
     entries = []
     for path, size, compressed in listing.files:
         folder, _, name = path.partition("/")
-        if folder.endswith(".dist-info") and name == "METADATA":
-            dist_info = folder
-            continue
-        entries.append(Entry(PREFIX + path, Listed(size, compressed), wanted.name))
-    metadata = Bytes(listing.metadata.encode("utf-8"))
-    entries.append(Entry(f"{PREFIX}{dist_info}/METADATA", metadata, wanted.name))
+        known = folder.endswith(".dist-info") and name == "METADATA"
+        source = Listed(size, compressed, metadata if known else None)
+        entries.append(Entry(PREFIX + path, source, wanted.name))
+        dist_info = folder if known else dist_info
+    if not any(entry.path == f"{PREFIX}{dist_info}/METADATA" for entry in entries):
+        # An sdist has PKG-INFO in its place, which an installation turns into METADATA.
+        source = Listed(len(metadata), round(len(metadata) * COMPRESSED_SHARE), metadata)
+        entries.append(Entry(f"{PREFIX}{dist_info}/METADATA", source, wanted.name))
     return Wheel(Path(wanted.filename), wanted.name, entries, [], dist_info)
 
 

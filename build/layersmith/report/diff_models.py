@@ -94,7 +94,9 @@ class Diff(Record):
 
     @property
     def same(self) -> bool:
-        """Whether nothing differs."""
+        """Whether version and content are the same; times are never quite."""
         files = self.files
         unchanged = files is None or not (files.added or files.removed or files.resized)
-        return bool(self.before and self.after and unchanged and not self.distributions)
+        if self.before is None or self.after is None or self.before.version != self.after.version:
+            return False
+        return unchanged and not self.distributions

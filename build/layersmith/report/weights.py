@@ -60,10 +60,12 @@ def traffic_text(weighing: Weighing) -> str:
 
 
 def _head(weighing: Weighing, out: Console) -> None:
+    from rich.text import Text  # noqa: PLC0415 -- start-up time
+
     asked = ", ".join(weighing.requirements) or weighing.identifier
     out.print(f"{asked} on {weighing.runtime} {weighing.architecture}", style="bold", markup=False)
-    out.print(weighing.verdict.word, style=STYLES[weighing.verdict.word], end="")
-    out.print(f": {weighing.verdict.text}", markup=False)
+    word = weighing.verdict.word
+    out.print(Text.assemble((word, STYLES[word]), f": {weighing.verdict.text}"))
     installed, layer = weighing.installed, weighing.layer
     out.print(
         f"as installed {megabytes(installed.unzipped)}, zip {megabytes(installed.zipped)},"
