@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from tests.e2e.conftest import Story
 
+RECEIPTS = (20, 21)
+"""Receipts that no scenario copied, so that each is its own nearest."""
+
 TOLD: list[tuple[str, Callable[[scenarios.Play], str]]] = [
     ("a wrong item", scenarios.fails_in_the_middle),
     ("killed while serving", scenarios.killed_while_serving),
@@ -61,7 +64,7 @@ def test_after_it_nothing_runs_nothing_is_lost_and_the_lock_is_free(
 
 def test_session_run_follows_a_session_to_its_bill(play: scenarios.Play, tmp_path: Path) -> None:
     work = tmp_path / "events.json"
-    work.write_text(json.dumps([play.search(0), play.search(1)]), "utf-8")
+    work.write_text(json.dumps([play.search(number) for number in RECEIPTS]), "utf-8")
     done = subprocess.run(
         [
             sys.executable, "build/layers.py", "session", "run", "--database", "receipts",
@@ -73,7 +76,7 @@ def test_session_run_follows_a_session_to_its_bill(play: scenarios.Play, tmp_pat
     result: dict[str, Any] = json.loads(done.stdout)
     assert result["status"] == "SUCCEEDED"
     assert result["cost"] > 0
-    for number, answer in enumerate(result["output"]["results"]):
+    for number, answer in zip(RECEIPTS, result["output"]["results"], strict=True):
         assert play.corpus.id(number) in {one["id"] for one in answer["results"]}
     for state in ("AcquireLock", "StartServer", "RunWork", "FinishServer", "ReleaseLock"):
         assert state in done.stderr

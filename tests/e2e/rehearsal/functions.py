@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,11 +99,15 @@ class FunctionBridge:
     _running: dict[str, Function] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _folder: tempfile.TemporaryDirectory[str] = field(
+        default_factory=lambda: tempfile.TemporaryDirectory(prefix="layersmith-functions-")
+    )
     _before: Any = None
 
     def __enter__(self) -> Self:
         backend: Any = LambdaBackend
         self._before = backend.invoke
+        Path(self._folder.name).chmod(0o755)  # a function in a container is another user
         bridge = self
 
         def invoke(
@@ -123,6 +128,7 @@ class FunctionBridge:
         for function in self._running.values():
             function.close()
         self.host.close()
+        self._folder.cleanup()
 
     def forget(self) -> None:
         """End every execution environment, as Lambda does when it likes."""
@@ -149,8 +155,8 @@ class FunctionBridge:
 
     def _function(self, name: str, deployed: Any) -> Function:
         if name not in self._running:
-            code = Path(tempfile.mkdtemp(prefix=f"layersmith-{name}-"))
-            code.chmod(0o755)  # a function in a container is another user
+            code = Path(self._folder.name) / f"{name}-{time.monotonic_ns()}"
+            code.mkdir()
             with zipfile.ZipFile(io.BytesIO(deployed.code_bytes)) as archive:
                 archive.extractall(code)
             self._running[name] = self.host.start(name, code, deployed.environment_vars)
@@ -165,8 +171,6 @@ class LocalFunction:
 
     def invoke(self, event: Any) -> Answer:
         """Hand it one event and wait."""
-        import time
-
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         started = time.perf_counter()

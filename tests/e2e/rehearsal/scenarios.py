@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 DATABASE = "receipts"
 NEIGHBOURS = 10
+HEARTBEAT = 8
+"""Seconds without a heartbeat after which a silent task is given up in a rehearsal."""
+
 RECALL = 0.95
 """Share of the exact neighbours that Chroma's approximate index has to find."""
 
@@ -166,7 +169,7 @@ def token_never_comes(play: Play) -> str:
 
     play.stage.tasks.on_start = lose_token
     try:
-        done = play.stage.session([play.search(0)])
+        done = play.stage.session([play.search(0)], heartbeatSeconds=HEARTBEAT)
     finally:
         play.stage.tasks.on_start = lambda _: None
     assert (done.status, done.error) == ("FAILED", "SessionFailed")

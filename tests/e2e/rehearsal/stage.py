@@ -177,7 +177,7 @@ class Stage:
 
     def session_input(self, items: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
         """The input of a session, with time-outs that suit a rehearsal."""
-        times = {"heartbeatSeconds": 8, "startSeconds": 120}
+        times = {"heartbeatSeconds": 40, "startSeconds": 240}
         return {"database": "receipts", "items": list(items), **times, **more}
 
     def history(self, arn: str) -> list[dict[str, Any]]:
