@@ -10,6 +10,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -88,9 +89,11 @@ def aws() -> Iterator[dict[str, str]]:
         if "Running on" in line:
             address = line.split()[-1]
             break
+    # It logs every request; a full pipe would stop it.
+    threading.Thread(target=server.stderr.read, daemon=True).start()
     yield {"AWS_ENDPOINT_URL": address, **AWS_KEYS}
     server.terminate()
-    server.communicate()
+    server.wait()
 
 
 @pytest.fixture(scope="session", params=SIZES)
