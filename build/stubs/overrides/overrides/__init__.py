@@ -2,8 +2,10 @@
 
 The real package compares the signatures of every overriding method with its base class when a
 class is made. That is a check for chromadb's own developers, made once more at every cold start.
+It also copies missing docstrings from the base class; here `inspect.getdoc` finds them there.
 """
 
+from abc import ABCMeta
 from typing import final
 
 __all__ = ["EnforceOverrides", "__VERSION__", "final", "override", "overrides"]
@@ -22,5 +24,5 @@ def overrides(method=None, *, check_signature=True, check_at_runtime=False):
 override = overrides
 
 
-class EnforceOverrides:
-    """Base class that enforces nothing."""
+class EnforceOverrides(metaclass=ABCMeta):
+    """Base class that enforces nothing but abstract methods, which it always did."""

@@ -1,0 +1,151 @@
+"""The stubs beside the distributions that they stand for, which the tests have installed."""
+
+from __future__ import annotations
+
+import abc
+import importlib
+import importlib.util
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+STUBS = Path(__file__).parents[3] / "build" / "stubs"
+ROOT = STUBS.parents[1]
+
+FILES = {
+    ".".join(path.relative_to(folder).parts[:-1]): path
+    for folder in sorted(STUBS.iterdir())
+    for path in sorted(folder.rglob("__init__.py"))
+}
+
+
+def stub(name: str) -> ModuleType:
+    """Load one file of a stub under a name of its own, beside the real module."""
+    spec = importlib.util.spec_from_file_location(f"stub_of_{name.replace('.', '_')}", FILES[name])
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_stub_is_declared_and_every_declaration_has_a_stub() -> None:
+    layers = yaml.safe_load((ROOT / "layers.yaml").read_text())["layers"].values()
+    declared = {one["path"] for layer in layers for one in layer.get("stubs", {}).values()}
+    assert declared == {f"build/stubs/{folder.name}" for folder in STUBS.iterdir()}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_stub_invents_nothing(name: str) -> None:
+    real = importlib.import_module(name)
+    offered = stub(name).__all__
+    assert [one for one in offered if not hasattr(real, one)] == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_calls_of_the_real_thing_fit_the_stub(name: str) -> None:
+    """What the real callable takes by position or name, the stub's takes, too."""
+    real, ours = importlib.import_module(name), stub(name)
+    for offered in ours.__all__:
+        theirs = getattr(real, offered)
+        if not callable(theirs) or isinstance(theirs, type):
+            continue
+        wanted = inspect.signature(theirs).parameters.values()
+        required = [one for one in wanted if one.default is one.empty]
+        taken = inspect.signature(getattr(ours, offered))
+        positional = [one for one in required if one.kind is one.POSITIONAL_OR_KEYWORD]
+        taken.bind(*[None for _ in positional])
+        taken.bind(**{one.name: None for one in positional})
+
+
+@pytest.fixture(params=["real", "stub"])
+def overrides(request: pytest.FixtureRequest) -> Any:
+    return importlib.import_module("overrides") if request.param == "real" else stub("overrides")
+
+
+class Base:
+    def method(self) -> str:
+        """What it does."""
+        return "base"
+
+
+def test_overrides_marks_the_method_and_keeps_it(overrides: Any) -> None:
+    override, kept = overrides.override, []
+
+    def keep(method: Any) -> Any:
+        kept.append(method)
+        return method
+
+    class Derived(Base):
+        @override  # type: ignore[untyped-decorator]
+        @keep
+        def method(self) -> str:
+            return "derived"
+
+    assert Derived.__dict__["method"] is kept[0]
+    assert kept[0].__override__
+    assert Derived().method() == "derived"
+
+
+def test_overrides_with_arguments(overrides: Any) -> None:
+    class Derived(Base):
+        @overrides.overrides(check_signature=False)  # type: ignore[untyped-decorator]
+        def method(self, more: int = 1) -> str:
+            return "derived"
+
+    assert Derived().method() == "derived"
+
+
+def test_abstract_methods_stay_abstract(overrides: Any) -> None:
+    class Abstract(overrides.EnforceOverrides):  # type: ignore[misc]
+        @abc.abstractmethod
+        def method(self) -> None: ...
+
+    with pytest.raises(TypeError, match="abstract"):
+        Abstract()
+
+
+def test_mixes_with_abc(overrides: Any) -> None:
+    class Component(abc.ABC, overrides.EnforceOverrides):  # type: ignore[misc]
+        pass
+
+    assert isinstance(Component, abc.ABCMeta)
+
+
+def test_otlp_export_says_that_it_is_not_there() -> None:
+    name = "opentelemetry.exporter.otlp.proto.grpc.trace_exporter"
+    with pytest.raises(RuntimeError, match=r"chroma_otel_granularity.*without the stubs"):
+        stub(name).OTLPSpanExporter(endpoint="collector:4317", headers={})
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: stub("yaml").safe_load("a: 1"),
+        lambda: stub("jsonschema").validate(instance={}, schema={}),
+    ],
+    ids=["yaml", "jsonschema"],
+)
+def test_what_is_not_there_is_never_silent(call: Any) -> None:
+    with pytest.raises(RuntimeError, match="stub"):
+        call()
+
+
+def test_a_validation_error_carries_what_the_client_reads() -> None:
+    for module in (importlib.import_module("jsonschema"), stub("jsonschema")):
+        error = module.ValidationError("too short")
+        assert (error.message, list(error.path), str(error)) == ("too short", [], "too short")
+
+
+def test_spans_without_a_provider_record_nothing() -> None:
+    for trace in (importlib.import_module("opentelemetry.trace"), stub("opentelemetry.trace")):
+        with trace.get_tracer("chromadb").start_as_current_span("query", attributes={"n": 1}):
+            span = trace.get_current_span()
+            span.set_attribute("pod_name", "none")
+            span.set_attributes({"a": 1})
+        assert not span.is_recording()
