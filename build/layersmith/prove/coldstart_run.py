@@ -114,11 +114,7 @@ def _measure(
         twins = _variants(built, plan.names, native, folder / "native", plan.starts or STARTS)
         comparisons = _compare(variants, twins, calibration.factor)
         timed, timed_folder = native, folder / "native"
-    with _serving(built, "layer", timed) as variables:
-        spec = coldstart.specification(
-            timed_folder / "code-layer", (timed_folder / "layer",), variables
-        )
-        roots = coldstart.import_tree(timed, spec, importtime.owners_of(built.manifest))
+    roots = _import_tree(built, timed, timed_folder)
     factor = calibration.factor if calibration else 1.0
     judged = next(one for one in variants if one.name == "layer").total.median / factor
     budget = built.target.settings.budgets.cold_start
@@ -137,6 +133,12 @@ def _measure(
         budget_ms=budget * 1000 if budget else None,
     )
     return report, roots
+
+
+def _import_tree(built: Built, timed: Runner, folder: Path) -> list[importtime.Import]:
+    with _serving(built, "layer", timed) as variables:
+        spec = coldstart.specification(folder / "code-layer", (folder / "layer",), variables)
+        return coldstart.import_tree(timed, spec, importtime.owners_of(built.manifest))
 
 
 def _variants(

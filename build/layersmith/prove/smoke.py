@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +23,10 @@ from layersmith.prove.reports import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from layersmith.assemble.manifest import Manifest
-    from layersmith.prove.outcomes import ImportOutcome
+    from layersmith.prove.outcomes import ImportFailure, ImportOutcome
     from layersmith.prove.runner import Runner
 
 PARALLEL = 2
@@ -119,38 +120,54 @@ def _judge_imports(
     found: Sequence[modules.Module],
     outcomes: Sequence[ImportOutcome],
 ) -> ImportsProof:
-    paths = {module.name: module.path for module in found}
     excused: dict[str, str] = {}
-    failed: dict[str, FailedImport] = {}
+    broken: list[ImportOutcome] = []
     for outcome in outcomes:
         if outcome.error is None:
             continue
         pattern = modules.excepted(outcome.module, subject.exceptions)
-        if pattern is not None:
+        if pattern is None:
+            broken.append(outcome)
+        else:
             excused[outcome.module] = pattern
-            continue
-        # One broken file breaks every module that needs it: they are reported together.
-        root = str(outcome.error.chain[-1]) if outcome.error.chain else outcome.module
-        if root in failed:
-            hidden = [*failed[root].hidden, outcome.module]
-            failed[root] = failed[root].model_copy(update={"hidden": hidden})
-            continue
-        failed[root] = FailedImport(
-            module=outcome.module,
-            path=paths.get(outcome.module, ""),
-            failure=outcome.error,
-            diagnosis=diagnose(
-                outcome.error, zipped, runner.runtime.python_version, subject.architecture
-            ),
-        )
+    paths = {module.name: module.path for module in found}
+    explain = functools.partial(
+        diagnose,
+        layer=zipped,
+        python=runner.runtime.python_version,
+        architecture=subject.architecture,
+    )
     slowest = sorted(outcomes, key=lambda one: one.ms, reverse=True)[:10]
     return ImportsProof(
         modules=len(outcomes),
-        failed=list(failed.values()),
+        failed=_by_root(broken, paths, explain),
         excepted={module: subject.exceptions[pattern] for module, pattern in excused.items()},
         unneeded=[one for one in subject.exceptions if one not in excused.values()],
         slowest_ms={one.module: one.ms for one in slowest},
     )
+
+
+def _by_root(
+    broken: Sequence[ImportOutcome],
+    paths: Mapping[str, str],
+    explain: Callable[[ImportFailure], str | None],
+) -> list[FailedImport]:
+    """Report together what fails for one reason: a broken file breaks all that need it."""
+    groups: dict[str, list[tuple[str, ImportFailure]]] = {}
+    for outcome in broken:
+        if outcome.error:
+            root = str(outcome.error.chain[-1]) if outcome.error.chain else outcome.module
+            groups.setdefault(root, []).append((outcome.module, outcome.error))
+    return [
+        FailedImport(
+            module=module,
+            path=paths.get(module, ""),
+            failure=failure,
+            diagnosis=explain(failure),
+            hidden=[name for name, _ in rest],
+        )
+        for (module, failure), *rest in groups.values()
+    ]
 
 
 def _smoke_file(
