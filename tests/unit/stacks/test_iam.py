@@ -14,7 +14,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
 import pytest
+from botocore import xform_name
 from layersmith.stacks import templates
 
 if TYPE_CHECKING:
@@ -77,6 +79,22 @@ MACHINES = {
     "VectorSession": "vector-session", "SessionCleanup": "session-cleanup",
     "Compaction": "compaction", "Backfill": "backfill",
 }  # fmt: skip
+
+
+PUBLISHER_NAMES = {
+    "HeadBucket": "s3:ListBucket",
+    "ListObjectsV2": "s3:ListBucket",
+    "ListObjectVersions": "s3:ListBucketVersions",
+    "GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
+    "PutBucketEncryption": "s3:PutEncryptionConfiguration",
+    "PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    "Invoke": "lambda:InvokeFunction",
+}
+"""Operations whose action has another name (AWS, service authorization reference)."""
+
+WAITS = {"function_active_v2": "get_function", "function_active": "get_function_configuration"}
+"""What botocore's waiters call."""
 
 
 def granted(stack: str, role: str) -> set[str]:
@@ -213,6 +231,35 @@ def test_a_state_machine_may_do_what_its_states_do_and_no_more(role: str) -> Non
     path = ROOT / f"infra-templates/state-machines/{MACHINES[role]}.asl.json"
     called = set(_called(json.loads(path.read_text("utf-8"))))
     assert granted("workflows", f"{role}Role") == called | LOG_DELIVERY
+
+
+def test_the_publisher_may_do_what_its_code_calls_and_no_more() -> None:
+    session = botocore.session.get_session()
+    operations = {
+        xform_name(name): (service, name)
+        for service in ("stepfunctions", "sts", "ssm", "s3", "lambda")
+        for name in session.get_service_model(service).operation_names
+    }
+    called = {
+        PUBLISHER_NAMES.get(operations[name][1], ":".join(operations[name]))
+        for path in (ROOT / "build/layersmith/ship").glob("*.py")
+        for name in _calls(ast.parse(path.read_text("utf-8")))
+        if name in operations
+    }
+    called = {action.replace("stepfunctions:", "states:") for action in called}
+    # The caller's identity needs no permission; another role is the caller's own choice.
+    called -= {"sts:GetCallerIdentity", "sts:AssumeRole"}
+    passes = {"iam:PassRole"}  # the canary's role, with CreateFunction
+    assert granted("github-oidc", "PublishRole") == called | passes
+
+
+def _calls(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            # Names of paginators, of waiters, and of operations that are called by name.
+            yield WAITS.get(node.value, node.value)
 
 
 def test_no_role_of_the_running_system_has_a_wildcard_action() -> None:
