@@ -24,6 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail where a test of the marker docker would be skipped",
     )
+    parser.addoption(
+        "--slow", action="store_true", help="run the tests that take more than ten seconds, too"
+    )
 
 
 @functools.cache
@@ -41,9 +44,20 @@ def docker_is_missing() -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what was not asked for and what cannot run here, each with the reason."""
+    if item.get_closest_marker("docker") is not None:
+        _judge_docker(item)
+    elif item.get_closest_marker("slow") is not None:
+        asked = item.config.getoption("--slow") or "slow" in item.config.getoption("markexpr")
+        if not asked:
+            pytest.skip("takes more than ten seconds; run it by --slow")
+    if item.get_closest_marker("exhaustive") is not None:
+        if "exhaustive" not in item.config.getoption("markexpr"):
+            pytest.skip("takes minutes; run it by -m exhaustive")
+
+
+def _judge_docker(item: pytest.Item) -> None:
     """Skip what needs Docker where there is none; fail it with --require-docker."""
-    if item.get_closest_marker("docker") is None:
-        return
     reason = docker_is_missing()
     if reason is None:
         return

@@ -30,13 +30,6 @@ SERVER = Path(__file__).with_name("aws_server.py")
 REGIONS = ("eu-west-1", "us-east-1", "ap-south-1", "sa-east-1", "ca-central-1")
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave out what takes minutes, unless it is asked for by ``-m slow``."""
-    slow = item.get_closest_marker("slow") and not item.get_closest_marker("docker")
-    if slow and "slow" not in item.config.getoption("markexpr"):
-        pytest.skip("takes minutes; run it by -m slow")
-
-
 @dataclass
 class AwsServer:
     """The server, and what tests ask of it beside AWS's own API."""

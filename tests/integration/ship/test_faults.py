@@ -63,7 +63,7 @@ def test_a_throttled_call_is_tried_again(aws: AwsServer, project: Project) -> No
     assert [call["status"] for call in aws.calls("PublishLayerVersion")] == [429, 201]
 
 
-@pytest.mark.slow  # botocore's adaptive mode slows down, as it should
+@pytest.mark.exhaustive  # botocore's adaptive mode slows down, as it should
 def test_one_call_in_five_throttled(
     aws: AwsServer, project: Project, snapshot: Snapshot, unbroken: dict[str, Any]
 ) -> None:
@@ -174,8 +174,8 @@ def test_a_number_taken_during_an_apply(
     "denied",
     [
         "lambda:PublishLayerVersion",
-        pytest.param("lambda:AddLayerVersionPermission", marks=pytest.mark.slow),
-        pytest.param("lambda:PostFunctions", marks=pytest.mark.slow),
+        pytest.param("lambda:AddLayerVersionPermission", marks=pytest.mark.exhaustive),
+        pytest.param("lambda:PostFunctions", marks=pytest.mark.exhaustive),
         "ssm:PutParameter",
         "s3:PUT bucket.*",
     ],

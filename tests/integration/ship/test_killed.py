@@ -118,7 +118,7 @@ def test_killed_after_every_kind_of_change(
         check_kill(aws, runner, argv, expected, call=call)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_killed_after_every_call_of_the_whole_sweep(
     aws: AwsServer, project: Project, runners: Callable[[], Runner], request: pytest.FixtureRequest
 ) -> None:

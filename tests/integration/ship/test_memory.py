@@ -18,7 +18,7 @@ ZIP = 24_000_000
 REGIONS = ("eu-west-1", "us-east-1", "ap-south-1", "sa-east-1", "ca-central-1", "eu-north-1")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_zips_that_go_through_the_bucket_are_never_held_in_memory(
     aws: AwsServer, project: Project, runners: Callable[[], Runner]
 ) -> None:
