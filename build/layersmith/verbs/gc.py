@@ -67,7 +67,10 @@ def run(args: argparse.Namespace) -> int:
         _refresh(site, {region: where[region] for region in done})
     if args.json:
         versions = [dataclasses.asdict(judgement) for judgement in found]
-        console.emit_json({"format": 1, "applied": args.apply, "versions": versions})
+        unread = [dataclasses.asdict(one) for one in failed]
+        console.emit_json(
+            {"format": 1, "applied": args.apply, "versions": versions, "quarantined": unread}
+        )
     else:
         console.stdout().print(_table(found, applied=args.apply))
     board.show([], failed)

@@ -122,9 +122,9 @@ def test_a_region_whose_functions_cannot_be_read_keeps_everything(
     aws.faults({"kind": "error", "service": "lambda", "action": "GetFunctions", **denied})
     place = ("--config", str(five_releases.root))
 
-    result = five_releases.run("gc", *place, "--apply", "--keep", "1", "--days", "0")
+    result = five_releases.run("gc", *place, "--json", "--apply", "--keep", "1", "--days", "0")
 
     assert result.code == 9
-    assert "lambda:ListFunctions" in result.err
+    assert "lambda:ListFunctions" in result.json["quarantined"][0]["reason"]
     aws.faults()
     assert held(snapshot(REGION)) == [1, 2, 3, 4, 5]

@@ -83,12 +83,15 @@ def test_a_yanked_version_is_marked_and_left(aws: AwsServer, three_releases: Pro
 
 def test_rolling_back_the_only_version_says_so(aws: AwsServer, project: Project) -> None:
     project.write(LayerSpec(regions=TWO))
-    assert project.apply().code == 0
+    assert project.apply("--no-canary").code == 0
+    place = ("--config", str(project.root / "layers.yaml"))
 
-    result = project.run("rollback", "alpha", "--config", str(project.root), "--yes")
+    result = project.run("rollback", "alpha", *place, "--yes", "--json")
 
     assert result.code == 9
-    assert "rollback LAYER --to" in result.err
+    assert [(one["region"], one["found"]) for one in result.json["findings"]] == [
+        (region, "latest is 1.0.0") for region in TWO
+    ]
     assert latest(project) == "1"
 
 
