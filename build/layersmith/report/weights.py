@@ -38,7 +38,8 @@ def show(weighing: Weighing, *, top: int = TOP, depth: int = 3, tree: bool = Tru
     _limits(weighing.verdict, out)
     out.print(_table(weighing, out, top))
     if tree:
-        for grown in _forest(weighing, depth):
+        # A branch of rich takes four columns; half of the width is left for what it says.
+        for grown in _forest(weighing, min(depth, max(1, out.width // 8))):
             out.print(grown)
         out.print()
     _advice(weighing, out)

@@ -81,7 +81,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ManyErrors: Targets could not be weighed, or do not fit and --check is given.
     """
-    _import_ahead("httpx", "rich.table", "rich.tree")
     from layersmith.measure import weigh, weigh_verdict  # noqa: PLC0415 -- start-up time
     from layersmith.report import weights  # noqa: PLC0415 -- start-up time
 
@@ -89,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         # uv's own variable; there is no other way to it for calls that lie several rooms away.
         os.environ["UV_EXCLUDE_NEWER"] = args.exclude_newer
     root, targets = _chosen(args)
+    _import_ahead("httpx", "rich.table", "rich.tree")
     found: list[Weighing] = []
     errors: list[LayersmithError] = []
     for target in targets:
