@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.utils import parse_wheel_filename
 
-from layersmith import cache, runtimes
-from layersmith.assemble import sources, stubs, wheel, wheelstore
+from layersmith import runtimes
+from layersmith.assemble import buildpins, sources, stubs, wheel, wheelstore
 from layersmith.assemble.manifest import Dropped
 from layersmith.assemble.tree import Tree
 from layersmith.errors import BuildError
@@ -139,15 +139,7 @@ def _from_sdist(entry: LockEntry, path: Path, target: Target) -> Part:
         built = sources.pure_wheel(path, entry.sha256, settings.environment, target.identifier)
         read = wheel.read(built, entry.name)
         return Part(entry.name, entry.version, "sdist", path.name, entry.sha256, read)
-    from layersmith.assemble import crossbuild  # noqa: PLC0415 -- few layers compile anything
-
-    made = crossbuild.build_wheel(
-        path,
-        runtime=target.runtime,
-        architecture=target.architecture,
-        options=crossbuild.CrossBuildOptions.of(options, settings.environment),
-        work_cache=cache.section("crossbuild"),
-    )
+    made = buildpins.compile_sdist(entry, path, target)
     read = wheel.read(made.path, entry.name)
     return Part(entry.name, entry.version, "cross", path.name, entry.sha256, read, made.record)
 

@@ -25,7 +25,7 @@ CONFIG = "layers.yaml"
 
 _PIN = re.compile(r"(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==(?P<version>[0-9A-Za-z.!+_-]+) \\")
 _HASH = re.compile(r"    --hash=sha256:(?P<sha256>[0-9a-f]{64})")
-_NOTE = re.compile(r"    # (?P<key>file|via) (?P<value>\S.*)")
+_NOTE = re.compile(r"    # (?P<key>file|via|build) (?P<value>\S.*)")
 _HEAD = re.compile(r"# (?P<key>[a-z-]+): (?P<value>\S+)")
 
 
@@ -39,6 +39,8 @@ class LockEntry:
         sha256: SHA-256 of the file that the target uses, in hex.
         filename: Name of that file, a wheel or an sdist.
         via: Normalized names of what asks for it; ``layers.yaml`` for the layer itself.
+        build: What compiles it, as ``name==version``: the compiler and the build requirements;
+            empty for wheels and for sdists that compile nothing.
     """
 
     name: str
@@ -46,6 +48,7 @@ class LockEntry:
     sha256: str
     filename: str
     via: tuple[str, ...] = ()
+    build: tuple[str, ...] = ()
 
     @property
     def is_wheel(self) -> bool:
@@ -110,6 +113,7 @@ def render(lock: Lock, identifier: str) -> str:
         lines.append(f"    --hash=sha256:{entry.sha256}")
         lines.append(f"    # file {entry.filename}")
         lines += [f"    # via {name}" for name in entry.via]
+        lines += [f"    # build {pin}" for pin in entry.build]
     return "\n".join(lines) + "\n"
 
 
@@ -165,14 +169,19 @@ def _entries(lines: list[tuple[int, str]], path: Path) -> Iterator[LockEntry]:
         if pin["name"] <= last:
             raise _damaged(path, number, f"{pin['name']} is out of order or listed twice")
         last = pin["name"]
-        notes: dict[str, list[str]] = {"file": [], "via": []}
+        notes: dict[str, list[str]] = {"file": [], "via": [], "build": []}
         while lines and (note := _NOTE.fullmatch(lines[0][1])):
             notes[note["key"]].append(note["value"])
             lines.pop(0)
         if len(notes["file"]) != 1:
             raise _damaged(path, number, "the name of the file is expected below the hash")
         yield LockEntry(
-            last, pin["version"], digest["sha256"], notes["file"][0], tuple(notes["via"])
+            name=last,
+            version=pin["version"],
+            sha256=digest["sha256"],
+            filename=notes["file"][0],
+            via=tuple(notes["via"]),
+            build=tuple(notes["build"]),
         )
 
 

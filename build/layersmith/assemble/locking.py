@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from layersmith import console
-from layersmith.assemble import lock, lockdiff, lockinputs, supply
+from layersmith.assemble import buildpins, lock, lockdiff, lockinputs, supply
 from layersmith.errors import LockError
 from layersmith.runtimes import PROVIDED
 
@@ -121,7 +121,7 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Resu
     except LockError:
         old = None
     try:
-        new = lock.resolve(target, root, upgrade=upgrade)
+        new = buildpins.add(lock.resolve(target, root, upgrade=upgrade), old, target, root)
         if new != old:
             lock.write(new, path, target.identifier)
         inputs = lockinputs.collect(target, root)
