@@ -193,7 +193,8 @@ def e2e(session: nox.Session) -> None:
 def test(session: nox.Session) -> None:
     """Run the tests; `-- --require-docker` makes a skipped Docker test a failure."""
     groups(session, "test")
-    session.run("python", "-m", "pytest", *session.posargs)
+    # A file's tests stay together, because they share servers and containers.
+    session.run("python", "-m", "pytest", "-n", "auto", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session
