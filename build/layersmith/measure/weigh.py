@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,7 @@ def weigh(target: Target, root: Path) -> Weighed:
     ]
     entries = {part.name: list(part.wheel.entries) for part in parts if part.wheel}
     for package in resolved.inputs.packages.values():
-        parts.append(Part(package.name, "0", "local"))
+        parts.append(Part(package.name, _version(package.folder), "local"))
         entries[package.name] = _local(package.name, package.folder)
     graph = _graph(parts, resolved, target)
     reasons = _reasons(parts, target)
@@ -179,6 +180,12 @@ def _tree(
             tree.entries.setdefault(entry.path, entry)
     prune.prune(tree, target.settings.prune)
     return tree
+
+
+def _version(folder: Path) -> str:
+    """Return the version of a local package; ``dynamic`` where only its build knows it."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    return str(project.get("version", "dynamic"))
 
 
 def _local(name: str, folder: Path) -> list[Entry]:
