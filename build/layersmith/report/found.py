@@ -22,14 +22,8 @@ Model = TypeVar("Model", bound=BaseModel)
 RELEASE = re.compile(r"(?P<layer>[a-z0-9][a-z0-9-]*)@(?P<version>\d+\.\d+\.\d+\S*)")
 """A release as it is asked for: ``chromadb-vector@1.0.0``."""
 
-NOT_MANIFESTS = (
-    ".cdx.json",
-    ".smoke.json",
-    ".coldstart.json",
-    ".importtime.json",
-    ".analysis.json",
-)
-"""Ends of the names of other records in a folder of artifacts."""
+MANIFEST = re.compile(r".+-python3\.\d+-(?:arm64|x86_64)\.json")
+"""Name of a manifest; other records of the same artifact have one more suffix."""
 
 
 class Found:
@@ -121,7 +115,7 @@ def manifests_of(paths: Iterable[Path]) -> dict[str, FoundManifest]:
     """Return the newest manifest of each target."""
     newest: dict[str, FoundManifest] = {}
     for path in sorted(paths):
-        if path.name.endswith(NOT_MANIFESTS):
+        if not MANIFEST.fullmatch(path.name):
             continue
         found = FoundManifest(path)
         name = found.manifest.identifier

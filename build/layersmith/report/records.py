@@ -13,7 +13,7 @@ from layersmith.measure.weigh_models import Weighing
 from layersmith.prove.coldstart_models import ColdStartReport
 from layersmith.prove.importtime import ImportTree
 from layersmith.prove.reports import SmokeReport
-from layersmith.report.found import NOT_MANIFESTS, order
+from layersmith.report.found import MANIFEST, order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -89,9 +89,8 @@ def gather(dist: Path, budgets: dict[str, Budgets], history: Iterable[Path] = ()
 
 
 def _manifests(folder: Path) -> list[tuple[Path, Manifest]]:
-    paths = [one for one in sorted(folder.rglob("*.json")) if not one.name.endswith(NOT_MANIFESTS)]
-    # Other programs may keep their own JSON below the folder: a manifest is named for its target.
-    return [(path, manifests.read(path)) for path in paths if "-python3." in path.name]
+    paths = [one for one in sorted(folder.rglob("*.json")) if MANIFEST.fullmatch(one.name)]
+    return [(path, manifests.read(path)) for path in paths]
 
 
 def _artifact(
