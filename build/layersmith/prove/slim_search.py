@@ -68,7 +68,7 @@ class Search:
     _accepted: list[Candidate] = field(default_factory=list)
 
     def run(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Return the candidates that survive, in their order."""
+        """Return the candidates that survive, the largest first."""
         pending = list(candidates)
         try:
             while pending:
@@ -85,7 +85,7 @@ class Search:
                 Rejected(pattern=one.pattern, why=why) for one in pending if one.pattern not in kept
             ]
             pending = self._accepted
-        return pending
+        return sorted(pending, key=lambda one: -one.unzipped)
 
     def _try(self, trial: Sequence[Candidate]) -> Verdict:
         if self.trials >= self.limit:
@@ -103,7 +103,8 @@ class Search:
             extra = next((one for one in self.spare if covers(one, module)), None)
             if extra is not None:
                 self.spare.remove(extra)
-                pending.append(extra)
+                # First, so that it is gone already where halves of the others are tried.
+                pending.insert(0, extra)
                 changed = True
         if changed:
             return True

@@ -50,7 +50,7 @@ def touched(
         raise ConfigError(
             "the layer has no `smoke` file, so nothing says what it must be able to do",
             target=subject.identifier,
-            hint="write one (docs/slim.md): what it does not call may be left out",
+            hint="write one (docs/proofs.md): what it does not call may be left out",
         )
     placed = smoke.placed(subject, runner, folder)
     root = "/opt"

@@ -83,8 +83,21 @@ def test_what_would_break_is_taken_along() -> None:
 
     search = Search(prove, spare=[candidate("small")])
     found = search.run([candidate("large")])
-    assert [one.distribution for one in found] == ["large", "small"]
+    assert {one.distribution for one in found} == {"large", "small"}
     assert search.rejected == []
+
+
+def test_what_is_taken_along_is_so_in_every_half() -> None:
+    def prove(without: Sequence[Candidate]) -> Verdict:
+        gone = {one.distribution for one in without}
+        broken = (("small", "no module"),) if "large" in gone and "small" not in gone else ()
+        return Verdict(texts=("assert False",) if "needed" in gone else (), broken=broken)
+
+    for order in (["needed", "large"], ["large", "needed"]):
+        search = Search(prove, spare=[candidate("small")])
+        found = search.run([candidate(name) for name in order])
+        assert {one.distribution for one in found} == {"large", "small"}
+        assert [one.pattern for one in search.rejected] == ["needed.py"]
 
 
 def test_the_limit_keeps_what_passed() -> None:

@@ -1,0 +1,84 @@
+"""`slim` from the command line: what it finds, what it leaves, and that its lines hold."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from .conftest import LAYERS_YAML
+
+if TYPE_CHECKING:
+    from tests.integration.build.conftest import Project
+
+WORDS = ("slim", "--layer", "engine", "--at-least", "1kB")
+
+
+def slim(project: Project, *words: str) -> dict[str, Any]:
+    [found] = json.loads(project.run(*WORDS, "--json", *words).stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def patterns(report: dict[str, Any], key: str) -> set[str]:
+    return {one["pattern"] for one in report[key]}
+
+
+def test_finds_what_nothing_needs_and_its_lines_hold(project: Project) -> None:
+    report = slim(project)
+    # command.py is too small for a line, and goes because it would break without the server.
+    assert patterns(report, "survived") == {"ballast", "engine/server/", "engine/command.py"}
+    assert patterns(report, "offered") == {"engine/lazy.py", "engine/samples/", "engine/tables/"}
+    assert report["rejected"] == []
+    assert report["proofs"] == 2
+
+    # Nothing was changed, and no copy is left in the cache.
+    assert (project.root / "layers.yaml").read_text() == LAYERS_YAML
+    assert not project.dist.exists()
+    assert len(list((project.cache / "layers").iterdir())) == 1
+
+    # The lines, merged into layers.yaml, make a layer of the size that was promised.
+    merged = yaml.safe_load(LAYERS_YAML)
+    merged["layers"]["engine"] |= yaml.safe_load(report["fragment"])["layers"]["engine"]
+    project.write(yaml.safe_dump(merged))
+    [built] = project.build()
+    [target] = report["targets"]
+    assert built["artifact"]["unzipped"] == target["after"]["unzipped"]
+    assert target["after"]["unzipped"] < target["before"]["unzipped"] * 0.6
+
+
+@pytest.mark.slow
+def test_bold_puts_back_what_the_proofs_miss(project: Project) -> None:
+    """That tables/ exists is asked in a way that no watch sees, and fails without its name."""
+    report = slim(project, "--bold")
+    assert {"engine/lazy.py", "engine/samples/"} <= patterns(report, "survived")
+    assert patterns(report, "rejected") == {"engine/tables/"}
+    assert report["offered"] == []
+    assert 2 < report["proofs"] < 15
+
+
+def test_a_layer_that_holds_no_sources_is_read_all_the_same(project: Project) -> None:
+    project.write(LAYERS_YAML + "    bytecode: only\n")
+    report = slim(project)
+    assert patterns(report, "survived") == {"ballast", "engine/server/", "engine/command.py"}
+    assert "engine/lazy.py" in patterns(report, "offered")
+
+
+def test_a_layer_must_pass_its_proofs_first(project: Project) -> None:
+    (project.root / "smoke.py").write_text("def test_no():\n    assert 1 == 2\n")
+    done = project.run(*WORDS, check=8)
+    assert "does not pass its proofs as it is" in done.stderr
+    assert "assert 1 == 2" in done.stderr
+
+
+def test_a_layer_needs_a_smoke_file(project: Project) -> None:
+    project.write(LAYERS_YAML.replace("    smoke: smoke.py\n", ""))
+    done = project.run(*WORDS, check=2)
+    assert "nothing says what it must be able to do" in done.stderr
+
+
+def test_a_size_that_is_none(project: Project) -> None:
+    done = project.run("slim", "--at-least", "much", check=2)
+    assert "--at-least much" in done.stderr
