@@ -216,7 +216,7 @@ def client(endpoint: str, service: str) -> Any:
     """A botocore client of a moto server."""
     import boto3
 
-    return boto3.client(
+    return boto3.client(  # type: ignore[call-overload]  # by name, not by literal
         service,
         endpoint_url=endpoint,
         region_name=AWS_KEYS["AWS_DEFAULT_REGION"],

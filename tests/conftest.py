@@ -51,9 +51,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         asked = item.config.getoption("--slow") or "slow" in item.config.getoption("markexpr")
         if not asked:
             pytest.skip("takes more than ten seconds; run it by --slow")
-    if item.get_closest_marker("exhaustive") is not None:
-        if "exhaustive" not in item.config.getoption("markexpr"):
-            pytest.skip("takes minutes; run it by -m exhaustive")
+    asked = "exhaustive" in item.config.getoption("markexpr")
+    if item.get_closest_marker("exhaustive") is not None and not asked:
+        pytest.skip("takes minutes; run it by -m exhaustive")
 
 
 def _judge_docker(item: pytest.Item) -> None:

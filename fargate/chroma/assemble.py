@@ -95,7 +95,8 @@ def assemble(output: Path, architecture: str) -> int:
 
 
 def _install(target: Path, architecture: str, lock: Path) -> None:
-    command = [interpreters.uv_program(), "pip", "install", "--quiet", "--target", target]
+    uv = interpreters.uv_program()
+    command: list[str | Path] = [uv, "pip", "install", "--quiet", "--target", target]
     command += ["--python-platform", PLATFORMS[architecture], "--python-version", f"3.{MINOR}"]
     command += ["--only-binary", ":all:", "--no-deps", "--require-hashes", "--link-mode", "copy"]
     try:

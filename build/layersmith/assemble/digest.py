@@ -23,6 +23,10 @@ SHIPPING = {"budgets", "regions", "principals", "align", "smoke"}
 """Settings that do not reach the zip or its manifest."""
 
 
+WEIGHING = ("advice", "remote", "weigh")
+"""Modules of measure/ that look at what is not built; they decide nothing of a layer."""
+
+
 def of_target(target: Target, lock_digest: str, root: Path) -> str:
     """Return the SHA-256 in hex over the inputs of ``target``.
 
@@ -79,6 +83,7 @@ def _code_digest() -> str:
         for room in ("assemble", "measure")
         for path in (folder / room).rglob("*")
         if path.is_file() and path.suffix != ".pyc" and "__pycache__" not in path.parts
+        if not path.name.startswith(WEIGHING)
     )
     lines = [f"{path.relative_to(folder)} {cache.sha256_file(path)}" for path in sources]
     return cache.sha256_bytes("\n".join(lines).encode())

@@ -36,7 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="write the job matrix as this output of the running GitHub step",
     )
     parser.add_argument(
-        "--emulate", action="store_true", help="with --matrix or --github-output: x86-64 runners for arm64 targets"
+        "--emulate",
+        action="store_true",
+        help="with --matrix or --github-output: x86-64 runners for arm64 targets",
     )
 
 

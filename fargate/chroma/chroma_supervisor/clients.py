@@ -31,5 +31,6 @@ class Clients:
                     read_timeout=READ_TIMEOUT,
                     retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
                 )
-                self._clients[service] = boto3.client(service, config=config)
+                client = boto3.client(service, config=config)  # type: ignore[call-overload]
+                self._clients[service] = client
             return self._clients[service]

@@ -79,12 +79,12 @@ class Engine:
         )
 
     def close(self) -> None:
-        chosen = {"label": f"layersmith.run={RUN}"}
+        chosen: dict[str, str | list[str] | bool] = {"label": f"layersmith.run={RUN}"}
         for container in self.client.containers.list(all=True, filters=chosen):
             container.remove(force=True, v=True)
         self.network.remove()
         for image in self.client.images.list(filters=chosen):
-            self.client.images.remove(image.id, force=True)
+            self.client.images.remove(str(image.id), force=True)
         self.client.close()
 
 

@@ -31,5 +31,7 @@ def made(version: str) -> BuiltWheel:
 
 def test_another_compiler_than_the_locked_one_is_refused() -> None:
     buildpins._same_compiler(ENTRY, made("0.17.1"))
-    with pytest.raises(BuildError, match=r"locked to zig==0\.17\.1, and this machine has zig==0\.18\.0"):
+    with pytest.raises(
+        BuildError, match=r"locked to zig==0\.17\.1, and this machine has zig==0\.18"
+    ):
         buildpins._same_compiler(ENTRY, made("0.18.0"))

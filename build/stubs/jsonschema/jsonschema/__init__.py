@@ -4,13 +4,15 @@ chromadb-client imports both, and validates only against schema files that its w
 hold: it raises FileNotFoundError before it gets here.
 """
 
+from typing import Any
+
 __all__ = ["SchemaError", "ValidationError", "validate"]
 
 
 class ValidationError(Exception):
     """An instance does not fit its schema."""
 
-    def __init__(self, message, *args, **kwargs):
+    def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(message, *args)
         self.message = message
         self.path = ()
@@ -20,7 +22,7 @@ class SchemaError(Exception):
     """A schema is not valid."""
 
 
-def validate(instance, schema, *args, **kwargs):
+def validate(instance: Any, schema: Any, *args: Any, **kwargs: Any) -> None:
     """Refuse.
 
     Raises:

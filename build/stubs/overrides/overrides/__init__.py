@@ -6,14 +6,16 @@ It also copies missing docstrings from the base class; here `inspect.getdoc` fin
 """
 
 from abc import ABCMeta
-from typing import final
+from typing import Any, final
 
-__all__ = ["EnforceOverrides", "__VERSION__", "final", "override", "overrides"]
+__all__ = ["__VERSION__", "EnforceOverrides", "final", "override", "overrides"]
 
 __VERSION__ = "stub"
 
 
-def overrides(method=None, *, check_signature=True, check_at_runtime=False):
+def overrides(
+    method: Any = None, *, check_signature: bool = True, check_at_runtime: bool = False
+) -> Any:
     """Mark a method as overriding one of a base class; used with and without arguments."""
     if method is None:
         return overrides

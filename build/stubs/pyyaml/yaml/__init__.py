@@ -3,6 +3,8 @@
 chromadb-client imports it beside its token authentication, whose server side alone reads YAML.
 """
 
+from typing import Any
+
 __all__ = ["YAMLError", "safe_load"]
 
 
@@ -10,7 +12,7 @@ class YAMLError(Exception):
     """A document is not YAML."""
 
 
-def safe_load(stream):
+def safe_load(stream: Any) -> None:
     """Refuse.
 
     Raises:
