@@ -13,6 +13,7 @@ SHARED = {"errors", "console", "process", "cache", "runtimes", "interpreters", "
 ABOVE = {"pipeline", "cli", "verbs", "report"}
 OWNERS = {"subprocess": "process.py", "boto3": "ship", "docker": "prove"}
 MOST_LINES = 320
+DRAWN = [*WAY, "report", "pipeline", "slimming"]
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -72,3 +73,24 @@ def test_every_room_is_named_in_the_documentation() -> None:
         folder = (PACKAGE / name).is_dir()
         known = f"`{name}/`" if folder else f"{name}.py"
         assert known in text or name in {*SHARED, *ABOVE}, name
+
+
+def diagram() -> str:
+    """Return the imports between rooms as a Mermaid diagram."""
+    edges = set()
+    for path in MODULES:
+        here = room(path)
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] != "layersmith" or len(parts) < 2:
+                continue
+            other = parts[1]
+            if here in DRAWN and other in DRAWN and here != other:
+                edges.add((DRAWN.index(here), DRAWN.index(other)))
+    lines = [f"    {DRAWN[here]} --> {DRAWN[other]}" for here, other in sorted(edges)]
+    return "\n".join(["```mermaid", "graph RL", *lines, "```"])
+
+
+def test_the_diagram_is_that_of_the_code() -> None:
+    text = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text("utf-8")
+    assert diagram() in text, f"put this into docs/architecture.md:\n{diagram()}"
