@@ -119,6 +119,20 @@ def coldstart(session: nox.Session) -> None:
 
 
 @nox.session
+def slim(session: nox.Session) -> None:
+    """Find what a layer can do without, and prove it; `-- --layer NAME`."""
+    groups(session, "build", "prove")
+    layers(session, "slim", *session.posargs)
+
+
+@nox.session
+def diff(session: nox.Session) -> None:
+    """Compare manifests, locks or folders; `-- BEFORE AFTER --markdown --summary` in a workflow."""
+    tool(session)
+    layers(session, "diff", *session.posargs)
+
+
+@nox.session
 def release(session: nox.Session) -> None:
     """Bump a layer's version, write changelog and tag; `-- NAME --baseline DIR --bump minor`."""
     groups(session, "build", "ship")
