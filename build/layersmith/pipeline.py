@@ -19,12 +19,12 @@ from layersmith.assemble import (
     describe,
     digest,
     lock,
-    lockinputs,
     outputs,
     wheelstore,
 )
 from layersmith.assemble import manifest as manifests
 from layersmith.assemble.assembler import Job
+from layersmith.assemble.lock import lockinputs
 from layersmith.assemble.outputs import Outputs
 from layersmith.errors import BuildError, LayersmithError
 from layersmith.measure import audit

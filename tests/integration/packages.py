@@ -7,14 +7,15 @@ import zipfile
 from typing import TYPE_CHECKING
 
 from layersmith import runtimes
-from layersmith.assemble import uvresolver, wheelstore
+from layersmith.assemble import wheelstore
+from layersmith.assemble.lock import uvresolver
 from layersmith.config.models import Layer
 from layersmith.plan import Target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layersmith.assemble.uvanswers import File
+    from layersmith.assemble.lock.uvanswers import File
 
 
 def wheel(name: str, version: str, runtime: str, architecture: str, folder: Path) -> Path:

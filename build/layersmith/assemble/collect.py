@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from packaging.utils import parse_wheel_filename
 
 from layersmith import runtimes
-from layersmith.assemble import buildpins, sources, stubs, wheel, wheelstore
+from layersmith.assemble import sources, stubs, wheel, wheelstore
+from layersmith.assemble.lock import buildpins
 from layersmith.assemble.manifest import Dropped
 from layersmith.assemble.tree import Tree
 from layersmith.errors import BuildError

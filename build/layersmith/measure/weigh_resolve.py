@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layersmith.assemble import lock, lockinputs, resolution, supply, uvresolver
-from layersmith.assemble.uvanswers import Unresolvable
+from layersmith.assemble import lock
+from layersmith.assemble.lock import lockinputs, resolution, supply, uvresolver
+from layersmith.assemble.lock.uvanswers import Unresolvable
 from layersmith.config.models import Layer
 from layersmith.errors import LockError
 from layersmith.measure.weigh_read import Wanted
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from layersmith.assemble.lockinputs import Inputs
+    from layersmith.assemble.lock.lockinputs import Inputs
     from layersmith.runtimes import Runtime
 
 

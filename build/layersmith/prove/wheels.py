@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith import interpreters, process
-from layersmith.assemble.uvresolver import UV_GLIBC
+from layersmith.assemble.lock.uvresolver import UV_GLIBC
 from layersmith.errors import ProofError
 from layersmith.runtimes import WHEEL_MACHINE
 

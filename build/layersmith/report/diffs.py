@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
-from layersmith.assemble import lockdiff, lockfile
+from layersmith.assemble.lock import lockdiff, lockfile
 from layersmith.errors import ConfigError
 from layersmith.prove.coldstart_models import ColdStartReport
 from layersmith.prove.importtime import ImportTree
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from layersmith.assemble.lockfile import Lock
+    from layersmith.assemble.lock.lockfile import Lock
     from layersmith.assemble.manifest import Distribution
     from layersmith.report.found import Found
 

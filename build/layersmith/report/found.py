@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from layersmith.assemble import lockfile
 from layersmith.assemble import manifest as manifests
+from layersmith.assemble.lock import lockfile
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:

@@ -149,7 +149,7 @@ def _chosen(args: argparse.Namespace) -> tuple[Path, list[Target]]:
 def _from_requirements(args: argparse.Namespace) -> list[Target]:
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415
 
-    from layersmith.assemble import requirementsfile  # noqa: PLC0415 -- start-up time
+    from layersmith.assemble.lock import requirementsfile  # noqa: PLC0415 -- start-up time
     from layersmith.measure import weigh_resolve  # noqa: PLC0415 -- start-up time
 
     lines: list[str] = []

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from layersmith import console
-from layersmith.assemble import lock, locking
+from layersmith.assemble import lock
+from layersmith.assemble.lock import locking
 from layersmith.errors import LayersmithError, ManyErrors
 from layersmith.verbs import _targets
 
 if TYPE_CHECKING:
     import argparse
 
-    from layersmith.assemble.locking import Result
+    from layersmith.assemble.lock.locking import Result
 
 EPILOG = """\
 what it does to a target:

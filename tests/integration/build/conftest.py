@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from layersmith import cache
-from layersmith.assemble import lock, lockinputs, wheelstore
-from layersmith.assemble.lockfile import Lock, LockEntry
+from layersmith.assemble import lock, wheelstore
+from layersmith.assemble.lock import lockinputs
+from layersmith.assemble.lock.lockfile import Lock, LockEntry
 from layersmith.config import loader
 from layersmith.plan import Target, plan
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.assemble import lock, locking
+from layersmith.assemble import lock
+from layersmith.assemble.lock import locking
 from layersmith.config import loader
 from layersmith.plan import Target, plan
 
@@ -19,8 +20,8 @@ from .index import Index, serve
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layersmith.assemble.lockfile import Lock
-    from layersmith.assemble.locking import Result
+    from layersmith.assemble.lock.lockfile import Lock
+    from layersmith.assemble.lock.locking import Result
     from layersmith.errors import LockError
 
 ROOT = Path(__file__).parents[3]

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from layersmith.assemble import buildpins, lockfile
 from layersmith.assemble.crossbuild import BuiltWheel
-from layersmith.assemble.lockfile import Lock, LockEntry
+from layersmith.assemble.lock import buildpins, lockfile
+from layersmith.assemble.lock.lockfile import Lock, LockEntry
 from layersmith.errors import BuildError
 
 ENTRY = LockEntry(

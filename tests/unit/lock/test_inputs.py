@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith.assemble import lock, lockfile, lockinputs, requirementsfile
+from layersmith.assemble import lock
+from layersmith.assemble.lock import lockfile, lockinputs, requirementsfile
 from layersmith.errors import LockError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layersmith.assemble import lockfile
-from layersmith.assemble.lockfile import Lock, LockEntry
+from layersmith.assemble.lock import lockfile
+from layersmith.assemble.lock.lockfile import Lock, LockEntry
 from layersmith.errors import LockError
 
 PATH = Path("locks/demo-python3.13-arm64.txt")

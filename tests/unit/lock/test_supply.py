@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith.assemble import lockdiff, supply, uvanswers, uvresolver
-from layersmith.assemble.lockfile import Lock, LockEntry
-from layersmith.assemble.lockinputs import Inputs
-from layersmith.assemble.uvanswers import File, Offer, Pin, Unresolvable
+from layersmith.assemble.lock import lockdiff, supply, uvanswers, uvresolver
+from layersmith.assemble.lock.lockfile import Lock, LockEntry
+from layersmith.assemble.lock.lockinputs import Inputs
+from layersmith.assemble.lock.uvanswers import File, Offer, Pin, Unresolvable
 
 if TYPE_CHECKING:
     from pathlib import Path

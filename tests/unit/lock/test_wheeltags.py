@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from layersmith import runtimes
-from layersmith.assemble import wheeltags
+from layersmith.assemble.lock import wheeltags
 
 
 def best(runtime: str, *tags: str, architecture: str = "arm64") -> str | None:

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from layersmith import cache, runtimes
-from layersmith.assemble import lockinputs
+from layersmith.assemble.lock import lockinputs
 from layersmith.measure import weigh, weigh_resolve
 from layersmith.measure.weigh_read import Listing, Wanted
 from layersmith.plan import Target

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from layersmith import console
-from layersmith.assemble import lockfile
 from layersmith.assemble import manifest as manifests
-from layersmith.assemble.lockfile import Lock, LockEntry
+from layersmith.assemble.lock import lockfile
+from layersmith.assemble.lock.lockfile import Lock, LockEntry
 from layersmith.errors import BuildError, ConfigError
 from layersmith.report import diff_text, diffs
 

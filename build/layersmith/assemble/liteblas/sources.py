@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith.assemble import uvresolver, wheelstore
+from layersmith.assemble import wheelstore
+from layersmith.assemble.lock import uvresolver
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:

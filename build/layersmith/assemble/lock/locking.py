@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from layersmith import console
-from layersmith.assemble import buildpins, lock, lockdiff, lockinputs, supply
+from layersmith.assemble import lock
+from layersmith.assemble.lock import buildpins, lockdiff, lockinputs, supply
 from layersmith.errors import LockError
 from layersmith.runtimes import PROVIDED
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
-    from layersmith.assemble.lockdiff import Change
-    from layersmith.assemble.lockfile import Lock
+    from layersmith.assemble.lock.lockdiff import Change
+    from layersmith.assemble.lock.lockfile import Lock
     from layersmith.plan import Target
 
 WORKERS = 4

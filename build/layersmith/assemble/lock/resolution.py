@@ -11,16 +11,16 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from layersmith.assemble import supply, uvresolver
-from layersmith.assemble.uvanswers import Unresolvable
+from layersmith.assemble.lock import supply, uvresolver
+from layersmith.assemble.lock.uvanswers import Unresolvable
 from layersmith.errors import LockError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from layersmith.assemble.lockinputs import Inputs
-    from layersmith.assemble.uvanswers import File, Pin
+    from layersmith.assemble.lock.lockinputs import Inputs
+    from layersmith.assemble.lock.uvanswers import File, Pin
     from layersmith.plan import Target
 
 MAX_ROUNDS = 60

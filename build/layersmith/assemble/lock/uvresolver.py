@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import interpreters, process
-from layersmith.assemble import uvanswers
-from layersmith.assemble.uvanswers import Unresolvable
+from layersmith.assemble.lock import uvanswers
+from layersmith.assemble.lock.uvanswers import Unresolvable
 from layersmith.runtimes import WHEEL_MACHINE
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from packaging.requirements import Requirement
 
-    from layersmith.assemble.lockinputs import Inputs
-    from layersmith.assemble.uvanswers import File, Offer, Pin
+    from layersmith.assemble.lock.lockinputs import Inputs
+    from layersmith.assemble.lock.uvanswers import File, Offer, Pin
     from layersmith.plan import Target
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from layersmith.assemble import requirementsfile
+from layersmith.assemble.lock import requirementsfile
 from layersmith.config.models import RequirementsFile
 from layersmith.errors import LockError
 

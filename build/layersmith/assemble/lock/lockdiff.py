@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 
 if TYPE_CHECKING:
-    from layersmith.assemble.lockfile import Lock, LockEntry
+    from layersmith.assemble.lock.lockfile import Lock, LockEntry
 
 
 @dataclass(frozen=True)

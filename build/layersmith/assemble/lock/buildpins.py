@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layersmith.assemble.crossbuild import BuiltWheel
-    from layersmith.assemble.lockfile import Lock, LockEntry
+    from layersmith.assemble.lock.lockfile import Lock, LockEntry
     from layersmith.plan import Target
 
 COMPILER = "zig"

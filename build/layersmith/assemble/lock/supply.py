@@ -11,8 +11,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from layersmith.assemble import uvresolver, wheeltags
-from layersmith.assemble.uvanswers import Unresolvable
+from layersmith.assemble.lock import uvresolver, wheeltags
+from layersmith.assemble.lock.uvanswers import Unresolvable
 from layersmith.errors import LockError
 from layersmith.runtimes import marker_environment
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from layersmith.assemble.lockfile import Lock
-    from layersmith.assemble.lockinputs import Inputs
-    from layersmith.assemble.uvanswers import File, Offer
+    from layersmith.assemble.lock.lockfile import Lock
+    from layersmith.assemble.lock.lockinputs import Inputs
+    from layersmith.assemble.lock.uvanswers import File, Offer
     from layersmith.plan import Target
 
 MAX_NAMED = 12

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.utils import canonicalize_name
 
-from layersmith.assemble.lockfile import CONFIG
+from layersmith.assemble.lock.lockfile import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

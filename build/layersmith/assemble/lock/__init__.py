@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import cache
-from layersmith.assemble import lockinputs, supply, uvresolver
-from layersmith.assemble.lockfile import CONFIG, Lock, LockEntry, orphans, read, write
-from layersmith.assemble.resolution import resolution_of
-from layersmith.assemble.uvanswers import Pin, Unresolvable
+from layersmith.assemble.lock import lockinputs, supply, uvresolver
+from layersmith.assemble.lock.lockfile import CONFIG, Lock, LockEntry, orphans, read, write
+from layersmith.assemble.lock.resolution import resolution_of
+from layersmith.assemble.lock.uvanswers import Pin, Unresolvable
 from layersmith.errors import LockError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from layersmith.assemble.uvanswers import File
+    from layersmith.assemble.lock.uvanswers import File
     from layersmith.plan import Target
 
 __all__ = [
