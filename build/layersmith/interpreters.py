@@ -82,7 +82,8 @@ def _managed(minor: int) -> Path | None:
             timeout=60,
         )
     except process.CommandFailed as failed:
-        console.info(f"uv has no CPython 3.{minor} for this machine: {failed.output[-300:]}")
+        said = failed.output.splitlines() or ["it said nothing"]
+        console.info(f"uv cannot install CPython 3.{minor} here: {said[-1].strip()}")
         return None
     return Path(found.stdout.strip())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layersmith import runtimes
@@ -125,7 +126,30 @@ def _fate(name: str, old: Mapping[str, int], new: Mapping[str, int]) -> str:
     return "" if name in new else " (removed)"
 
 
-def check_functions(config: Config, manifests: Sequence[Manifest], root: Path) -> list[str]:
+@dataclass(frozen=True)
+class Composition:
+    """A function with its layers on one runtime.
+
+    Attributes:
+        function: Name of the function.
+        runtime: Name of the runtime.
+        architecture: As AWS spells it.
+        unzipped: Bytes of its code and of all its layers.
+    """
+
+    function: str
+    runtime: str
+    architecture: str
+    unzipped: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.function} on {self.runtime} {self.architecture}: {megabytes(self.unzipped)}"
+            f" of {megabytes(runtimes.UNZIPPED_LIMIT)}"
+        )
+
+
+def check_functions(config: Config, manifests: Sequence[Manifest], root: Path) -> list[Composition]:
     """Judge every function's layers and code together.
 
     Args:
@@ -134,31 +158,28 @@ def check_functions(config: Config, manifests: Sequence[Manifest], root: Path) -
         root: Folder of layers.yaml.
 
     Returns:
-        One line a function and runtime, for people.
+        Every function on every runtime for which all its layers were built, the largest first.
 
     Raises:
         BudgetError: A function is over Lambda's limit of 262,144,000 bytes.
     """
     sizes = {(m.layer, m.runtime, m.architecture): m.artifact.unzipped for m in manifests}
-    combinations = sorted({(m.runtime, m.architecture) for m in manifests})
-    lines = []
+    built = sorted({(m.runtime, m.architecture) for m in manifests})
+    found = []
     for name, function in config.functions.items():
-        code = code_size(function, root)
-        for runtime, architecture in combinations:
-            keys = [(layer, runtime, architecture) for layer in function.layers]
-            if not all(key in sizes for key in keys):
-                continue
-            total = code + sum(sizes[key] for key in keys)
-            lines.append(
-                f"{name} on {runtime} {architecture}: {megabytes(total)} of"
-                f" {megabytes(runtimes.UNZIPPED_LIMIT)}"
-            )
-            if total > runtimes.UNZIPPED_LIMIT:
-                raise BudgetError(
-                    f"function {lines[-1]} with its layers {', '.join(function.layers)}",
-                    hint="use fewer or smaller layers in this function",
-                )
-    return lines
+        for runtime, architecture in built:
+            layers = [sizes.get((layer, runtime, architecture)) for layer in function.layers]
+            if None not in layers:
+                total = code_size(function, root) + sum(size or 0 for size in layers)
+                found.append(Composition(name, runtime, architecture, total))
+    found.sort(key=lambda one: -one.unzipped)
+    if found and found[0].unzipped > runtimes.UNZIPPED_LIMIT:
+        names = ", ".join(config.functions[found[0].function].layers)
+        raise BudgetError(
+            f"function {found[0]} with its layers {names}",
+            hint="use fewer or smaller layers in this function",
+        )
+    return found
 
 
 def code_size(function: Function, root: Path) -> int:

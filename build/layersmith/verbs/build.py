@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if errors:
         raise ManyErrors(errors)
     made = [result.manifest for result in results if result.manifest]
-    for line in budgets.check_functions(loaded.config, made, loaded.root):
-        console.info(f"function {line}")
+    functions = budgets.check_functions(loaded.config, made, loaded.root)
+    if functions:
+        console.info(f"every function fits with its layers; the largest is {functions[0]}")
     return 0
