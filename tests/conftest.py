@@ -33,8 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def docker_is_missing() -> str | None:
     """Return why the Docker proofs cannot run here, or None."""
     try:
-        from layersmith.prove import images
-        from layersmith.prove.docker_engine import Engine
+        from layersmith.prove.base import images
+        from layersmith.prove.engine.docker_engine import Engine
 
         images.choose(Engine("tests"), runtimes.get(RUNTIME), "arm64")
     except (ImportError, LayersmithError) as problem:

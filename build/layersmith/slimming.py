@@ -15,10 +15,11 @@ from layersmith.config.models import Budgets, BytecodeMode
 from layersmith.errors import ProofError
 from layersmith.pipeline import Build
 from layersmith.prove import runner as runners
-from layersmith.prove import slim_fragment, slim_names, slim_propose, slim_trace, smoke
-from layersmith.prove.slim_models import SlimReport, TargetWeight, Weight
-from layersmith.prove.slim_search import Search, Verdict
-from layersmith.prove.variants import Built
+from layersmith.prove import smoke
+from layersmith.prove.cold.variants import Built
+from layersmith.prove.slim import slim_fragment, slim_names, slim_propose, slim_trace
+from layersmith.prove.slim.slim_models import SlimReport, TargetWeight, Weight
+from layersmith.prove.slim.slim_search import Search, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from layersmith.prove.models import RunnerKind
     from layersmith.prove.reports import SmokeReport
     from layersmith.prove.runner import Runner
-    from layersmith.prove.slim_models import Candidate, Risk
+    from layersmith.prove.slim.slim_models import Candidate, Risk
 
 
 @dataclass(frozen=True)

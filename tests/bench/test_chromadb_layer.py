@@ -20,13 +20,14 @@ import pytest
 from layersmith.assemble import manifest as manifests
 from layersmith.config import loader
 from layersmith.plan import plan
-from layersmith.prove import coldstart, runner, services
-from layersmith.prove.variants import Built, prepare
+from layersmith.prove import runner, services
+from layersmith.prove.cold import coldstart
+from layersmith.prove.cold.variants import Built, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layersmith.prove.coldstart_models import Sample, VariantName
+    from layersmith.prove.cold.coldstart_models import Sample, VariantName
     from layersmith.prove.models import FunctionSpec
     from layersmith.prove.runner import Runner
     from pytest_benchmark.fixture import BenchmarkFixture

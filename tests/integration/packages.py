@@ -44,8 +44,8 @@ def unpack(wheels: list[Path], folder: Path) -> Path:
 
 def in_container(site: Path, *words: str | Path, timeout: float = 300) -> str:
     """Run Python 3.13 in an ARM64 container, with ``site`` at /opt/python; return its stdout."""
-    from layersmith.prove import images
-    from layersmith.prove.docker_engine import Engine
+    from layersmith.prove.base import images
+    from layersmith.prove.engine.docker_engine import Engine
 
     image = images.choose(Engine("tests"), runtimes.get("python3.13"), "arm64").facts.name
     argv = [

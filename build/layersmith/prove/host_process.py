@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from layersmith import process
 from layersmith.errors import ProofError
 from layersmith.prove import memory
-from layersmith.prove.engine_models import Exit
+from layersmith.prove.engine.engine_models import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

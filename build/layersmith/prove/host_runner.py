@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Self
 
 from layersmith import interpreters, process
 from layersmith.errors import ProofError
-from layersmith.prove import emulation, environment, runtime_packages
+from layersmith.prove import environment
+from layersmith.prove.base import runtime_packages
+from layersmith.prove.engine import emulation
 from layersmith.prove.host_process import HostProcess
 from layersmith.prove.instance import Instance
 from layersmith.prove.models import RunnerFacts

@@ -7,14 +7,14 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from layersmith.errors import ProofError
-from layersmith.prove.engine_refusals import NO_HANDLER
+from layersmith.prove.engine.engine_refusals import NO_HANDLER
 from layersmith.prove.models import INIT_LIMIT, FunctionError, InitResult, InvokeResult
 from layersmith.prove.runtime_api import REQUEST_LIMIT, Answer, RuntimeApi
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from layersmith.prove.engine_models import Exit
+    from layersmith.prove.engine.engine_models import Exit
     from layersmith.prove.models import FunctionSpec
 
 _SIGNALS = {4: "illegal instruction", 6: "aborted", 9: "killed", 11: "segmentation fault"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from layersmith import cache, interpreters, process
 from layersmith.errors import ProofError
-from layersmith.prove import runtime_packages
+from layersmith.prove.base import runtime_packages
 
 
 def folder(minor: int) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from layersmith.prove.emulation import Emulation
+    from layersmith.prove.engine.emulation import Emulation
     from layersmith.prove.instance import Instance
     from layersmith.prove.models import FunctionSpec, RunnerFacts, RunnerKind
     from layersmith.runtimes import Runtime
@@ -64,6 +64,6 @@ def make(
         from layersmith.prove.host_runner import HostRunner  # noqa: PLC0415 -- start-up time
 
         return HostRunner(runtime, architecture)
-    from layersmith.prove.docker_runner import DockerRunner  # noqa: PLC0415 -- start-up time
+    from layersmith.prove.engine.docker_runner import DockerRunner  # noqa: PLC0415 -- start-up time
 
     return DockerRunner(runtime, architecture, image=image)

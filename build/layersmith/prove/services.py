@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 
 from layersmith import cache, interpreters, process
 from layersmith.errors import ConfigError, ProofError
-from layersmith.prove import runtime_packages
+from layersmith.prove.base import runtime_packages
 from layersmith.prove.host_process import HostProcess
 
 if TYPE_CHECKING:

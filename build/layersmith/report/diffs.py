@@ -8,8 +8,8 @@ from packaging.version import InvalidVersion, Version
 
 from layersmith.assemble.lock import lockdiff, lockfile
 from layersmith.errors import ConfigError
-from layersmith.prove.coldstart_models import ColdStartReport
-from layersmith.prove.importtime import ImportTree
+from layersmith.prove.cold.coldstart_models import ColdStartReport
+from layersmith.prove.cold.importtime import ImportTree
 from layersmith.report import found
 from layersmith.report.diff_models import (
     Diff,

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from layersmith.assemble.manifest import FileRecord, Manifest
-    from layersmith.prove.coldstart_models import ColdStartReport, Variant
-    from layersmith.prove.importtime import Import, ImportTree
+    from layersmith.prove.cold.coldstart_models import ColdStartReport, Variant
+    from layersmith.prove.cold.importtime import Import, ImportTree
     from layersmith.report.functions import Composition
     from layersmith.report.records import Release
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from layersmith.assemble import manifest as manifests
 from layersmith.errors import BuildError
 from layersmith.measure.weigh_models import Weighing
-from layersmith.prove.coldstart_models import ColdStartReport
-from layersmith.prove.importtime import ImportTree
+from layersmith.prove.cold.coldstart_models import ColdStartReport
+from layersmith.prove.cold.importtime import ImportTree
 from layersmith.prove.reports import SmokeReport
 from layersmith.report.found import MANIFEST, order
 

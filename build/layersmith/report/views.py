@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layersmith import runtimes
-from layersmith.prove import importtime
+from layersmith.prove.cold import importtime
 from layersmith.report import figures
 from layersmith.report.tables import size
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.manifest import Distribution, Manifest
     from layersmith.measure.weigh_models import Weighing
-    from layersmith.prove.coldstart_models import ColdStartReport
-    from layersmith.prove.importtime import ImportTree
+    from layersmith.prove.cold.coldstart_models import ColdStartReport
+    from layersmith.prove.cold.importtime import ImportTree
     from layersmith.prove.reports import SmokeReport
     from layersmith.report.records import Artifact
 

@@ -12,7 +12,7 @@ from layersmith.verbs.smoke import add_runner
 if TYPE_CHECKING:
     import argparse
 
-    from layersmith.prove.coldstart_models import ColdStartReport
+    from layersmith.prove.cold.coldstart_models import ColdStartReport
 
 EPILOG = """\
 what it does to a target:
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ManyErrors: Targets did not start, or are over their budget; the others were measured.
     """
-    from layersmith.prove import coldstart_run, coldstart_text  # noqa: PLC0415 -- start-up time
+    from layersmith.prove.cold import coldstart_run, coldstart_text  # noqa: PLC0415 -- start-up time
 
     loaded, targets = _targets.chosen(args)
     plan = coldstart_run.Plan(

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 The Docker proofs need an image with the layout of a Lambda runtime. Where a container registry
-can be reached, AWS's own is used, by the digest in build/layersmith/prove/images.json. Elsewhere
-this verb makes a stand-in from Debian packages, AWS's runtime interface client and boto3, in
-seconds and without running anything emulated. Debian has Python 3.11, 3.13 and 3.14.
+can be reached, AWS's own is used, by its digest in build/layersmith/prove/base/images.json.
+Elsewhere this verb makes a stand-in from Debian packages, AWS's runtime interface client and
+boto3, in seconds and without running anything emulated. Debian has Python 3.11, 3.13 and 3.14.
 
 examples:
   python build/layers.py image --runtime python3.13   make the stand-in, unless it is there
@@ -40,8 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make or pin the images that were asked for."""
-    from layersmith.prove import images  # noqa: PLC0415 -- start-up time
-    from layersmith.prove.docker_engine import Engine  # noqa: PLC0415
+    from layersmith.prove.base import images  # noqa: PLC0415 -- start-up time
+    from layersmith.prove.engine.docker_engine import Engine  # noqa: PLC0415
 
     engine = Engine(run="image")
     if args.pin:

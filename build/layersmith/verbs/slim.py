@@ -13,7 +13,7 @@ from layersmith.verbs import _targets
 if TYPE_CHECKING:
     import argparse
 
-    from layersmith.prove.slim_models import SlimReport
+    from layersmith.prove.slim.slim_models import SlimReport
 
 EPILOG = """\
 what it does to a layer:

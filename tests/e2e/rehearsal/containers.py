@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersmith import runtimes
-from layersmith.prove import emulation, images
-from layersmith.prove.docker_engine import Engine
+from layersmith.prove.base import images
+from layersmith.prove.engine import emulation
+from layersmith.prove.engine.docker_engine import Engine
 
 from tests.e2e.rehearsal.processes import ROOT
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from layersmith import runtimes
 from layersmith.assemble.manifest import Manifest
-from layersmith.prove import emulation, twin
+from layersmith.prove import twin
+from layersmith.prove.engine import emulation
 
 from tests.e2e.rehearsal.functions import Answer, InitError
 from tests.e2e.rehearsal.processes import ROOT

@@ -13,9 +13,9 @@ import docker
 import pytest
 from layersmith import cache, runtimes
 from layersmith.errors import ProofError
-from layersmith.prove import image_archive, images, standin
-from layersmith.prove.docker_engine import OWNER_LABEL, RUN_LABEL, Engine
-from layersmith.prove.docker_runner import DockerRunner
+from layersmith.prove.base import image_archive, images, standin
+from layersmith.prove.engine.docker_engine import OWNER_LABEL, RUN_LABEL, Engine
+from layersmith.prove.engine.docker_runner import DockerRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ SLEEPER = """
     import sys, time
     from pathlib import Path
     from layersmith import cache, runtimes
-    from layersmith.prove.docker_runner import DockerRunner
+    from layersmith.prove.engine.docker_runner import DockerRunner
     from layersmith.prove.models import FunctionSpec
 
     with DockerRunner(runtimes.get("python3.13")) as runner:

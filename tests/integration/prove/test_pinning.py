@@ -21,8 +21,8 @@ import docker
 import pytest
 from layersmith import runtimes
 from layersmith.errors import ProofError
-from layersmith.prove import images
-from layersmith.prove.docker_engine import Engine
+from layersmith.prove.base import images
+from layersmith.prove.engine.docker_engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,8 @@ import yaml
 from layersmith import runtimes
 from layersmith.assemble import prune
 from layersmith.config.models import Prune
-from layersmith.prove import emulation, services, wheels
+from layersmith.prove import services, wheels
+from layersmith.prove.engine import emulation
 from pathspec import GitIgnoreSpec
 
 if TYPE_CHECKING:

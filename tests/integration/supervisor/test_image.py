@@ -48,8 +48,8 @@ class Engine:
         """Build the image for an architecture, once."""
         if architecture not in self._images:
             from layersmith import runtimes
-            from layersmith.prove import images
-            from layersmith.prove.docker_engine import Engine as Prover
+            from layersmith.prove.base import images
+            from layersmith.prove.engine.docker_engine import Engine as Prover
 
             base, _ = images.ensure_standin(Prover(RUN), runtimes.get("python3.13"), architecture)
             context = folder / architecture

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.prove import emulation, memory, owner
-from layersmith.prove.engine_models import ContainerSpec, seconds
-from layersmith.prove.engine_refusals import refusal
+from layersmith.prove import memory
+from layersmith.prove.engine import emulation, owner
+from layersmith.prove.engine.engine_models import ContainerSpec, seconds
+from layersmith.prove.engine.engine_refusals import refusal
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from layersmith.prove import importtime
+from layersmith.prove.cold import importtime
 
 LOG = """\
 import time: self [us] | cumulative | imported package

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from layersmith.assemble.manifest import Manifest
 from layersmith.assemble.prune import Rule
-from layersmith.prove.slim_propose import pattern_of, propose
-from layersmith.prove.slim_trace import unit
+from layersmith.prove.slim.slim_propose import pattern_of, propose
+from layersmith.prove.slim.slim_trace import unit
 from pathspec import GitIgnoreSpec
 
 OWNERS = {

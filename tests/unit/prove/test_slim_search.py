@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from layersmith.prove.slim_fragment import render
-from layersmith.prove.slim_models import Candidate
-from layersmith.prove.slim_search import Search, Verdict, named_in
+from layersmith.prove.slim.slim_fragment import render
+from layersmith.prove.slim.slim_models import Candidate
+from layersmith.prove.slim.slim_search import Search, Verdict, named_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,7 +9,7 @@ import pytest
 from layersmith.assemble import manifest as manifests
 from layersmith.config.models import Budgets, Config
 from layersmith.errors import BuildError
-from layersmith.prove.coldstart_models import Calibration
+from layersmith.prove.cold.coldstart_models import Calibration
 from layersmith.report import figures, functions, html, records, views
 from layersmith.report.bars import bar
 from layersmith.report.records import Artifact, Release

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from layersmith import console
-from layersmith.prove import emulation, environment, images, standin
-from layersmith.prove.docker_engine import Engine
-from layersmith.prove.engine_models import ContainerSpec
+from layersmith.prove import environment
+from layersmith.prove.base import images, standin
+from layersmith.prove.engine import emulation
+from layersmith.prove.engine.docker_engine import Engine
+from layersmith.prove.engine.engine_models import ContainerSpec
 from layersmith.prove.instance import Instance
 from layersmith.prove.models import TEMPORARY_BYTES, RunnerFacts
 from layersmith.prove.runtime_api import RuntimeApi
@@ -19,7 +21,7 @@ from layersmith.prove.unpack import Store
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from layersmith.prove.docker_objects import Network
+    from layersmith.prove.engine.docker_objects import Network
     from layersmith.prove.models import FunctionSpec
     from layersmith.runtimes import Runtime
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith.errors import ConfigError, ProofError
-from layersmith.prove import coldstart, probing, services, smoke, unpack
+from layersmith.prove import probing, services, smoke, unpack
+from layersmith.prove.cold import coldstart
 
 if TYPE_CHECKING:
     from layersmith.prove.instance import Instance

@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from layersmith.prove.slim_models import Rejected
+from layersmith.prove.slim.slim_models import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from layersmith.prove.slim_models import Candidate
+    from layersmith.prove.slim.slim_models import Candidate
 
 _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 _CANNOT_IMPORT = re.compile(

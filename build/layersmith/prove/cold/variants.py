@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from layersmith.prove import coldstart, plain, twin
+from layersmith.prove import twin
+from layersmith.prove.cold import coldstart, plain
 from layersmith.prove.unpack import unpack
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.plan import Target
-    from layersmith.prove.coldstart_models import VariantName
+    from layersmith.prove.cold.coldstart_models import VariantName
     from layersmith.prove.models import FunctionSpec
     from layersmith.prove.runner import Runner
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layersmith.prove.slim_models import Candidate
+    from layersmith.prove.slim.slim_models import Candidate
 
 REASON = "no proof of the layer touches it"
 _PLAIN = re.compile(r"^[A-Za-z0-9_/][\w./*-]*$")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from layersmith.assemble import describe
 from layersmith.prove import modules
-from layersmith.prove.slim_models import Candidate
-from layersmith.prove.slim_trace import unit
+from layersmith.prove.slim.slim_models import Candidate
+from layersmith.prove.slim.slim_trace import unit
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from layersmith.assemble.manifest import FileRecord, Manifest
-    from layersmith.prove.slim_models import Kind, Risk
+    from layersmith.prove.slim.slim_models import Kind, Risk
 
 PREFIX = "python/"
 _LEGAL = re.compile(r"(licen[cs]e|copying|notice|authors|patents)", re.IGNORECASE)

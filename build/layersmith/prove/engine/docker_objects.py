@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from docker import errors
 
 from layersmith.prove import memory
-from layersmith.prove.engine_models import Exit, seconds
-from layersmith.prove.engine_refusals import refusal
+from layersmith.prove.engine.engine_models import Exit, seconds
+from layersmith.prove.engine.engine_refusals import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from docker.models.networks import Network as DockerNetwork
 
     from layersmith.errors import ProofError
-    from layersmith.prove.engine_models import ContainerSpec
+    from layersmith.prove.engine.engine_models import ContainerSpec
 
 
 class Network:

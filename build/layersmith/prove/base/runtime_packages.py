@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @memoize
 def image_data() -> dict[str, Any]:
     """Return images.json: AWS's base images, and how the stand-in is made."""
-    text = resources.files("layersmith.prove").joinpath("images.json").read_text("utf-8")
+    text = resources.files("layersmith.prove.base").joinpath("images.json").read_text("utf-8")
     data: dict[str, Any] = json.loads(text)
     return data
 

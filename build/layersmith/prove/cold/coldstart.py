@@ -7,15 +7,15 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from layersmith.errors import ProofError
-from layersmith.prove import importtime
-from layersmith.prove.coldstart_models import Calibration, Sample, Variant
+from layersmith.prove.cold import importtime
+from layersmith.prove.cold.coldstart_models import Calibration, Sample, Variant
 from layersmith.prove.models import FunctionSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from layersmith.prove.coldstart_models import VariantName
+    from layersmith.prove.cold.coldstart_models import VariantName
     from layersmith.prove.instance import Instance
     from layersmith.prove.runner import Runner
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from layersmith import console
 
 if TYPE_CHECKING:
-    from layersmith.prove.coldstart_models import ColdStartReport, Spread
-    from layersmith.prove.importtime import ImportTree
+    from layersmith.prove.cold.coldstart_models import ColdStartReport, Spread
+    from layersmith.prove.cold.importtime import ImportTree
 
 WORDS = {
     "measurement": "measured",
@@ -65,7 +65,7 @@ def _notes(report: ColdStartReport) -> list[str]:
 
 
 def _show_imports(tree: ImportTree, rows: int) -> None:
-    from layersmith.prove import importtime  # noqa: PLC0415 -- start-up time
+    from layersmith.prove.cold import importtime  # noqa: PLC0415 -- start-up time
 
     console.emit_text(f"imports on {tree.runner}:")
     for name, micros in list(tree.by_distribution.items())[:rows]:

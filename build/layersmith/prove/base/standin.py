@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache, interpreters, process
 from layersmith.errors import ProofError
-from layersmith.prove import image_archive, owner, runtime_packages
+from layersmith.prove.base import image_archive, runtime_packages
+from layersmith.prove.engine import owner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -209,7 +210,9 @@ def _compile(root: Path, runtime: Runtime) -> None:
 
 
 def _script(name: str) -> str:
-    return resources.files("layersmith.prove").joinpath("standin_files", name).read_text("utf-8")
+    return (
+        resources.files("layersmith.prove.base").joinpath("standin_files", name).read_text("utf-8")
+    )
 
 
 def _write_script(path: Path, name: str) -> None:

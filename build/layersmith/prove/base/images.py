@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 from layersmith import cache, console
 from layersmith.errors import ProofError
-from layersmith.prove import runtime_packages, standin
+from layersmith.prove.base import runtime_packages, standin
 
 if TYPE_CHECKING:
-    from layersmith.prove.docker_engine import Engine
-    from layersmith.prove.engine_models import ImageFacts
+    from layersmith.prove.engine.docker_engine import Engine
+    from layersmith.prove.engine.engine_models import ImageFacts
     from layersmith.runtimes import Runtime
 
 VARIABLE = "LAYERSMITH_IMAGE"

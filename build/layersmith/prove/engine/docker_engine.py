@@ -16,10 +16,10 @@ from docker import errors
 from docker.types import Mount, Ulimit
 
 from layersmith.errors import ProofError
-from layersmith.prove import owner
-from layersmith.prove.docker_objects import Container, Network, complaint, discard
-from layersmith.prove.engine_models import ContainerSpec, EngineFacts, ImageFacts
-from layersmith.prove.engine_refusals import refusal
+from layersmith.prove.engine import owner
+from layersmith.prove.engine.docker_objects import Container, Network, complaint, discard
+from layersmith.prove.engine.engine_models import ContainerSpec, EngineFacts, ImageFacts
+from layersmith.prove.engine.engine_refusals import refusal
 from layersmith.runtimes import DOCKER_PLATFORM
 
 if TYPE_CHECKING:

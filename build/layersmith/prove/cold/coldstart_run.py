@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 from layersmith import cache
 from layersmith.assemble import manifest as manifests
 from layersmith.errors import BudgetError, ProofError
-from layersmith.prove import coldstart, importtime, runner, services
-from layersmith.prove.coldstart_models import ColdStartReport, Comparison
-from layersmith.prove.variants import Built, prepare
+from layersmith.prove import runner, services
+from layersmith.prove.cold import coldstart, importtime
+from layersmith.prove.cold.coldstart_models import ColdStartReport, Comparison
+from layersmith.prove.cold.variants import Built, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from layersmith.plan import Target
-    from layersmith.prove.coldstart_models import Kind, Variant, VariantName
+    from layersmith.prove.cold.coldstart_models import Kind, Variant, VariantName
     from layersmith.prove.models import RunnerKind
     from layersmith.prove.runner import Runner
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from layersmith.errors import ProofError
 
 if TYPE_CHECKING:
-    from layersmith.prove.engine_models import ContainerSpec
+    from layersmith.prove.engine.engine_models import ContainerSpec
 
 NO_HANDLER = "exec format error"
 """What the kernel says of a file for another architecture, or of one that is no program."""

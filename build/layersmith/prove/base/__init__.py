@@ -1,0 +1,1 @@
+"""The base images of the proofs: AWS's own, or a stand-in made here."""

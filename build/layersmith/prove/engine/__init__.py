@@ -1,0 +1,1 @@
+"""Speaks to the Docker engine; the only package that knows it."""

@@ -1,0 +1,1 @@
+"""Finds what a layer can do without."""
