@@ -65,6 +65,7 @@ def check_here(site: Path, *options: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_all_of_linalg_is_right_on_this_machine(
     native_wheel: Path, native: LiteBlas, tmp_path: Path
 ) -> None:
@@ -73,12 +74,14 @@ def test_all_of_linalg_is_right_on_this_machine(
     assert check_here(site) == "3072 comparisons passed\n"
 
 
+@pytest.mark.slow
 def test_the_check_holds_for_openblas_too(native_wheel: Path, tmp_path: Path) -> None:
     site = numpy_with(native_wheel, None, tmp_path)
 
     assert check_here(site, "--openblas") == "3072 comparisons passed\n"
 
 
+@pytest.mark.slow
 def test_the_library_is_small_and_its_record_says_what_it_is_made_of(native: LiteBlas) -> None:
     assert len(native.content) < 1_200_000
     assert native.record["numpy"] == VERSION
@@ -98,6 +101,7 @@ def test_another_cache_gives_the_same_bytes(
     assert again == native
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_entry_is_not_used(
     native_wheel: Path, native: LiteBlas, cache_dir: Path, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def kinds(aws: AwsServer, region: str) -> list[int]:
     return sorted(last.values())
 
 
+@pytest.mark.slow
 def test_killed_after_every_kind_of_change(
     aws: AwsServer, project: Project, runners: Callable[[], Runner]
 ) -> None:

@@ -61,6 +61,7 @@ def nightly(session: Session) -> None:
     names["nightly"](session)
 
 
+@pytest.mark.slow
 def test_a_night(
     aws: AwsServer, project: Project, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_stage_goes_up_is_found_unchanged_and_goes_down(cloud: Cloud) -> None:
     assert cloud.client("s3").list_objects_v2(Bucket=bucket)["KeyCount"] == 1
 
 
+@pytest.mark.slow
 def test_data_goes_only_when_it_is_asked_for_by_name(cloud: Cloud) -> None:
     assert layers(cloud, "--only", "artifacts", "--yes").returncode == 0
     [bucket] = [one["Name"] for one in cloud.client("s3").list_buckets()["Buckets"]]
@@ -81,6 +82,7 @@ def test_data_goes_only_when_it_is_asked_for_by_name(cloud: Cloud) -> None:
     assert cloud.client("s3").list_buckets()["Buckets"] == []
 
 
+@pytest.mark.slow
 def test_without_a_person_nothing_is_applied_or_destroyed(cloud: Cloud) -> None:
     refused = layers(cloud)
     assert refused.returncode == ShipError.exit_code
@@ -121,6 +123,7 @@ def test_a_failing_resource_is_named_and_the_next_run_mends_it(cloud: Cloud) -> 
     assert results == ["unchanged"] * 2 + ["created"] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [3])
 def test_a_run_that_is_killed_goes_on_where_it_was(cloud: Cloud, made: int) -> None:
     log = subprocess.DEVNULL

@@ -159,6 +159,7 @@ def kill_once(scenario: Scenario, step: int, faults: dict[str, str]) -> str:
     return "after the flip" if flipped else "before the flip"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kills", "faults"),
     [(KILLS, {}), (KILLS // 2, {"CHECKPOINT_INTERVAL": "0.01"})],

@@ -94,6 +94,7 @@ def _ordeal(place: Place, folder: Path, seed: int, kills: int, every: int) -> Or
     return ordeal
 
 
+@pytest.mark.slow
 def test_kills_between_any_two_steps(place: Place, tmp_path: Path) -> None:
     """A few here; hundreds with ``KILLS=150 pytest tests/integration/vectors -k kills``."""
     kills = int(os.environ.get("KILLS") or (15 if place.endpoint else 45))
