@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from layersmith import cache, interpreters, process
-from layersmith.errors import ProofError
+from layersmith.prove import sites
 from layersmith.prove.base import runtime_packages
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def folder(minor: int) -> Path:
@@ -23,43 +24,13 @@ def folder(minor: int) -> Path:
     """
     wanted: list[str] = runtime_packages.image_data()["pytest-packages"]
     key = cache.sha256_bytes("\n".join(wanted).encode())[:16]
-    final = cache.section("pytest-site") / f"3.{minor}-{key}"
-    if not final.is_dir():
-        _make(wanted, minor, final)
-    return final
 
+    def fill(site: Path) -> None:
+        arguments = ["--python-version", f"3.{minor}", *wanted]
+        sites.install(site, arguments, what="pytest for the smoke files")
+        _compile(site, minor)
 
-def _make(wanted: list[str], minor: int, final: Path) -> None:
-    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=final.parent))
-    command = [
-        interpreters.uv_program(),
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--target",
-        str(temporary),
-    ]
-    try:
-        process.run(
-            [*command, "--python-version", f"3.{minor}", "--only-binary", ":all:", *wanted],
-            timeout=300,
-        )
-        _compile(temporary, minor)
-        temporary.chmod(0o755)
-        temporary.rename(final)
-    except process.CommandFailed as failed:
-        raise ProofError(
-            "pytest could not be installed for the smoke files",
-            cause=failed.output,
-            hint="check that the Python package index answers",
-        ) from failed
-    except OSError:
-        # Another run was quicker; its folder holds the same.
-        if not final.is_dir():
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    return sites.once(cache.section("pytest-site") / f"3.{minor}-{key}", fill)
 
 
 def _compile(site: Path, minor: int) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import http.client
-import shutil
 import socket
 import sys
 import tempfile
@@ -17,8 +16,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from layersmith import cache, interpreters, process
+from layersmith import cache
 from layersmith.errors import ConfigError, ProofError
+from layersmith.prove import sites
 from layersmith.prove.base import runtime_packages
 from layersmith.prove.host_process import HostProcess
 
@@ -180,35 +180,10 @@ def chroma_bindings(version: str) -> Path:
     Raises:
         ProofError: There is no wheel for this machine, or the index does not answer.
     """
-    minor = sys.version_info[1]
-    final = cache.section("chroma-server") / f"{version}-3.{minor}"
-    if final.is_dir():
-        return final
-    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=final.parent))
-    command = [
-        interpreters.uv_program(),
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--target",
-        str(temporary),
-    ]
-    command += ["--python", sys.executable, "--only-binary", ":all:", f"chromadb=={version}"]
-    try:
-        process.run(command, timeout=300)
-        temporary.rename(final)
-    except process.CommandFailed as failed:
-        raise ProofError(
-            f"the Chroma server {version} could not be installed", cause=failed.output
-        ) from failed
-    except OSError:
-        # Another run was quicker; its folder holds the same.
-        if not final.is_dir():
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return final
+    final = cache.section("chroma-server") / f"{version}-3.{sys.version_info[1]}"
+    wanted = ["--python", sys.executable, f"chromadb=={version}"]
+    what = f"the Chroma server {version}"
+    return sites.once(final, lambda folder: sites.install(folder, wanted, what=what))
 
 
 def _free_port(host: str) -> int:

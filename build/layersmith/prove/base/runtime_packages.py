@@ -6,17 +6,16 @@ The versions are pinned in images.json, so that two machines prove against the s
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from functools import cache as memoize
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersmith import cache
-from layersmith.prove import wheels
+from layersmith.prove import sites, wheels
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from layersmith.runtimes import Runtime
 
 
@@ -46,20 +45,7 @@ def folder(runtime: Runtime, architecture: str) -> Path:
     wanted = requirements()
     key = cache.sha256_bytes("\n".join([runtime.name, architecture, *wanted]).encode())[:16]
     final = cache.section("runtime-packages") / f"{runtime.name}-{architecture}-{key}"
-    if not final.is_dir():
-        _install(wanted, runtime, architecture, final)
-    return final
-
-
-def _install(wanted: list[str], runtime: Runtime, architecture: str, final: Path) -> None:
-    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=final.parent))
-    try:
-        wheels.install(wanted, runtime, architecture, temporary, what="AWS's runtime client")
-        temporary.chmod(0o755)
-        temporary.rename(final)
-    except OSError:
-        # Another run was quicker; its folder holds the same.
-        if not final.is_dir():
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    what = "AWS's runtime client"
+    return sites.once(
+        final, lambda folder: wheels.install(wanted, runtime, architecture, folder, what=what)
+    )

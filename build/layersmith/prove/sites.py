@@ -1,0 +1,60 @@
+"""Folders of installed packages that proofs need beside a layer: made once, then kept."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import interpreters, process
+from layersmith.errors import ProofError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def once(final: Path, fill: Callable[[Path], object]) -> Path:
+    """Return a folder, filled if it is not there; it appears whole or not at all.
+
+    Args:
+        final: The folder; the one around it exists.
+        fill: Fills the folder that it is given.
+    """
+    if final.is_dir():
+        return final
+    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=final.parent))
+    try:
+        fill(temporary)
+        temporary.chmod(0o755)
+        temporary.rename(final)
+    except OSError:
+        # Another run was quicker; its folder holds the same.
+        if not final.is_dir():
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return final
+
+
+def install(folder: Path, arguments: Sequence[str], *, what: str) -> None:
+    """Install packages by uv, wheels alone and without what they require.
+
+    Args:
+        folder: Where to.
+        arguments: Packages and options for ``uv pip install``.
+        what: What cannot be installed, for messages.
+
+    Raises:
+        ProofError: The package index does not answer, or has no wheel.
+    """
+    command = [interpreters.uv_program(), "pip", "install", "--quiet", "--no-deps"]
+    command += ["--target", str(folder), "--only-binary", ":all:", *arguments]
+    try:
+        process.run(command, timeout=300)
+    except process.CommandFailed as failed:
+        raise ProofError(
+            f"{what} could not be installed",
+            cause=failed.output,
+            hint="check that the Python package index answers",
+        ) from failed
