@@ -27,6 +27,7 @@ def play() -> Iterator[scenarios.Play]:
             yield scenarios.Play(stage, corpus.make(600, dimension=32, merchants=12))
 
 
+@pytest.mark.slow
 def test_search_and_validation_answer_as_exact_search_does(play: scenarios.Play) -> None:
     scenarios.backfill(play)
     scenarios.happy_path(play, range(0, 600, 150))
