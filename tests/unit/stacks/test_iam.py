@@ -249,8 +249,8 @@ def test_the_publisher_may_do_what_its_code_calls_and_no_more() -> None:
     called = {action.replace("stepfunctions:", "states:") for action in called}
     # The caller's identity needs no permission; another role is the caller's own choice.
     called -= {"sts:GetCallerIdentity", "sts:AssumeRole"}
-    # The canary's role, with CreateFunction; and Lambda reads a zip by its version with the caller's
-    # own permission.
+    # The canary's role, with CreateFunction; and Lambda reads a zip by its version with the
+    # caller's own permission.
     passes = {"iam:PassRole", "s3:GetObjectVersion"}
     assert granted("github-oidc", "PublishRole") == called | passes
 
