@@ -81,32 +81,31 @@ class Build:
 
     def run(self, targets: Sequence[Target]) -> list[Result]:
         """Build targets in parallel and return a result for each, in their order."""
+        results: dict[str, Result] = {}
         with console.progress(quiet=self.quiet) as display:
-            results: dict[str, Result] = {}
-            jobs: list[Job] = []
-            for target in targets:
-                try:
-                    job = self._job(target)
-                    done = self._up_to_date(job)
-                except LayersmithError as problem:
-                    results[target.identifier] = _failed(target, problem)
-                    continue
-                if done:
-                    results[target.identifier] = done
-                else:
-                    jobs.append(job)
-            failed = self._fetch(jobs, display)
+            jobs = self._fetched(self._wanted(targets, results), results, display)
             for job in jobs:
-                if not failed:
-                    name = job.target.identifier
-                    self._shown[name] = display.add_task(name, total=None, step="waiting")
-            if failed:
-                results |= {job.target.identifier: _failed(job.target, failed) for job in jobs}
-            elif jobs:
-                with ThreadPoolExecutor(min(len(jobs), os.cpu_count() or 2)) as pool:
-                    for result in pool.map(lambda job: self._one(job, display), jobs):
-                        results[result.target.identifier] = result
+                name = job.target.identifier
+                self._shown[name] = display.add_task(name, total=None, step="waiting")
+            with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+                for result in pool.map(lambda job: self._one(job, display), jobs):
+                    results[result.target.identifier] = result
         return [results[target.identifier] for target in targets]
+
+    def _wanted(self, targets: Sequence[Target], results: dict[str, Result]) -> list[Job]:
+        """Return what has to be built; the rest gets its result here."""
+        jobs = []
+        for target in targets:
+            try:
+                job = self._job(target)
+                done = self._up_to_date(job)
+            except LayersmithError as problem:
+                done = _failed(target, problem)
+            if done:
+                results[target.identifier] = done
+            else:
+                jobs.append(job)
+        return jobs
 
     def _job(self, target: Target) -> Job:
         locked = lock.check(target, self.root)
@@ -151,30 +150,41 @@ class Build:
             self._last_release(job.target),
         )
 
-    def _fetch(self, jobs: Sequence[Job], display: Progress) -> LayersmithError | None:
-        """Download what any target lacks, each file once."""
-        downloads: dict[str, wheelstore.Download] = {}
-        try:
-            for job in jobs:
-                lacking = collect.missing(job.lock, job.target)
-                if lacking:
-                    urls = lock.urls(job.lock, job.target, root=self.root)
-                    for entry in lacking:
-                        url, _, _ = urls[entry.sha256]
-                        download = wheelstore.Download(entry.sha256, url, entry.filename)
-                        downloads[entry.sha256] = download
-            if not downloads:
-                return None
-            console.info(f"downloading {len(downloads)} files")
-            task = display.add_task("download", total=len(downloads), step="")
-            wheelstore.fetch(
-                downloads.values(),
-                done=lambda one, _: display.update(task, advance=1, step=one.filename),
-            )
-            display.remove_task(task)
-        except LayersmithError as problem:
-            return problem
-        return None
+    def _fetched(self, jobs: list[Job], results: dict[str, Result], display: Progress) -> list[Job]:
+        """Download what any target lacks, each file once; return the jobs that have all."""
+        lacking: dict[str, list[wheelstore.Download]] = {}
+        for job in list(jobs):
+            try:
+                lacking[job.target.identifier] = self._lacking(job)
+            except LayersmithError as problem:
+                results[job.target.identifier] = _failed(job.target, problem)
+                jobs.remove(job)
+        downloads = {one.sha256: one for files in lacking.values() for one in files}
+        if not downloads:
+            return jobs
+        console.info(f"downloading {len(downloads)} files")
+        task = display.add_task("download", total=len(downloads), step="")
+        failed = wheelstore.fetch(
+            downloads.values(),
+            done=lambda one: display.update(task, advance=1, step=one.filename),
+        )
+        display.remove_task(task)
+        for job in list(jobs):
+            problems = [failed.get(one.sha256) for one in lacking[job.target.identifier]]
+            if first := next(filter(None, problems), None):
+                results[job.target.identifier] = _failed(job.target, first)
+                jobs.remove(job)
+        return jobs
+
+    def _lacking(self, job: Job) -> list[wheelstore.Download]:
+        missing = collect.missing(job.lock, job.target)
+        if not missing:
+            return []
+        urls = lock.urls(job.lock, job.target, root=self.root)
+        return [
+            wheelstore.Download(entry.sha256, urls[entry.sha256][0], entry.filename)
+            for entry in missing
+        ]
 
     def _one(self, job: Job, display: Progress) -> Result:
         name = job.target.identifier

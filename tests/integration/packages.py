@@ -64,5 +64,4 @@ def _stored(file: File) -> Path:
     stored = wheelstore.verified(file.sha256, file.filename)
     if stored:
         return stored
-    (path,) = wheelstore.fetch([wheelstore.Download(file.sha256, file.url, file.filename)])
-    return path
+    return wheelstore.fetch_one(wheelstore.Download(file.sha256, file.url, file.filename))

@@ -53,30 +53,53 @@ def verified(sha256: str, filename: str) -> Path | None:
 
 
 def fetch(
-    downloads: Iterable[Download], *, done: Callable[[Download, int], None] | None = None
-) -> list[Path]:
-    """Download files into the store, several at once.
+    downloads: Iterable[Download], *, done: Callable[[Download], None] | None = None
+) -> dict[str, BuildError]:
+    """Download files into the store, several at once; one failure stops no other.
 
     Args:
         downloads: What is missing.
-        done: Called with each finished download and its size in bytes.
+        done: Called with each download that is through, whether it succeeded or not.
 
-    Raises:
-        BuildError: A file cannot be had, or is not what the lock names.
+    Returns:
+        SHA-256 to why that file cannot be had; empty where all are in the store.
     """
     import httpx  # noqa: PLC0415 -- start-up time: a build with a warm cache needs none
 
-    def one(client: httpx.Client, download: Download) -> Path:
-        path = _download(client, download)
+    failed: dict[str, BuildError] = {}
+
+    def one(client: httpx.Client, download: Download) -> None:
+        try:
+            _download(client, download)
+        except BuildError as problem:
+            failed[download.sha256] = problem
+        except OSError as problem:
+            failed[download.sha256] = BuildError(
+                f"{download.filename} cannot be fetched: {problem.strerror or problem}",
+                cause="the cache's disk is full or read-only, or an index in a folder lost it",
+                hint="LAYERSMITH_CACHE names another folder for the cache",
+            )
         if done:
-            done(download, path.stat().st_size)
-        return path
+            done(download)
 
     with (
         httpx.Client(follow_redirects=True, timeout=60.0) as client,
         ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
     ):
-        return list(pool.map(lambda download: one(client, download), downloads))
+        list(pool.map(lambda download: one(client, download), downloads))
+    return failed
+
+
+def fetch_one(download: Download) -> Path:
+    """Download one file into the store and return it.
+
+    Raises:
+        BuildError: It cannot be had, or is not what its hash names.
+    """
+    failed = fetch([download])
+    if failed:
+        raise failed[download.sha256]
+    return path_of(download.sha256, download.filename)
 
 
 def admit(sha256: str, filename: str, content: bytes) -> Path:

@@ -113,7 +113,7 @@ def sdist(version: str, runtime: Runtime, allowed: Collection[str] | None) -> tu
     stored = wheelstore.verified(found.sha256, found.filename)
     if stored is None:
         download = wheelstore.Download(found.sha256, found.url, found.filename)
-        (stored,) = wheelstore.fetch([download])
+        stored = wheelstore.fetch_one(download)
     return stored, found.sha256
 
 

@@ -47,8 +47,7 @@ def _pinned(entry: LockEntry, old: Lock | None, target: Target, url: str) -> Loc
     try:
         path = wheelstore.verified(entry.sha256, entry.filename)
         if path is None:
-            download = wheelstore.Download(entry.sha256, url, entry.filename)
-            (path,) = wheelstore.fetch([download])
+            path = wheelstore.fetch_one(wheelstore.Download(entry.sha256, url, entry.filename))
         if entry.name not in target.settings.build and not sources.compiles(path):
             return entry
         record = compile_sdist(entry, path, target).record
