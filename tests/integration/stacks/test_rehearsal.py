@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+# Together they take half a minute: a stage goes up, and every session is played in real time.
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def play() -> Iterator[scenarios.Play]:
     with Cloud() as cloud:
@@ -27,7 +31,6 @@ def play() -> Iterator[scenarios.Play]:
             yield scenarios.Play(stage, corpus.make(600, dimension=32, merchants=12))
 
 
-@pytest.mark.slow
 def test_search_and_validation_answer_as_exact_search_does(play: scenarios.Play) -> None:
     scenarios.backfill(play)
     scenarios.happy_path(play, range(0, 600, 150))
