@@ -132,6 +132,6 @@ class DockerLauncher:
             )
             self._client.images.build(
                 path=str(context), tag=tag, buildargs={"BASE": base.facts.name},
-                labels=self.labels,
+                labels=self.labels, rm=True, forcerm=True,
             )  # fmt: skip
         return tag

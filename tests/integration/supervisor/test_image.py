@@ -58,7 +58,12 @@ class Engine:
             subprocess.run(command, check=True, capture_output=True, timeout=300)
             tag = f"layersmith-test/chroma-server:{RUN}-{architecture}"
             self.client.images.build(
-                path=str(context), tag=tag, buildargs={"BASE": base.facts.name}, labels=LABELS
+                path=str(context),
+                tag=tag,
+                buildargs={"BASE": base.facts.name},
+                labels=LABELS,
+                rm=True,  # a build's own containers stay otherwise, and carry no label
+                forcerm=True,
             )
             self._images[architecture] = tag
         return self._images[architecture]
