@@ -57,11 +57,10 @@ def _storage(url: str) -> Any:
 
 @functools.cache
 def _states() -> Any:
-    import boto3  # noqa: PLC0415 -- not needed when nothing is pending
-    from botocore.config import Config  # noqa: PLC0415
+    from vector_common import aws  # noqa: PLC0415 -- not needed when nothing is pending
 
-    config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard"})
-    return boto3.client("stepfunctions", config=config)
+    config = {"connect_timeout": 3, "read_timeout": 10, "retries": {"mode": "standard"}}
+    return aws.client("stepfunctions", config)
 
 
 def _start(machine: str, database: str) -> str:

@@ -1,6 +1,6 @@
 """The few calls of Chroma's HTTP API that replay and compaction need.
 
-chromadb's own client would cost the image 90 MB and numpy; this needs urllib3, which boto3 has.
+chromadb's own client would cost the image 90 MB and numpy; this needs urllib3, which botocore has.
 """
 
 from __future__ import annotations

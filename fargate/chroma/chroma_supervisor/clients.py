@@ -23,14 +23,12 @@ class Clients:
         """The client of a service such as ``ssm``, with botocore's own region and credentials."""
         with self._lock:
             if service not in self._clients:
-                import boto3  # noqa: PLC0415 - half a second that a file:// session does not need
-                from botocore.config import Config  # noqa: PLC0415
+                from vector_common import aws  # noqa: PLC0415 - a file:// session needs none
 
-                config = Config(
-                    connect_timeout=CONNECT_TIMEOUT,
-                    read_timeout=READ_TIMEOUT,
-                    retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-                )
-                client = boto3.client(service, config=config)  # type: ignore[call-overload]
-                self._clients[service] = client
+                config = {
+                    "connect_timeout": CONNECT_TIMEOUT,
+                    "read_timeout": READ_TIMEOUT,
+                    "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
+                }
+                self._clients[service] = aws.client(service, config)
             return self._clients[service]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from moto import mock_aws
+from vector_common import aws as clients
 from vector_common import errors
 from vector_common.deltas import DeltaWriter
 from vector_common.records import CollectionSpec
@@ -29,6 +30,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    # Its credentials are those of the environment in which the first test asked for a client.
+    clients._session.cache_clear()
     with mock_aws():
         yield
 

@@ -93,7 +93,7 @@ def open_storage(url: str, *, client: Any = None) -> Storage:
 
     Args:
         url: ``s3://bucket/prefix`` or ``file:///folder``.
-        client: A boto3 S3 client to use; one with finite timeouts is made if None.
+        client: An S3 client to use; one with finite timeouts is made if None.
 
     Raises:
         BadRequest: The URL is neither.
@@ -102,7 +102,7 @@ def open_storage(url: str, *, client: Any = None) -> Storage:
     if parts.query or parts.fragment:
         raise BadRequest(f"storage: {url!r} has a query or a fragment")
     if parts.scheme == "s3" and parts.netloc:
-        from vector_common.storage_s3 import S3Storage  # noqa: PLC0415 -- boto3 starts slowly
+        from vector_common.storage_s3 import S3Storage  # noqa: PLC0415 -- botocore starts slowly
 
         return S3Storage(parts.netloc, parts.path.strip("/"), client=client)
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):

@@ -6,8 +6,6 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -16,6 +14,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
+from vector_common import aws
 from vector_common.errors import Damaged, NotFound, PreconditionFailed, StoreError
 from vector_common.names import check_key
 from vector_common.storage import Blob, ObjectInfo
@@ -44,18 +43,18 @@ def s3_client(**options: Any) -> Any:
         options: More arguments of ``boto3.client``, such as ``endpoint_url``.
     """
     # botocore waits 60 s for a connection and 60 s for a read; a Spot task has 120 s in all.
-    config = Config(
-        connect_timeout=5,
-        read_timeout=20,
-        max_pool_connections=32,
-        tcp_keepalive=True,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-    )
-    return boto3.client("s3", config=config, **options)
+    config = {
+        "connect_timeout": 5,
+        "read_timeout": 20,
+        "max_pool_connections": 32,
+        "tcp_keepalive": True,
+        "retries": {"mode": "standard", "total_max_attempts": _ATTEMPTS},
+    }
+    return aws.client("s3", config, **options)
 
 
 class S3Storage:
-    """Objects in a bucket. boto3's clients may be shared by threads, so this may be too."""
+    """Objects in a bucket. botocore's clients may be shared by threads, so this may be too."""
 
     def __init__(self, bucket: str, prefix: str, *, client: Any = None) -> None:
         self._bucket = bucket

@@ -66,11 +66,12 @@ def _read(reference: str) -> str:
             raise Unauthorized(f"session: no token: {error.strerror}") from None
     if scheme not in {"ssm", "secretsmanager", "s3"} or not name:
         raise BadRequest("session.tokenReference: must begin with ssm:, secretsmanager: or s3://")
-    import boto3  # noqa: PLC0415 -- slow to start, and not needed for a file
-    from botocore.config import Config  # noqa: PLC0415
+    # Slow to start, and not needed for a file.
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    client: Any = boto3.client(scheme, config=Config(**_TIMEOUTS))  # type: ignore[call-overload]
+    from vector_common import aws  # noqa: PLC0415
+
+    client = aws.client(scheme, _TIMEOUTS)
     try:
         return _from_aws(client, scheme, name)
     except ClientError as error:

@@ -1,0 +1,34 @@
+"""Clients of AWS services for processes that start cold.
+
+They are what ``boto3.client`` returns, made by botocore itself: boto3 would load its resources and
+transfers too, 45 ms that neither a function's first answer nor a session's start has use for.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+
+_lock = threading.Lock()
+
+
+def client(service: str, config: dict[str, Any], **options: Any) -> Any:
+    """Make a client, by default with the environment's region, credentials and endpoint.
+
+    Args:
+        service: Such as ``s3``.
+        config: Arguments of botocore's ``Config``: timeouts and retries.
+        options: Further arguments of ``boto3.client``, such as ``endpoint_url``.
+    """
+    # A session must not make two clients at once; the clients themselves may be shared.
+    with _lock:
+        return _session().create_client(service, config=Config(**config), **options)
+
+
+@functools.cache
+def _session() -> botocore.session.Session:
+    return botocore.session.get_session()
