@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from chroma_supervisor import errors
 from layersmith.errors import ConfigError
 from layersmith.stacks import assets, stage, templates
 
@@ -34,6 +35,20 @@ UNTAGGED = {
     "AWS::Events::Rule", "AWS::S3::BucketPolicy", "AWS::SNS::Subscription",
     "AWS::SNS::TopicPolicy", "AWS::Scheduler::Schedule",
 }  # fmt: skip
+
+
+def test_a_killed_session_is_started_again_and_one_that_ended_is_not() -> None:
+    """docs/chroma-server.md: what the supervisor's own exit codes ask of ECS."""
+    task = ALL["chroma"].resources["TaskDefinition"]["Properties"]
+    [container] = task["ContainerDefinitions"]
+    ends = [errors.SettingsError, errors.NobodyWaitsError, errors.StartError]
+    assert container["RestartPolicy"]["Enabled"] is True
+    assert container["RestartPolicy"]["IgnoredExitCodes"] == [
+        errors.EXIT_DONE,
+        *(error.exit_code for error in ends),
+    ]
+    [volume] = [mount for mount in container["MountPoints"] if mount.get("SourceVolume") == "data"]
+    assert volume["ContainerPath"] == "/data", "what the next process goes on with"
 
 
 def resources() -> Iterator[tuple[Template, str, dict[str, Any]]]:
