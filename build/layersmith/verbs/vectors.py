@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from chroma_store.storage import Storage
 
     Action = Callable[[argparse.Namespace, Storage], dict[str, Any]]
+
+# A flip under a running session would cost it what its clients wrote.
+_FLIPS = frozenset({"snapshot", "compact", "promote"})
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -72,13 +75,18 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: The arguments do not fit each other, or a package is missing.
-        ShipError: The data is not in the state that was asked for.
+        ShipError: The data is not in the state that was asked for, or a session is using it.
     """
     with _explained(args.database):
-        from chroma_store.storage import open_storage  # noqa: PLC0415 -- found by _explained
+        from chroma_store.lease import held  # noqa: PLC0415 -- found by _explained
+        from chroma_store.storage import open_storage  # noqa: PLC0415
 
         url = args.store if "://" in args.store else Path(args.store).absolute().as_uri()
-        result = _ACTIONS[args.action](args, open_storage(url))
+        storage = open_storage(url)
+        flips = args.action in _FLIPS
+        name = f"vectors-{args.action}"
+        with held(storage, args.database, name) if flips else nullcontext():
+            result = _ACTIONS[args.action](args, storage)
     if args.json:
         console.emit_json(result)
     else:

@@ -6,8 +6,9 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from chroma_store.periodic import Periodic
+
 from chroma_supervisor.logs import event
-from chroma_supervisor.periodic import Periodic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,11 +6,11 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from chroma_store.lease import Lease
 from vector_common.names import base
 
 from chroma_supervisor import budget, marker, tokens
 from chroma_supervisor.errors import StartError
-from chroma_supervisor.lease import Lease
 from chroma_supervisor.logs import event
 
 if TYPE_CHECKING:
@@ -66,7 +66,11 @@ class Resources:
         self._storage = open_storage(settings.storage_url)
         self._database = SessionDatabase(settings, self._storage)
         self._lease = Lease(
-            self._storage, settings.database, settings.session_id, on_lost=on_lease_lost
+            self._storage,
+            settings.database,
+            settings.session_id,
+            on_lost=on_lease_lost,
+            say=event,
         )
         self._lease.acquire(settings.lease_wait, self._session.stopping.is_set)
         if settings.budget_policy == "refuse" and self.resumed is None:

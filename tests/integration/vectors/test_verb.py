@@ -12,7 +12,9 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pytest
 from chroma_store.deltas import DeltaLog
+from chroma_store.lease import held
 from chroma_store.snapshots import SnapshotStore
 from chroma_store.storage import open_storage
 
@@ -132,3 +134,21 @@ def test_a_delta_that_cannot_be_applied_is_discarded(tmp_path: Path) -> None:
     assert verb.run("compact")["deltas"] == 1
     found = recovered(SnapshotStore(storage, "db"), log, tmp_path / "out")
     assert found == model.records
+
+
+@pytest.mark.parametrize("action", ["compact", "promote", "snapshot"])
+def test_nothing_is_flipped_under_a_session(tmp_path: Path, action: str) -> None:
+    """The session would lose what its clients wrote since its start."""
+    verb, storage = Verb(str(tmp_path / "store")), open_storage((tmp_path / "store").as_uri())
+    DeltaLog(storage, "db").append(changes(random.Random(1), 10), SPEC)
+    before = verb.run("compact")["snapshot"]
+    verb.run("restore", "--into", str(tmp_path / "data"))
+    options = {"promote": ("--snapshot", before), "snapshot": ("--data", str(tmp_path / "data"))}
+    with held(storage, "db", "receipts-session"):
+        refused = verb.run(action, *options.get(action, ()), code=9)
+        assert "Session receipts-session-" in refused
+        assert "is using this database" in refused
+        assert SnapshotStore(storage, "db").head().snapshot_id == before  # type: ignore[union-attr]
+    after = verb.run(action, *options.get(action, ()))["snapshot"]
+    assert after == (before if action == "compact" else SnapshotStore(storage, "db").ids()[-1])
+    assert verb.run("compact")["deltas"] == 0, "the lease was given back"

@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from vector_common.errors import NotFound, PreconditionFailed, VectorError
+from vector_common.errors import Conflict, NotFound, PreconditionFailed, VectorError
 from vector_common.names import base
 
-from chroma_supervisor.errors import StartError
-from chroma_supervisor.logs import event
-from chroma_supervisor.periodic import Periodic
+from chroma_store.periodic import Periodic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from chroma_store.storage import Storage
 
@@ -41,16 +40,24 @@ class Lease:
         session_id: Who holds it. A later process of the same session takes it over at once: its
             container was restarted.
         on_lost: Called once, from a thread, when another one has taken it.
+        say: Takes what happens to it, by name, and its ``cause`` if it has one.
     """
 
     def __init__(
-        self, storage: Storage, database: str, session_id: str, *, on_lost: Callable[[], None]
+        self,
+        storage: Storage,
+        database: str,
+        session_id: str,
+        *,
+        on_lost: Callable[[], None],
+        say: Callable[..., None],
     ) -> None:
         self._storage = storage
         self._key = f"{base(database)}/lease.json"
         self._session_id = session_id
         self._holder = uuid.uuid4().hex
         self._on_lost = on_lost
+        self._say = say
         self._etag: str | None = None
         self._renewal = Periodic(self._renew, RENEW_SECONDS, "lease")
 
@@ -62,13 +69,13 @@ class Lease:
             stopping: Asked while it waits; True gives up.
 
         Raises:
-            StartError: Another session still holds it.
+            Conflict: Another session still holds it.
             VectorError: The storage failed.
         """
         until = time.monotonic() + wait
         while (holder := self._try()) is not None:
             if time.monotonic() >= until or stopping():
-                raise StartError(
+                raise Conflict(
                     f"Session {holder} is using this database. Finish it, or start again when its "
                     f"lease has ended, at most {LEASE_SECONDS:g} s after its last sign of life."
                 )
@@ -83,7 +90,7 @@ class Lease:
         try:
             self._storage.put(self._key, self._document(0), if_match=self._etag)
         except VectorError as error:
-            event("lease_not_released", cause=str(error))
+            self._say("lease_not_released", cause=str(error))
         self._etag = None
 
     def _try(self) -> str | None:
@@ -112,17 +119,38 @@ class Lease:
             self._etag = self._storage.put(self._key, document, if_match=self._etag)
         except (PreconditionFailed, NotFound):
             self._etag = None
-            event("lease_lost")
+            self._say("lease_lost")
             self._on_lost()
             return False
         except VectorError as error:
-            event("lease_not_renewed", cause=str(error))
+            self._say("lease_not_renewed", cause=str(error))
         return True
 
     def _document(self, until: float) -> bytes:
         # The holder makes two processes of one session write different bytes.
         value = {"session": self._session_id, "holder": self._holder, "until": until}
         return json.dumps(value).encode()
+
+
+@contextmanager
+def held(storage: Storage, database: str, command: str) -> Iterator[None]:
+    """Hold the lease while a command writes a database that nobody may be serving.
+
+    Raises:
+        Conflict: A session is.
+    """
+    name = f"{command}-{uuid.uuid4().hex[:8]}"
+    lease = Lease(storage, database, name, on_lost=_ignore, say=_ignore)
+    try:
+        lease.acquire(0, lambda: False)
+        yield
+    finally:
+        lease.release()
+
+
+def _ignore(*_: object, **__: object) -> None:
+    # Who has lost the lease loses the flip too, which says so.
+    pass
 
 
 def _parse(data: bytes) -> dict[str, Any]:
