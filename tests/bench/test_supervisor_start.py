@@ -1,11 +1,13 @@
 """How long a session takes to be ready: from nothing, and from snapshots of 384 dimensions.
 
-The peer of a restore is the same bytes downloaded from the same storage and decompressed, with
-nothing else done to them.
+The peer is the same bytes downloaded from the same storage and decompressed, with nothing else done
+to them (tests/bench/transfer.py), before every round.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -13,13 +15,12 @@ import sys
 import threading
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
 import pytest
-import zstandard
 from chroma_store.server import ChromaServer, collections
 from chroma_store.snapshots import SnapshotStore
 from chroma_store.storage import open_storage
@@ -28,6 +29,7 @@ from chroma_store.versions import running_version
 from tests.chroma_sessions import (
     API,
     AWS_KEYS,
+    PACKAGES,
     Launcher,
     Supervisor,
     client,
@@ -36,8 +38,7 @@ from tests.chroma_sessions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -54,13 +55,13 @@ class Session:
         self.launch = Launcher(folder, storage)
         self.environment = environment
         self.running: Supervisor | None = None
-        self.restores: list[float] = []
-        """Seconds of each restore alone, as the sessions log them."""
+        self.ready: list[float] = []
+        """Seconds from the start of each process until it was ready, as the sessions log them."""
 
     def start(self) -> None:
         """Return when the session says that it is ready."""
         self.running = self.launch(**self.environment)
-        self.restores.append(float(self.running.wait("restored")["seconds"]))
+        self.ready.append(float(self.running.wait("ready")["ready"]))
 
     def stop(self) -> None:
         """End it and clear its volume."""
@@ -120,30 +121,16 @@ def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return folder / "store"
 
 
-def download_and_decompress(storage: str) -> int:
-    """What no restore can do without: fetch every pack in parallel, and unpack its frames."""
-    store = SnapshotStore(open_storage(storage), "receipts")
-    head = store.head()
-    assert head is not None
-    manifest = store.manifest(head)
-
-    frames: dict[str, list[Any]] = {}
-    for chunk in manifest.chunks:
-        [layer] = chunk.layers
-        frames.setdefault(layer.pack, []).append(layer)
-
-    def unpack(pack: str) -> int:
-        decompressor = zstandard.ZstdDecompressor()
-        data = memoryview(store.storage.get(f"databases/receipts/packs/{pack}").data)
-        return sum(
-            len(decompressor.decompress(data[layer.offset : layer.offset + layer.length]))
-            for layer in frames[pack]
-        )
-
-    with ThreadPoolExecutor(store.limits.threads) as pool:
-        total = sum(pool.map(unpack, frames))
-    assert total == manifest.total_bytes
-    return total
+def transfer(verb: str, *arguments: str, environment: dict[str, str]) -> dict[str, float]:
+    """Run tests/bench/transfer.py, and return the seconds that it took."""
+    answer = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("transfer.py")), verb, *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PACKAGES)), **environment},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    found: dict[str, float] = json.loads(answer.stdout)
+    return found
 
 
 @pytest.mark.parametrize("storage", ["file", "s3"])
@@ -165,37 +152,69 @@ def test_ready_from_an_empty_start(
     session.stop()
 
 
-@pytest.mark.parametrize("storage", ["file", "s3"])
+@pytest.fixture(scope="session")
+def link(aws: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The same server behind 1 Gbit/s and 20 ms, about what a small task has to S3."""
+    port = aws["AWS_ENDPOINT_URL"].rpartition(":")[2]
+    command = [sys.executable, str(Path(__file__).with_name("link.py")), port, "125", "20"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as relay:
+        assert relay.stdout is not None
+        yield {**aws, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{relay.stdout.readline().strip()}"}
+        relay.terminate()
+
+
+@pytest.fixture(params=["file", "s3", "s3 by 1 Gbit/s"])
+def place(
+    request: pytest.FixtureRequest, stored: Path, aws: dict[str, str], link: dict[str, str]
+) -> tuple[str, dict[str, str]]:
+    """The URL of a storage with a snapshot, and the environment that finds it."""
+    if request.param == "file":
+        return stored.as_uri(), {}
+    return upload(stored, aws), aws if request.param == "s3" else link
+
+
 def test_ready_from_a_snapshot(
-    benchmark: BenchmarkFixture, tmp_path: Path, stored: Path, aws: dict[str, str], storage: str
+    benchmark: BenchmarkFixture, tmp_path: Path, place: tuple[str, dict[str, str]]
 ) -> None:
-    """Wanted: the restore within 1.5 times of its download and decompression alone."""
-    url, environment = stored.as_uri(), {}
-    if storage == "s3":
-        url, environment = upload(stored, aws), aws
+    """Wanted: within 1.5 times of the download and decompression alone, from S3.
+
+    Both as processes from their start, and both from where their clients were made.
+    """
+    url, environment = place
     session = Session(tmp_path, url, environment)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        peer = timed(lambda: download_and_decompress(url))
+    alone: list[dict[str, float]] = []
+    restores: list[dict[str, float]] = []
 
     def setup() -> None:
         session.stop()
+        alone.append(transfer("alone", url, "receipts", environment=environment))
+        target = str(tmp_path / "restored")
+        restores.append(transfer("restore", url, "receipts", target, environment=environment))
+        assert alone[-1]["bytes"] == restores[-1]["bytes"]
+        shutil.rmtree(target)
 
     benchmark.pedantic(session.start, setup=setup, rounds=ROUNDS, warmup_rounds=1)  # type: ignore[no-untyped-call]
-    restore = statistics.median(session.restores)
-    benchmark.extra_info["restore_s"] = restore
-    benchmark.extra_info["download_and_decompress_s"] = peer
-    benchmark.extra_info["ratio (wanted: 1.5)"] = restore / peer
+    info = benchmark.extra_info
+    info["restore_s"] = median(restores, "seconds")
+    info["alone_s"] = median(alone, "seconds")
+    info["restore against alone (wanted: 1.5)"] = info["restore_s"] / info["alone_s"]
+    info["ready_s"] = statistics.median(session.ready)
+    info["alone_from_start_s"] = median(alone, "from_start")
+    info["ready against alone (wanted: 1.5)"] = info["ready_s"] / info["alone_from_start_s"]
     assert session.running is not None
     with session.running.client() as http:
         made = http.get(f"{API}/words").json()["id"]
         query = {"query_embeddings": [[0.1] * DIMENSION], "n_results": 10}
         begun = time.perf_counter()
         assert http.post(f"{API}/{made}/query", json=query).status_code == 200
-        benchmark.extra_info["first_answer_s"] = time.perf_counter() - begun
-    session.note_memory(benchmark.extra_info)
+        info["first_answer_s"] = time.perf_counter() - begun
+    session.note_memory(info)
     session.stop()
+
+
+def median(times: list[dict[str, float]], name: str) -> float:
+    """Without the first, which warmed everything up."""
+    return statistics.median(each[name] for each in times[1:])
 
 
 def upload(stored: Path, aws: dict[str, str]) -> str:
@@ -207,13 +226,3 @@ def upload(stored: Path, aws: dict[str, str]) -> str:
         if path.is_file():
             s3.upload_file(str(path), name, path.relative_to(stored).as_posix())
     return f"s3://{name}"
-
-
-def timed(call: Callable[[], object]) -> float:
-    """The median of a few runs, in seconds."""
-    times = []
-    for _ in range(ROUNDS):
-        begun = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times)

@@ -8,11 +8,17 @@ is an ordinary zstd frame with the former chunk as its dictionary of raw content
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import zstandard
 from vector_common.errors import Damaged
 
 from chroma_store.manifest import CHUNK_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Frame = bytes | memoryview
 
 LEVEL = 3
 """zstd's default. Vectors hardly compress: level 9 takes five times as long for 1 % less."""
@@ -47,7 +53,7 @@ def compress_patch(data: bytes, former: bytes) -> bytes:
     return compressor.compress(data)
 
 
-def decompress(frames: list[bytes], size: int, digest: str, *, what: str) -> bytes:
+def decompress(frames: Sequence[Frame], size: int, digest: str, *, what: str) -> bytes:
     """Undo `compress` and then each `compress_patch`.
 
     Args:
@@ -67,7 +73,7 @@ def decompress(frames: list[bytes], size: int, digest: str, *, what: str) -> byt
     return data
 
 
-def _decompress_one(frame: bytes, former: bytes | None, what: str) -> bytes:
+def _decompress_one(frame: Frame, former: bytes | None, what: str) -> bytes:
     try:
         # Without a declared size a frame could unpack to anything: a bomb is refused unopened.
         declared = zstandard.frame_content_size(frame)

@@ -82,13 +82,16 @@ class PackWriter:
             self.uploaded += len(data)
 
 
-def fetch(storage: Storage, database: str, chunks: Iterable[Chunk]) -> dict[Layer, bytes]:
-    """Read every frame that ``chunks`` need, neighbours in one request."""
+def fetch(storage: Storage, database: str, chunks: Iterable[Chunk]) -> dict[Layer, memoryview]:
+    """Read every frame that ``chunks`` need, neighbours in one request.
+
+    The frames are views of what the storage returned: a pack is held once, and not copied.
+    """
     wanted = sorted(
         {layer for chunk in chunks for layer in chunk.layers},
         key=lambda layer: (layer.pack, layer.offset),
     )
-    frames: dict[Layer, bytes] = {}
+    frames: dict[Layer, memoryview] = {}
     run: list[Layer] = []
     for layer in wanted:
         if run and not _near(run[-1], layer):
@@ -105,8 +108,8 @@ def _near(before: Layer, layer: Layer) -> bool:
     return before.pack == layer.pack and 0 <= gap <= _GAP_BYTES
 
 
-def _fetch_run(storage: Storage, database: str, run: list[Layer]) -> dict[Layer, bytes]:
+def _fetch_run(storage: Storage, database: str, run: list[Layer]) -> dict[Layer, memoryview]:
     start = run[0].offset
     end = run[-1].offset + run[-1].length
-    data = storage.get_range(pack_key(database, run[0].pack), start, end - start)
+    data = memoryview(storage.get_range(pack_key(database, run[0].pack), start, end - start))
     return {layer: data[layer.offset - start :][: layer.length] for layer in run}

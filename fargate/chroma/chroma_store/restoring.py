@@ -12,7 +12,6 @@ from vector_common.errors import Refused, StoreError
 from chroma_store import codec
 from chroma_store.layout import STAGING, pieces_of
 from chroma_store.packs import fetch
-from chroma_store.uploading import GROUP_CHUNKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 
 # Chroma opens this file first. It is moved last, so that no server starts on half a folder.
 _DATABASE_FILE = "chroma.sqlite3"
+
+# Below it, the latency of a request outweighs its bytes.
+_LEAST_REQUEST = 1024 * 1024
 
 
 def restore(storage: Storage, manifest: Manifest | None, folder: Path, limits: Limits) -> int:
@@ -49,10 +51,24 @@ def restore(storage: Storage, manifest: Manifest | None, folder: Path, limits: L
     return manifest.total_bytes
 
 
-def groups(manifest: Manifest) -> list[Group]:
-    """The chunks of a manifest with their pieces, as one thread handles them together."""
-    pairs = list(zip(manifest.chunks, pieces_of(manifest), strict=True))
-    return [pairs[i : i + GROUP_CHUNKS] for i in range(0, len(pairs), GROUP_CHUNKS)]
+def groups(manifest: Manifest, threads: int) -> list[Group]:
+    """The chunks of a manifest with their pieces, as one thread handles them together.
+
+    A pack in one request, for that is what its size was chosen for; parts of it where there are
+    fewer packs than threads.
+    """
+    most = max(_LEAST_REQUEST, manifest.stored_bytes // threads)
+    found: list[Group] = []
+    open_groups: dict[str, tuple[Group, int]] = {}
+    for chunk, pieces in zip(manifest.chunks, pieces_of(manifest), strict=True):
+        pack = chunk.layers[0].pack
+        group, size = open_groups.get(pack, ([], most))
+        if size >= most:
+            group, size = [], 0
+            found.append(group)
+        group.append((chunk, pieces))
+        open_groups[pack] = group, size + chunk.stored
+    return found
 
 
 def decompress_chunks(storage: Storage, database: str, chunks: list[Chunk]) -> Iterator[bytes]:
@@ -107,7 +123,7 @@ def _write_files(storage: Storage, manifest: Manifest, staging: Path, threads: i
             _write_pieces(staging, pieces, data)
 
     with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(work, group) for group in groups(manifest)]
+        futures = [pool.submit(work, group) for group in groups(manifest, threads)]
         try:
             for future in futures:
                 future.result()

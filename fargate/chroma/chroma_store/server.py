@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -37,10 +38,15 @@ class ChromaServer:
 
     def __init__(self, data_dir: Path, port: int = 0, *, log: Path | None = None) -> None:
         self.data_dir = data_dir
-        self.port = port or _free_port()
-        self.base_url = f"http://127.0.0.1:{self.port}"
+        self.port = port
+        """Chosen by `start` if it was 0."""
         self._log = log or data_dir.with_name(f"{data_dir.name}.server.log")
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def base_url(self) -> str:
+        """Where the started server answers."""
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -48,19 +54,27 @@ class ChromaServer:
         assert self._process, "the server was not started"
         return self._process.pid
 
-    def start(self) -> None:
-        """Start the child; `wait_ready` says when it answers."""
+    def warm_up(self) -> None:
+        """Let the child load its library while the data folder is still being made."""
         child = Path(__file__).with_name("serve.py")
         # -P: the script's own folder, with these modules' short names, is not for importing.
-        command = [sys.executable, "-P", str(child), str(self.data_dir)]
+        command = [sys.executable, "-P", str(child), str(os.getpid())]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, str(self.port), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=_environment(),
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=_environment()
             )
+
+    def start(self) -> None:
+        """Start the child, or the one that was warmed up; `wait_ready` says when it answers."""
+        if not self._process:
+            self.warm_up()
+        assert self._process
+        assert self._process.stdin
+        # Chosen now: the longer a free port is known, the likelier somebody else has it.
+        self.port = self.port or _free_port()
+        # A child that has ended has said why in its log, which `wait_ready` quotes.
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as orders:
+            orders.write(json.dumps([str(self.data_dir), self.port]).encode() + b"\n")
 
     def wait_ready(self, timeout: float = 30) -> None:
         """Return when the server answers.
@@ -93,6 +107,8 @@ class ChromaServer:
         """
         if not self._process:
             return
+        if self._process.stdin:
+            self._process.stdin.close()
         self._process.terminate()
         try:
             self._process.wait(timeout)

@@ -270,7 +270,7 @@ class SnapshotStore:
             Damaged, NotFound, Refused: The first thing that is wrong.
         """
         manifest = self.manifest(snapshot)
-        groups = restoring.groups(manifest)
+        groups = restoring.groups(manifest, self.limits.threads)
         with ThreadPoolExecutor(self.limits.threads) as pool:
             for _ in pool.map(lambda g: self._verify_group([c for c, _ in g]), groups):
                 pass

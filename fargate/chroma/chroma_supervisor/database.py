@@ -54,9 +54,16 @@ class SessionDatabase:
         self._flips: tuple[str, ...] = ()
         self._token: SessionToken | None = None
         self._server: ChromaServer | None = None
+        self._warm: ChromaServer | None = None
         self._start_failed = False
         self.adopted = False
         """True if the volume already held this session's data."""
+
+    def warm_up(self) -> None:
+        """Let Chroma's library load while the session still fetches its data."""
+        self._settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self._warm = ChromaServer(self._settings.database_dir)
+        self._warm.warm_up()
 
     def restore(self) -> str | None:
         """Bring the current snapshot onto the volume, or find the session's own data there.
@@ -112,10 +119,12 @@ class SessionDatabase:
         Raises:
             ServerError: It does not answer.
         """
+        warm, self._warm = self._warm, None
         self.close()
         self._start_failed = True
         for attempt in range(1, SERVER_STARTS + 1):
-            server = ChromaServer(self._settings.database_dir)
+            server = warm or ChromaServer(self._settings.database_dir)
+            warm = None
             try:
                 server.start()
                 server.wait_ready(SERVER_START_TIMEOUT)
@@ -296,10 +305,11 @@ class SessionDatabase:
             event("deltas_not_dropped", cause=str(error))
 
     def close(self) -> None:
-        """Stop the server if it still runs."""
-        if self._server is not None:
-            self._server.stop(self._settings.stop_timeout)
-            self._server = None
+        """Stop the server if it still runs, and one that was only warmed up."""
+        for server in (self._server, self._warm):
+            if server is not None:
+                server.stop(self._settings.stop_timeout)
+        self._server = self._warm = None
 
 
 def _counts(held: tuple[CollectionInfo, ...]) -> dict[str, int]:

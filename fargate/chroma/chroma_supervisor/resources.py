@@ -43,9 +43,23 @@ class Resources:
 
     @property
     def database(self) -> SessionDatabase:
-        """The database, once `acquire` has returned."""
+        """The database, once `connect` has returned."""
         assert self._database is not None
         return self._database
+
+    def connect(self) -> None:
+        """Open the storage, without asking it for anything yet.
+
+        Raises:
+            VectorError: Its URL is not one.
+        """
+        # Both import botocore, which takes as long as everything else of an empty start.
+        from chroma_store.storage import open_storage  # noqa: PLC0415
+
+        from chroma_supervisor.database import SessionDatabase  # noqa: PLC0415
+
+        self._storage = open_storage(self._settings.storage_url)
+        self._database = SessionDatabase(self._settings, self._storage)
 
     def acquire(self, on_lease_lost: Callable[[], None]) -> None:
         """Take the lease of the database, and have a token for its clients.
@@ -54,17 +68,12 @@ class Resources:
             on_lease_lost: Called from a thread when another session has taken it over.
 
         Raises:
-            StartError: Another session holds it, or the budget does not fit.
-            VectorError: The storage failed; botocore's errors: the token's vault did.
+            StartError: The budget does not fit.
+            VectorError: Another session holds it, or the storage failed.
+            BotoCoreError, ClientError: The token's vault failed.
         """
-        # Both import boto3, which takes as long as everything else of an empty start.
-        from chroma_store.storage import open_storage  # noqa: PLC0415
-
-        from chroma_supervisor.database import SessionDatabase  # noqa: PLC0415
-
         settings = self._settings
-        self._storage = open_storage(settings.storage_url)
-        self._database = SessionDatabase(settings, self._storage)
+        assert self._storage is not None
         self._lease = Lease(
             self._storage,
             settings.database,
@@ -73,6 +82,7 @@ class Resources:
             say=event,
         )
         self._lease.acquire(settings.lease_wait, self._session.stopping.is_set)
+        self.database.warm_up()
         if settings.budget_policy == "refuse" and self.resumed is None:
             self._require_budget()
         self._vault = tokens.open_vault(settings.token_reference, self._clients)

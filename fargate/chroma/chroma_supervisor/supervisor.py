@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import threading
@@ -19,7 +20,6 @@ from chroma_supervisor.errors import (
     StartError,
     SupervisorError,
 )
-from chroma_supervisor.listener import Listener
 from chroma_supervisor.logs import event
 from chroma_supervisor.resources import Resources
 from chroma_supervisor.session import LEASE_LOST, NOBODY_WAITS, Phase, Session
@@ -28,6 +28,7 @@ from chroma_supervisor.watch import Watcher
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from chroma_supervisor.listener import Listener
     from chroma_supervisor.report import Report
     from chroma_supervisor.settings import Settings
 
@@ -65,8 +66,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._session.request_stop, number.name)
         try:
-            async with Listener(self._session) as listener:
-                await self._open(listener.port)
+            async with contextlib.AsyncExitStack() as stack:
+                await self._open(stack)
                 await self._serve()
                 report = await self._close()
                 await asyncio.to_thread(self._succeed, report)
@@ -78,33 +79,56 @@ class Supervisor:
 
     # Opening: each step blocks, and runs in a thread while the proxy answers 503.
 
-    async def _open(self, port: int) -> None:
+    async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         session = self._session
-        for phase, step in (
-            (Phase.STARTING, self._start),
-            (Phase.RESTORING, self._resources.restore),
-            (Phase.REPLAYING, self._resources.replay),
-        ):
-            session.enter(phase)
-            try:
-                await asyncio.to_thread(step)
-            except SupervisorError:
-                raise
-            except Exception as error:
-                # The storage or the vault: AWS's answer says what is missing.
-                raise StartError(f"Failed while {phase.value}: {error}") from error
-            if session.stop_reason == NOBODY_WAITS:
-                raise NobodyWaitsError("Nobody waits for this session any more.")
-            if session.stopping.is_set() and self._resources.resumed is None:
-                raise StartError(f"Stopped by {session.stop_reason} before the session was ready.")
+        session.enter(Phase.STARTING)
+        await self._step(self._connect)
+        fetching = asyncio.create_task(self._fetch())
+        try:
+            # Loading the proxy's library takes a tenth of a second, and waits for nothing that
+            # the storage has to send.
+            listener = await stack.enter_async_context(await asyncio.to_thread(self._listener))
+            event("listening", port=listener.port)
+        except BaseException:
+            session.request_stop("the proxy could not listen")
+            raise
+        finally:
+            await asyncio.wait([fetching])  # its thread cannot be cancelled
+        fetching.result()
         session.last_request = time.monotonic()
         session.enter(Phase.SERVING)
-        await asyncio.to_thread(self._announce, port)
+        await asyncio.to_thread(self._announce, listener.port)
 
-    def _start(self) -> None:
+    async def _fetch(self) -> None:
+        await self._step(lambda: self._resources.acquire(lambda: self._stop_soon(LEASE_LOST)))
+        self._session.enter(Phase.RESTORING)
+        await self._step(self._resources.restore)
+        self._session.enter(Phase.REPLAYING)
+        await self._step(self._resources.replay)
+
+    async def _step(self, step: Callable[[], None]) -> None:
+        session = self._session
+        try:
+            await asyncio.to_thread(step)
+        except SupervisorError:
+            raise
+        except Exception as error:
+            # The storage or the vault: AWS's answer says what is missing.
+            raise StartError(f"Failed while {session.phase.value}: {error}") from error
+        if session.stop_reason == NOBODY_WAITS:
+            raise NobodyWaitsError("Nobody waits for this session any more.")
+        if session.stopping.is_set() and self._resources.resumed is None:
+            raise StartError(f"Stopped by {session.stop_reason} before the session was ready.")
+
+    def _connect(self) -> None:
         if self._settings.task_token:
             self._callback = self._wait_on(self._settings.task_token, self._nobody_waits)
-        self._resources.acquire(lambda: self._stop_soon(LEASE_LOST))
+        self._resources.connect()
+
+    def _listener(self) -> Listener:
+        from chroma_supervisor.listener import Listener  # noqa: PLC0415 - see `_open`
+
+        return Listener(self._session)
 
     def _announce(self, port: int) -> None:
         session, settings = self._session, self._settings

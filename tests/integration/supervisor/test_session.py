@@ -179,7 +179,7 @@ def test_one_session_a_database_and_the_next_takes_over(start: Any, words: Any) 
     port = str(free_port())
     assert health(port) == 1
     third = start(ready=False, volume="third", LEASE_WAIT="20", LISTEN_PORT=port)
-    third.wait("phase", phase="starting")
+    third.wait("listening")
     assert httpx.get(f"http://127.0.0.1:{port}/_session/health").status_code == 503
     assert health(port) == 0, "one that waits is alive"
     assert first.finish() == 0

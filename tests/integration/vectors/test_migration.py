@@ -46,9 +46,14 @@ def old_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     if wanted.returncode:
         pytest.skip(f"chromadb {OLD} cannot be installed here: {wanted.stderr[-300:]}")
-    command = [sys.executable, "-P", serve.__file__, str(data), str(PORT), str(os.getpid())]
+    command = [sys.executable, "-P", serve.__file__, str(os.getpid())]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(packages)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as server:
+        assert server.stdin
+        server.stdin.write(json.dumps([str(data), PORT]) + "\n")
+        server.stdin.close()
         yield data
         server.terminate()
 
