@@ -96,8 +96,8 @@ def _ordeal(place: Place, folder: Path, seed: int, kills: int, every: int) -> Or
 
 @pytest.mark.slow
 def test_kills_between_any_two_steps(place: Place, tmp_path: Path) -> None:
-    """A few here; hundreds with ``KILLS=150 pytest tests/integration/vectors -k kills``."""
-    kills = int(os.environ.get("KILLS") or (15 if place.endpoint else 45))
+    """LAYERSMITH_KILLS sets how many; by default a few."""
+    kills = int(os.environ.get("LAYERSMITH_KILLS") or (15 if place.endpoint else 45))
     ordeal = _ordeal(place, tmp_path, seed=7 + kills, kills=kills, every=15)
     assert ordeal.killed["flip"] > 0
     assert ordeal.killed["flipped"] + ordeal.killed["drop"] > 0
