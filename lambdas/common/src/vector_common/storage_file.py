@@ -7,7 +7,7 @@ import hashlib
 import os
 import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,14 +37,17 @@ class FileStorage:
 
     def get(self, key: str) -> Blob:
         """Read an object whole."""
-        with self._errors(key), self._path(key).open("rb") as file:
-            data = file.read()
+        with self._errors(key):
+            data = self._read(self._path(key))
         return Blob(data, _etag(data))
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """Read a part of an object."""
-        with self._errors(key), self._path(key).open("rb") as file:
-            data = os.pread(file.fileno(), length, start)
+        path = self._path(key)
+        with self._errors(key):
+            self._look_again(path.parent)
+            with path.open("rb") as file:
+                data = os.pread(file.fileno(), length, start)
         if len(data) != length:
             raise Damaged(f"{key}: ends before byte {start + length}")
         return data
@@ -73,13 +76,15 @@ class FileStorage:
         """Every object whose key begins with ``prefix``, sorted by key."""
         folder = self._root / prefix.rpartition("/")[0]
         with self._errors(prefix):
+            self._look_again(folder)
             found = [
                 (path.relative_to(self._root).as_posix(), path)
                 for path in folder.rglob("*")
                 if path.is_file() and not path.is_symlink()
             ]
         for key, path in sorted(found):
-            if not key.startswith(prefix) or key.startswith("."):
+            # NFS keeps what is deleted or replaced while it is read, as .nfs and a number.
+            if not key.startswith(prefix) or "/." in f"/{key}":
                 continue
             try:
                 status = path.stat()
@@ -92,6 +97,7 @@ class FileStorage:
         """The names of the folders in a folder."""
         folder = self._root / prefix
         with self._errors(prefix):
+            self._look_again(folder)
             if not folder.is_dir():
                 return ()
             names = [path.name for path in folder.iterdir() if path.is_dir()]
@@ -105,6 +111,19 @@ class FileStorage:
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
+
+    def _read(self, path: Path) -> bytes:
+        self._look_again(path.parent)
+        return path.read_bytes()
+
+    def _look_again(self, folder: Path) -> None:
+        # An NFS client remembers for up to a minute which file a name means, or that there is
+        # none; opening a folder makes it ask the server, from the top so that each is known.
+        step = self._root
+        with suppress(FileNotFoundError):
+            for name in ("", *folder.relative_to(self._root).parts):
+                step = step / name
+                os.close(os.open(step, os.O_RDONLY | os.O_DIRECTORY))
 
     def _write_scratch(self, data: bytes) -> Path:
         folder = self._root / _SCRATCH
@@ -122,10 +141,11 @@ class FileStorage:
 
     def _link_new(self, scratch: Path, path: Path, data: bytes) -> None:
         # link() fails where the name exists, on NFS too: the kernel decides who wins.
+        self._look_again(path.parent)
         try:
             os.link(scratch, path)
         except FileExistsError:
-            if path.read_bytes() != data:
+            if self._read(path) != data:
                 raise PreconditionFailed(f"{path.name}: exists already") from None
 
     def _replace_matching(self, scratch: Path, path: Path, etag: str, data: bytes) -> None:
@@ -134,7 +154,7 @@ class FileStorage:
             # Released when the holder dies, so that a killed writer blocks nobody.
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
-                current = path.read_bytes()
+                current = self._read(path)
             except FileNotFoundError:
                 raise PreconditionFailed(f"{path.name}: is gone") from None
             if current == data:
