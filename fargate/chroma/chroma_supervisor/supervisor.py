@@ -89,11 +89,12 @@ class Supervisor:
             # the storage has to send.
             listener = await stack.enter_async_context(await asyncio.to_thread(self._listener))
             event("listening", port=listener.port)
-        except BaseException:
-            session.request_stop("the proxy could not listen")
-            raise
+        except OSError as error:
+            session.request_stop("no port to listen on")
+            raise StartError(f"The proxy cannot listen: {error}") from error
         finally:
-            await asyncio.wait([fetching])  # its thread cannot be cancelled
+            # A thread cannot be cancelled; what it says counts unless there is worse.
+            await asyncio.gather(fetching, return_exceptions=True)
         fetching.result()
         session.last_request = time.monotonic()
         session.enter(Phase.SERVING)

@@ -187,6 +187,17 @@ def test_one_session_a_database_and_the_next_takes_over(start: Any, words: Any) 
     assert health(port) == 0
 
 
+def test_a_port_that_is_taken_ends_the_session_and_frees_the_database(start: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        refused = start(ready=False, LISTEN_PORT=str(taken.getsockname()[1]))
+        assert refused.process.wait(20) == 4
+    assert "cannot listen" in refused.wait("failed")["message"]
+    assert not [event for event in refused.events if event["event"] == "not json"]
+    start(volume="next", LEASE_WAIT="0").wait("ready")
+
+
 def health(port: str) -> int:
     """The exit code of the container's health check."""
     command = [sys.executable, "-m", "chroma_supervisor", "health"]
