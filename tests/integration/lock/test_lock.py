@@ -448,8 +448,13 @@ def test_ctrl_c_ends_uv_too_and_leaves_no_lock(
 
 
 def test_a_killed_run_leaves_the_old_lock_and_the_next_one_works(
-    project: Project, index: Index, monkeypatch: pytest.MonkeyPatch
+    project: Project,
+    index: Index,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
+    # What is killed removes nothing, its scratch folder neither.
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("scratch")))
     index.wheel("a", "1.0")
     index.wheel("b", "1.0")
     project.write("requirements: [a]")
