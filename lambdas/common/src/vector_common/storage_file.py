@@ -141,11 +141,10 @@ class FileStorage:
 
     def _link_new(self, scratch: Path, path: Path, data: bytes) -> None:
         # link() fails where the name exists, on NFS too: the kernel decides who wins.
-        self._look_again(path.parent)
         try:
             os.link(scratch, path)
         except FileExistsError:
-            if self._read(path) != data:
+            if path.read_bytes() != data:
                 raise PreconditionFailed(f"{path.name}: exists already") from None
 
     def _replace_matching(self, scratch: Path, path: Path, etag: str, data: bytes) -> None:
