@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,9 +130,12 @@ def driver() -> Iterator[WebDriver]:
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
+    # It leaves its sockets behind, whose names may have 107 bytes: pytest's folders are too deep.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        service = Service(shutil.which("chromedriver"), env={**os.environ, "TMPDIR": scratch})
+        driver = webdriver.Chrome(options, service)
+        yield driver
+        driver.quit()
 
 
 @pytest.fixture
