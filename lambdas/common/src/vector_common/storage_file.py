@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import threading
+import time
 import uuid
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _SCRATCH = ".scratch"
+_SCRATCH_SECONDS = 24 * 3600
+"""No write takes so long: an older scratch file is of a writer that was killed."""
+
 _LOCK = ".lock"
 _threads = threading.Lock()
 
@@ -29,6 +33,7 @@ class FileStorage:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._root = Path(root).absolute()
+        self._swept = False
 
     @property
     def url(self) -> str:
@@ -128,6 +133,7 @@ class FileStorage:
     def _write_scratch(self, data: bytes) -> Path:
         folder = self._root / _SCRATCH
         folder.mkdir(parents=True, exist_ok=True)
+        self._sweep(folder)
         path = folder / uuid.uuid4().hex
         try:
             with path.open("xb") as file:
@@ -138,6 +144,16 @@ class FileStorage:
             path.unlink(missing_ok=True)
             raise
         return path
+
+    def _sweep(self, folder: Path) -> None:
+        if self._swept:
+            return
+        self._swept = True
+        oldest = time.time() - _SCRATCH_SECONDS
+        for path in folder.iterdir():
+            with suppress(OSError):  # another writer sweeps too, or owns it
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
     def _link_new(self, scratch: Path, path: Path, data: bytes) -> None:
         # link() fails where the name exists, on NFS too: the kernel decides who wins.
