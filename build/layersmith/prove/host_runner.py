@@ -17,6 +17,7 @@ from layersmith import interpreters, process
 from layersmith.errors import ProofError
 from layersmith.prove import environment
 from layersmith.prove.base import runtime_packages
+from layersmith.prove.closing import Closing
 from layersmith.prove.engine import emulation
 from layersmith.prove.host_process import HostProcess
 from layersmith.prove.instance import Instance
@@ -25,13 +26,11 @@ from layersmith.prove.runtime_api import RuntimeApi
 from layersmith.prove.unpack import Store
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from layersmith.prove.models import FunctionSpec
     from layersmith.runtimes import Runtime
 
 
-class HostRunner:
+class HostRunner(Closing):
     """Runs functions of one runtime as processes; a context manager that leaves none behind.
 
     Args:
@@ -61,14 +60,6 @@ class HostRunner:
         self._folder = Path(self._opened.enter_context(made))
         self._store = Store(self._folder)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Remove every folder of this run."""

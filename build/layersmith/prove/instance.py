@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 from layersmith.errors import ProofError
+from layersmith.prove.closing import Closing
 from layersmith.prove.engine.engine_refusals import NO_HANDLER
 from layersmith.prove.models import INIT_LIMIT, FunctionError, InitResult, InvokeResult
 from layersmith.prove.runtime_api import REQUEST_LIMIT, Answer, RuntimeApi
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from layersmith.prove.engine.engine_models import Exit
     from layersmith.prove.models import FunctionSpec
 
@@ -46,7 +45,7 @@ class RuntimeProcess(Protocol):
         """Leave nothing of it behind."""
 
 
-class Instance:
+class Instance(Closing):
     """A started function; a context manager that ends it.
 
     A function that fails is data: ``init.error`` and ``InvokeResult.error`` say what Lambda would
@@ -76,17 +75,6 @@ class Instance:
         self._scale = time_scale
         self._peak: int | None = None
         self.init = self._wait_init()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def alive(self) -> bool:

@@ -21,9 +21,10 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
+from layersmith.prove.closing import Closing
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
 RESPONSE_LIMIT = 6_291_556
 """Bytes of a synchronous response (AWS Lambda quota: 6 MB, and 100 bytes of envelope)."""
@@ -78,7 +79,7 @@ class Invocation:
     answer: Answer | None = None
 
 
-class RuntimeApi:
+class RuntimeApi(Closing):
     """The server of one runtime instance; a context manager that closes it.
 
     Args:
@@ -105,14 +106,6 @@ class RuntimeApi:
     def __enter__(self) -> Self:
         self._thread.start()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def port(self) -> int:

@@ -20,11 +20,11 @@ from layersmith import cache
 from layersmith.errors import ConfigError, ProofError
 from layersmith.prove import sites
 from layersmith.prove.base import runtime_packages
+from layersmith.prove.closing import Closing
 from layersmith.prove.host_process import HostProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import TracebackType
 
     from layersmith.assemble.manifest import Manifest
 
@@ -106,7 +106,7 @@ def _client_version(manifest: Manifest | None) -> str | None:
     return next((one.version for one in found if one.name in CLIENTS), None)
 
 
-class ChromaServer:
+class ChromaServer(Closing):
     """Chroma's own server, a Rust program within the chromadb wheel, with data of its own.
 
     A context manager that ends it and removes the data.
@@ -133,12 +133,8 @@ class ChromaServer:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop the server and remove its data."""
         self._opened.close()
 
     def _start(self, bindings: Path, data: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from layersmith import console
 from layersmith.prove import environment
 from layersmith.prove.base import images, standin
+from layersmith.prove.closing import Closing
 from layersmith.prove.engine import emulation
 from layersmith.prove.engine.docker_engine import Engine
 from layersmith.prove.engine.engine_models import ContainerSpec
@@ -19,8 +20,6 @@ from layersmith.prove.runtime_api import RuntimeApi
 from layersmith.prove.unpack import Store
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from layersmith.prove.engine.docker_objects import Network
     from layersmith.prove.models import FunctionSpec
     from layersmith.runtimes import Runtime
@@ -29,7 +28,7 @@ DESKTOP_HOST = "host.docker.internal"
 """The host's name in containers of an engine within a virtual machine (Docker Desktop)."""
 
 
-class DockerRunner:
+class DockerRunner(Closing):
     """Runs functions of one runtime in Docker; a context manager that leaves nothing behind.
 
     The layers are at /opt, the function at /var/task, both read-only; the user has no
@@ -80,14 +79,6 @@ class DockerRunner:
         if self.emulation.warning:
             console.warn(self.emulation.warning)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Remove every container, network and folder of this run."""
