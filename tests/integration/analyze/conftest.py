@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import threading
-from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from layersmith import runtimes
 from layersmith.measure import weigh, weigh_resolve
 
-from tests.integration.lock.index import Handler, Index
+from tests.integration.lock.index import Handler, Index, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,18 +100,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RangeInde
     folder = tmp_path / "index"
     folder.mkdir()
     index = RangeIndex(folder)
-    attributes: dict[str, Any] = {"index": index, "behaviour": "ranges", "broken": {}, "log": []}
+    attributes: dict[str, Any] = {"behaviour": "ranges", "broken": {}, "log": []}
     index.handler = type("OneIndex", (RangeHandler,), attributes)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), index.handler)
-    server.daemon_threads = True
-    index.port = server.server_address[1]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
-    monkeypatch.setenv("UV_NO_CONFIG", "1")
-    monkeypatch.setenv("LAYERSMITH_CACHE", str(tmp_path / "cache"))
-    yield index
-    server.shutdown()
-    server.server_close()
+    with serving(index, index.handler, tmp_path, monkeypatch):
+        yield index

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from layersmith.assemble.lock import locking
 from layersmith.config import loader
 from layersmith.plan import Target, plan
 
-from .index import Index, serve
+from .index import Handler, Index, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,16 +80,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     folder = tmp_path / "index"
     folder.mkdir()
     index = Index(folder)
-    server = serve(index)
-    for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
-    monkeypatch.setenv("UV_NO_CONFIG", "1")
-    monkeypatch.setenv("LAYERSMITH_CACHE", str(tmp_path / "cache"))
-    yield index
-    server.shutdown()
-    server.server_close()
+    with serving(index, type("OneIndex", (Handler,), {}), tmp_path, monkeypatch):
+        yield index
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ import base64
 import hashlib
 import html
 import io
+import os
 import re
 import tarfile
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -16,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from tests import wheels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    import pytest
 
 LOGIN = ("reader", "s3cr3t-passphrase")
 """What the index asks for below /private/."""
@@ -136,10 +140,29 @@ class Handler(BaseHTTPRequestHandler):
         return None, ""
 
 
-def serve(index: Index) -> ThreadingHTTPServer:
-    """Start the index on a free port; the caller shuts the server down."""
-    handler = type("IndexHandler", (Handler,), {"index": index})
+@contextmanager
+def serving(
+    index: Index, handler: type[Handler], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Serve an index on a free port; uv sees no other one, and no cache or configuration of ours.
+
+    Args:
+        index: Whose ``port`` is set.
+        handler: A class of its own, whose ``index`` is set.
+        folder: For caches.
+        monkeypatch: Of the test.
+    """
+    handler.index = index
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
     index.port = server.server_address[1]
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
+    monkeypatch.setenv("UV_CACHE_DIR", str(folder / "uv-cache"))
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setenv("LAYERSMITH_CACHE", str(folder / "cache"))
+    yield
+    server.shutdown()
+    server.server_close()
