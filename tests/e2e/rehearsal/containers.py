@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 import tempfile
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layersmith import runtimes
-from layersmith.prove.base import images
 from layersmith.prove.engine import emulation
-from layersmith.prove.engine.docker_engine import Engine
 
-from tests.e2e.rehearsal.processes import ROOT
+from tests.server_image import build
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,18 +115,7 @@ class DockerLauncher:
         self._client.close()
 
     def _build(self) -> str:
-        architecture = emulation.host_architecture()
-        base, _ = images.ensure_standin(Engine(self.run), runtimes.get("python3.13"), architecture)
-        tag = f"layersmith-test/chroma-server:{self.run}"
         with tempfile.TemporaryDirectory(prefix="layersmith-image-") as folder:
+            architecture = emulation.host_architecture()
             context = Path(folder) / "context"
-            script = ROOT / "fargate/chroma/assemble.py"
-            command = [sys.executable, str(script), "--architecture", architecture]
-            subprocess.run(
-                [*command, "--output", str(context)], check=True, capture_output=True, timeout=600
-            )
-            self._client.images.build(
-                path=str(context), tag=tag, buildargs={"BASE": base.facts.name},
-                labels=self.labels, rm=True, forcerm=True,
-            )  # fmt: skip
-        return tag
+            return build(self._client, self.run, architecture, context, self.labels)

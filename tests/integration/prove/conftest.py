@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import docker
 import pytest
 from layersmith import runtimes
 from layersmith.prove import runner as runners
+from layersmith.prove.base import image_archive
+from layersmith.prove.engine.docker_engine import Engine
 from layersmith.prove.models import FunctionSpec
 
 if TYPE_CHECKING:
@@ -58,6 +62,35 @@ def engine() -> Iterator[Runner]:
 def runner(request: pytest.FixtureRequest) -> Runner:
     found: Runner = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Make an image of a few files, and remove it at the end."""
+    names: list[str] = []
+
+    def make(files: dict[str, bytes], architecture: str = "arm64") -> str:
+        root = tmp_path / f"root-{len(names)}"
+        for name, content in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            path.chmod(0o755)
+        name = f"layersmith-test/{os.getpid()}-{len(names)}:{tmp_path.name[-20:].lower()}"
+        names.append(name)
+        image_archive.write(
+            tmp_path / "image.tar",
+            root,
+            tag=name,
+            architecture=architecture,
+            config={"Entrypoint": ["/lambda-entrypoint.sh"]},
+        )
+        Engine("tests").load(tmp_path / "image.tar")
+        return name
+
+    yield make
+    for name in names:
+        docker.from_env().images.remove(name, force=True)
 
 
 class Call(Protocol):

@@ -21,11 +21,11 @@ import docker
 import pytest
 from layersmith import runtimes
 from layersmith.errors import ProofError
-from layersmith.prove.base import images
+from layersmith.prove.base import images, standin
 from layersmith.prove.engine.docker_engine import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.docker
 
@@ -162,6 +162,7 @@ def test_a_pinned_image_is_fetched_and_preferred(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pinned = f"{registry.address}/lambda/python@{registry.add('lambda/python', 'x', 'arm64')}"
+    monkeypatch.delenv(images.VARIABLE, raising=False)
     monkeypatch.setattr(images, "pinned", lambda runtime, architecture: pinned)
     try:
         choice = images.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
@@ -177,9 +178,15 @@ def test_a_pinned_image_is_fetched_and_preferred(
 
 
 def test_where_the_pinned_image_cannot_be_had_the_stand_in_is_taken(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    registry: Registry,
+    load: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    made = load({"lambda-entrypoint.sh": b"#!/bin/sh\n"})
+    monkeypatch.delenv(images.VARIABLE, raising=False)
+    monkeypatch.setattr(standin, "tag", lambda runtime, architecture: made)
     absent = f"{registry.address}/lambda/python@sha256:{'0' * 64}"
     monkeypatch.setattr(images, "pinned", lambda runtime, architecture: absent)
     choice = images.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
-    assert choice.kind == "stand-in"
+    assert (choice.kind, choice.facts.name) == ("stand-in", made)

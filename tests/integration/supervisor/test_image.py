@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.chroma_sessions import AWS_KEYS, ROOT, client, make_bucket
+from tests.chroma_sessions import AWS_KEYS, client, make_bucket
+from tests.server_image import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +21,6 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 RUN = f"supervisor-{uuid.uuid4().hex[:8]}"
 LABELS = {"layersmith.run": RUN}
-PLATFORM = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}
 START_TIMEOUT = 120.0
 """Seconds; an emulated start takes ten on an idle machine."""
 
@@ -47,25 +45,8 @@ class Engine:
     def image(self, architecture: str, folder: Path) -> str:
         """Build the image for an architecture, once."""
         if architecture not in self._images:
-            from layersmith import runtimes
-            from layersmith.prove.base import images
-            from layersmith.prove.engine.docker_engine import Engine as Prover
-
-            base, _ = images.ensure_standin(Prover(RUN), runtimes.get("python3.13"), architecture)
             context = folder / architecture
-            command = [sys.executable, str(ROOT / "fargate/chroma/assemble.py")]
-            command += ["--architecture", architecture, "--output", str(context)]
-            subprocess.run(command, check=True, capture_output=True, timeout=300)
-            tag = f"layersmith-test/chroma-server:{RUN}-{architecture}"
-            self.client.images.build(
-                path=str(context),
-                tag=tag,
-                buildargs={"BASE": base.facts.name},
-                labels=LABELS,
-                rm=True,  # a build's own containers stay otherwise, and carry no label
-                forcerm=True,
-            )
-            self._images[architecture] = tag
+            self._images[architecture] = build(self.client, RUN, architecture, context, LABELS)
         return self._images[architecture]
 
     def start(self, image: str, **environment: str) -> Any:
