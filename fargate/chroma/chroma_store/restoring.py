@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from chroma_store.layout import Piece
+    from chroma_store.limits import Limits
     from chroma_store.manifest import Chunk, Manifest
-    from chroma_store.snapshots import Limits
     from chroma_store.storage import Storage
 
     Group = list[tuple[Chunk, list[Piece]]]

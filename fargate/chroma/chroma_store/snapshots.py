@@ -15,6 +15,7 @@ from vector_common.names import base, check_database, manifest_key
 
 from chroma_store import restoring, retention, uploading
 from chroma_store.layout import scan
+from chroma_store.limits import Limits
 from chroma_store.manifest import Manifest
 from chroma_store.packs import PackWriter
 from chroma_store.pointer import Pointer, PointerMoved, flip_pointer, read_pointer
@@ -28,20 +29,6 @@ if TYPE_CHECKING:
     from chroma_store.storage import Storage
 
 __all__ = ["Limits", "Pointer", "PointerMoved", "RestoreReport", "SnapshotReport", "SnapshotStore"]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a store may cost its process.
-
-    Attributes:
-        threads: Transfers at once; each holds about 16 MiB.
-        max_bytes: The largest snapshot, uncompressed, that is taken or restored. The default is
-            Fargate's largest ephemeral storage.
-    """
-
-    threads: int = 8
-    max_bytes: int = 200 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from vector_common.storage import Blob, ObjectInfo, Storage, open_storage
+from vector_common.objects import Blob, ObjectInfo
+from vector_common.storage import Storage, open_storage
 
 __all__ = ["Blob", "ObjectInfo", "Storage", "open_storage"]

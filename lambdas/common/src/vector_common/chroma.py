@@ -30,12 +30,6 @@ if TYPE_CHECKING:
 
     from vector_common.tokens import Token
 
-CONNECT_SECONDS = 2.0
-ANSWER_SECONDS = 20.0
-"""For one answer. The first query after a start reads the index: 0.3 s for 100,000 vectors."""
-
-CONNECT_RETRIES = 3
-
 _STATUS: dict[int, type[VectorError]] = {
     401: Unauthorized,
     403: Unauthorized,

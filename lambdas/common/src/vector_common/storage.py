@@ -6,7 +6,6 @@ conditional writes of which exactly one wins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -14,25 +13,8 @@ from vector_common.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from datetime import datetime
 
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """An object as it was read; ``etag`` is opaque and fits ``put(if_match=...)``."""
-
-    data: bytes
-    etag: str
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """An object as a listing shows it; ``size`` in bytes, ``modified`` by the store's clock."""
-
-    key: str
-    size: int
-    etag: str
-    modified: datetime
+    from vector_common.objects import Blob, ObjectInfo
 
 
 class Storage(Protocol):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from vector_common.errors import Damaged, NotFound, PreconditionFailed, StoreError
 from vector_common.names import check_key
-from vector_common.storage import Blob, ObjectInfo
+from vector_common.objects import Blob, ObjectInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -17,7 +17,7 @@ from botocore.exceptions import (
 from vector_common import aws
 from vector_common.errors import Damaged, NotFound, PreconditionFailed, StoreError
 from vector_common.names import check_key
-from vector_common.storage import Blob, ObjectInfo
+from vector_common.objects import Blob, ObjectInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
