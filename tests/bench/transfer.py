@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zstandard
+from chroma_store.limits import Limits
 from chroma_supervisor.settings import process_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-THREADS = 8
+THREADS = Limits().threads
 
 
 def reader(url: str) -> Callable[[str], bytes]:

@@ -167,10 +167,11 @@ def check_functions(config: Config, manifests: Sequence[Manifest], root: Path) -
     built = sorted({(m.runtime, m.architecture) for m in manifests})
     found = []
     for name, function in config.functions.items():
+        code = code_size(function, root)
         for runtime, architecture in built:
-            layers = [sizes.get((layer, runtime, architecture)) for layer in function.layers]
-            if None not in layers:
-                total = code_size(function, root) + sum(size or 0 for size in layers)
+            keys = [(layer, runtime, architecture) for layer in function.layers]
+            if all(key in sizes for key in keys):
+                total = code + sum(sizes[key] for key in keys)
                 found.append(Composition(name, runtime, architecture, total))
     found.sort(key=lambda one: -one.unzipped)
     if found and found[0].unzipped > runtimes.UNZIPPED_LIMIT:

@@ -102,8 +102,7 @@ class Container:
 
     def remove(self) -> None:
         """Remove it, running or not; it is no error if it is gone."""
-        with contextlib.suppress(errors.APIError):
-            self._container.remove(force=True, v=True)
+        discard(self._container)
 
     def _wait(self) -> None:
         try:
