@@ -27,6 +27,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 EPILOG = """\
 STORE is a folder, or s3://bucket/prefix as the stack chroma exports it (StorageUrl).
+snapshot, compact and promote refuse while a session is using the database.
 
 actions:
   snapshot   make (a copy of) a data folder the current snapshot; stop its server first
