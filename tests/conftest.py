@@ -6,7 +6,7 @@ import functools
 
 import pytest
 from hypothesis import settings
-from layersmith import runtimes
+from layersmith.base import runtimes
 from layersmith.errors import LayersmithError
 
 RUNTIME = "python3.13"
@@ -33,10 +33,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def docker_is_missing() -> str | None:
     """Return why the Docker proofs cannot run here, or None."""
     try:
-        from layersmith.prove.base import images
-        from layersmith.prove.engine.docker_engine import Engine
+        from layersmith.engine.client import Engine
+        from layersmith.prove.base_images import choose
 
-        images.choose(Engine("tests"), runtimes.get(RUNTIME), "arm64")
+        choose.choose(Engine("tests"), runtimes.get(RUNTIME), "arm64")
     except (ImportError, LayersmithError) as problem:
         return str(problem)
     return None

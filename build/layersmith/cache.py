@@ -80,3 +80,21 @@ def sha256_file(path: Path) -> str:
 def sha256_bytes(content: bytes) -> str:
     """Return the SHA-256 of ``content`` in hex."""
     return hashlib.sha256(content).hexdigest()
+
+
+def source_files(folder: Path) -> list[Path]:
+    """Return the files of a folder of sources, sorted, without caches."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
+    )
+
+
+def sha256_folder(folder: Path) -> str:
+    """Return the SHA-256 in hex over names and contents of a folder of sources."""
+    lines = [
+        f"{path.relative_to(folder).as_posix()} {sha256_file(path)}"
+        for path in source_files(folder)
+    ]
+    return sha256_bytes("\n".join(lines).encode())

@@ -95,13 +95,7 @@ def progress(*, quiet: bool = False) -> Iterator[Progress]:
     Args:
         quiet: Show nothing; for ``--quiet`` and for tests.
     """
-    from rich.progress import (  # noqa: PLC0415 -- start-up time
-        BarColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-    )
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415 -- start-up time
 
     display = Progress(
         SpinnerColumn(),

@@ -11,23 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from layersmith import cache, console
-from layersmith.assemble import (
-    assembler,
-    budgets,
-    collect,
-    describe,
-    digest,
-    lock,
-    outputs,
-    wheelstore,
-)
+from layersmith import cache, console, lock
+from layersmith.assemble import budgets, collect, describe, digest, layer, outputs
 from layersmith.assemble import manifest as manifests
-from layersmith.assemble.assembler import Job
-from layersmith.assemble.lock import lockinputs
+from layersmith.assemble.layer import LayerJob
 from layersmith.assemble.outputs import Outputs
+from layersmith.audit import judge
 from layersmith.errors import BuildError, LayersmithError
-from layersmith.measure import audit
+from layersmith.lock import inputs, wheelstore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +33,7 @@ Status = Literal["built", "cached", "unchanged", "failed"]
 
 
 @dataclass(frozen=True)
-class Result:
+class BuildResult:
     """What became of a target.
 
     Attributes:
@@ -79,9 +70,9 @@ class Build:
     quiet: bool = False
     _shown: dict[str, TaskID] = field(default_factory=dict)
 
-    def run(self, targets: Sequence[Target]) -> list[Result]:
+    def run(self, targets: Sequence[Target]) -> list[BuildResult]:
         """Build targets in parallel and return a result for each, in their order."""
-        results: dict[str, Result] = {}
+        results: dict[str, BuildResult] = {}
         with console.progress(quiet=self.quiet) as display:
             jobs = self._fetched(self._wanted(targets, results), results, display)
             for job in jobs:
@@ -92,7 +83,7 @@ class Build:
                     results[result.target.identifier] = result
         return [results[target.identifier] for target in targets]
 
-    def _wanted(self, targets: Sequence[Target], results: dict[str, Result]) -> list[Job]:
+    def _wanted(self, targets: Sequence[Target], results: dict[str, BuildResult]) -> list[LayerJob]:
         """Return what has to be built; the rest gets its result here."""
         jobs = []
         for target in targets:
@@ -107,19 +98,19 @@ class Build:
                 jobs.append(job)
         return jobs
 
-    def _job(self, target: Target) -> Job:
+    def _job(self, target: Target) -> LayerJob:
         locked = lock.check(target, self.root)
         lock_digest = cache.sha256_file(lock.lock_path(target, self.root))
-        return Job(
+        return LayerJob(
             target=target,
             lock=locked,
             lock_digest=lock_digest,
-            asked=lockinputs.collect(target, self.root).requirements,
+            asked=inputs.collect(target, self.root).requirements,
             digest=digest.of_target(target, lock_digest, self.root),
             root=self.root,
         )
 
-    def _up_to_date(self, job: Job) -> Result | None:
+    def _up_to_date(self, job: LayerJob) -> BuildResult | None:
         """Return a result without building, from dist/ or from the cache, if that is right."""
         if self.force:
             return None
@@ -134,9 +125,11 @@ class Build:
             outputs.place(cached, here)
         else:
             self._judge(job, manifest)
-        return Result(job.target, "unchanged" if status == "unchanged" else "cached", 0.0, manifest)
+        return BuildResult(
+            job.target, "unchanged" if status == "unchanged" else "cached", 0.0, manifest
+        )
 
-    def _judge(self, job: Job, manifest: Manifest) -> None:
+    def _judge(self, job: LayerJob, manifest: Manifest) -> None:
         """Judge budgets anew: they may have changed since, and are no part of the inputs."""
         graph = describe.graph_of(manifest)
         budgets.check_unzipped(
@@ -150,7 +143,9 @@ class Build:
             self._last_release(job.target),
         )
 
-    def _fetched(self, jobs: list[Job], results: dict[str, Result], display: Progress) -> list[Job]:
+    def _fetched(
+        self, jobs: list[LayerJob], results: dict[str, BuildResult], display: Progress
+    ) -> list[LayerJob]:
         """Download what any target lacks, each file once; return the jobs that have all."""
         lacking: dict[str, list[wheelstore.Download]] = {}
         for job in list(jobs):
@@ -176,7 +171,7 @@ class Build:
                 jobs.remove(job)
         return jobs
 
-    def _lacking(self, job: Job) -> list[wheelstore.Download]:
+    def _lacking(self, job: LayerJob) -> list[wheelstore.Download]:
         missing = collect.missing(job.lock, job.target)
         if not missing:
             return []
@@ -186,13 +181,13 @@ class Build:
             for entry in missing
         ]
 
-    def _one(self, job: Job, display: Progress) -> Result:
+    def _one(self, job: LayerJob, display: Progress) -> BuildResult:
         name = job.target.identifier
         task = self._shown[name]
         started = time.monotonic()
         try:
             manifest = self._make(job, lambda step: display.update(task, step=step))
-            result = Result(job.target, "built", time.monotonic() - started, manifest)
+            result = BuildResult(job.target, "built", time.monotonic() - started, manifest)
         except LayersmithError as problem:
             result = _failed(job.target, problem, time.monotonic() - started)
         except OSError as problem:
@@ -201,11 +196,11 @@ class Build:
         display.update(task, total=1, completed=1, step=result.status)
         return result
 
-    def _make(self, job: Job, step: Callable[[str], None]) -> Manifest:
-        prepared = assembler.prepare(job, step)
+    def _make(self, job: LayerJob, step: Callable[[str], None]) -> Manifest:
+        prepared = layer.prepare(job, step)
         step("audit")
         parts = prepared.collected.parts
-        report = audit.audit_target(
+        report = judge.audit_target(
             prepared.collected.tree,
             job.target,
             requirements={part.name for part in parts}.intersection(prepared.graph.roots),
@@ -215,7 +210,7 @@ class Build:
         report.raise_for_errors()
         folder = outputs.cache_folder(job.digest)
         cached = Outputs.of(job.target, folder)
-        manifest = assembler.finish(
+        manifest = layer.finish(
             prepared, report.record(), cached, self._last_release(job.target), step
         )
         outputs.place(cached, Outputs.of(job.target, self.dist))
@@ -238,7 +233,7 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("-", 1)[0].split("."))
 
 
-def _failed(target: Target, problem: LayersmithError, seconds: float = 0.0) -> Result:
+def _failed(target: Target, problem: LayersmithError, seconds: float = 0.0) -> BuildResult:
     if problem.target is None and not isinstance(problem, BuildError):
         problem.target = target.identifier
-    return Result(target, "failed", seconds, None, problem)
+    return BuildResult(target, "failed", seconds, None, problem)

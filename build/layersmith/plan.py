@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from layersmith import runtimes
+from layersmith.base import runtimes
 from layersmith.errors import ConfigError
 
 if TYPE_CHECKING:

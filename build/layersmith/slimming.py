@@ -14,12 +14,14 @@ from layersmith.assemble import outputs
 from layersmith.config.models import Budgets, BytecodeMode
 from layersmith.errors import ProofError
 from layersmith.pipeline import Build
-from layersmith.prove import runner as runners
-from layersmith.prove import smoke
 from layersmith.prove.cold.variants import Built
-from layersmith.prove.slim import slim_fragment, slim_names, slim_propose, slim_trace
-from layersmith.prove.slim.slim_models import SlimReport, TargetWeight, Weight
-from layersmith.prove.slim.slim_search import Search, Verdict
+from layersmith.prove.runners import choice as runners
+from layersmith.prove.slim import fragment, propose
+from layersmith.prove.slim import names as slim_names
+from layersmith.prove.slim import trace as slim_trace
+from layersmith.prove.slim.models import SlimReport, TargetWeight, Weight
+from layersmith.prove.slim.search import Search, TrialVerdict
+from layersmith.prove.smoke import layer as smoke
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +31,12 @@ if TYPE_CHECKING:
     from layersmith.plan import Target
     from layersmith.prove.models import RunnerKind
     from layersmith.prove.reports import SmokeReport
-    from layersmith.prove.runner import Runner
-    from layersmith.prove.slim.slim_models import Candidate, Risk
+    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.slim.models import Candidate, Risk
 
 
 @dataclass(frozen=True)
-class Options:
+class SlimOptions:
     """How to search.
 
     Attributes:
@@ -68,19 +70,19 @@ class Copies:
     """
 
     target: Target
-    options: Options
+    options: SlimOptions
     runner: Runner
     last: tuple[Manifest, SmokeReport] | None = None
     _count: int = field(default=0)
 
-    def prove(self, without: Sequence[Candidate]) -> Verdict:
+    def prove(self, without: Sequence[Candidate]) -> TrialVerdict:
         """Build and prove the target without some candidates."""
         self._count += 1
         slimmer = lacking(self.target, without)
         dist = self.options.folder / f"{self.target.identifier}-{self._count}"
         [result] = Build(self.options.root, dist, quiet=True).run([slimmer])
         if result.manifest is None:
-            return Verdict(texts=(str(result.error),))
+            return TrialVerdict(texts=(str(result.error),))
         try:
             return self._judge(slimmer, result.manifest, dist)
         finally:
@@ -136,7 +138,7 @@ class Copies:
             raise result.error
         return dist / f"{target.stem}.zip"
 
-    def _judge(self, target: Target, manifest: Manifest, dist: Path) -> Verdict:
+    def _judge(self, target: Target, manifest: Manifest, dist: Path) -> TrialVerdict:
         subject = self._subject(target, manifest, dist)
         report = smoke.prove(subject, self.runner)
         tests = report.smoke.tests if report.smoke else []
@@ -158,7 +160,7 @@ class Copies:
             texts += [said] if said else list(report.problems)
         if not texts and not broken:
             self.last = (manifest, report)
-        return Verdict(tuple(texts), tuple(broken))
+        return TrialVerdict(tuple(texts), tuple(broken))
 
     def _first_call(self, manifest: Manifest, layer: Path) -> Path | None:
         return Built(self.target, manifest, layer, self.options.root).handler("layer")
@@ -176,7 +178,7 @@ class Copies:
         )
 
 
-def slim(targets: Sequence[Target], options: Options) -> SlimReport:
+def slim(targets: Sequence[Target], options: SlimOptions) -> SlimReport:
     """Find what all targets of one layer can do without.
 
     The first target is watched and searched; the others have to pass with what survived there.
@@ -229,17 +231,17 @@ def slim(targets: Sequence[Target], options: Options) -> SlimReport:
         offered=offered,
         needless_exceptions=sorted(needless or ()),
         proofs=sum(search.trials for search in searches),
-        fragment=slim_fragment.render(layer, survived, sorted(needless or ())),
+        fragment=fragment.render(layer, survived, sorted(needless or ())),
     )
 
 
 def candidates(
-    manifest: Manifest, zipped: Path, used: frozenset[str], options: Options
+    manifest: Manifest, zipped: Path, used: frozenset[str], options: SlimOptions
 ) -> tuple[list[Candidate], list[Candidate], list[Candidate]]:
     """Return what to try, what is too risky without ``bold``, and what is too small."""
     names = slim_names.Names(zipped)
     loaded = [name for name, path in names.modules.items() if slim_trace.unit(path) in used]
-    found = slim_propose.propose(manifest, used, names.reached(loaded))
+    found = propose.propose(manifest, used, names.reached(loaded))
     allowed: set[Risk] = {"unnamed", "named", "data"} if options.bold else {"unnamed"}
     tried = [one for one in found if one.risk in allowed]
     large = [one for one in tried if one.unzipped >= options.at_least]
@@ -253,7 +255,7 @@ def candidates(
 def lacking(target: Target, without: Sequence[Candidate]) -> Target:
     """Return a target whose settings leave candidates out."""
     settings = target.settings
-    excludes = {one.pattern: slim_fragment.REASON for one in without if one.kind == "exclude"}
+    excludes = {one.pattern: fragment.REASON for one in without if one.kind == "exclude"}
     patterns = [one.pattern for one in without if one.kind == "prune"]
     prune = settings.prune.model_copy(update={"add": [*settings.prune.add, *patterns]})
     changed = {"excludes": {**settings.excludes, **excludes}, "prune": prune}

@@ -20,8 +20,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "build"))
 
-from layersmith import console, interpreters, process  # noqa: E402 - after its path
+from layersmith import console, process  # noqa: E402 - after its path
 from layersmith.assemble.strip import strip  # noqa: E402
+from layersmith.base import interpreters  # noqa: E402 - after its path
 from layersmith.errors import BuildError, LayersmithError  # noqa: E402
 
 MINOR = 13

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.interpreters import uv_program
+from layersmith.base.interpreters import uv_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith import interpreters
-from layersmith.interpreters import uv_program
+from layersmith.base import interpreters
+from layersmith.base.interpreters import uv_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,16 +20,17 @@ import pytest
 from layersmith.assemble import manifest as manifests
 from layersmith.config import loader
 from layersmith.plan import plan
-from layersmith.prove import runner, services
-from layersmith.prove.cold import coldstart
+from layersmith.prove import services
+from layersmith.prove.cold import measure
 from layersmith.prove.cold.variants import Built, prepare
+from layersmith.prove.runners import choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layersmith.prove.cold.coldstart_models import Sample, VariantName
+    from layersmith.prove.cold.models import Sample, VariantName
     from layersmith.prove.models import FunctionSpec
-    from layersmith.prove.runner import Runner
+    from layersmith.prove.runners.choice import Runner
     from pytest_benchmark.fixture import BenchmarkFixture
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +52,7 @@ class Bench:
 
     def block(self, name: VariantName) -> list[Sample]:
         spec, unzipped = self.specs[name]
-        return coldstart.measure(name, self.runner, spec, STARTS, unzipped).samples
+        return measure.measure(name, self.runner, spec, STARTS, unzipped).samples
 
     def start(self) -> None:
         with self.runner.start(self.specs["layer"][0]) as instance:
@@ -70,7 +71,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     built = Built(target, manifest, folder / f"{target.stem}.zip", ROOT)
     single = {"OPENBLAS_NUM_THREADS": "1"}
     with contextlib.ExitStack() as stack:
-        host = stack.enter_context(runner.make("host", target.runtime, target.architecture))
+        host = stack.enter_context(choice.make("host", target.runtime, target.architecture))
         served = services.serve(("chroma",), host.service_host, host.service_name)
         variables = stack.enter_context(served)
         names: tuple[VariantName, ...] = ("layer", "plain")

@@ -10,10 +10,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith import runtimes
-from layersmith.assemble import liteblas
+from layersmith import liteblas
+from layersmith.base import runtimes
 
-from tests.integration import packages
+from tests.support import packages
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from tests.chroma_sessions import API, Launcher, listening, memory
+from tests.support.chroma_sessions import API, Launcher, listening, memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

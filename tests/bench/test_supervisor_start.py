@@ -26,7 +26,7 @@ from chroma_store.snapshots import SnapshotStore
 from chroma_store.storage import open_storage
 from chroma_store.versions import running_version
 
-from tests.chroma_sessions import (
+from tests.support.chroma_sessions import (
     API,
     AWS_KEYS,
     PACKAGES,

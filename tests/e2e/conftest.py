@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith import runtimes
-from layersmith.prove import runner as runners
-from layersmith.ship import billing
-from layersmith.stacks import bill
+from layersmith.base import runtimes
+from layersmith.prove.runners import choice as runners
+from layersmith.ship.cost import billing, session
 
 from tests.e2e.rehearsal import corpus, layers, scenarios
 from tests.e2e.rehearsal.cloud import Cloud
@@ -98,15 +97,15 @@ def record_bill(story: Story, mode: str, done: Execution, events: list[dict[str,
     """Note what a session would have cost on AWS, beside what is always on."""
     prices = billing.load()
     task = done.output["task"]
-    use = bill.measure(events, task, done.seconds)
-    money = billing.total(bill.items(use, prices))
-    task_month = bill.month_of_task(use, prices)
+    use = session.measure(events, task, done.seconds)
+    money = billing.total(session.items(use, prices))
+    task_month = session.month_of_task(use, prices)
     used = f"{use.task_seconds:.0f} s of {use.vcpu:g} vCPU and {use.gb:g} GB"
     counted = f"{use.transitions} transitions, {use.invocations} invocations"
     story.bills[mode] = [
         f"one session on AWS: {money:.5f} USD ({used}, {counted})",
         f"the same task always on: {task_month:.2f} USD a month, {task_month / money:.0f} sessions",
-        f"an EC2 t4g.medium always on: {bill.month_of_instance(prices):.2f} USD a month",
+        f"an EC2 t4g.medium always on: {session.month_of_instance(prices):.2f} USD a month",
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layersmith import runtimes
+from layersmith.base import runtimes
 from layersmith.errors import BudgetError
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from layersmith import cache, interpreters, process
+from layersmith import cache, process
 from layersmith.assemble import archive, wheel
 from layersmith.assemble.tree import Bytes, Entry, WheelMember
+from layersmith.base import interpreters
 from layersmith.config.models import BytecodeMode
 from layersmith.errors import BuildError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from layersmith.assemble.tree import Tree
-    from layersmith.runtimes import Runtime
+    from layersmith.base.runtimes import Runtime
 
 WORKER = Path(__file__).with_name("bytecode_worker.py")
 RECORD_HEAD = struct.Struct(">II")

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.utils import parse_wheel_filename
 
-from layersmith import runtimes
-from layersmith.assemble import sources, stubs, wheel, wheelstore
-from layersmith.assemble.lock import buildpins
+from layersmith.assemble import stubs, wheel
 from layersmith.assemble.manifest import Dropped
 from layersmith.assemble.tree import Tree
+from layersmith.base import runtimes
+from layersmith.crossbuild import host
 from layersmith.errors import BuildError
+from layersmith.lock import build_pins, wheelstore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layersmith.assemble.lock import Lock, LockEntry
     from layersmith.assemble.wheel import Wheel
+    from layersmith.lock import Lock, LockEntry
     from layersmith.plan import Target
 
 PROVIDED_REASON = "provided by the runtime"
@@ -136,17 +137,17 @@ def _from_sdist(entry: LockEntry, path: Path, target: Target) -> Part:
     """Build the wheel of an sdist: on the host if it compiles nothing, else for the target."""
     settings = target.settings
     options = settings.build.get(entry.name)
-    if options is None and not sources.compiles(path):
-        built = sources.pure_wheel(path, entry.sha256, settings.environment, target.identifier)
+    if options is None and not host.compiles(path):
+        built = host.pure_wheel(path, entry.sha256, settings.environment, target.identifier)
         read = wheel.read(built, entry.name)
         return Part(entry.name, entry.version, "sdist", path.name, entry.sha256, read)
-    made = buildpins.compile_sdist(entry, path, target)
+    made = build_pins.compile_sdist(entry, path, target)
     read = wheel.read(made.path, entry.name)
     return Part(entry.name, entry.version, "cross", path.name, entry.sha256, read, made.record)
 
 
 def _local(folder: Path, target: Target) -> Part:
-    built = sources.local_wheel(folder, target.settings.environment)
+    built = host.local_wheel(folder, target.settings.environment)
     name = parse_wheel_filename(built.name)[0]
     read = wheel.read(built, name)
     return Part(name, str(read.metadata["Version"]), "local", wheel=read)

@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import __version__, cache, interpreters
-from layersmith.assemble import stubs
+from layersmith import __version__, cache
+from layersmith.base import interpreters
 from layersmith.config.models import BytecodeMode
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ SHIPPING = {"budgets", "regions", "principals", "align", "smoke"}
 """Settings that do not reach the zip or its manifest."""
 
 
-WEIGHING = ("advice", "remote", "weigh")
-"""Modules of measure/ that look at what is not built; they decide nothing of a layer."""
+DECIDING = ("assemble", "audit", "base", "crossbuild", "liteblas", "lock")
+"""Rooms whose code decides what is in a layer, or whether it is written at all."""
 
 
 def of_target(target: Target, lock_digest: str, root: Path) -> str:
@@ -41,7 +41,9 @@ def of_target(target: Target, lock_digest: str, root: Path) -> str:
         "lock": lock_digest,
         "settings": settings.model_dump(mode="json", exclude=SHIPPING),
         "packages": packages(target, root),
-        "stubs": {name: stubs.digest(root / stub.path) for name, stub in settings.stubs.items()},
+        "stubs": {
+            name: cache.sha256_folder(root / stub.path) for name, stub in settings.stubs.items()
+        },
         "bytecode": has_interpreter(target),
         "tools": tools(target),
         "code": _code_digest(),
@@ -51,7 +53,7 @@ def of_target(target: Target, lock_digest: str, root: Path) -> str:
 
 def packages(target: Target, root: Path) -> dict[str, str]:
     """Return the local packages of a layer, each with the SHA-256 of its sources."""
-    return {folder: stubs.digest(root / folder) for folder in target.settings.packages}
+    return {folder: cache.sha256_folder(root / folder) for folder in target.settings.packages}
 
 
 def has_interpreter(target: Target) -> bool:
@@ -80,10 +82,9 @@ def _code_digest() -> str:
     folder = Path(__file__).parents[1]
     sources = sorted(
         path
-        for room in ("assemble", "measure")
+        for room in DECIDING
         for path in (folder / room).rglob("*")
         if path.is_file() and path.suffix != ".pyc" and "__pycache__" not in path.parts
-        if not path.name.startswith(WEIGHING)
     )
     lines = [f"{path.relative_to(folder)} {cache.sha256_file(path)}" for path in sources]
     return cache.sha256_bytes("\n".join(lines).encode())

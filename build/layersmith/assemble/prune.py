@@ -22,7 +22,7 @@ RULES_FILE = Path(__file__).with_name("prune_rules.toml")
 
 
 @dataclass(frozen=True)
-class Rule:
+class PruneRule:
     """A named set of gitignore patterns over paths below python/."""
 
     name: str
@@ -31,12 +31,12 @@ class Rule:
 
 
 @functools.cache
-def default_rules() -> tuple[Rule, ...]:
+def default_rules() -> tuple[PruneRule, ...]:
     """Return the built-in rules in the order in which they are applied."""
     with RULES_FILE.open("rb") as stream:
         table = tomllib.load(stream)
     return tuple(
-        Rule(name, rule["why"], GitIgnoreSpec.from_lines(rule["patterns"]))
+        PruneRule(name, rule["why"], GitIgnoreSpec.from_lines(rule["patterns"]))
         for name, rule in table.items()
     )
 
@@ -50,10 +50,10 @@ def prune(tree: Tree, wanted: Prune) -> None:
     keep = _spec(wanted.keep, "keep")
     rules = list(default_rules()) if wanted.defaults else []
     for pattern in wanted.add:
-        rules.append(Rule(pattern, "layers.yaml", _spec([pattern], "add")))
+        rules.append(PruneRule(pattern, "layers.yaml", _spec([pattern], "add")))
     for rule in rules:
 
-        def goes(entry: Entry, rule: Rule = rule) -> bool:
+        def goes(entry: Entry, rule: PruneRule = rule) -> bool:
             path = entry.inner
             return (
                 not is_metadata(path) and rule.spec.match_file(path) and not keep.match_file(path)

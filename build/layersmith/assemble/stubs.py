@@ -33,7 +33,7 @@ def entries(name: str, version: str, stub: Stub, root: Path) -> list[Entry]:
     folder = root / stub.path
     found = [
         Entry(f"{PREFIX}{path.relative_to(folder).as_posix()}", Bytes(path.read_bytes()), name)
-        for path in files(folder)
+        for path in cache.source_files(folder)
     ]
     if not found:
         raise BuildError(f"the stub for {name} is empty: {stub.path} has no Python file")
@@ -47,20 +47,3 @@ def entries(name: str, version: str, stub: Stub, root: Path) -> list[Entry]:
     found.append(Entry(f"{PREFIX}{dist_info}/METADATA", Bytes(metadata.encode()), name))
     found.append(Entry(f"{PREFIX}{dist_info}/RECORD", Bytes(b""), name))
     return found
-
-
-def files(folder: Path) -> list[Path]:
-    """Return the files of a stub's folder, sorted, without caches."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
-    )
-
-
-def digest(folder: Path) -> str:
-    """Return the SHA-256 over names and contents of a folder of sources."""
-    lines = [
-        f"{path.relative_to(folder).as_posix()} {cache.sha256_file(path)}" for path in files(folder)
-    ]
-    return cache.sha256_bytes("\n".join(lines).encode())

@@ -10,7 +10,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
-from layersmith import runtimes
+from layersmith.base import runtimes
 from layersmith.config.document import Problem
 from layersmith.config.models import LayerSettings
 from layersmith.config.values import PATH_PATTERN
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layersmith.config import document
-    from layersmith.config.document import Node
+    from layersmith.config.document import YamlNode
 
 PYPROJECT = "pyproject.toml"
 
 _Found = tuple["document.Path", str]
 
 
-def find(tree: Node, root: Path) -> list[Problem]:
+def find(tree: YamlNode, root: Path) -> list[Problem]:
     """Return what is wrong beyond the models.
 
     Args:
@@ -41,18 +41,18 @@ def find(tree: Node, root: Path) -> list[Problem]:
     return [Problem(tree.locate(path), path, message) for path, message in found]
 
 
-def _mapping(node: Node | None) -> dict[str, Node]:
+def _mapping(node: YamlNode | None) -> dict[str, YamlNode]:
     return node.value if node is not None and isinstance(node.value, dict) else {}
 
 
-def _texts(node: Node | None) -> Iterator[tuple[int, str]]:
+def _texts(node: YamlNode | None) -> Iterator[tuple[int, str]]:
     """Yield the texts of a list with their indexes."""
     for number, item in enumerate(node.value if node and isinstance(node.value, list) else []):
         if isinstance(item.value, str):
             yield number, item.value
 
 
-def _files(name: str, layer: Node, root: Path) -> Iterator[_Found]:
+def _files(name: str, layer: YamlNode, root: Path) -> Iterator[_Found]:
     """Judge the files and folders that a layer names."""
     at: document.Path = ("layers", name)
     yield from _path(root, layer.child("smoke"), (*at, "smoke"), folder=False)
@@ -73,7 +73,9 @@ def _files(name: str, layer: Node, root: Path) -> Iterator[_Found]:
         yield from _path(root, stub.child("path"), path, folder=True)
 
 
-def _path(root: Path, node: Node | None, path: document.Path, *, folder: bool) -> Iterator[_Found]:
+def _path(
+    root: Path, node: YamlNode | None, path: document.Path, *, folder: bool
+) -> Iterator[_Found]:
     given = node.value if node else None
     if not isinstance(given, str) or not re.match(PATH_PATTERN, given):
         return
@@ -99,7 +101,7 @@ def _closest(root: Path, given: str) -> str:
 
 
 def _function(
-    at: document.Path, function: Node, layers: dict[str, Node], root: Path
+    at: document.Path, function: YamlNode, layers: dict[str, YamlNode], root: Path
 ) -> Iterator[_Found]:
     for key, folder in (("code", True), ("event", False)):
         yield from _path(root, function.child(key), (*at, key), folder=folder)
@@ -108,7 +110,7 @@ def _function(
     yield from _together((*at, "layers"), used, layers)
 
 
-def _references(used: Node | None, at: document.Path, names: list[str]) -> Iterator[_Found]:
+def _references(used: YamlNode | None, at: document.Path, names: list[str]) -> Iterator[_Found]:
     seen: set[str] = set()
     for number, name in _texts(used):
         if name not in names:
@@ -120,7 +122,7 @@ def _references(used: Node | None, at: document.Path, names: list[str]) -> Itera
         seen.add(name)
 
 
-def _together(at: document.Path, used: list[str], layers: dict[str, Node]) -> Iterator[_Found]:
+def _together(at: document.Path, used: list[str], layers: dict[str, YamlNode]) -> Iterator[_Found]:
     """Judge whether one function can use these layers at once."""
     mine = {name: layers[name] for name in used if name in layers}
     managed = sorted({one for node in mine.values() for one in _setting(node, "managed-layers")})
@@ -135,7 +137,7 @@ def _together(at: document.Path, used: list[str], layers: dict[str, Node]) -> It
             yield at, f"these layers have none of their {key} in common ({listed})"
 
 
-def _setting(layer: Node, key: str) -> list[str]:
+def _setting(layer: YamlNode, key: str) -> list[str]:
     """Return the texts of a setting, or those of its default where it is not there."""
     node = layer.child(key)
     if node is None:

@@ -46,7 +46,7 @@ class Problem(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Node:
+class YamlNode:
     """A value and where it stands.
 
     Attributes:
@@ -69,14 +69,14 @@ class Node:
             return [node.plain() for node in self.value]
         return self.value
 
-    def child(self, step: str | int) -> Node | None:
+    def child(self, step: str | int) -> YamlNode | None:
         """Return the node below ``step``, or None where there is none."""
         if isinstance(self.value, dict):
             found = self.value.get(step)
-            return found if isinstance(found, Node) else None
+            return found if isinstance(found, YamlNode) else None
         if isinstance(self.value, list) and isinstance(step, int) and step < len(self.value):
             item = self.value[step]
-            return item if isinstance(item, Node) else None
+            return item if isinstance(item, YamlNode) else None
         return None
 
     def locate(self, path: Path, *, key: bool = False) -> Position:
@@ -102,7 +102,7 @@ class _TooLarge(Exception):
     """The document is an alias bomb, or nested beyond reason."""
 
 
-def parse(text: str) -> tuple[Node | None, list[Problem]]:
+def parse(text: str) -> tuple[YamlNode | None, list[Problem]]:
     """Read a YAML document; the node is None where there is nothing to go on with.
 
     Args:
@@ -141,7 +141,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self._count = 0
 
-    def read(self, node: Any, path: Path) -> Node:
+    def read(self, node: Any, path: Path) -> YamlNode:
         """Return our node for PyYAML's ``node``, which stands at ``path``.
 
         Raises:
@@ -157,8 +157,8 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             self._check_tag(node, "seq", position, path)
             items = [self.read(item, (*path, n)) for n, item in enumerate(node.value)]
-            return Node(items, position)
-        return Node(self._scalar(node, position, path), position, raw=node.value)
+            return YamlNode(items, position)
+        return YamlNode(self._scalar(node, position, path), position, raw=node.value)
 
     def _check_tag(self, node: Any, wanted: str, position: Position, path: Path) -> None:
         if node.tag != _TAG + wanted:
@@ -167,8 +167,8 @@ class _Reader:
     def _problem(self, position: Position, path: Path, message: str) -> None:
         self.problems.append(Problem(position, path, message))
 
-    def _mapping(self, node: Any, position: Position, path: Path) -> Node:
-        values: dict[str, Node] = {}
+    def _mapping(self, node: Any, position: Position, path: Path) -> YamlNode:
+        values: dict[str, YamlNode] = {}
         keys: dict[str, Position] = {}
         for key_node, value_node in node.value:
             where = _position(key_node)
@@ -181,7 +181,7 @@ class _Reader:
                 continue
             keys[key] = where
             values[key] = self.read(value_node, (*path, key))
-        return Node(values, position, keys=keys)
+        return YamlNode(values, position, keys=keys)
 
     def _key(self, node: Any, where: Position, path: Path) -> str | None:
         if not isinstance(node, yaml.ScalarNode):

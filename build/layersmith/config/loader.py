@@ -14,7 +14,7 @@ from layersmith.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layersmith.config.document import Node, Position, Problem
+    from layersmith.config.document import Position, Problem, YamlNode
 
 MAX_BYTES = 1_000_000
 """A layers.yaml beyond this was not written for layersmith."""
@@ -36,7 +36,7 @@ class LoadedConfig:
     config: Config
     root: Path
     path: Path
-    tree: Node
+    tree: YamlNode
 
     def position(self, *path: str | int) -> Position:
         """Return line and column of a key, of the nearest one above it where it is not there.
@@ -73,7 +73,7 @@ def load(path: Path) -> LoadedConfig:
     return LoadedConfig(config, path.parent, path, tree)
 
 
-def with_defaults(tree: Node) -> Node:
+def with_defaults(tree: YamlNode) -> YamlNode:
     """Return ``tree`` with the settings of ``defaults`` put into every layer.
 
     A setting of the layer wins. The mappings in ``MERGED`` are merged key by key; everything
@@ -88,17 +88,17 @@ def with_defaults(tree: Node) -> Node:
         name: _merge(defaults, layer, deep=True) if isinstance(layer.value, dict) else layer
         for name, layer in layers.value.items()
     }
-    value = {**tree.value, "layers": document.Node(merged, layers.position, keys=layers.keys)}
-    return document.Node(value, tree.position, keys=tree.keys)
+    value = {**tree.value, "layers": document.YamlNode(merged, layers.position, keys=layers.keys)}
+    return document.YamlNode(value, tree.position, keys=tree.keys)
 
 
-def _merge(base: Node, over: Node, *, deep: bool) -> Node:
+def _merge(base: YamlNode, over: YamlNode, *, deep: bool) -> YamlNode:
     value = {**base.value, **over.value}
     for key in MERGED if deep else ():
         low, high = base.child(key), over.child(key)
         if low and high and isinstance(low.value, dict) and isinstance(high.value, dict):
             value[key] = _merge(low, high, deep=False)
-    return document.Node(value, over.position, keys={**base.keys, **over.keys})
+    return document.YamlNode(value, over.position, keys={**base.keys, **over.keys})
 
 
 def _read(path: Path) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-    from layersmith.config.document import Node, Path
+    from layersmith.config.document import Path, YamlNode
 
 WANTED = {
     "string_type": "text",
@@ -37,7 +37,7 @@ WANTED = {
 """pydantic's error types for a value of the wrong kind."""
 
 
-def problems(error: ValidationError, tree: Node) -> list[Problem]:
+def problems(error: ValidationError, tree: YamlNode) -> list[Problem]:
     """Return the problems that pydantic found, with their positions in ``tree``."""
     return [_problem(detail, tree) for detail in error.errors(include_url=False)]
 
@@ -50,7 +50,7 @@ def dotted(path: Path) -> str:
     return text
 
 
-def _problem(detail: ErrorDetails, tree: Node) -> Problem:
+def _problem(detail: ErrorDetails, tree: YamlNode) -> Problem:
     kind, location = detail["type"], detail["loc"]
     of_key = location[-1:] == ("[key]",)
     path = _in_document(location, tree)
@@ -60,10 +60,10 @@ def _problem(detail: ErrorDetails, tree: Node) -> Problem:
     return Problem(position, path, _message(detail, _node(tree, path)))
 
 
-def _in_document(location: tuple[int | str, ...], tree: Node) -> Path:
+def _in_document(location: tuple[int | str, ...], tree: YamlNode) -> Path:
     """Drop what pydantic adds to a location: the tag of a union's member and ``[key]``."""
     steps: list[str | int] = []
-    here: Node | None = tree
+    here: YamlNode | None = tree
     for number, step in enumerate(location):
         below = here.child(step) if here else None
         if below is None and (number + 1 < len(location) or step == "[key]"):
@@ -75,14 +75,14 @@ def _in_document(location: tuple[int | str, ...], tree: Node) -> Path:
     return tuple(steps)
 
 
-def _node(tree: Node, path: Path) -> Node | None:
-    here: Node | None = tree
+def _node(tree: YamlNode, path: Path) -> YamlNode | None:
+    here: YamlNode | None = tree
     for step in path:
         here = here.child(step) if here else None
     return here
 
 
-def _message(detail: ErrorDetails, node: Node | None) -> str:
+def _message(detail: ErrorDetails, node: YamlNode | None) -> str:
     kind = detail["type"]
     if kind == "missing":
         return "this key is missing"
@@ -104,7 +104,7 @@ def _message(detail: ErrorDetails, node: Node | None) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _advice(kind: str, node: Node | None) -> str:
+def _advice(kind: str, node: YamlNode | None) -> str:
     if kind == "list_type" and node is not None and isinstance(node.value, str):
         return f": [{node.raw}]"
     return ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layersmith import cache, interpreters, process
+from layersmith import cache, process
+from layersmith.base import interpreters
 from layersmith.prove import sites
-from layersmith.prove.base import runtime_packages
+from layersmith.prove.base_images import runtime_packages
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Self
 from layersmith import cache
 from layersmith.errors import ConfigError, ProofError
 from layersmith.prove import sites
-from layersmith.prove.base import runtime_packages
-from layersmith.prove.closing import Closing
-from layersmith.prove.host_process import HostProcess
+from layersmith.prove.base_images import runtime_packages
+from layersmith.prove.runners.closing import Closing
+from layersmith.prove.runners.process import HostProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,7 +96,7 @@ def serve(
     variables: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         if "chroma" in names:
-            server = stack.enter_context(ChromaServer(host, _client_version(manifest)))
+            server = stack.enter_context(ChromaService(host, _client_version(manifest)))
             variables |= {"CHROMA_HOST": seen_as, "CHROMA_PORT": str(server.port)}
         yield variables
 
@@ -106,7 +106,7 @@ def _client_version(manifest: Manifest | None) -> str | None:
     return next((one.version for one in found if one.name in CLIENTS), None)
 
 
-class ChromaServer(Closing):
+class ChromaService(Closing):
     """Chroma's own server, a Rust program within the chromadb wheel, with data of its own.
 
     A context manager that ends it and removes the data.

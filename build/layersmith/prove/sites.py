@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import interpreters, process
+from layersmith import process
+from layersmith.base import interpreters
 from layersmith.errors import ProofError
 
 if TYPE_CHECKING:

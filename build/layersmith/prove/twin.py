@@ -13,12 +13,12 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layersmith.base.runtimes import WHEEL_MACHINE
 from layersmith.prove import wheels
-from layersmith.runtimes import WHEEL_MACHINE
 
 if TYPE_CHECKING:
     from layersmith.assemble.manifest import Manifest
-    from layersmith.runtimes import Runtime
+    from layersmith.base.runtimes import Runtime
 
 ELF = b"\x7fELF"
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layersmith import interpreters, process
-from layersmith.assemble.lock.uvresolver import UV_GLIBC
+from layersmith import process
+from layersmith.base import interpreters
+from layersmith.base.runtimes import WHEEL_MACHINE
 from layersmith.errors import ProofError
-from layersmith.runtimes import WHEEL_MACHINE
+from layersmith.lock.resolver import UV_GLIBC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from layersmith.runtimes import Runtime
+    from layersmith.base.runtimes import Runtime
 
 
 def install(

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
-from layersmith.assemble.lock import lockdiff, lockfile
 from layersmith.errors import ConfigError
-from layersmith.prove.cold.coldstart_models import ColdStartReport
+from layersmith.lock import compare as lockdiff
+from layersmith.lock import document
 from layersmith.prove.cold.importtime import ImportTree
+from layersmith.prove.cold.models import ColdStartReport
 from layersmith.report import found
 from layersmith.report.diff_models import (
     Diff,
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from layersmith.assemble.lock.lockfile import Lock
     from layersmith.assemble.manifest import Distribution
+    from layersmith.lock.document import Lock
     from layersmith.report.found import Found
 
 BIGGEST = 15
@@ -98,7 +99,7 @@ def _locks(name: str, before: Found | None, after: Found | None) -> Diff:
 
 
 def _empty() -> Lock:
-    return lockfile.Lock([], "", {})
+    return document.Lock([], "", {})
 
 
 def _kind(kind: str) -> Kind:

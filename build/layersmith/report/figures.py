@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from layersmith import runtimes
 from layersmith.assemble.describe import NATIVE_SUFFIXES
+from layersmith.base import runtimes
 from layersmith.report.functions import CODE
 from layersmith.report.tables import size
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from layersmith.assemble.manifest import FileRecord, Manifest
-    from layersmith.prove.cold.coldstart_models import ColdStartReport, Variant
     from layersmith.prove.cold.importtime import Import, ImportTree
-    from layersmith.report.functions import Composition
-    from layersmith.report.records import Release
+    from layersmith.prove.cold.models import ColdStartReport, Variant
+    from layersmith.report.functions import FunctionParts
+    from layersmith.report.records import ReportedRelease
 
 KINDS = ("native", "python", "bytecode", "data")
 """What a file of a layer is, in the order of the legend."""
@@ -187,7 +187,7 @@ def _box(variant: Variant, factor: float) -> Any:
     )
 
 
-def functions(compositions: Sequence[Composition]) -> dict[str, Any]:
+def functions(compositions: Sequence[FunctionParts]) -> dict[str, Any]:
     """Return the layers and code of every function as stacked bars against Lambda's limit."""
     import plotly.graph_objects as go  # noqa: PLC0415 -- start-up time
 
@@ -229,7 +229,7 @@ def functions(compositions: Sequence[Composition]) -> dict[str, Any]:
     return _plain(figure)
 
 
-def history(releases: Mapping[str, Sequence[Release]]) -> dict[str, Any]:
+def history(releases: Mapping[str, Sequence[ReportedRelease]]) -> dict[str, Any]:
     """Return the zip of every target over its releases, as lines."""
     import plotly.graph_objects as go  # noqa: PLC0415 -- start-up time
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from layersmith.assemble import manifest as manifests
-from layersmith.assemble.lock import lockfile
 from layersmith.errors import BuildError
+from layersmith.lock import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +53,7 @@ class FoundLock(Found):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.lock = lockfile.read(path)
+        self.lock = document.read(path)
 
 
 def read(source: Path | str, dist: Path) -> dict[str, Found]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layersmith import runtimes
 from layersmith.assemble import budgets
+from layersmith.base import runtimes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ CODE = "own code"
 
 
 @dataclass(frozen=True)
-class Composition:
+class FunctionParts:
     """One function on one runtime.
 
     Attributes:
@@ -45,7 +45,7 @@ class Composition:
         return self.total / runtimes.UNZIPPED_LIMIT
 
 
-def compositions(config: Config, manifests: Sequence[Manifest], root: Path) -> list[Composition]:
+def compositions(config: Config, manifests: Sequence[Manifest], root: Path) -> list[FunctionParts]:
     """Return every function whose layers are all built, by runtime.
 
     Args:
@@ -62,5 +62,5 @@ def compositions(config: Config, manifests: Sequence[Manifest], root: Path) -> l
             if all(key in sizes for key in keys):
                 parts = {key[0]: sizes[key] for key in keys}
                 parts[CODE] = budgets.code_size(function, root)
-                found.append(Composition(name, runtime, architecture, parts))
+                found.append(FunctionParts(name, runtime, architecture, parts))
     return found

@@ -13,14 +13,16 @@ from layersmith.report.tables import size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layersmith.report.functions import Composition
-    from layersmith.report.records import Artifact
+    from layersmith.report.functions import FunctionParts
+    from layersmith.report.records import ReportedArtifact
 
 PAGE = Path(__file__).with_name("page")
 """Folder of the template, the style and the script."""
 
 
-def render(artifacts: Sequence[Artifact], compositions: Sequence[Composition] = ()) -> str:
+def render(
+    artifacts: Sequence[ReportedArtifact], compositions: Sequence[FunctionParts] = ()
+) -> str:
     """Return the report.
 
     Args:
@@ -58,7 +60,7 @@ def in_script(value: Any) -> str:
 
 
 def _figures(
-    artifacts: Sequence[Artifact], compositions: Sequence[Composition]
+    artifacts: Sequence[ReportedArtifact], compositions: Sequence[FunctionParts]
 ) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for one in artifacts:
@@ -75,12 +77,12 @@ def _figures(
     return found
 
 
-def _released(artifacts: Sequence[Artifact]) -> dict[str, Any]:
+def _released(artifacts: Sequence[ReportedArtifact]) -> dict[str, Any]:
     """Return the releases of every target that has more than one."""
     return {one.manifest.identifier: one.history for one in artifacts if len(one.history) > 1}
 
 
-def _functions(compositions: Sequence[Composition]) -> dict[str, Any] | None:
+def _functions(compositions: Sequence[FunctionParts]) -> dict[str, Any] | None:
     if not compositions:
         return None
     longest = max(compositions, key=lambda one: one.total)
@@ -102,7 +104,7 @@ def _functions(compositions: Sequence[Composition]) -> dict[str, Any] | None:
     }
 
 
-def _history(artifacts: Sequence[Artifact]) -> dict[str, Any] | None:
+def _history(artifacts: Sequence[ReportedArtifact]) -> dict[str, Any] | None:
     rows = [
         (name, release.version, size(release.zipped), size(release.unzipped))
         for name, found in _released(artifacts).items()
@@ -111,7 +113,7 @@ def _history(artifacts: Sequence[Artifact]) -> dict[str, Any] | None:
     return views.table("target|release|zip#|unpacked#", rows)._asdict() if rows else None
 
 
-def _licences(artifacts: Sequence[Artifact]) -> views.Table:
+def _licences(artifacts: Sequence[ReportedArtifact]) -> views.Table:
     """Return a row a distribution, version and licence, with the layers that hold it."""
     holders: dict[tuple[str, str, str], set[str]] = {}
     for one in artifacts:

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ValidationError
 
 from layersmith.assemble import manifest as manifests
 from layersmith.errors import BuildError
-from layersmith.measure.weigh_models import Weighing
-from layersmith.prove.cold.coldstart_models import ColdStartReport
 from layersmith.prove.cold.importtime import ImportTree
+from layersmith.prove.cold.models import ColdStartReport
 from layersmith.prove.reports import SmokeReport
 from layersmith.report.found import MANIFEST, order
+from layersmith.weigh.models import Weighing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class Release:
+class ReportedRelease:
     """The sizes of one version of a target, in bytes."""
 
     version: str
@@ -35,7 +35,7 @@ class Release:
 
 
 @dataclass(frozen=True)
-class Artifact:
+class ReportedArtifact:
     """All that is known about one artifact.
 
     Attributes:
@@ -55,11 +55,13 @@ class Artifact:
     imports: ImportTree | None = None
     smoke: SmokeReport | None = None
     weighing: Weighing | None = None
-    history: Sequence[Release] = ()
+    history: Sequence[ReportedRelease] = ()
     stale: list[str] = field(default_factory=list)
 
 
-def gather(dist: Path, budgets: dict[str, Budgets], history: Iterable[Path] = ()) -> list[Artifact]:
+def gather(
+    dist: Path, budgets: dict[str, Budgets], history: Iterable[Path] = ()
+) -> list[ReportedArtifact]:
     """Return every target in a folder, in its newest version.
 
     Args:
@@ -95,7 +97,7 @@ def _manifests(folder: Path) -> list[tuple[Path, Manifest]]:
 
 def _artifact(
     path: Path, manifest: Manifest, budgets: Budgets | None, earlier: Iterable[Manifest]
-) -> Artifact:
+) -> ReportedArtifact:
     sha256 = manifest.artifact.sha256
     stale: list[str] = []
     cold_start = _beside(path, ".coldstart.json", ColdStartReport)
@@ -111,7 +113,7 @@ def _artifact(
         # Import times name no zip; they are taken together with the cold starts.
         imports = None
         stale.append("import times")
-    return Artifact(
+    return ReportedArtifact(
         manifest=manifest,
         budgets=budgets,
         cold_start=cold_start,
@@ -123,10 +125,10 @@ def _artifact(
     )
 
 
-def _history(manifest: Manifest, earlier: Iterable[Manifest]) -> list[Release]:
+def _history(manifest: Manifest, earlier: Iterable[Manifest]) -> list[ReportedRelease]:
     same = {one.version: one for one in earlier if one.identifier == manifest.identifier}
     return [
-        Release(one.version, one.artifact.zipped, one.artifact.unzipped)
+        ReportedRelease(one.version, one.artifact.zipped, one.artifact.unzipped)
         for one in sorted({**same, manifest.version: manifest}.values(), key=order)
     ]
 

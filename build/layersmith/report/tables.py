@@ -11,7 +11,7 @@ from layersmith import console
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layersmith.pipeline import Result
+    from layersmith.pipeline import BuildResult
 
 HEADINGS = ("target", "zipped", "unzipped", "files", "bytecode", "glibc", "status", "time")
 
@@ -21,12 +21,12 @@ def size(count: int) -> str:
     return f"{count / 1e3:,.1f} kB" if count < 100_000 else f"{count / 1e6:,.2f} MB"
 
 
-def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
+def rows(results: Sequence[BuildResult]) -> list[tuple[str, ...]]:
     """Return the cells of the table, a row a target."""
     return [_row(result) for result in results]
 
 
-def show(results: Sequence[Result]) -> None:
+def show(results: Sequence[BuildResult]) -> None:
     """Print the table on stdout."""
     from rich import box  # noqa: PLC0415 -- start-up time
     from rich.table import Table  # noqa: PLC0415 -- start-up time
@@ -43,7 +43,7 @@ def show(results: Sequence[Result]) -> None:
     console.stdout().print(table)
 
 
-def markdown(results: Sequence[Result]) -> str:
+def markdown(results: Sequence[BuildResult]) -> str:
     """Return the table as Markdown."""
     lines = [f"| {' | '.join(HEADINGS)} |", "|---|--:|--:|--:|--:|---|---|--:|"]
     lines += [f"| {' | '.join(cells)} |" for cells in rows(results)]
@@ -58,7 +58,7 @@ def step_summary(text: str) -> None:
             stream.write(text + "\n")
 
 
-def as_json(result: Result) -> dict[str, Any]:
+def as_json(result: BuildResult) -> dict[str, Any]:
     """Return a result as ``--json`` prints it."""
     manifest = result.manifest
     return {
@@ -71,7 +71,7 @@ def as_json(result: Result) -> dict[str, Any]:
     }
 
 
-def _row(result: Result) -> tuple[str, ...]:
+def _row(result: BuildResult) -> tuple[str, ...]:
     manifest = result.manifest
     if manifest is None:
         return (result.target.identifier, "", "", "", "", "", result.status, _time(result))
@@ -88,5 +88,5 @@ def _row(result: Result) -> tuple[str, ...]:
     )
 
 
-def _time(result: Result) -> str:
+def _time(result: BuildResult) -> str:
     return f"{result.seconds:.1f} s" if result.seconds else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from layersmith import runtimes
+from layersmith.base import runtimes
 from layersmith.prove.cold import importtime
 from layersmith.report import figures
 from layersmith.report.tables import size
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from layersmith.assemble.manifest import Distribution, Manifest
-    from layersmith.measure.weigh_models import Weighing
-    from layersmith.prove.cold.coldstart_models import ColdStartReport
     from layersmith.prove.cold.importtime import ImportTree
+    from layersmith.prove.cold.models import ColdStartReport
     from layersmith.prove.reports import SmokeReport
-    from layersmith.report.records import Artifact
+    from layersmith.report.records import ReportedArtifact
+    from layersmith.weigh.models import Weighing
 
 LARGEST = 40
 """Files and modules that a table holds."""
@@ -61,7 +61,7 @@ def table(headings: str, rows: Iterable[Sequence[str]]) -> Table:
     return Table(heads, list(rows))
 
 
-def target(one: Artifact) -> dict[str, Any]:
+def target(one: ReportedArtifact) -> dict[str, Any]:
     """Return what the page says of one target."""
     manifest = one.manifest
     kinds = _kinds(manifest)
@@ -93,7 +93,7 @@ def target(one: Artifact) -> dict[str, Any]:
     }
 
 
-def budgets(one: Artifact) -> list[Meter]:
+def budgets(one: ReportedArtifact) -> list[Meter]:
     """Return a layer's sizes and times against its budgets and Lambda's limits."""
     artifact, wanted = one.manifest.artifact, one.budgets
     found = [

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.tree import Tree
 
-    from layersmith.measure.weigh_models import DistributionWeight, Limit, Verdict, Weighing
+    from layersmith.weigh.models import DistributionWeight, Limit, Verdict, Weighing
 
 TOP = 15
 """Distributions that the table shows."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from layersmith import plan as plans
 from layersmith.config import loader
 from layersmith.errors import ConfigError
-from layersmith.ship import aws as clients
-from layersmith.ship import canary, lease, reader, regions, wanted
-from layersmith.ship.aws import Aws
-from layersmith.ship.failures import OF_THE_RUN, AwsFailure
-from layersmith.ship.publisher import Site
+from layersmith.ship.aws import clients, regions
+from layersmith.ship.aws.clients import Aws
+from layersmith.ship.aws.failures import OF_THE_RUN, AwsFailure
+from layersmith.ship.publish import canary, desired, lease, observed
+from layersmith.ship.publish.apply import Site
 
 if TYPE_CHECKING:
     import argparse
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from layersmith.config.loader import LoadedConfig
     from layersmith.plan import Target
-    from layersmith.ship.model import Wanted
+    from layersmith.ship.publish.models import Desired
 
 STACK = "layersmith"
 
 
 @dataclass(frozen=True)
-class Job:
+class ShippingJob:
     """What a shipping verb works on.
 
     Attributes:
@@ -36,7 +36,7 @@ class Job:
         loaded: The configuration.
     """
 
-    wanted: list[Wanted]
+    desired: list[Desired]
     site: Site
     loaded: LoadedConfig
 
@@ -171,7 +171,7 @@ def by_region(args: argparse.Namespace, chosen: Sequence[Target]) -> dict[str, l
     return found
 
 
-def job(args: argparse.Namespace) -> Job:
+def job(args: argparse.Namespace) -> ShippingJob:
     """Return what the options choose, the zips checked and the credentials proved.
 
     Raises:
@@ -185,11 +185,11 @@ def job(args: argparse.Namespace) -> Job:
         chosen = [one for one in chosen if (args.dist / f"{one.stem}.zip").is_file()]
     if args.partition:
         chosen = [target for target in chosen if where[target.identifier]]
-    found = wanted.from_dist(chosen, args.dist, loaded.root, where)
+    found = desired.from_dist(chosen, args.dist, loaded.root, where)
     if not found:
         raise ConfigError("no target is left", hint="see --built and --partition")
-    site = make_site(args, loaded, list(reader.by_region(found)))
-    return Job(found, site, loaded)
+    site = make_site(args, loaded, list(observed.by_region(found)))
+    return ShippingJob(found, site, loaded)
 
 
 def make_site(args: argparse.Namespace, loaded: LoadedConfig, names: Sequence[str]) -> Site:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from layersmith.errors import ConfigError
-from layersmith.ship import failures
+from layersmith.ship.aws import failures
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -63,7 +63,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Change:
+class ResourceChange:
     """One line of a change set.
 
     Attributes:
@@ -98,7 +98,7 @@ class Proposal:
     stack: str
     id: str
     creates: bool
-    changes: tuple[Change, ...]
+    changes: tuple[ResourceChange, ...]
 
     @property
     def empty(self) -> bool:
@@ -279,10 +279,10 @@ class Stacks:
                 self.client.delete_change_set(ChangeSetName=change_set, StackName=stack)
 
 
-def _changes(page: Mapping[str, Any]) -> list[Change]:
+def _changes(page: Mapping[str, Any]) -> list[ResourceChange]:
     listed = (one["ResourceChange"] for one in page.get("Changes", []) if "ResourceChange" in one)
     return [
-        Change(
+        ResourceChange(
             action=one["Action"],
             logical_id=one["LogicalResourceId"],
             type=one["ResourceType"],

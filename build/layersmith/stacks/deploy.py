@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from layersmith.errors import ConfigError
-from layersmith.ship import buckets, failures
+from layersmith.ship.aws import buckets, failures
 from layersmith.stacks import assets as assets_
 from layersmith.stacks import templates as templates_
 from layersmith.stacks.changesets import Proposal, Request, Stacks
@@ -20,7 +20,7 @@ from layersmith.stacks.changesets import Proposal, Request, Stacks
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from layersmith.ship.aws import Aws
+    from layersmith.ship.aws.clients import Aws
     from layersmith.stacks.assets import Asset
     from layersmith.stacks.stage import Stage
     from layersmith.stacks.templates import Template
@@ -30,7 +30,7 @@ BOOTSTRAP = "artifacts"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StackOutcome:
     """What became of one stack.
 
     Attributes:
@@ -74,7 +74,7 @@ class Deployment:
     def __post_init__(self) -> None:
         self.stacks = Stacks(self.aws.client("cloudformation", self.stage.region))
 
-    def run(self) -> list[Outcome]:
+    def run(self) -> list[StackOutcome]:
         """Bring every stack to its template and parameters.
 
         A proposal that is not accepted ends the run: later stacks import from it.
@@ -84,7 +84,7 @@ class Deployment:
             ShipError: CloudFormation refuses, or a resource fails.
             AwsFailure: A call failed.
         """
-        outcomes: list[Outcome] = []
+        outcomes: list[StackOutcome] = []
         ordered = self._ordered()
         self._check_parameters(ordered)
         for template in ordered:
@@ -102,7 +102,7 @@ class Deployment:
         ordered = templates_.order(self.templates)
         return [one for one in ordered if not self.only or one.name in self.only]
 
-    def _one(self, template: Template) -> Outcome:
+    def _one(self, template: Template) -> StackOutcome:
         name = self.stage.stack_name(template.name)
         request = Request(
             stack=name,
@@ -114,13 +114,13 @@ class Deployment:
         proposal = self.stacks.propose(request)
         self.show(template.name, proposal)
         if proposal.empty:
-            return Outcome(template.name, "unchanged", 0, self.stacks.outputs(name))
+            return StackOutcome(template.name, "unchanged", 0, self.stacks.outputs(name))
         if not self.accept(proposal):
             self.stacks.discard(proposal)
-            return Outcome(template.name, "proposed", len(proposal.changes), {})
+            return StackOutcome(template.name, "proposed", len(proposal.changes), {})
         self.stacks.apply(proposal)
         result = "created" if proposal.creates else "updated"
-        return Outcome(template.name, result, len(proposal.changes), self.stacks.outputs(name))
+        return StackOutcome(template.name, result, len(proposal.changes), self.stacks.outputs(name))
 
     def _source(self, template: Template) -> dict[str, str]:
         if template.name == BOOTSTRAP:

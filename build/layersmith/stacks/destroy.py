@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from layersmith.ship import failures
+from layersmith.ship.aws import failures
 from layersmith.stacks import templates as templates_
 from layersmith.stacks.changesets import Stacks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from layersmith.ship.aws import Aws
+    from layersmith.ship.aws.clients import Aws
     from layersmith.stacks.stage import Stage
     from layersmith.stacks.templates import Template
 

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from layersmith.errors import ShipError
-from layersmith.ship import buckets, canary, failures
+from layersmith.ship.aws import buckets, failures
+from layersmith.ship.publish import canary
 from layersmith.stacks import assets
 from layersmith.stacks.changesets import Request, Stacks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layersmith.ship.aws import Aws
+    from layersmith.ship.aws.clients import Aws
     from layersmith.stacks.stage import Stage
     from layersmith.stacks.templates import Template
 

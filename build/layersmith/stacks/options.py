@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith.ship.aws import Aws
+from layersmith.ship.aws.clients import Aws
 from layersmith.stacks import stage as stages
 from layersmith.stacks import templates
 

@@ -11,8 +11,8 @@ from layersmith import console
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from layersmith.stacks.changesets import Change, Proposal
-    from layersmith.stacks.deploy import Outcome
+    from layersmith.stacks.changesets import Proposal, ResourceChange
+    from layersmith.stacks.deploy import StackOutcome
     from layersmith.stacks.destroy import Kept
     from layersmith.stacks.drift import Drift
 
@@ -41,7 +41,7 @@ def proposal(name: str, proposed: Proposal) -> None:
         console.warn(f"{name} removes or replaces {', '.join(lost)}")
 
 
-def outcomes(done: Sequence[Outcome]) -> None:
+def outcomes(done: Sequence[StackOutcome]) -> None:
     """Show what became of each stack, and its outputs."""
     table = Table(box=None, pad_edge=False)
     for column in ("stack", "result", "output", "value"):
@@ -77,5 +77,5 @@ def kept(listed: Sequence[Kept], title: str) -> None:
     console.stderr().print(table)
 
 
-def _style(change: Change) -> str:
+def _style(change: ResourceChange) -> str:
     return "red" if change.loses else _STYLES.get(change.action, "default")

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from layersmith.errors import ConfigError, ShipError
-from layersmith.ship import failures
-from layersmith.stacks import bill
+from layersmith.ship.aws import failures
+from layersmith.ship.cost import session
 from layersmith.stacks.changesets import Stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from layersmith.ship.aws import Aws
-    from layersmith.stacks.bill import Use
+    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.cost.session import Use
     from layersmith.stacks.stage import Stage
 
 POLL_SECONDS = 2.0
@@ -229,7 +229,7 @@ def _ended(found: Mapping[str, Any], events: list[dict[str, Any]]) -> Ended:
         error=found.get("error") or "",
         cause=found.get("cause") or "",
         seconds=(end - found["startDate"]).total_seconds(),
-        use=bill.measure(events, task, _task_seconds(task, events, end)),
+        use=session.measure(events, task, _task_seconds(task, events, end)),
     )
 
 

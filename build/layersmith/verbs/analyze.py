@@ -10,15 +10,16 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import cache, console, runtimes
+from layersmith import cache, console
+from layersmith.base import runtimes
 from layersmith.errors import BudgetError, ConfigError, LayersmithError, ManyErrors
-from layersmith.verbs import _targets
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
 
-    from layersmith.measure.weigh_models import Weighing
     from layersmith.plan import Target
+    from layersmith.weigh.models import Weighing
 
 FORMAT = 1
 """Version of what --json prints."""
@@ -55,8 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         help="requirements (PEP 508), a requirements file, or names of layers; default: all layers",
     )
-    _targets.add_filters(parser)
-    _targets.add_dist(parser)
+    options.add_filters(parser)
+    options.add_dist(parser)
     parser.add_argument(
         "--exclude-newer",
         metavar="DATE",
@@ -81,8 +82,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ManyErrors: Targets could not be weighed, or do not fit and --check is given.
     """
-    from layersmith.measure import weigh, weigh_verdict  # noqa: PLC0415 -- start-up time
     from layersmith.report import weights  # noqa: PLC0415 -- start-up time
+    from layersmith.weigh import target as weigh  # noqa: PLC0415 -- start-up time
+    from layersmith.weigh import verdict  # noqa: PLC0415 -- start-up time
 
     if args.exclude_newer:
         # uv's own variable; there is no other way to it for calls that lie several rooms away.
@@ -93,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     errors: list[LayersmithError] = []
     for target in targets:
         try:
-            weighing = weigh_verdict.report(weigh.weigh(target, root))
+            weighing = verdict.report(weigh.weigh(target, root))
         except LayersmithError as problem:
             problem.target = problem.target or target.identifier
             errors.append(problem)
@@ -130,13 +132,13 @@ def _chosen(args: argparse.Namespace) -> tuple[Path, list[Target]]:
     from layersmith.config import loader  # noqa: PLC0415 -- start-up time
 
     if not args.what:
-        loaded, targets = _targets.chosen(args)
+        loaded, targets = options.chosen(args)
         return loaded.root, targets
     layers = loader.load(args.config).config.layers if args.config.is_file() else {}
     named = [word for word in args.what if word in layers]
     if named and len(named) == len(args.what):
         args.layer = [*args.layer, *named]
-        loaded, targets = _targets.chosen(args)
+        loaded, targets = options.chosen(args)
         return loaded.root, targets
     if named or args.layer:
         raise ConfigError(
@@ -149,14 +151,14 @@ def _chosen(args: argparse.Namespace) -> tuple[Path, list[Target]]:
 def _from_requirements(args: argparse.Namespace) -> list[Target]:
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415
 
-    from layersmith.assemble.lock import requirementsfile  # noqa: PLC0415 -- start-up time
-    from layersmith.measure import weigh_resolve  # noqa: PLC0415 -- start-up time
+    from layersmith.lock import requirements  # noqa: PLC0415 -- start-up time
+    from layersmith.weigh import resolve  # noqa: PLC0415 -- start-up time
 
     lines: list[str] = []
     for word in args.what:
         path = Path(word)
         if path.is_file():
-            lines += requirementsfile.read(path, path.resolve().parent)
+            lines += requirements.read(path, path.resolve().parent)
             continue
         try:
             Requirement(word)
@@ -177,7 +179,7 @@ def _from_requirements(args: argparse.Namespace) -> list[Target]:
                 hint=f"known: {', '.join(runtimes.ARCHITECTURES)}",
             )
     return [
-        weigh_resolve.target_of(name, lines, runtimes.get(runtime), architecture)
+        resolve.target_of(name, lines, runtimes.get(runtime), architecture)
         for runtime in args.runtime or [DEFAULT_RUNTIME]
         for architecture in args.arch or [DEFAULT_ARCHITECTURE]
     ]

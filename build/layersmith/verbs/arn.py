@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache, console
 from layersmith.errors import ShipError
-from layersmith.ship import aws as clients
-from layersmith.ship import catalog, index, reader
+from layersmith.ship.aws import clients
+from layersmith.ship.index import catalog, document
+from layersmith.ship.publish import observed
 
 if TYPE_CHECKING:
     import argparse
@@ -56,15 +57,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read(paths: list[Path]) -> index.Index:
-    entries: dict[tuple[str, ...], index.Entry] = {}
+def _read(paths: list[Path]) -> document.Index:
+    entries: dict[tuple[str, ...], document.IndexEntry] = {}
     for path in paths:
         try:
             content = path.read_bytes()
         except OSError as problem:
             raise ShipError(f"{path} cannot be read: {problem.strerror}") from None
-        entries.update((entry.key, entry) for entry in index.parse(content).layers)
-    return index.Index(layers=list(entries.values()))
+        entries.update((entry.key, entry) for entry in document.parse(content).layers)
+    return document.Index(layers=list(entries.values()))
 
 
 def _tables(args: argparse.Namespace) -> int:
@@ -91,7 +92,7 @@ def _from_index(args: argparse.Namespace) -> str:
 
 def _from_region(args: argparse.Namespace) -> str:
     aws = clients.Aws(endpoint_url=args.endpoint_url, profile=args.profile)
-    pointers = reader.read_pointers(aws, args.region, args.layer, args.runtime, args.architecture)
+    pointers = observed.read_pointers(aws, args.region, args.layer, args.runtime, args.architecture)
     latest = args.version == "latest"
     arn = pointers.latest if latest else pointers.versions.get(args.version)
     if arn is None:

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from layersmith import console, runtimes
+from layersmith import console
 from layersmith.assemble import manifest as manifests
+from layersmith.audit import findings
+from layersmith.audit.judge import Expected, audit_zip
+from layersmith.base import runtimes
 from layersmith.errors import AuditError, BuildError, ConfigError, LayersmithError, ManyErrors
-from layersmith.measure import findings
-from layersmith.measure.audit import audit_zip
-from layersmith.measure.expected import Expected
-from layersmith.verbs import _targets
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from layersmith.measure.findings import AuditReport, Finding
+    from layersmith.audit.findings import AuditReport, Finding
     from layersmith.plan import Target
 
 FORMAT = 1
@@ -56,8 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "zips", nargs="*", type=Path, metavar="ZIP", help="zips to judge in place of dist/"
     )
-    _targets.add_filters(parser)
-    _targets.add_dist(parser)
+    options.add_filters(parser)
+    options.add_dist(parser)
     parser.add_argument(
         "--require",
         action="append",
@@ -106,7 +106,7 @@ def _jobs(args: argparse.Namespace) -> list[partial[AuditReport]]:
     """Return what is to be judged, a call each, so that one failure does not stop the others."""
     if args.zips:
         return [partial(_judge_zip, path, args) for path in args.zips]
-    _, targets = _targets.chosen(args)
+    _, targets = options.chosen(args)
     return [partial(_judge_built, target, args.dist) for target in targets]
 
 

@@ -10,7 +10,7 @@ from layersmith.assemble import budgets
 from layersmith.errors import ManyErrors
 from layersmith.pipeline import Build
 from layersmith.report import tables
-from layersmith.verbs import _targets
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
@@ -32,8 +32,8 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = EPILOG
-    _targets.add_filters(parser)
-    _targets.add_dist(parser)
+    options.add_filters(parser)
+    options.add_dist(parser)
     parser.add_argument(
         "--baseline",
         type=Path,
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ManyErrors: Targets failed; the others were built.
     """
-    loaded, targets = _targets.chosen(args)
+    loaded, targets = options.chosen(args)
     results = Build(
         root=loaded.root,
         dist=args.dist,

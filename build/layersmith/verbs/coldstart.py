@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import LayersmithError, ManyErrors
-from layersmith.verbs import _targets
+from layersmith.verbs import options
 from layersmith.verbs.smoke import add_runner
 
 if TYPE_CHECKING:
     import argparse
 
-    from layersmith.prove.cold.coldstart_models import ColdStartReport
+    from layersmith.prove.cold.models import ColdStartReport
 
 EPILOG = """\
 what it does to a target:
@@ -37,8 +37,8 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = EPILOG
-    _targets.add_filters(parser)
-    _targets.add_dist(parser)
+    options.add_filters(parser)
+    options.add_dist(parser)
     add_runner(parser)
     parser.add_argument(
         "--starts", type=int, metavar="N", help="fresh processes a variant (11; emulated 3)"
@@ -59,10 +59,11 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ManyErrors: Targets did not start, or are over their budget; the others were measured.
     """
-    from layersmith.prove.cold import coldstart_run, coldstart_text  # noqa: PLC0415 -- start-up time
+    from layersmith.prove.cold import run as coldstart_run  # noqa: PLC0415 -- start-up time
+    from layersmith.prove.cold import text  # noqa: PLC0415 -- start-up time
 
-    loaded, targets = _targets.chosen(args)
-    plan = coldstart_run.Plan(
+    loaded, targets = options.chosen(args)
+    plan = coldstart_run.ColdStartPlan(
         root=loaded.root,
         dist=args.dist,
         kind=args.runner,
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
             continue
         reports.append(report)
         if not args.json:
-            coldstart_text.show(report, tree)
+            text.show(report, tree)
         late = coldstart_run.over_budget(report)
         if late:
             errors.append(late)

@@ -11,21 +11,24 @@ from rich.table import Table
 
 from layersmith import cache, console
 from layersmith.errors import BudgetError, ShipError
-from layersmith.ship import billing, board, buckets, github, history, meters, options, reader
+from layersmith.ship import github, options
+from layersmith.ship.aws import buckets
+from layersmith.ship.cost import billing, history, usage
+from layersmith.ship.publish import observed, progress
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-    from layersmith.ship.billing import Item, Prices
-    from layersmith.ship.meters import RegionUse, Sessions
-    from layersmith.ship.publisher import Site
+    from layersmith.ship.cost.billing import Item, Prices
+    from layersmith.ship.cost.usage import RegionUse, SessionUsage
+    from layersmith.ship.publish.apply import Site
 
 EPILOG = """\
 Reads the bytes of every layer version in every region, against the quota of 75 GB; the artifact
 buckets; and, with --sessions PREFIX, the state machines and Fargate tasks of this month. Prices
-come from build/layersmith/ship/prices.json, which names their date and source; free tiers are not
-taken off. A threshold that is passed warns, or fails with exit code 7.
+come from build/layersmith/ship/cost/prices.json, which names their date and source; free tiers are
+not taken off. A threshold that is passed warns, or fails with exit code 7.
 
 examples:
   python build/layers.py cost
@@ -72,24 +75,22 @@ def run(args: argparse.Namespace) -> int:
     site = options.make_site(args, loaded, list(where))
     now = datetime.now(UTC)
     month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    uses, failed = reader.in_parallel(
-        lambda region: meters.region_use(
-            site.aws[region], site.stack, region, where[region], month
-        ),
+    uses, failed = observed.in_parallel(
+        lambda region: usage.region_use(site.aws[region], site.stack, region, where[region], month),
         list(where),
         workers=site.workers,
     )
-    used = meters.Sessions()
+    used = usage.SessionUsage()
     if args.sessions:
-        used = meters.sessions(site.aws[site.home], site.home, args.sessions, month)
-    jobs = [job for path in args.run_jobs for job in meters.read_jobs(path)]
+        used = usage.sessions(site.aws[site.home], site.home, args.sessions, month)
+    jobs = [job for path in args.run_jobs for job in usage.read_jobs(path)]
     if args.github_runs:
         jobs += github.Repository.current().jobs(month)
-    items = bill(prices, list(uses.values()), used, meters.minutes(jobs), site.home)
+    items = bill(prices, list(uses.values()), used, usage.minutes(jobs), site.home)
     record = _record(now, prices, items, list(uses.values()), used)
     _keep(args, site, record)
     _print(args, prices, items, list(uses.values()), record)
-    board.show([], failed)
+    progress.show([], failed)
     return _judge(args, prices, items, list(uses.values())) or (
         ShipError.exit_code if failed else 0
     )
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 def bill(
     prices: Prices,
     uses: Sequence[RegionUse],
-    used: Sessions,
+    used: SessionUsage,
     minutes: Mapping[str, int],
     home: str,
 ) -> list[Item]:
@@ -125,7 +126,7 @@ def _record(
     prices: Prices,
     items: Sequence[Item],
     uses: Sequence[RegionUse],
-    used: Sessions,
+    used: SessionUsage,
 ) -> dict[str, Any]:
     by_key: dict[str, float] = {}
     for one in items:

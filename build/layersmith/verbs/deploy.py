@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from layersmith.stacks.changesets import Proposal
-    from layersmith.stacks.deploy import Outcome
+    from layersmith.stacks.deploy import StackOutcome
 
 EPILOG = """\
 Every stack is brought to its template by a change set, which is shown before it is applied. The
@@ -99,7 +99,7 @@ def _ask(proposal: Proposal) -> bool:
     return answer.strip().lower() in {"y", "yes"}
 
 
-def _print(args: argparse.Namespace, outcomes: list[Outcome]) -> None:
+def _print(args: argparse.Namespace, outcomes: list[StackOutcome]) -> None:
     if args.json:
         console.emit_json([dataclasses.asdict(one) for one in outcomes])
         return

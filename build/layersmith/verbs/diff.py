@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith import console
-from layersmith.verbs import _targets
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             metavar=name.upper(),
             help=f"{text}: a manifest, a lock, a folder of either, or LAYER@VERSION",
         )
-    _targets.add_dist(parser)
+    options.add_dist(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the comparison as JSON")
     form.add_argument(

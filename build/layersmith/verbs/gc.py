@@ -10,15 +10,18 @@ from rich.table import Table
 
 from layersmith import console
 from layersmith.errors import ConfigError, ShipError
-from layersmith.ship import board, garbage, index, listing, options, reader, sweeping
+from layersmith.ship import gc, options
+from layersmith.ship.index import document
+from layersmith.ship.publish import observed as reader
+from layersmith.ship.publish import progress
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
     from layersmith.plan import Target
-    from layersmith.ship.garbage import Judgement
-    from layersmith.ship.publisher import Site
+    from layersmith.ship.gc import Judgement
+    from layersmith.ship.publish.apply import Site
 
 EPILOG = """\
 Keeps the newest versions, young ones, the one in layers.yaml, what `latest` points to, and
@@ -53,12 +56,12 @@ def run(args: argparse.Namespace) -> int:
     loaded, targets = options.targets(args)
     where = options.by_region(args, targets)
     site = options.make_site(args, loaded, list(where))
-    rule = garbage.Rule(args.keep, args.days, datetime.now(UTC))
+    rule = gc.RetentionRule(args.keep, args.days, datetime.now(UTC))
 
     def work(region: str) -> list[Judgement]:
         if args.apply:
-            return sweeping.clean(site, region, where[region], rule)
-        return sweeping.look(site, region, where[region], rule)[0]
+            return gc.clean(site, region, where[region], rule)
+        return gc.look(site, region, where[region], rule)[0]
 
     done, failed = reader.in_parallel(work, list(where), workers=site.workers)
     found = [judgement for judgements in done.values() for judgement in judgements]
@@ -73,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         console.stdout().print(_table(found, applied=args.apply))
-    board.show([], failed)
+    progress.show([], failed)
     verb = "deleted" if args.apply else "would be deleted (give --apply)"
     console.info(f"{len(gone)} of {len(found)} versions {verb}")
     return ShipError.exit_code if failed else 0
@@ -82,11 +85,11 @@ def run(args: argparse.Namespace) -> int:
 def _refresh(site: Site, where: Mapping[str, Sequence[Target]]) -> None:
     """Take the deleted versions out of the index."""
     observed = [
-        index.Observed(*place, region, reader.read_pointers(site.aws[region], region, *place))
+        document.Observed(*place, region, reader.read_pointers(site.aws[region], region, *place))
         for region, targets in where.items()
-        for place in map(sweeping.place_of, targets)
+        for place in map(gc.place_of, targets)
     ]
-    listing.refresh(site, observed)
+    document.refresh(site, observed)
 
 
 def _table(found: Sequence[Judgement], *, applied: bool) -> Table:

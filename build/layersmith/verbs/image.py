@@ -6,14 +6,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import console, runtimes
+from layersmith import console
+from layersmith.base import runtimes
 
 if TYPE_CHECKING:
     import argparse
 
 EPILOG = """\
 The Docker proofs need an image with the layout of a Lambda runtime. Where a container registry
-can be reached, AWS's own is used, by its digest in build/layersmith/prove/base/images.json.
+can be reached, AWS's own is used, by its digest in build/layersmith/prove/base_images/images.json.
 Elsewhere this verb makes a stand-in from Debian packages, AWS's runtime interface client and
 boto3, in seconds and without running anything emulated. Debian has Python 3.11, 3.13 and 3.14.
 
@@ -40,13 +41,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make or pin the images that were asked for."""
-    from layersmith.prove.base import images  # noqa: PLC0415 -- start-up time
-    from layersmith.prove.engine.docker_engine import Engine  # noqa: PLC0415
+    from layersmith.engine.client import Engine  # noqa: PLC0415
+    from layersmith.prove.base_images import choose  # noqa: PLC0415 -- start-up time
 
     engine = Engine(run="image")
     if args.pin:
         wanted = [runtimes.get(name) for name in args.runtime or runtimes.RUNTIMES]
-        digests = images.pin(engine, wanted, Path(images.__file__).with_name("images.json"))
+        digests = choose.pin(engine, wanted, Path(choose.__file__).with_name("images.json"))
         console.success(f"pinned {len(digests)} runtimes in images.json")
         if args.json:
             console.emit_json(digests)
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     made = []
     for name in args.runtime or ["python3.13"]:
         began = time.monotonic()
-        choice, new = images.ensure_standin(
+        choice, new = choose.ensure_standin(
             engine, runtimes.get(name), args.architecture, force=args.force
         )
         took = time.monotonic() - began

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from layersmith import console
-from layersmith.assemble import lock
-from layersmith.assemble.lock import locking
+from layersmith import console, lock
 from layersmith.errors import LayersmithError, ManyErrors
-from layersmith.verbs import _targets
+from layersmith.lock import targets as locking
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
 
-    from layersmith.assemble.lock.locking import Result
+    from layersmith.lock.targets import LockResult
 
 EPILOG = """\
 what it does to a target:
@@ -33,7 +32,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = EPILOG
-    _targets.add_filters(parser)
+    options.add_filters(parser)
     parser.add_argument(
         "--upgrade",
         nargs="*",
@@ -55,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ManyErrors: Targets failed; the locks of the others were written.
     """
-    loaded, targets = _targets.chosen(args)
+    loaded, targets = options.chosen(args)
     if args.check:
         results = [locking.check(target, loaded.root) for target in targets]
     else:
@@ -73,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _say(result: Result, *, checked: bool) -> None:
+def _say(result: LockResult, *, checked: bool) -> None:
     if result.error is not None:
         return
     count = len(result.lock.entries) if result.lock else 0
@@ -90,7 +89,7 @@ def _say(result: Result, *, checked: bool) -> None:
         console.info(f"  note: {note}")
 
 
-def _as_json(result: Result) -> dict[str, Any]:
+def _as_json(result: LockResult) -> dict[str, Any]:
     return {
         "target": result.target.identifier,
         "lock": f"locks/{lock.lock_path(result.target, result.root).name}",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from layersmith import console
 from layersmith.errors import ConfigError
 from layersmith.plan import matrix
-from layersmith.verbs import _targets
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
@@ -27,7 +27,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = EPILOG
-    _targets.add_filters(parser)
+    options.add_filters(parser)
     parser.add_argument("--json", action="store_true", help="print the targets as JSON")
     parser.add_argument("--matrix", action="store_true", help="print GitHub's job matrix")
     parser.add_argument(
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    _, targets = _targets.chosen(args)
+    _, targets = options.chosen(args)
     jobs = matrix(targets, emulate=args.emulate)
     line = json.dumps(jobs, separators=(",", ":"))
     if args.github_output:

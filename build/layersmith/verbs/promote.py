@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layersmith.ship import moves, moving
+from layersmith.ship.pointers import moves
 
 if TYPE_CHECKING:
     import argparse
@@ -22,10 +22,10 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = EPILOG
-    moving.configure(parser)
+    moves.configure(parser)
     parser.add_argument("semver", metavar="SEMVER", help="version to point to")
 
 
 def run(args: argparse.Namespace) -> int:
     """Move the pointers."""
-    return moving.run(args, lambda observed: moves.promote(observed, args.semver))
+    return moves.run(args, lambda observed: moves.promote(observed, args.semver))

@@ -10,24 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from layersmith import cache, console
 from layersmith.errors import ShipError
-from layersmith.ship import (
-    board,
-    index,
-    listing,
-    moving,
-    options,
-    planner,
-    publisher,
-    reader,
-    released,
-)
+from layersmith.ship import options
+from layersmith.ship.index import document as index
+from layersmith.ship.index import document as listing
+from layersmith.ship.pointers import moves
+from layersmith.ship.publish import apply as publisher
+from layersmith.ship.publish import download, progress
+from layersmith.ship.publish import observed as reader
+from layersmith.ship.publish import plan as planner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layersmith.ship.model import Finding, Quarantined, RegionState
-    from layersmith.ship.options import Job
-    from layersmith.ship.planner import Plan
+    from layersmith.ship.options import ShippingJob
+    from layersmith.ship.publish.models import Quarantined, RegionFinding, RegionState
+    from layersmith.ship.publish.plan import Plan
 
 EPILOG = """\
 plan reads every region and prints what would be done; apply does it. Both can be repeated: a
@@ -83,11 +80,11 @@ def run(args: argparse.Namespace) -> int:
     if args.step == "fetch":
         return _fetch(args)
     job = options.job(args)
-    console.info(f"reading {len(reader.by_region(job.wanted))} regions")
+    console.info(f"reading {len(reader.by_region(job.desired))} regions")
     states, failed = reader.read_all(
-        job.site.aws, job.site.stack, job.wanted, workers=job.site.workers
+        job.site.aws, job.site.stack, job.desired, workers=job.site.workers
     )
-    made = planner.plan(job.wanted, states, _options(args))
+    made = planner.plan(job.desired, states, _options(args))
     return (
         _plan(args, made, failed)
         if args.step == "plan"
@@ -95,8 +92,8 @@ def run(args: argparse.Namespace) -> int:
     )
 
 
-def _options(args: argparse.Namespace) -> planner.Options:
-    return planner.Options(canary=not args.no_canary, promote=not args.no_promote)
+def _options(args: argparse.Namespace) -> planner.PlanOptions:
+    return planner.PlanOptions(canary=not args.no_canary, promote=not args.no_promote)
 
 
 def _plan(args: argparse.Namespace, made: Plan, failed: Sequence[Quarantined]) -> int:
@@ -106,15 +103,15 @@ def _plan(args: argparse.Namespace, made: Plan, failed: Sequence[Quarantined]) -
     if args.json:
         console.emit_json(document)
     elif made.actions:
-        console.stdout().print(board.actions_table(made.actions))
-    board.show(made.findings, failed)
+        console.stdout().print(progress.actions_table(made.actions))
+    progress.show(made.findings, failed)
     console.info(f"{len(made.actions)} steps to do" if made.actions else "nothing to do")
     return ShipError.exit_code if made.findings or failed else 0
 
 
 def _apply(
     args: argparse.Namespace,
-    job: Job,
+    job: ShippingJob,
     made: Plan,
     states: dict[str, RegionState],
     failed: list[Quarantined],
@@ -123,10 +120,10 @@ def _apply(
         _unchanged(args.plan, made)
     if made.actions:
         _confirm(args, made)
-    table = board.Board(job.wanted, list(states))
+    table = progress.Board(job.desired, list(states))
     with table.shown():
         run = publisher.Publisher(job.site, _options(args), states, table.say)
-        outcome = run.run(job.wanted, made)
+        outcome = run.run(job.desired, made)
     outcome.quarantined[:0] = failed
     listed = _update_index(args, job, states, outcome)
     if args.json:
@@ -136,7 +133,7 @@ def _apply(
                 **_problems(outcome.findings, outcome.quarantined),
             }
         )
-    board.show(outcome.findings, outcome.quarantined)
+    progress.show(outcome.findings, outcome.quarantined)
     say = console.warn if outcome.findings or outcome.quarantined else console.success
     say(
         f"{len(outcome.done)} steps done, {len(outcome.findings)} findings, "
@@ -147,21 +144,21 @@ def _apply(
 
 def _update_index(
     args: argparse.Namespace,
-    job: Job,
+    job: ShippingJob,
     states: dict[str, RegionState],
-    outcome: publisher.Outcome,
+    outcome: publisher.RegionOutcome,
 ) -> int:
     """Write the index from what the regions hold now; return the number of its ARNs."""
     gone = {one.region for one in outcome.quarantined}
     known = {r: state for r, state in states.items() if r not in gone | outcome.touched}
     again = [
         dataclasses.replace(want, regions=left)
-        for want in job.wanted
+        for want in job.desired
         if (left := tuple(r for r in want.regions if r in outcome.touched - gone))
     ]
     fresh, _ = reader.read_all(job.site.aws, job.site.stack, again, workers=job.site.workers)
     known |= fresh
-    observed = index.observe(job.wanted, known.values())
+    observed = index.observe(job.desired, known.values())
     written = listing.refresh(job.site, observed)
     if written is None:
         return 0
@@ -172,7 +169,7 @@ def _update_index(
 
 def _fetch(args: argparse.Namespace) -> int:
     loaded, chosen = options.targets(args)
-    count = released.fetch(args, chosen, loaded.root)
+    count = download.fetch(args, chosen, loaded.root)
     console.success(f"{count} zips fetched into {args.dist}")
     return 0
 
@@ -195,8 +192,8 @@ def _confirm(args: argparse.Namespace, made: Plan) -> None:
     """Show the plan and ask, unless told not to."""
     if args.yes:
         return
-    console.stderr().print(board.actions_table(made.actions))
-    moving.confirm(len(made.actions))
+    console.stderr().print(progress.actions_table(made.actions))
+    moves.confirm(len(made.actions))
 
 
 def _document(made: Plan, failed: Sequence[Quarantined]) -> dict[str, Any]:
@@ -207,7 +204,7 @@ def _document(made: Plan, failed: Sequence[Quarantined]) -> dict[str, Any]:
     }
 
 
-def _problems(findings: Sequence[Finding], failed: Sequence[Quarantined]) -> dict[str, Any]:
+def _problems(findings: Sequence[RegionFinding], failed: Sequence[Quarantined]) -> dict[str, Any]:
     return {
         "findings": [dataclasses.asdict(one) for one in findings],
         "quarantined": [dataclasses.asdict(one) for one in failed],

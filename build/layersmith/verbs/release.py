@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from layersmith import console, plan
 from layersmith.config import loader
 from layersmith.errors import ConfigError
-from layersmith.ship import bumps, releasing
+from layersmith.ship.release import bumps, steps
 
 if TYPE_CHECKING:
     import argparse
@@ -66,13 +66,13 @@ def run(args: argparse.Namespace) -> int:
     targets = plan.plan(loaded.config, layers=[args.layer])
     found = None
     if args.baseline:
-        old = releasing.read_baseline(args.layer, args.baseline)
-        found = bumps.changes(old, releasing.read_manifests(targets, args.dist))
+        old = steps.read_baseline(args.layer, args.baseline)
+        found = bumps.changes(old, steps.read_manifests(targets, args.dist))
     asked = bumps.Bump[args.bump.upper()] if args.bump else None
-    release = releasing.decide(args.layer, targets[0].version, asked, found=found, force=args.force)
+    release = steps.decide(args.layer, targets[0].version, asked, found=found, force=args.force)
     for change in release.found:
         console.info(f"{change.bump.name.lower():<6} {change.text}")
-    commit = None if args.dry_run else releasing.write(release, loaded)
+    commit = None if args.dry_run else steps.write(release, loaded)
     if args.json:
         changes = [{"bump": c.bump.name.lower(), "text": c.text} for c in release.found]
         console.emit_json(
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
 def _from_tag(args: argparse.Namespace) -> int:
     """Print the layer and the job matrix of a tag, for GitHub's jobs, too."""
     loaded = loader.load(args.config)
-    layer = releasing.of_tag(loaded.config, args.from_tag)
+    layer = steps.of_tag(loaded.config, args.from_tag)
     targets = plan.plan(loaded.config, layers=[layer])
     said = {"layer": layer, "version": targets[0].version, "matrix": plan.matrix(targets)}
     output = os.environ.get("GITHUB_OUTPUT")
@@ -111,6 +111,6 @@ def _from_tag(args: argparse.Namespace) -> int:
 
 def _compare(first: Path, second: Path) -> int:
     """Refuse two builds whose zips differ."""
-    count = releasing.same_bytes(first, second)
+    count = steps.same_bytes(first, second)
     console.success(f"{count} zips are the same in both builds")
     return 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache, console
 from layersmith.errors import BuildError
-from layersmith.verbs import _targets
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the configuration, for budgets and functions (default: layers.yaml)",
     )
-    _targets.add_dist(parser)
+    options.add_dist(parser)
     parser.add_argument(
         "--output",
         type=Path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layersmith.ship import moves, moving
+from layersmith.ship.pointers import moves
 
 if TYPE_CHECKING:
     import argparse
@@ -23,10 +23,10 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = EPILOG
-    moving.configure(parser)
+    moves.configure(parser)
     parser.add_argument("--to", metavar="SEMVER", help="version to point to")
 
 
 def run(args: argparse.Namespace) -> int:
     """Move the pointers."""
-    return moving.run(args, lambda observed: moves.rollback(observed, args.to))
+    return moves.run(args, lambda observed: moves.rollback(observed, args.to))

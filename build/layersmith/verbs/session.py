@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ShipError
-from layersmith.ship import billing
-from layersmith.stacks import bill, options, sessions
+from layersmith.ship.cost import billing, session
+from layersmith.stacks import options, sessions
 from layersmith.stacks import stage as stages
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         console.emit_text(arn)
         return 0
     ended = _follow(at, arn, logs=args.logs)
-    return _report(args, ended, bill.items(ended.use, prices), prices)
+    return _report(args, ended, session.items(ended.use, prices), prices)
 
 
 def _follow(at: Sessions, arn: str, *, logs: bool) -> Ended:
@@ -108,7 +108,7 @@ def _report(
             console.info(f"  {one.cost:.6f} {prices.currency}  {one.key} ({one.place})")
         console.info(
             f"cost {money:.6f} {prices.currency} at on-demand prices of {prices.date}; the same "
-            f"task always on: {bill.month_of_task(ended.use, prices):.2f} a month"
+            f"task always on: {session.month_of_task(ended.use, prices):.2f} a month"
         )
     if ended.status == SUCCEEDED:
         console.success(f"{SUCCEEDED} after {ended.seconds:.1f} s")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ConfigError, LayersmithError, ManyErrors
-from layersmith.verbs import _targets
+from layersmith.verbs import options as _targets
 
 if TYPE_CHECKING:
     import argparse
 
-    from layersmith.prove.slim.slim_models import SlimReport
+    from layersmith.prove.slim.models import SlimReport
 
 EPILOG = """\
 what it does to a layer:
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     errors: list[LayersmithError] = []
     for layer in dict.fromkeys(target.layer for target in targets):
         with tempfile.TemporaryDirectory(prefix="layersmith-slim-") as folder:
-            options = slimming.Options(
+            options = slimming.SlimOptions(
                 root=loaded.root,
                 folder=Path(folder),
                 kind=args.runner,

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ManyErrors
-from layersmith.verbs import _targets
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
 
-    from layersmith.prove.smoke_run import Outcome
+    from layersmith.prove.smoke.run import SmokeOutcome
 
 EPILOG = """\
 what it does to a target:
@@ -36,8 +36,8 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = EPILOG
-    _targets.add_filters(parser)
-    _targets.add_dist(parser)
+    options.add_filters(parser)
+    options.add_dist(parser)
     add_runner(parser)
     parser.add_argument("--all", action="store_true", help="every target, which is the default")
     parser.add_argument("--json", action="store_true", help="print the reports as JSON")
@@ -63,9 +63,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ManyErrors: Targets or functions are not proven; the others were tried.
     """
-    from layersmith.prove.smoke_run import SmokeRun  # noqa: PLC0415 -- start-up time
+    from layersmith.prove.smoke.run import SmokeRun  # noqa: PLC0415 -- start-up time
 
-    loaded, targets = _targets.chosen(args)
+    loaded, targets = options.chosen(args)
     outcome = SmokeRun(loaded, args.dist, kind=args.runner, image=args.image).run(
         targets, with_functions=not args.layer
     )
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: SmokeOutcome) -> None:
     for report in outcome.reports:
         tests = report.smoke.tests if report.smoke else []
         passed = sum(test.outcome == "passed" for test in tests)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache, console
 from layersmith.errors import ShipError
-from layersmith.ship import board, drift, github, options, reader
+from layersmith.ship import github, options
+from layersmith.ship.publish import drift, observed, progress
 
 if TYPE_CHECKING:
     import argparse
@@ -44,10 +45,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read every region and compare."""
     job = options.job(args)
-    states, failed = reader.read_all(
-        job.site.aws, job.site.stack, job.wanted, workers=job.site.workers
+    states, failed = observed.read_all(
+        job.site.aws, job.site.stack, job.desired, workers=job.site.workers
     )
-    found = drift.compare(job.wanted, states)
+    found = drift.compare(job.desired, states)
     if args.json:
         console.emit_json(
             {
@@ -57,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
                 "quarantined": [dataclasses.asdict(one) for one in failed],
             }
         )
-    board.show(found, failed)
-    text = board.markdown(found, failed)
+    progress.show(found, failed)
+    text = progress.markdown(found, failed)
     if args.summary:
         cache.write_text(args.summary, text)
     _step_summary(text)

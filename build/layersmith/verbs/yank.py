@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith.errors import ConfigError
-from layersmith.ship import moves, moving
+from layersmith.ship.pointers import moves
 
 if TYPE_CHECKING:
     import argparse
@@ -25,7 +25,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = EPILOG
-    moving.configure(parser)
+    moves.configure(parser)
     parser.add_argument("semver", metavar="SEMVER", help="version to withdraw")
     parser.add_argument("--reason", help="why, for people")
     parser.add_argument("--undo", action="store_true", help="take the withdrawal back")
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Mark the version and move the pointers."""
     if args.undo:
-        return moving.run(args, lambda observed: moves.undo_yank(observed, args.semver))
+        return moves.run(args, lambda observed: moves.undo_yank(observed, args.semver))
     if not args.reason:
         raise ConfigError("a withdrawal needs a reason", hint="give --reason TEXT")
-    return moving.run(args, lambda observed: moves.yank(observed, args.semver, args.reason))
+    return moves.run(args, lambda observed: moves.yank(observed, args.semver, args.reason))

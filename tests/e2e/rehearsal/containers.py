@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layersmith.prove.engine import emulation
+from layersmith.engine import emulation
 
-from tests.server_image import build
+from tests.support.server_image import build
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,10 +13,7 @@ from typing import Any
 
 from moto.events.models import events_backends
 from moto.stepfunctions.parser.api import ExecutionStatus
-from moto.stepfunctions.parser.backend.execution import (
-    BaseExecutionWorkerCommunication,
-    Execution,
-)
+from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 

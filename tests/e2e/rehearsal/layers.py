@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith import runtimes
 from layersmith.assemble.manifest import Manifest
+from layersmith.base import runtimes
+from layersmith.engine import emulation
 from layersmith.prove import twin
-from layersmith.prove.engine import emulation
 
 from tests.e2e.rehearsal.functions import Answer, InitError
 from tests.e2e.rehearsal.processes import ROOT
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from layersmith.prove.runner import Runner
+    from layersmith.prove.runners.choice import Runner
 
 RUNTIME = "python3.13"
 NAMES = ("vector-common", "chromadb-vector")

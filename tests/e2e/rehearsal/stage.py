@@ -15,7 +15,7 @@ from chroma_store.chroma_http import ChromaHttp
 from chroma_store.deltas import DeltaLog
 from chroma_store.server import ChromaServer
 from chroma_store.snapshots import SnapshotStore
-from layersmith.ship.aws import Aws
+from layersmith.ship.aws.clients import Aws
 from layersmith.stacks import assets, deploy, destroy, templates
 from layersmith.stacks import stage as stages
 from vector_common.storage import open_storage
@@ -110,7 +110,7 @@ class Stage:
         """Clients of the account, as the product makes them."""
         return Aws(endpoint_url=self.cloud.endpoint)
 
-    def deploy(self, *settings: str) -> list[deploy.Outcome]:
+    def deploy(self, *settings: str) -> list[deploy.StackOutcome]:
         """Bring the stage up; return what became of each stack."""
         stage, chosen = self.chosen(*settings)
         folder = ROOT / "infra-templates"

@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
-from layersmith import runtimes
-from layersmith.measure import weigh, weigh_resolve
+from layersmith.base import runtimes
+from layersmith.weigh import resolve
+from layersmith.weigh import target as weigh
 
 from tests.integration.lock.index import Handler, Index, serving
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from layersmith.measure.weigh import Weighed
+    from layersmith.weigh.target import Weighed
 
 Behaviour = Literal["ranges", "no ranges", "cut off", "wrong range", "gone"]
 
@@ -91,7 +92,7 @@ class RangeIndex(Index):
     def weigh(self, *requirements: str, runtime: str = "python3.13") -> Weighed:
         """Weigh requirements as `analyze` does."""
         chosen = runtimes.get(runtime)
-        target = weigh_resolve.target_of("demo", requirements, chosen, "arm64")
+        target = resolve.target_of("demo", requirements, chosen, "arm64")
         return weigh.weigh(target, self.folder)
 
 

@@ -15,9 +15,9 @@ import pytest
 from layersmith import console
 from layersmith.cli import main
 from layersmith.errors import BuildError, LockError
-from layersmith.measure import weigh_verdict
+from layersmith.weigh import verdict
 
-from tests import wheels
+from tests.support import wheels
 
 if TYPE_CHECKING:
     from .conftest import RangeIndex
@@ -157,7 +157,7 @@ def test_only_the_targets_own_wheel_is_read(index: RangeIndex) -> None:
 
 def test_a_source_archive_is_estimated_and_said(index: RangeIndex) -> None:
     index.sdist("legacy", "1.0")
-    report = weigh_verdict.report(index.weigh("legacy"))
+    report = verdict.report(index.weigh("legacy"))
     assert report.distributions[0].origin == "sdist"
     assert report.notes == ["estimated from sources, because there is no wheel: legacy"]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from layersmith import cache
-from layersmith.assemble import lock, wheelstore
-from layersmith.assemble.lock import lockinputs
-from layersmith.assemble.lock.lockfile import Lock, LockEntry
+from layersmith import cache, lock
 from layersmith.config import loader
+from layersmith.lock import inputs as lockinputs
+from layersmith.lock import wheelstore
+from layersmith.lock.document import Lock, LockEntry
 from layersmith.plan import Target, plan
 
 ROOT = Path(__file__).parents[3]

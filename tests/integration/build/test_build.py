@@ -12,9 +12,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from layersmith import interpreters
+from layersmith.base import interpreters
 
-from tests import wheels
+from tests.support import wheels
 
 from .conftest import ROOT, Project
 

@@ -7,12 +7,12 @@ import tarfile
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from layersmith import runtimes
-from layersmith.assemble import crossbuild
-from layersmith.assemble.crossbuild import BuiltWheel, CrossBuildOptions
+from layersmith import crossbuild
+from layersmith.base import runtimes
+from layersmith.crossbuild import BuiltWheel, CrossBuildOptions
 from layersmith.errors import BuildError
 
-from tests.integration import packages
+from tests.support import packages
 
 if TYPE_CHECKING:
     from pathlib import Path

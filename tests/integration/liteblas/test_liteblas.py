@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith import runtimes
-from layersmith.assemble import liteblas
+from layersmith import liteblas
+from layersmith.base import runtimes
 from layersmith.errors import BuildError
 
-from tests.integration import packages
+from tests.support import packages
 
 if TYPE_CHECKING:
-    from layersmith.assemble.liteblas import LiteBlas
+    from layersmith.liteblas import LiteBlas
 
 CHECK = Path(__file__).with_name("linalg_check.py")
 VERSION = "2.3.5"

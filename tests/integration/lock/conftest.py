@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.assemble import lock
-from layersmith.assemble.lock import locking
+from layersmith import lock
 from layersmith.config import loader
+from layersmith.lock import targets as locking
 from layersmith.plan import Target, plan
 
 from .index import Handler, Index, serving
@@ -19,9 +19,9 @@ from .index import Handler, Index, serving
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layersmith.assemble.lock.lockfile import Lock
-    from layersmith.assemble.lock.locking import Result
     from layersmith.errors import LockError
+    from layersmith.lock.document import Lock
+    from layersmith.lock.targets import LockResult
 
 ROOT = Path(__file__).parents[3]
 
@@ -44,7 +44,7 @@ class Project:
         """Return all targets."""
         return plan(loader.load(self.root).config)
 
-    def results(self, *, upgrade: bool | list[str] = False) -> list[Result]:
+    def results(self, *, upgrade: bool | list[str] = False) -> list[LockResult]:
         """Lock every target."""
         return locking.update(self.targets(), self.root, upgrade=upgrade, quiet=True)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from tests import wheels
+from tests.support import wheels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.assemble import lock
+from layersmith import lock
 from layersmith.errors import LockError
 
 from .conftest import Project, versions

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.assemble import lock
+from layersmith import lock
 from layersmith.errors import LockError
 
 from .conftest import ROOT, Project, versions

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import docker
 import pytest
-from layersmith import runtimes
-from layersmith.prove import runner as runners
-from layersmith.prove.base import image_archive
-from layersmith.prove.engine.docker_engine import Engine
+from layersmith.base import runtimes
+from layersmith.engine.client import Engine
+from layersmith.prove.base_images import archive
 from layersmith.prove.models import FunctionSpec
+from layersmith.prove.runners import choice as runners
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from layersmith.prove.runner import Runner
+    from layersmith.prove.runners.choice import Runner
 
 ROOT = Path(__file__).parents[3]
 
@@ -78,7 +78,7 @@ def load(tmp_path: Path) -> Iterator[Callable[..., str]]:
             path.chmod(0o755)
         name = f"layersmith-test/{os.getpid()}-{len(names)}:{tmp_path.name[-20:].lower()}"
         names.append(name)
-        image_archive.write(
+        archive.write(
             tmp_path / "image.tar",
             root,
             tag=name,

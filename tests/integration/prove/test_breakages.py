@@ -1,7 +1,7 @@
 """The breakages of Pillow are caught by starting them, with the audit off.
 
-What each of them is, and that the audit catches it first, stands in tests/breakages.py and
-tests/integration/measure.
+What each of them is, and that the audit catches it first, stands in tests/support/breakages.py and
+tests/integration/audit.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.prove import smoke
+from layersmith.prove.smoke import layer
 
-from tests import breakages
+from tests.support import breakages
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layersmith.prove.runner import Runner
+    from layersmith.prove.runners.choice import Runner
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -46,7 +46,7 @@ def test_pillow_broken_on_purpose(
     tmp_path: Path,
 ) -> None:
     path = breakage.write(house, tmp_path / "layer.zip")
-    report = smoke.prove(smoke.Subject("imaging", path, "arm64"), engine)
+    report = layer.prove(layer.Subject("imaging", path, "arm64"), engine)
     assert not report.ok
     told = "\n".join(report.problems)
     assert breakage.symptom is not None

@@ -9,13 +9,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith import interpreters
+from layersmith.base import interpreters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from layersmith.prove.runner import Runner
+    from layersmith.prove.runners.choice import Runner
 
     from .conftest import Call
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import docker
 import pytest
-from layersmith import cache, runtimes
+from layersmith import cache
+from layersmith.base import runtimes
+from layersmith.engine.client import OWNER_LABEL, RUN_LABEL, Engine
 from layersmith.errors import ProofError
-from layersmith.prove.base import images
-from layersmith.prove.engine.docker_engine import OWNER_LABEL, RUN_LABEL, Engine
-from layersmith.prove.engine.docker_runner import DockerRunner
+from layersmith.prove.base_images import choose
+from layersmith.prove.runners.docker import DockerRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,8 +32,9 @@ RISCV = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xf3\x00" + bytes(44)
 SLEEPER = """
     import sys, time
     from pathlib import Path
-    from layersmith import cache, runtimes
-    from layersmith.prove.engine.docker_runner import DockerRunner
+    from layersmith import cache
+    from layersmith.base import runtimes
+    from layersmith.prove.runners.docker import DockerRunner
     from layersmith.prove.models import FunctionSpec
 
     with DockerRunner(runtimes.get("python3.13")) as runner:
@@ -93,24 +95,24 @@ class TestImages:
     def test_named_by_the_environment(
         self, load: Callable[..., str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv(images.VARIABLE, load({"lambda-entrypoint.sh": b"#!/bin/sh\n"}))
-        choice = images.choose(Engine("tests"), PYTHON, "arm64")
+        monkeypatch.setenv(choose.VARIABLE, load({"lambda-entrypoint.sh": b"#!/bin/sh\n"}))
+        choice = choose.choose(Engine("tests"), PYTHON, "arm64")
         assert choice.kind == "named"
         assert choice.facts.architecture == "arm64"
 
     def test_a_runtime_without_any_image(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv(images.VARIABLE, raising=False)
+        monkeypatch.delenv(choose.VARIABLE, raising=False)
         with pytest.raises(ProofError, match=r"no image for python3\.10 on arm64") as raised:
-            images.choose(Engine("tests"), runtimes.get("python3.10"), "arm64")
+            choose.choose(Engine("tests"), runtimes.get("python3.10"), "arm64")
         assert "nox -s image" in str(raised.value)
 
     @pytest.mark.skipif(
-        shutil.which("mmdebstrap") is None and bool(os.environ.get(images.VARIABLE)),
+        shutil.which("mmdebstrap") is None and bool(os.environ.get(choose.VARIABLE)),
         reason="an image is named, and without mmdebstrap no stand-in can be made",
     )
     def test_the_stand_in_is_made_once(self) -> None:
-        images.ensure_standin(Engine("tests"), PYTHON, "arm64")
-        _, new = images.ensure_standin(Engine("tests"), PYTHON, "arm64")
+        choose.ensure_standin(Engine("tests"), PYTHON, "arm64")
+        _, new = choose.ensure_standin(Engine("tests"), PYTHON, "arm64")
         assert not new
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from layersmith.errors import ProofError
-from layersmith.prove import instance as instances
-from layersmith.prove.runtime_api import REQUEST_LIMIT
+from layersmith.prove.runners import instance as instances
+from layersmith.prove.runners.runtime_api import REQUEST_LIMIT
 
 if TYPE_CHECKING:
-    from layersmith.prove.runner import Runner
+    from layersmith.prove.runners.choice import Runner
 
     from .conftest import MakeFunction
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith import interpreters
+from layersmith.base import interpreters
 
 if TYPE_CHECKING:
     from pathlib import Path

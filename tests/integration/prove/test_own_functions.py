@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.prove.models import FunctionSpec
-from layersmith.prove.services import ChromaServer
+from layersmith.prove.services import ChromaService
 
 from .conftest import ROOT
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from layersmith.prove.runner import Runner
+    from layersmith.prove.runners.choice import Runner
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -46,9 +46,9 @@ def specification(built: Callable[[str], Path]) -> Callable[..., FunctionSpec]:
 
 
 @pytest.fixture(scope="module")
-def chroma(engine: Runner) -> Iterator[tuple[ChromaServer, str]]:
+def chroma(engine: Runner) -> Iterator[tuple[ChromaService, str]]:
     """A server with one collection, and the address that functions know it by."""
-    with ChromaServer(engine.service_host) as server:
+    with ChromaService(engine.service_host) as server:
         configuration = {"hnsw": {"space": "cosine"}}
         made = post(server, "", {"name": "receipts", "configuration": configuration})
         records = {
@@ -60,7 +60,7 @@ def chroma(engine: Runner) -> Iterator[tuple[ChromaServer, str]]:
         yield server, f"http://{engine.service_name}:{server.port}"
 
 
-def post(server: ChromaServer, path: str, body: dict[str, Any]) -> Any:
+def post(server: ChromaService, path: str, body: dict[str, Any]) -> Any:
     connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
     headers = {"Content-Type": "application/json"}
     connection.request("POST", COLLECTIONS + path, json.dumps(body), headers)
@@ -79,7 +79,7 @@ def test_each_comes_up(
 
 
 def test_search_finds_what_is_near(
-    engine: Runner, specification: Callable[..., FunctionSpec], chroma: tuple[ChromaServer, str]
+    engine: Runner, specification: Callable[..., FunctionSpec], chroma: tuple[ChromaService, str]
 ) -> None:
     event = {
         "collection": "receipts",

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, cast
 
 import docker
 import pytest
-from layersmith import runtimes
+from layersmith.base import runtimes
+from layersmith.engine.client import Engine
 from layersmith.errors import ProofError
-from layersmith.prove.base import images, standin
-from layersmith.prove.engine.docker_engine import Engine
+from layersmith.prove.base_images import choose, standin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,7 +125,7 @@ def runtime(registry: Registry) -> runtimes.Runtime:
 
 @pytest.fixture
 def data_file(tmp_path: Path) -> Path:
-    source = Path(images.__file__).with_name("images.json")
+    source = Path(choose.__file__).with_name("images.json")
     return Path(shutil.copy(source, tmp_path))
 
 
@@ -135,7 +135,7 @@ def test_the_digests_of_both_architectures_are_written(
     arm = registry.add("lambda/python", "3.13-arm64", "arm64")
     x86 = registry.add("lambda/python", "3.13-x86_64", "amd64")
     before = json.loads(data_file.read_text())
-    found = images.pin(Engine("tests"), [runtime], data_file)
+    found = choose.pin(Engine("tests"), [runtime], data_file)
     assert found == {"python3.13": {"arm64": arm, "x86_64": x86}}
     after = json.loads(data_file.read_text())
     assert after["aws"].pop("python3.13") == found["python3.13"]
@@ -149,29 +149,29 @@ def test_an_image_for_the_wrong_platform_is_not_pinned(
     registry.add("lambda/python", "3.13-arm64", "amd64")
     before = data_file.read_text()
     with pytest.raises(ProofError, match="is not there for linux/arm64"):
-        images.pin(Engine("tests"), [runtime], data_file)
+        choose.pin(Engine("tests"), [runtime], data_file)
     assert data_file.read_text() == before
 
 
 def test_a_registry_without_the_image(runtime: runtimes.Runtime, data_file: Path) -> None:
     with pytest.raises(ProofError, match="the registry says nothing"):
-        images.pin(Engine("tests"), [runtime], data_file)
+        choose.pin(Engine("tests"), [runtime], data_file)
 
 
 def test_a_pinned_image_is_fetched_and_preferred(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pinned = f"{registry.address}/lambda/python@{registry.add('lambda/python', 'x', 'arm64')}"
-    monkeypatch.delenv(images.VARIABLE, raising=False)
-    monkeypatch.setattr(images, "pinned", lambda runtime, architecture: pinned)
+    monkeypatch.delenv(choose.VARIABLE, raising=False)
+    monkeypatch.setattr(choose, "pinned", lambda runtime, architecture: pinned)
     try:
-        choice = images.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
+        choice = choose.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
         assert choice.kind == "aws"
         assert choice.facts.digest == pinned.partition("@")[2]
         assert choice.described.startswith("AWS's base image")
         # Once it is here, no registry is asked.
         registry.files.clear()
-        again = images.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
+        again = choose.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
         assert again == choice
     finally:
         docker.from_env().images.remove(pinned, force=True)
@@ -184,9 +184,9 @@ def test_where_the_pinned_image_cannot_be_had_the_stand_in_is_taken(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     made = load({"lambda-entrypoint.sh": b"#!/bin/sh\n"})
-    monkeypatch.delenv(images.VARIABLE, raising=False)
+    monkeypatch.delenv(choose.VARIABLE, raising=False)
     monkeypatch.setattr(standin, "tag", lambda runtime, architecture: made)
     absent = f"{registry.address}/lambda/python@sha256:{'0' * 64}"
-    monkeypatch.setattr(images, "pinned", lambda runtime, architecture: absent)
-    choice = images.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
+    monkeypatch.setattr(choose, "pinned", lambda runtime, architecture: absent)
+    choice = choose.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
     assert (choice.kind, choice.facts.name) == ("stand-in", made)

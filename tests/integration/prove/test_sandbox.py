@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layersmith.prove.runner import Runner
+    from layersmith.prove.runners.choice import Runner
 
     from .conftest import MakeFunction
 

@@ -38,9 +38,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from layersmith import runtimes
-from layersmith.prove import runner as runners
+from layersmith.base import runtimes
 from layersmith.prove.models import FunctionSpec
+from layersmith.prove.runners import choice as runners
 from moto.awslambda.models import lambda_backends
 from moto.iam.access_control import PermissionResult
 from moto.iam.models import get_account_id_from

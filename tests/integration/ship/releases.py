@@ -14,7 +14,7 @@ import yaml
 from layersmith.assemble import manifest as manifests
 from layersmith.config import loader
 from layersmith.plan import Target, plan
-from layersmith.ship import labels
+from layersmith.ship.aws import labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,11 +23,11 @@ from typing import Any
 import boto3
 import botocore.loaders
 import layersmith.ship.options
-import layersmith.ship.publisher
+import layersmith.ship.publish.apply
 import layersmith.verbs.publish  # noqa: F401 -- loaded before the forks
 from botocore.httpsession import URLLib3Session
 from layersmith import cli
-from layersmith.ship import regions
+from layersmith.ship.aws import regions
 
 
 def arm(kill_after: int) -> None:

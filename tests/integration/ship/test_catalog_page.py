@@ -8,8 +8,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.ship import catalog
-from layersmith.ship.index import Entry
+from layersmith.ship.index import catalog
+from layersmith.ship.index.document import IndexEntry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def chromium() -> str:
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
     entries = [
-        Entry(
+        IndexEntry(
             layer="alpha",
             version=version,
             runtime="python3.13",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.ship import uploads
+from layersmith.ship.publish import uploads
 
 from tests.integration.ship.releases import LayerSpec
 

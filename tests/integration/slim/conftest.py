@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import wheels
 from tests.integration.build.conftest import Project
+from tests.support import wheels
 
 if TYPE_CHECKING:
     from pathlib import Path

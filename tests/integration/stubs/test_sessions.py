@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from layersmith import runtimes
 from layersmith.assemble import prune
+from layersmith.base import runtimes
 from layersmith.config.models import Prune
+from layersmith.engine import emulation
 from layersmith.prove import services, wheels
-from layersmith.prove.engine import emulation
 from pathspec import GitIgnoreSpec
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def real(client: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[services.ChromaServer]:
-    with services.ChromaServer() as running:
+def server() -> Iterator[services.ChromaService]:
+    with services.ChromaService() as running:
         yield running
 
 
@@ -94,7 +94,7 @@ def session(paths: list[str], port: int) -> Any:
 
 
 def test_results_and_error_types_are_the_same(
-    real: list[str], stubbed: list[str], server: services.ChromaServer
+    real: list[str], stubbed: list[str], server: services.ChromaService
 ) -> None:
     expected = session(real, server.port)
     found = session(stubbed, server.port)
@@ -128,7 +128,7 @@ def test_the_stubs_are_what_was_loaded(real: list[str], stubbed: list[str]) -> N
 
 
 def test_asking_for_otlp_says_what_is_missing(
-    stubbed: list[str], server: services.ChromaServer
+    stubbed: list[str], server: services.ChromaService
 ) -> None:
     done = python(
         stubbed,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import chroma_sessions
-from tests.chroma_sessions import AWS_KEYS, Launcher, Words
+from tests.support import chroma_sessions
+from tests.support.chroma_sessions import AWS_KEYS, Launcher, Words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

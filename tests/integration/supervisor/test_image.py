@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.chroma_sessions import AWS_KEYS, client, make_bucket
-from tests.server_image import build
+from tests.support.chroma_sessions import AWS_KEYS, client, make_bucket
+from tests.support.server_image import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -23,7 +23,7 @@ from chroma_store.snapshots import SnapshotStore
 from chroma_store.storage import open_storage
 from vector_common.records import CollectionSpec
 
-from tests.chroma_sessions import TIMEOUT
+from tests.support.chroma_sessions import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

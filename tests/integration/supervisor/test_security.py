@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.chroma_sessions import listening, memory
+from tests.support.chroma_sessions import listening, memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

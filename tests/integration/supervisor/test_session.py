@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.chroma_sessions import PACKAGES, make_bucket
+from tests.support.chroma_sessions import PACKAGES, make_bucket
 
 
 @pytest.fixture(params=["file", "s3"])

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from chroma_supervisor.callbacks import TaskCallback
 
-from tests.chroma_sessions import make_bucket
+from tests.support.chroma_sessions import make_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import interpreters
+from layersmith.base import interpreters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

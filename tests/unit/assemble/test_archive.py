@@ -12,7 +12,7 @@ from layersmith.assemble import archive, wheel
 from layersmith.assemble.tree import Bytes, Entry, Tree
 from layersmith.errors import BuildError
 
-from tests import wheels
+from tests.support import wheels
 
 if TYPE_CHECKING:
     from pathlib import Path

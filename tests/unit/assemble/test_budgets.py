@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith import runtimes
 from layersmith.assemble import budgets
 from layersmith.assemble.describe import Graph
 from layersmith.assemble.manifest import (
@@ -14,10 +13,11 @@ from layersmith.assemble.manifest import (
     Inputs,
     Manifest,
 )
+from layersmith.base import runtimes
+from layersmith.base.runtimes import get
 from layersmith.config.models import Budgets, Config, Function, Layer
 from layersmith.errors import BudgetError
 from layersmith.plan import Target
-from layersmith.runtimes import get
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,10 @@ from layersmith.assemble import describe, wheel
 from layersmith.assemble.collect import Part
 from layersmith.assemble.describe import Graph
 from layersmith.assemble.tree import Bytes, Entry
+from layersmith.base.runtimes import get
 from layersmith.plan import Target
-from layersmith.runtimes import get
 
-from tests import wheels
+from tests.support import wheels
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,12 +4,13 @@ import csv
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.assemble import records, stubs, wheel
+from layersmith import cache
+from layersmith.assemble import stubs, wheel
 from layersmith.assemble.tree import Bytes, Entry, Tree
 from layersmith.config.models import Stub
 from layersmith.errors import BuildError
 
-from tests import wheels
+from tests.support import wheels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,11 +43,11 @@ def test_an_empty_stub_is_refused(tmp_path: Path) -> None:
 
 def test_a_stubs_digest_follows_names_and_contents(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("1")
-    first = stubs.digest(tmp_path)
+    first = cache.sha256_folder(tmp_path)
     (tmp_path / "a.py").write_text("2")
-    second = stubs.digest(tmp_path)
+    second = cache.sha256_folder(tmp_path)
     (tmp_path / "a.py").rename(tmp_path / "b.py")
-    assert len({first, second, stubs.digest(tmp_path)}) == 3
+    assert len({first, second, cache.sha256_folder(tmp_path)}) == 3
 
 
 def rows(tree: Tree, path: str) -> dict[str, tuple[str, str]]:
@@ -65,7 +66,7 @@ def test_record_has_what_is_left_with_the_hash_of_its_bytes(tmp_path: Path) -> N
     tree.remove("python/demo/gone.py", "rule")
     tree.replace(tree.entries["python/demo/a.py"].with_content(b"changed"))
     tree.add(Entry("python/demo/__pycache__/a.cpython-313.pyc", Bytes(b"x"), "demo"))
-    records.correct(tree, read.hashes)
+    wheel.correct(tree, read.hashes)
     found = rows(tree, "python/demo-1.0.dist-info/RECORD")
     assert {f"python/{name}" for name in found} == set(tree.entries)
     assert found["demo/a.py"] == (wheels.digest(b"changed"), "7")

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from layersmith.assemble import wheel
+from layersmith.base.runtimes import get
 from layersmith.errors import BuildError
 from layersmith.plan import Target
-from layersmith.runtimes import get
 
-from tests import wheels
+from tests.support import wheels
 
 if TYPE_CHECKING:
     from pathlib import Path

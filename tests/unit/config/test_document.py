@@ -7,7 +7,7 @@ from layersmith.config import document
 from layersmith.config.document import Position
 
 
-def parsed(text: str) -> document.Node:
+def parsed(text: str) -> document.YamlNode:
     node, problems = document.parse(text)
     assert problems == []
     assert node is not None

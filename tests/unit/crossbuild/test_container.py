@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith import runtimes
-from layersmith.assemble.crossbuild import container
-from layersmith.assemble.crossbuild.options import CrossBuildOptions
-from layersmith.assemble.crossbuild.sdist import Project
+from layersmith.base import runtimes
+from layersmith.crossbuild import container
+from layersmith.crossbuild.options import CrossBuildOptions
+from layersmith.crossbuild.sdist import Project
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,12 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith import runtimes
-from layersmith.assemble.crossbuild import finish, store
+from layersmith.base import runtimes
+from layersmith.crossbuild import finish, store
 from layersmith.errors import BuildError
 
-from tests import wheels
-from tests.tiny_elf import EM_X86_64, TinyElf
+from tests.support import wheels
+from tests.support.tiny_elf import EM_X86_64, TinyElf
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.assemble.crossbuild import sdist
+from layersmith.crossbuild import sdist
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from layersmith.assemble.crossbuild import backend, sysconfigdata, toolchain
-from layersmith.assemble.crossbuild.options import CrossBuildOptions
-from layersmith.assemble.crossbuild.sdist import Project
-from layersmith.assemble.crossbuild.toolchain import Toolchain
-from layersmith.assemble.crossbuild.zig import Zig
 from layersmith.config.models import BuildOptions
+from layersmith.crossbuild import backend, sysconfigdata, toolchain
+from layersmith.crossbuild.options import CrossBuildOptions
+from layersmith.crossbuild.sdist import Project
+from layersmith.crossbuild.toolchain import Toolchain
+from layersmith.crossbuild.zig import Zig
 
 HOST: dict[str, sysconfigdata.Value] = {
     "AR": "gcc-ar",

@@ -7,13 +7,13 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith import runtimes
-from layersmith.assemble.liteblas import check, compiler, imports, sources
-from layersmith.assemble.liteblas.imports import Imports
+from layersmith.base import runtimes
 from layersmith.errors import BuildError
+from layersmith.liteblas import check, compiler, imports, sources
+from layersmith.liteblas.imports import Imports
 
-from tests import wheels
-from tests.tiny_elf import EM_X86_64, TinyElf
+from tests.support import wheels
+from tests.support.tiny_elf import EM_X86_64, TinyElf
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from layersmith import runtimes
+from layersmith.base import runtimes
 from layersmith.config.models import Layer
 from layersmith.plan import Target
 

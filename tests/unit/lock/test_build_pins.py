@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from layersmith.assemble.crossbuild import BuiltWheel
-from layersmith.assemble.lock import buildpins, lockfile
-from layersmith.assemble.lock.lockfile import Lock, LockEntry
+from layersmith.crossbuild import BuiltWheel
 from layersmith.errors import BuildError
+from layersmith.lock import build_pins, document
+from layersmith.lock.document import Lock, LockEntry
 
 ENTRY = LockEntry(
     "markupsafe",
@@ -20,9 +20,9 @@ ENTRY = LockEntry(
 
 def test_the_pins_of_a_build_are_written_and_read() -> None:
     lock = Lock([ENTRY], "1" * 64, {})
-    text = lockfile.render(lock, "demo")
+    text = document.render(lock, "demo")
     assert "    # build zig==0.17.1\n    # build setuptools==84.2.1\n" in text
-    assert lockfile.parse(text, Path("demo.txt")) == lock
+    assert document.parse(text, Path("demo.txt")) == lock
 
 
 def made(version: str) -> BuiltWheel:
@@ -30,8 +30,8 @@ def made(version: str) -> BuiltWheel:
 
 
 def test_another_compiler_than_the_locked_one_is_refused() -> None:
-    buildpins._same_compiler(ENTRY, made("0.17.1"))
+    build_pins._same_compiler(ENTRY, made("0.17.1"))
     with pytest.raises(
         BuildError, match=r"locked to zig==0\.17\.1, and this machine has zig==0\.18"
     ):
-        buildpins._same_compiler(ENTRY, made("0.18.0"))
+        build_pins._same_compiler(ENTRY, made("0.18.0"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith.assemble import lock
-from layersmith.assemble.lock import lockfile, lockinputs, requirementsfile
+from layersmith import lock
 from layersmith.errors import LockError
+from layersmith.lock import document, requirements
+from layersmith.lock import inputs as lockinputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,14 +148,14 @@ def test_extras_of_something_else_are_refused(make_target: MakeTarget, tmp_path:
         lockinputs.collect(make_target(extras={"httpx": ["http2"]}), tmp_path)
 
 
-def written(target_lock: lockfile.Lock, path: Path) -> None:
-    lockfile.write(target_lock, path, path.stem)
+def written(target_lock: document.Lock, path: Path) -> None:
+    document.write(target_lock, path, path.stem)
 
 
 def test_check_names_what_changed(make_target: MakeTarget, tmp_path: Path) -> None:
     target = make_target()
     inputs = lockinputs.collect(target, tmp_path)
-    good = lockfile.Lock([], inputs.digest, inputs.parts)
+    good = document.Lock([], inputs.digest, inputs.parts)
     written(good, lock.lock_path(target, tmp_path))
     assert lock.check(target, tmp_path) == good
     changed = make_target(requirements=["pillow>=11"], constraints=["numpy<2"])
@@ -173,10 +174,10 @@ def test_a_requirements_file_may_nest_and_continue(tmp_path: Path) -> None:
     (tmp_path / "sub" / "more.txt").write_text("requests\n--requirement=last.txt")
     (tmp_path / "sub" / "last.txt").write_bytes(b"\xef\xbb\xbfsix")
     with pytest.raises(LockError, match=r"top\.txt:8: .* is not a requirement"):
-        requirementsfile.read(tmp_path / "top.txt", tmp_path)
+        requirements.read(tmp_path / "top.txt", tmp_path)
     text = (tmp_path / "top.txt").read_text().replace("'#not", "' #")
     (tmp_path / "top.txt").write_text(text)
-    found = requirementsfile.read(tmp_path / "top.txt", tmp_path)
+    found = requirements.read(tmp_path / "top.txt", tmp_path)
     assert [line.split(";")[0].split(">")[0].strip() for line in found] == [
         "pillow", "numpy", "requests", "six", "url-like",
     ]  # fmt: skip
@@ -201,4 +202,4 @@ def test_what_a_requirements_file_may_not_hold(tmp_path: Path, text: str, messag
     path = tmp_path / "root" / "top.txt"
     path.write_text(text)
     with pytest.raises(LockError, match=message):
-        requirementsfile.read(path, tmp_path / "root")
+        requirements.read(path, tmp_path / "root")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layersmith.assemble.lock import lockfile
-from layersmith.assemble.lock.lockfile import Lock, LockEntry
 from layersmith.errors import LockError
+from layersmith.lock import document
+from layersmith.lock.document import Lock, LockEntry
 
 PATH = Path("locks/demo-python3.13-arm64.txt")
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -25,7 +25,7 @@ def locks(draw: st.DrawFn) -> Lock:
             draw(VERSIONS),
             draw(DIGESTS),
             draw(st.sampled_from(["a-1-py3-none-any.whl", "a-1.tar.gz"])),
-            tuple(sorted(draw(st.sets(NAMES | st.just(lockfile.CONFIG), max_size=3)))),
+            tuple(sorted(draw(st.sets(NAMES | st.just(document.CONFIG), max_size=3)))),
         )
         for name in sorted(draw(st.sets(NAMES, max_size=5)))
     ]
@@ -36,12 +36,12 @@ def locks(draw: st.DrawFn) -> Lock:
 @settings(deadline=None, max_examples=60)
 @given(locks())
 def test_a_lock_comes_back_as_it_was_written(lock: Lock) -> None:
-    assert lockfile.parse(lockfile.render(lock, "demo-python3.13-arm64"), PATH) == lock
+    assert document.parse(document.render(lock, "demo-python3.13-arm64"), PATH) == lock
 
 
 ENTRY = LockEntry("pillow", "13.0.0", "a" * 64, "pillow-13.0.0-cp313-cp313-x.whl", ("layers.yaml",))
 SIX = LockEntry("six", "1.17.0", "b" * 64, "six-1.17.0.tar.gz", ("python-dateutil",))
-TEXT = lockfile.render(Lock([ENTRY, SIX], "c" * 64, {"runtime": "d" * 64}), "demo")
+TEXT = document.render(Lock([ENTRY, SIX], "c" * 64, {"runtime": "d" * 64}), "demo")
 
 
 def test_the_format_is_that_of_a_requirements_file() -> None:
@@ -78,26 +78,26 @@ def test_wheels_and_sdists_are_told_apart() -> None:
 def test_a_damaged_lock_is_refused_with_its_line(old: str, new: str, line: int) -> None:
     assert old in TEXT
     with pytest.raises(LockError) as caught:
-        lockfile.parse(TEXT.replace(old, new, 1), PATH)
+        document.parse(TEXT.replace(old, new, 1), PATH)
     assert caught.value.message.startswith(f"{PATH.name}:{line}: ")
     assert "nox -s lock" in (caught.value.hint or "")
 
 
 def test_an_empty_file_is_no_lock() -> None:
     with pytest.raises(LockError, match="not a lock of format 1"):
-        lockfile.parse("", PATH)
+        document.parse("", PATH)
 
 
 def test_a_missing_lock_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(LockError, match=r"demo\.txt is not in locks/") as caught:
-        lockfile.read(tmp_path / "locks" / "demo.txt")
+        document.read(tmp_path / "locks" / "demo.txt")
     assert caught.value.hint == "run `nox -s lock`"
 
 
 def test_bytes_that_are_not_text_are_no_lock(tmp_path: Path) -> None:
     (tmp_path / "demo.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(LockError, match="cannot be read"):
-        lockfile.read(tmp_path / "demo.txt")
+        document.read(tmp_path / "demo.txt")
 
 
 def chain(**via: str) -> Lock:
@@ -116,11 +116,11 @@ def test_orphans_are_what_only_the_left_out_asked_for() -> None:
         shared="grpcio client",
         deep="protobuf",
     )
-    assert lockfile.orphans(lock, {"grpcio"}) == {"protobuf": "grpcio", "deep": "grpcio"}
-    assert lockfile.orphans(lock, set()) == {}
-    assert lockfile.orphans(lock, {"not-there"}) == {}
+    assert document.orphans(lock, {"grpcio"}) == {"protobuf": "grpcio", "deep": "grpcio"}
+    assert document.orphans(lock, set()) == {}
+    assert document.orphans(lock, {"not-there"}) == {}
 
 
 def test_a_circle_that_is_kept_from_outside_is_no_orphan() -> None:
     lock = chain(a="layers.yaml", b="a c", c="b", gone="layers.yaml")
-    assert lockfile.orphans(lock, {"gone"}) == {}
+    assert document.orphans(lock, {"gone"}) == {}

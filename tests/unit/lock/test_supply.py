@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith.assemble.lock import lockdiff, supply, uvanswers, uvresolver
-from layersmith.assemble.lock.lockfile import Lock, LockEntry
-from layersmith.assemble.lock.lockinputs import Inputs
-from layersmith.assemble.lock.uvanswers import File, Offer, Pin, Unresolvable
+from layersmith.lock import compare, explain, resolver
+from layersmith.lock.document import Lock, LockEntry
+from layersmith.lock.inputs import LockInputs
+from layersmith.lock.resolver import File, Offer, Pin, Unresolvable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,32 +22,32 @@ def wheels(*tags: str) -> tuple[File, ...]:
 
 def test_few_wheels_are_named_in_full(make_target: MakeTarget) -> None:
     files = wheels("cp313-cp313-win32", "cp312-cp312-win32", "cp39-abi3-macosx_11_0_arm64")
-    text = supply.wheels_text(make_target(), files)
+    text = explain.wheels_text(make_target(), files)
     assert text == "cp39-abi3: macosx_11_0_arm64; cp312, cp313: win32"
 
 
 def test_of_many_wheels_those_for_the_interpreter_are_named(make_target: MakeTarget) -> None:
     tags = [f"cp3{n}-cp3{n}-{p}" for n in (9, 10, 13) for p in ["a", "b", "c", "d", "e"]]
-    text = supply.wheels_text(make_target(), wheels(*tags))
+    text = explain.wheels_text(make_target(), wheels(*tags))
     assert text == "cp313: a, b, c, d, e; and for cp39, cp310"
 
 
 def test_an_sdist_is_no_wheel(make_target: MakeTarget) -> None:
     sdist = File("x-2.0.tar.gz", "https://example.org/x", "a" * 64, None)
-    assert supply.wheels_text(make_target(), [sdist]) == ""
-    assert supply.fitting(make_target(), [sdist]) is None
+    assert explain.wheels_text(make_target(), [sdist]) == ""
+    assert explain.fitting(make_target(), [sdist]) is None
 
 
 def locked(version: str) -> Lock:
     return Lock([LockEntry("x", version, "a" * 64, "x.whl")], "", {})
 
 
-INPUTS = Inputs(["x"], [], {}, {}, {})
+INPUTS = LockInputs(["x"], [], {}, {}, {})
 
 
 def notes(monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget, *offers: Offer) -> list[str]:
-    monkeypatch.setattr(uvresolver, "every_offer", lambda *_: list(offers))
-    return supply.passed_over(make_target(), locked("1.0"), INPUTS, None)  # type: ignore[arg-type]
+    monkeypatch.setattr(resolver, "every_offer", lambda *_: list(offers))
+    return explain.passed_over(make_target(), locked("1.0"), INPUTS, None)  # type: ignore[arg-type]
 
 
 def test_a_newest_version_without_a_wheel_is_noted(
@@ -105,7 +105,7 @@ def test_only_the_newest_of_each_kind_is_noted(
 def test_the_likely_cause_of_a_refusal(
     make_target: MakeTarget, explanation: str, cause: str, tmp_path: Path
 ) -> None:
-    error = supply.refusal(make_target(), explanation, tmp_path)
+    error = explain.refusal(make_target(), explanation, tmp_path)
     assert explanation in error.message
     assert cause in (error.cause or "")
     assert error.hint
@@ -120,14 +120,14 @@ def test_pins_are_read_as_uv_writes_them(tmp_path: Path) -> None:
         "six==1.17.0\n"
         f"vector-common @ {tmp_path.as_uri()}  # via -r requirements.in\n"
     )
-    assert uvanswers.pins(text, {"vector-common"}) == [
+    assert resolver.pins(text, {"vector-common"}) == [
         Pin("boto3", "1.44.5", ("vector-common",)),
         Pin("grpcio", "1.85.1", ("a", "layers.yaml")),
         Pin("jmes-path", "1.1.0", ("boto3",)),
         Pin("six", "1.17.0", ()),
     ]
     with pytest.raises(Unresolvable, match="vector-common is a direct reference"):
-        uvanswers.pins(text, set())
+        resolver.pins(text, set())
 
 
 def test_files_are_read_from_a_pylock_without_logins(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_files_are_read_from_a_pylock_without_logins(tmp_path: Path) -> None:
         ],
     }  # fmt: skip
     local = {"name": "here", "directory": {"path": "here"}}
-    (offer,) = uvanswers.offers({"packages": [package, local]}, tmp_path)
+    (offer,) = resolver.read_offers({"packages": [package, local]}, tmp_path)
     assert (offer.name, offer.version, offer.marker) == ("x", "1", None)
     assert list(offer.files) == [
         File("x+1-1-py3-none-any.whl", "https://index.test/a/x%2B1-1-py3-none-any.whl", "a", 7),
@@ -152,10 +152,10 @@ def test_files_are_read_from_a_pylock_without_logins(tmp_path: Path) -> None:
 
 
 def test_the_platform_is_the_closest_that_uv_knows(make_target: MakeTarget) -> None:
-    assert uvresolver.platform(make_target("python3.13")) == "aarch64-manylinux_2_34"
-    assert uvresolver.platform(make_target("python3.11")) == "aarch64-manylinux_2_28"
+    assert resolver.platform(make_target("python3.13")) == "aarch64-manylinux_2_34"
+    assert resolver.platform(make_target("python3.11")) == "aarch64-manylinux_2_28"
     x86 = make_target("python3.10", architecture="x86_64")
-    assert uvresolver.platform(x86) == "x86_64-manylinux_2_28"
+    assert resolver.platform(x86) == "x86_64-manylinux_2_28"
 
 
 def test_changes_between_locks() -> None:
@@ -164,13 +164,13 @@ def test_changes_between_locks() -> None:
         return Lock(entries, "", {})
 
     old, new = lock(a="1", b="2.9", c="3", e="1"), lock(a="1", b="2.10", c="1", d="4")
-    found = lockdiff.changes(old, new)
+    found = compare.changes(old, new)
     assert [(c.kind, str(c)) for c in found] == [
         ("upgraded", "~ b 2.9 -> 2.10"),
         ("downgraded", "~ c 3 -> 1"),
         ("added", "+ d 4"),
         ("removed", "- e 1"),
     ]
-    assert [c.kind for c in lockdiff.changes(None, old)] == ["added"] * 4
+    assert [c.kind for c in compare.changes(None, old)] == ["added"] * 4
     other = Lock([LockEntry("a", "1", "other", "f")], "", {})
-    assert [str(c) for c in lockdiff.changes(lock(a="1"), other)] == ["~ a 1: another file"]
+    assert [str(c) for c in compare.changes(lock(a="1"), other)] == ["~ a 1: another file"]

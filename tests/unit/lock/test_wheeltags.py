@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from layersmith import runtimes
-from layersmith.assemble.lock import wheeltags
+from layersmith.base import runtimes
+from layersmith.lock import tags as wheeltags
 
 
 def best(runtime: str, *tags: str, architecture: str = "arm64") -> str | None:

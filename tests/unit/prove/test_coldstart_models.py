@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layersmith.prove.cold.coldstart_models import (
+from layersmith.prove.cold.models import (
     Calibration,
     ColdStartReport,
     Kind,
@@ -14,7 +14,7 @@ from layersmith.prove.cold.coldstart_models import (
     Variant,
     percentile,
 )
-from layersmith.prove.cold.coldstart_run import over_budget
+from layersmith.prove.cold.run import over_budget
 from layersmith.prove.models import RunnerFacts
 
 TIMES = st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=50)

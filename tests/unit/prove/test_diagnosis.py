@@ -6,9 +6,9 @@ import zipfile
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-from layersmith.prove.diagnosis import diagnose
 from layersmith.prove.layer_zip import LayerZip, named_for
-from layersmith.prove.outcomes import Cause, ImportFailure
+from layersmith.prove.reports import Cause, ImportFailure
+from layersmith.prove.smoke.diagnosis import diagnose
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.prove import memory
-from layersmith.prove.engine import emulation, owner
-from layersmith.prove.engine.engine_models import ContainerSpec, seconds
-from layersmith.prove.engine.engine_refusals import refusal
+from layersmith.engine import emulation, memory, owner
+from layersmith.engine.models import ContainerSpec, seconds
+from layersmith.engine.refusals import refusal
 
 if TYPE_CHECKING:
     from pathlib import Path

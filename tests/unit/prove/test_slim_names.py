@@ -6,7 +6,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.prove.slim.slim_names import Names, absolute, entry_points
+from layersmith.prove.slim.names import Names, absolute, entry_points
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from layersmith.assemble.manifest import Manifest
-from layersmith.assemble.prune import Rule
-from layersmith.prove.slim.slim_propose import pattern_of, propose
-from layersmith.prove.slim.slim_trace import unit
+from layersmith.assemble.prune import PruneRule
+from layersmith.prove.slim.propose import pattern_of, propose
+from layersmith.prove.slim.trace import unit
 from pathspec import GitIgnoreSpec
 
 OWNERS = {
@@ -152,6 +152,6 @@ def test_a_unit_has_one_name_on_every_machine(path: str, expected: str) -> None:
     ],
 )
 def test_patterns_mean_what_they_were_made_from(path: str, gone: str, stays: str) -> None:
-    rule = Rule("x", "x", GitIgnoreSpec.from_lines([pattern_of(path)]))
+    rule = PruneRule("x", "x", GitIgnoreSpec.from_lines([pattern_of(path)]))
     assert rule.spec.match_file(gone)
     assert not rule.spec.match_file(stays)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from layersmith.prove.slim.slim_fragment import render
-from layersmith.prove.slim.slim_models import Candidate
-from layersmith.prove.slim.slim_search import Search, Verdict, named_in
+from layersmith.prove.slim.fragment import render
+from layersmith.prove.slim.models import Candidate
+from layersmith.prove.slim.search import Search, TrialVerdict, named_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,12 +33,12 @@ def candidate(name: str, kind: str = "prune") -> Candidate:
 
 def needing(
     needed: set[str], say: Callable[[str], str]
-) -> Callable[[Sequence[Candidate]], Verdict]:
+) -> Callable[[Sequence[Candidate]], TrialVerdict]:
     """Return proofs that fail without what is needed."""
 
-    def prove(without: Sequence[Candidate]) -> Verdict:
+    def prove(without: Sequence[Candidate]) -> TrialVerdict:
         lacking = sorted({one.distribution for one in without} & needed)
-        return Verdict(texts=tuple(map(say, lacking[:1])))
+        return TrialVerdict(texts=tuple(map(say, lacking[:1])))
 
     return prove
 
@@ -75,11 +75,11 @@ def test_halves_find_all_culprits_that_nothing_names(needed: set[str], offered: 
 def test_what_would_break_is_taken_along() -> None:
     """A module too small for a line of its own, that imports what goes."""
 
-    def prove(without: Sequence[Candidate]) -> Verdict:
+    def prove(without: Sequence[Candidate]) -> TrialVerdict:
         gone = {one.distribution for one in without}
         if "large" in gone and "small" not in gone:
-            return Verdict(broken=(("small", "ModuleNotFoundError: No module named 'large'"),))
-        return Verdict()
+            return TrialVerdict(broken=(("small", "ModuleNotFoundError: No module named 'large'"),))
+        return TrialVerdict()
 
     search = Search(prove, spare=[candidate("small")])
     found = search.run([candidate("large")])
@@ -88,10 +88,10 @@ def test_what_would_break_is_taken_along() -> None:
 
 
 def test_what_is_taken_along_is_so_in_every_half() -> None:
-    def prove(without: Sequence[Candidate]) -> Verdict:
+    def prove(without: Sequence[Candidate]) -> TrialVerdict:
         gone = {one.distribution for one in without}
         broken = (("small", "no module"),) if "large" in gone and "small" not in gone else ()
-        return Verdict(texts=("assert False",) if "needed" in gone else (), broken=broken)
+        return TrialVerdict(texts=("assert False",) if "needed" in gone else (), broken=broken)
 
     for order in (["needed", "large"], ["large", "needed"]):
         search = Search(prove, spare=[candidate("small")])

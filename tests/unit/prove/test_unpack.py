@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from layersmith.errors import ProofError
-from layersmith.prove.unpack import unpack
+from layersmith.prove.runners.unpack import unpack
 
 if TYPE_CHECKING:
     from pathlib import Path

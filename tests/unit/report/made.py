@@ -14,8 +14,8 @@ from layersmith.assemble.manifest import (
     Inputs,
     Manifest,
 )
-from layersmith.prove.cold.coldstart_models import ColdStartReport, Sample, Variant
 from layersmith.prove.cold.importtime import Import, ImportTree
+from layersmith.prove.cold.models import ColdStartReport, Sample, Variant
 from layersmith.prove.models import RunnerFacts
 from layersmith.report import figures
 

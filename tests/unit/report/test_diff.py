@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from layersmith import console
 from layersmith.assemble import manifest as manifests
-from layersmith.assemble.lock import lockfile
-from layersmith.assemble.lock.lockfile import Lock, LockEntry
 from layersmith.errors import BuildError, ConfigError
+from layersmith.lock import document
+from layersmith.lock.document import Lock, LockEntry
 from layersmith.report import diff_text, diffs
 
 from .made import FILES, cold_start, import_tree, manifest
@@ -135,7 +135,7 @@ def lock(folder: Path, **versions: str) -> Path:
         for name, version in sorted(versions.items())
     ]
     path = folder / "demo-python3.13-arm64.txt"
-    lockfile.write(Lock(entries, "0" * 64, {}), path, "demo-python3.13-arm64")
+    document.write(Lock(entries, "0" * 64, {}), path, "demo-python3.13-arm64")
     return path
 
 

@@ -9,10 +9,10 @@ import pytest
 from layersmith.assemble import manifest as manifests
 from layersmith.config.models import Budgets, Config
 from layersmith.errors import BuildError
-from layersmith.prove.cold.coldstart_models import Calibration
+from layersmith.prove.cold.models import Calibration
 from layersmith.report import figures, functions, html, records, views
 from layersmith.report.bars import bar
-from layersmith.report.records import Artifact, Release
+from layersmith.report.records import ReportedArtifact, ReportedRelease
 
 from .made import FILES, cold_start, import_tree, manifest
 
@@ -146,7 +146,7 @@ def test_an_empty_folder_is_nothing_to_report(tmp_path: Path) -> None:
 
 
 def test_budgets_and_their_states() -> None:
-    one = Artifact(manifest(), Budgets(unzipped=4_565_001, zipped=1_000_000))
+    one = ReportedArtifact(manifest(), Budgets(unzipped=4_565_001, zipped=1_000_000))
     states = {meter.name: (meter.percent, meter.state) for meter in views.budgets(one)}
     assert states["budgets.unzipped"] == (100, "warn")
     assert states["budgets.zipped"] == (152, "bad")
@@ -163,14 +163,14 @@ def test_data_cannot_leave_its_script_element() -> None:
 
 def test_what_manifests_say_is_escaped() -> None:
     files = {"<img src=x onerror=alert(1)>": {"python/<b>.py": 10}, **FILES}
-    page = html.render([Artifact(manifest(files, licence="<i>MIT</i>"))])
+    page = html.render([ReportedArtifact(manifest(files, licence="<i>MIT</i>"))])
     assert "<img src=x" not in page
     assert "<i>MIT" not in page
     assert "&lt;i&gt;MIT" in page
 
 
 def test_the_page_is_whole_without_anything_measured() -> None:
-    page = html.render([Artifact(manifest())])
+    page = html.render([ReportedArtifact(manifest())])
     assert "4.57 MB" in page
     assert "not proven" in page
     assert "http-equiv" in page
@@ -180,9 +180,11 @@ def test_the_page_is_whole_without_anything_measured() -> None:
 
 
 def test_history_needs_two_releases() -> None:
-    alone = Artifact(manifest(), history=[Release("1.0.0", 1, 2)])
+    alone = ReportedArtifact(manifest(), history=[ReportedRelease("1.0.0", 1, 2)])
     assert "Over the releases" not in html.render([alone])
-    two = Artifact(manifest(), history=[Release("0.9.0", 1, 2), Release("1.0.0", 1, 2)])
+    two = ReportedArtifact(
+        manifest(), history=[ReportedRelease("0.9.0", 1, 2), ReportedRelease("1.0.0", 1, 2)]
+    )
     assert "Over the releases" in html.render([two])
 
 

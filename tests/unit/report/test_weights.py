@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from layersmith import console
-from layersmith.measure import weigh_verdict
 from layersmith.report import weights
+from layersmith.weigh import verdict
 
-from tests.unit.measure.scales import MB, Scales
+from tests.unit.weigh.scales import MB, Scales
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def test_a_chain_of_600(scales: Scales, capsys: pytest.CaptureFixture[str]) -> N
     for number in range(600):
         following = [f"d{number + 1}"] if number < 599 else []
         scales.add(f"d{number}", {f"d{number}.py": 1000}, *following)
-    report = weigh_verdict.report(scales.weigh("d0"))
+    report = verdict.report(scales.weigh("d0"))
     assert len(report.distributions) == 600
     assert max(len(one.chain) for one in report.distributions) == 600
     weights.show(report, depth=1000)
@@ -46,7 +46,7 @@ def test_a_star_of_600_that_all_need_each_other(
     for number, name in enumerate(names):
         scales.add(name, {f"{name}.py": 1000}, *names[number + 1 : number + 6], "d0")
     scales.add("hub", {"hub.py": 1}, *names)
-    weights.show(weigh_verdict.report(scales.weigh("hub")), top=0, depth=50)
+    weights.show(verdict.report(scales.weigh("hub")), top=0, depth=50)
     said = capsys.readouterr().out
     assert said.count("─ d599 1.0") == 1, "what was shown is not repeated"
 
@@ -56,7 +56,7 @@ def test_brackets_are_text_and_not_markup(
 ) -> None:
     scales.add("app", {"app.py": 10}, 'loop; extra == "red"', extras="red")
     scales.add("loop", {"loop.so": MB})
-    weights.show(weigh_verdict.report(scales.weigh("app[red]")))
+    weights.show(verdict.report(scales.weigh("app[red]")))
     said = capsys.readouterr().out
     assert "app[red] on python3.13 arm64" in said
     assert "extra: app[red]" in said
@@ -64,5 +64,5 @@ def test_brackets_are_text_and_not_markup(
 
 def test_nothing_downloaded_is_said(scales: Scales) -> None:
     scales.add("app", {"app.py": 3000})
-    report = weigh_verdict.report(scales.weigh("app"))
+    report = verdict.report(scales.weigh("app"))
     assert weights.traffic_text(report).startswith("nothing was downloaded")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from layersmith.ship import labels
-from layersmith.ship.model import Grant, Held, Pointers, RegionState, Version, Wanted
+from layersmith.ship.aws import labels
+from layersmith.ship.publish.models import Desired, Grant, Held, Pointers, RegionState, Version
 
 DIGEST = "ab" * 32
 SHA = "q" * 43 + "="
@@ -17,7 +17,7 @@ def arn(number: int) -> str:
     return f"arn:aws:lambda:eu-west-1:123456789012:layer:alpha:{number}"
 
 
-def want(**changes: Any) -> Wanted:
+def want(**changes: Any) -> Desired:
     said: dict[str, Any] = {
         "identifier": "alpha-python3.13-arm64",
         "layer": "alpha",
@@ -34,7 +34,7 @@ def want(**changes: Any) -> Wanted:
         "regions": ("eu-west-1", "us-east-1"),
     } | changes
     said.setdefault("description", labels.describe("Alpha", said["version"], DIGEST))
-    return Wanted(**said)
+    return Desired(**said)
 
 
 def release(number: int, semver: str = "1.2.0", **changes: Any) -> Version:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from layersmith.errors import ConfigError
-from layersmith.ship import buckets, regions
+from layersmith.ship.aws import buckets, regions
 
 ACCOUNTS = st.from_regex(r"[0-9]{12}", fullmatch=True)
 STACKS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?", fullmatch=True)

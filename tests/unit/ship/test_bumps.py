@@ -4,11 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 from layersmith.errors import ShipError
-from layersmith.ship import (
-    changelog,
-)
-from layersmith.ship.bumps import Bump, Change, raised
-from layersmith.ship.releasing import decide
+from layersmith.ship.release import changelog
+from layersmith.ship.release.bumps import Bump, ReleaseChange, raised
+from layersmith.ship.release.steps import decide
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -22,15 +20,17 @@ def test_versions_are_raised(bump: Bump, version: str) -> None:
 
 
 def test_a_larger_bump_than_needed_is_fine() -> None:
-    found = [Change(Bump.PATCH, "rebuilt")]
+    found = [ReleaseChange(Bump.PATCH, "rebuilt")]
     assert decide("a", "1.0.0", Bump.MAJOR, found=found).version == "2.0.0"
     with pytest.raises(ShipError, match="a patch release does not fit: numpy removed"):
-        decide("a", "1.0.0", Bump.PATCH, found=[Change(Bump.MAJOR, "numpy removed"), *found])
+        decide("a", "1.0.0", Bump.PATCH, found=[ReleaseChange(Bump.MAJOR, "numpy removed"), *found])
 
 
 def test_a_section_goes_above_the_newest_and_below_unreleased() -> None:
     text = "# Changelog\n\n## [Unreleased]\n\n- soon\n\n## [a-v1.0.0] - 2026-01-01\n\n- first\n"
-    new = changelog.section("a-v1.1.0", NOW.date(), [Change(Bump.MINOR, "b added")], forced=None)
+    new = changelog.section(
+        "a-v1.1.0", NOW.date(), [ReleaseChange(Bump.MINOR, "b added")], forced=None
+    )
     titles = [line for line in changelog.add(text, new).splitlines() if line.startswith("## ")]
     assert titles == [
         "## [Unreleased]",

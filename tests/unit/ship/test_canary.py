@@ -1,11 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from layersmith.ship import (
-    canary,
-    canary_handler,
-    uploads,
-)
+from layersmith.ship.publish import canary, canary_handler, uploads
 
 from tests.unit.ship.makers import want
 

@@ -6,10 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.errors import ConfigError
-from layersmith.ship import (
-    billing,
-    meters,
-)
+from layersmith.ship.cost import billing, usage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,15 +48,15 @@ def test_sessions_are_counted_from_their_history() -> None:
         event(5, "TaskStateExited", 1811),
         event(6, "SucceedStateEntered", 1811),
     ]
-    used = meters.of_execution(history)
-    assert used == meters.Sessions(1, 2, 2 * 0.5, 4 * 0.5)
+    used = usage.of_execution(history)
+    assert used == usage.SessionUsage(1, 2, 2 * 0.5, 4 * 0.5)
 
 
 def test_jobs_that_did_not_end_are_not_billed(tmp_path: Path) -> None:
     jobs = [{"started_at": "2026-11-21T20:00:00Z", "completed_at": None, "labels": ["x"]}]
     path = tmp_path / "jobs.json"
     path.write_text(json.dumps({"jobs": jobs}), encoding="utf-8")
-    assert meters.minutes(meters.read_jobs(path)) == {}
+    assert usage.minutes(usage.read_jobs(path)) == {}
     path.write_text("[]", encoding="utf-8")
     with pytest.raises(ConfigError, match="no jobs of a workflow run"):
-        meters.read_jobs(path)
+        usage.read_jobs(path)

@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from layersmith.ship import board, drift
-from layersmith.ship.model import Grant, Quarantined
+from layersmith.ship.publish import drift, progress
+from layersmith.ship.publish.models import Grant, Quarantined
 
 from tests.unit.ship.makers import placeholder, pointers, release, state, want
 
@@ -64,7 +64,7 @@ def test_the_region_with_another_number_is_named_where_numbers_are_aligned() -> 
 
 def test_the_markdown_escapes_what_would_break_its_table() -> None:
     found = drift.compare([want()], {EU: state(EU, release(1, license="a|b"), at=GOOD)})
-    text = board.markdown(found, [Quarantined(US, "down\nfor good", "wait")])
+    text = progress.markdown(found, [Quarantined(US, "down\nfor good", "wait")])
     assert "a\\|b" in text
     assert "down for good" in text
-    assert "Every region holds" in board.markdown([], [])
+    assert "Every region holds" in progress.markdown([], [])

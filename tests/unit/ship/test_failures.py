@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
-from layersmith.ship import (
-    failures,
-)
-from layersmith.ship.failures import Kind
+from layersmith.ship.aws import failures
+from layersmith.ship.aws.failures import Kind
 
 
 def client_error(code: str, message: str = "", status: int = 400) -> ClientError:

@@ -3,10 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from layersmith.ship import (
-    garbage,
-)
-from layersmith.ship.model import Held
+from layersmith.ship import gc
+from layersmith.ship.publish.models import Held
 
 from tests.unit.ship.makers import foreign, release
 
@@ -15,7 +13,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 def kept(held: Held, users: dict[str, list[str]] | None = None, **rule: Any) -> dict[int, str]:
     said: dict[str, Any] = {"keep": 1, "days": 0, "now": NOW} | rule
-    case = garbage.Case(held, "9.9.9", users or {}, garbage.Rule(**said))
+    case = gc.Case(held, "9.9.9", users or {}, gc.RetentionRule(**said))
     return {version.number: why for version, why in case.judge()}
 
 

@@ -4,22 +4,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.errors import ShipError
-from layersmith.ship import (
-    catalog,
-    index,
-)
+from layersmith.ship.index import catalog, document
 
 from tests.unit.ship.makers import arn, pointers
 
 if TYPE_CHECKING:
-    from layersmith.ship.model import Pointers
+    from layersmith.ship.publish.models import Pointers
 
 
-def seen(at: Pointers, region: str = "eu-west-1") -> index.Observed:
-    return index.Observed("alpha", "python3.13", "arm64", region, at)
+def seen(at: Pointers, region: str = "eu-west-1") -> document.Observed:
+    return document.Observed("alpha", "python3.13", "arm64", region, at)
 
 
-def entry(**changes: Any) -> index.Entry:
+def entry(**changes: Any) -> document.IndexEntry:
     said = {
         "layer": "alpha",
         "version": "1.0.0",
@@ -28,20 +25,20 @@ def entry(**changes: Any) -> index.Entry:
         "region": "eu-west-1",
         "arn": arn(1),
     }
-    return index.Entry(**(said | changes))
+    return document.IndexEntry(**(said | changes))
 
 
 def test_a_region_that_was_not_read_keeps_its_arns() -> None:
-    old = index.Index(layers=[entry(), entry(region="us-east-1"), entry(layer="beta")])
-    merged = index.merge(old, [seen(pointers("1.1.0", v1_1_0=2))])
+    old = document.Index(layers=[entry(), entry(region="us-east-1"), entry(layer="beta")])
+    merged = document.merge(old, [seen(pointers("1.1.0", v1_1_0=2))])
     assert {(e.layer, e.region, e.version, e.latest) for e in merged.layers} == {
         ("alpha", "eu-west-1", "1.1.0", True),
         ("alpha", "us-east-1", "1.0.0", False),
         ("beta", "eu-west-1", "1.0.0", False),
     }
-    assert index.parse(merged.to_json()) == merged
+    assert document.parse(merged.to_json()) == merged
     with pytest.raises(ShipError, match="index cannot be read"):
-        index.parse('{"format": 2}')
+        document.parse('{"format": 2}')
 
 
 def test_the_page_escapes_what_people_wrote() -> None:

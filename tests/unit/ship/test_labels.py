@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from layersmith.errors import ConfigError
-from layersmith.ship import labels
+from layersmith.ship.aws import labels
 
 DIGEST = "0123456789abcdef" * 4
 NUMBER = r"(0|[1-9][0-9]{0,3})"

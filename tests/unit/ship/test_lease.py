@@ -12,7 +12,7 @@ import boto3
 import pytest
 from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
-from layersmith.ship import lease
+from layersmith.ship.publish import lease
 
 
 def owner(**changes: Any) -> lease.Owner:

@@ -3,19 +3,17 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from layersmith.ship import (
-    index,
-    moves,
-)
+from layersmith.ship.index import document
+from layersmith.ship.pointers import moves
 
 from tests.unit.ship.makers import arn, pointers
 
 if TYPE_CHECKING:
-    from layersmith.ship.model import Pointers
+    from layersmith.ship.publish.models import Pointers
 
 
-def seen(at: Pointers, region: str = "eu-west-1") -> index.Observed:
-    return index.Observed("alpha", "python3.13", "arm64", region, at)
+def seen(at: Pointers, region: str = "eu-west-1") -> document.Observed:
+    return document.Observed("alpha", "python3.13", "arm64", region, at)
 
 
 def moved(result: moves.Moves) -> list[tuple[str, str | None]]:

@@ -5,26 +5,26 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from layersmith.ship import planner
-from layersmith.ship.model import Action, Grant, Held, Pointers, RegionState, Step, Version, Wanted
-from layersmith.ship.planner import Options
-
-from tests.unit.ship.makers import (
-    PUBLIC,
-    arn,
-    foreign,
-    placeholder,
-    pointers,
-    release,
-    state,
-    want,
+from layersmith.ship.publish import plan as planner
+from layersmith.ship.publish.models import (
+    Action,
+    Desired,
+    Grant,
+    Held,
+    Pointers,
+    RegionState,
+    Step,
+    Version,
 )
+from layersmith.ship.publish.plan import PlanOptions
+
+from tests.unit.ship.makers import PUBLIC, arn, foreign, placeholder, pointers, release, state, want
 
 EU, US = "eu-west-1", "us-east-1"
 
 
-def plan(wanted: Wanted, *states: RegionState, **options: bool) -> planner.Plan:
-    return planner.plan([wanted], {one.region: one for one in states}, Options(**options))
+def plan(wanted: Desired, *states: RegionState, **options: bool) -> planner.Plan:
+    return planner.plan([wanted], {one.region: one for one in states}, PlanOptions(**options))
 
 
 def steps(made: planner.Plan, region: str = EU) -> list[tuple[Step, int]]:
@@ -161,7 +161,7 @@ def test_no_region_is_filled_past_what_another_one_holds(counts: list[int]) -> N
     assert all(a.number <= max(counts) for a in made.actions if a.step is Step.FILL)
 
 
-def perform(region: RegionState, wanted: Wanted, actions: list[Action], count: int) -> RegionState:
+def perform(region: RegionState, wanted: Desired, actions: list[Action], count: int) -> RegionState:
     """Do the first ``count`` actions on a model of a region."""
     held = region.held[wanted.identifier]
     versions, at = list(held.versions), held.pointers
@@ -203,7 +203,7 @@ def test_stopped_anywhere_any_number_of_times_it_ends_the_same(
     ahead = state(US, *(foreign(n + 1) for n in range(head_start)))
     current = state(EU, kept=frozenset())
     for stop in [*stops, 99]:
-        made = planner.plan([other], {EU: current, US: ahead}, Options())
+        made = planner.plan([other], {EU: current, US: ahead}, PlanOptions())
         mine = [a for a in made.actions if a.region == EU]
         current = perform(current, wanted, mine, stop)
     held = current.held[wanted.identifier]

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import pytest
 from layersmith.errors import ConfigError
-from layersmith.ship import (
-    regions,
-)
+from layersmith.ship.aws import regions
 
 
 def test_all_partitions_are_known_and_wrong_names_are_corrected() -> None:

@@ -3,11 +3,11 @@ from __future__ import annotations
 import threading
 import time
 
-from layersmith.ship.uploads import Gate
+from layersmith.ship.publish.uploads import UploadSlots
 
 
 def test_threads_hold_no_more_together_than_the_gate_lets_in() -> None:
-    gate, lock = Gate(100), threading.Lock()
+    gate, lock = UploadSlots(100), threading.Lock()
     held, most, done = 0, 0, 0
 
     def work(size: int) -> None:
@@ -30,7 +30,7 @@ def test_threads_hold_no_more_together_than_the_gate_lets_in() -> None:
 
 
 def test_what_is_larger_than_the_gate_gets_in_alone() -> None:
-    gate = Gate(100)
+    gate = UploadSlots(100)
     waiting = threading.Event()
 
     def work() -> None:

@@ -242,7 +242,7 @@ def test_the_publisher_may_do_what_its_code_calls_and_no_more() -> None:
     }
     called = {
         PUBLISHER_NAMES.get(operations[name][1], ":".join(operations[name]))
-        for path in (ROOT / "build/layersmith/ship").glob("*.py")
+        for path in (ROOT / "build/layersmith/ship").rglob("*.py")
         for name in _calls(ast.parse(path.read_text("utf-8")))
         if name in operations
     }

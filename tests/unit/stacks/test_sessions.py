@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.errors import ConfigError
-from layersmith.ship.billing import Prices, total
-from layersmith.stacks import bill, sessions
+from layersmith.ship.cost import session
+from layersmith.ship.cost.billing import Prices, total
+from layersmith.stacks import sessions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,13 +36,13 @@ HISTORY: list[dict[str, Any]] = [
 
 
 def test_use_counts_states_invocations_and_their_time() -> None:
-    use = bill.measure(HISTORY, {"cpu": "1024", "memory": "4096"}, 120.0)
-    assert use == bill.Use(1, 120.0, 1.0, 4.0, 1, 2.0)
+    use = session.measure(HISTORY, {"cpu": "1024", "memory": "4096"}, 120.0)
+    assert use == session.Use(1, 120.0, 1.0, 4.0, 1, 2.0)
 
 
 def test_fargate_bills_a_minute_at_least_and_nothing_where_no_task_was() -> None:
-    assert bill.measure([], {"cpu": "256", "memory": "512"}, 3.0).task_seconds == 60.0
-    assert bill.measure([], {}, 3.0).task_seconds == 0.0
+    assert session.measure([], {"cpu": "256", "memory": "512"}, 3.0).task_seconds == 60.0
+    assert session.measure([], {}, 3.0).task_seconds == 0.0
 
 
 def test_the_bill_multiplies_use_by_prices() -> None:
@@ -56,9 +57,9 @@ def test_the_bill_multiplies_use_by_prices() -> None:
             "stepfunctions-transition-1000": 10_000.0,
         },
     )
-    use = bill.Use(2, 3600.0, 1.0, 4.0, 1, 2.0)
-    assert total(bill.items(use, prices)) == pytest.approx(1 + 40 + 100 + 1 + 20)
-    assert bill.month_of_task(use, prices) == pytest.approx(41 * 730)
+    use = session.Use(2, 3600.0, 1.0, 4.0, 1, 2.0)
+    assert total(session.items(use, prices)) == pytest.approx(1 + 40 + 100 + 1 + 20)
+    assert session.month_of_task(use, prices) == pytest.approx(41 * 730)
 
 
 def test_a_failed_session_is_billed_from_its_history() -> None:

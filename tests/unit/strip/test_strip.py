@@ -7,9 +7,9 @@ from elftools.elf.elffile import ELFFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layersmith.assemble.strip import MINIMUM_GAIN, strip
-from layersmith.measure import elf
+from layersmith.base import elf
 
-from tests.tiny_elf import ET_REL, PT_LOAD, TinyElf
+from tests.support.tiny_elf import ET_REL, PT_LOAD, TinyElf
 
 WHOLE = TinyElf(
     needed=("libc.so.6", "libx.so"),

@@ -9,14 +9,7 @@ from typing import Any
 import pytest
 from chroma_store.checks import check_path
 from chroma_store.layout import pieces_of
-from chroma_store.manifest import (
-    CHUNK_BYTES,
-    Chunk,
-    CollectionInfo,
-    FileEntry,
-    Layer,
-    Manifest,
-)
+from chroma_store.manifest import CHUNK_BYTES, Chunk, CollectionInfo, FileEntry, Layer, Manifest
 from hypothesis import given
 from hypothesis import strategies as st
 from vector_common.errors import Damaged, Refused

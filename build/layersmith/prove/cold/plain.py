@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layersmith.assemble.manifest import Manifest
-    from layersmith.runtimes import Runtime
+    from layersmith.base.runtimes import Runtime
 
 
 def install(

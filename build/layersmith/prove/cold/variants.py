@@ -9,8 +9,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from layersmith.prove import twin
-from layersmith.prove.cold import coldstart, plain
-from layersmith.prove.unpack import unpack
+from layersmith.prove.cold import measure, plain
+from layersmith.prove.runners.unpack import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.plan import Target
-    from layersmith.prove.cold.coldstart_models import VariantName
+    from layersmith.prove.cold.models import VariantName
     from layersmith.prove.models import FunctionSpec
-    from layersmith.prove.runner import Runner
+    from layersmith.prove.runners.choice import Runner
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,16 @@ def prepare(
         folder: Where its folders are made.
         variables: Environment variables of the function.
     """
-    code = coldstart.function(folder / f"code-{name}", built.handler(name))
+    code = measure.function(folder / f"code-{name}", built.handler(name))
     if name == "floor":
-        return coldstart.specification(code, (), variables), 0
+        return measure.specification(code, (), variables), 0
     if built.handler(name) is None:
         lines = [f"import {module}" for module in built.imports()]
         (code / "layersmith_function.py").write_text(
             "\n".join([*lines, "", "def handler(event, context):", "    return None", ""])
         )
     opt = _opt(built, name, runner, folder / name)
-    return coldstart.specification(code, (opt,), variables), coldstart.unpacked_size(opt)
+    return measure.specification(code, (opt,), variables), measure.unpacked_size(opt)
 
 
 def _opt(built: Built, name: VariantName, runner: Runner, into: Path) -> Path:

@@ -1,0 +1,225 @@
+"""Makes one target: collect, prune, strip, bytecode; then RECORD, archive and describe.
+
+The two halves are apart because the audit stands between them: `prepare` makes the tree, the
+audit judges it, and only then `finish` writes anything.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layersmith import cache
+from layersmith.assemble import (
+    archive,
+    budgets,
+    bytecode,
+    describe,
+    digest,
+    outputs,
+    prune,
+    strip,
+    wheel,
+)
+from layersmith.assemble import collect as collecting
+from layersmith.assemble.manifest import Artifact, AuditRecord, BytecodeRecord, Inputs, Manifest
+from layersmith.assemble.tree import PREFIX
+from layersmith.config.models import BytecodeMode
+from layersmith.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from layersmith.assemble.collect import Collected
+    from layersmith.assemble.describe import Graph
+    from layersmith.assemble.outputs import Outputs
+    from layersmith.assemble.tree import Entry
+    from layersmith.lock import Lock
+    from layersmith.plan import Target
+
+ELF_MAGIC = b"\x7fELF"
+SMALLEST_ELF = 64
+"""Bytes of an ELF header (System V ABI); smaller files need no look."""
+
+
+@dataclass(frozen=True)
+class LayerJob:
+    """A target with what its build needs to know.
+
+    Attributes:
+        target: What is built.
+        lock: Its lock.
+        lock_digest: SHA-256 of the lock file in hex.
+        asked: Its requirements as asked for (PEP 508).
+        digest: Digest of all inputs.
+        root: Folder of layers.yaml.
+    """
+
+    target: Target
+    lock: Lock
+    lock_digest: str
+    asked: list[str]
+    digest: str
+    root: Path
+
+
+@dataclass
+class Prepared:
+    """A layer that is ready to be judged and archived."""
+
+    job: LayerJob
+    collected: Collected
+    graph: Graph
+    bytecode_note: str | None
+
+
+def prepare(job: LayerJob, step: Callable[[str], None]) -> Prepared:
+    """Make the tree of a layer.
+
+    Args:
+        job: What to build.
+        step: Told what is being done, for the progress display.
+
+    Raises:
+        BuildError: A distribution is damaged, does not build, or collides with another.
+        BudgetError: The layer is too large unzipped.
+    """
+    settings = job.target.settings
+    step("collect")
+    collected = collecting.collect(job.lock, job.target, job.root)
+    tree = collected.tree
+    graph = describe.graph(collected.parts, job.asked, job.target)
+    step("prune")
+    prune.prune(tree, settings.prune)
+    if settings.lite_blas:
+        step("lite BLAS")
+        _replace_blas(job, collected)
+    if settings.strip:
+        step("strip")
+        for entry in list(tree):
+            _strip(collected, entry)
+    if settings.bytecode is not BytecodeMode.ONLY:
+        # Nothing shrinks from here on: what is too large fails before it is compiled.
+        budgets.check_unzipped(job.target, _sizes(collected), graph)
+    step("bytecode")
+    note = bytecode.add(tree, job.target.runtime, settings.bytecode)
+    budgets.check_unzipped(job.target, _sizes(collected), graph)
+    return Prepared(job, collected, graph, note)
+
+
+def finish(
+    prepared: Prepared,
+    audit: AuditRecord,
+    destination: Outputs,
+    last_release: Manifest | None,
+    step: Callable[[str], None],
+) -> Manifest:
+    """Archive a layer that passed the audit, and describe it.
+
+    Args:
+        prepared: The layer.
+        audit: What the audit found.
+        destination: The three files to write.
+        last_release: Manifest that ``budgets.growth`` is judged against.
+        step: Told what is being done.
+
+    Raises:
+        BudgetError: The zip is too large; nothing is left under its final name.
+        OSError: The folder cannot be written.
+    """
+    step("archive")
+    target, tree = prepared.job.target, prepared.collected.tree
+    # Not before the audit: it holds the layer against what the wheels' own RECORDs promise.
+    wheel.correct(tree, prepared.collected.hashes)
+    with cache.atomic_writer(destination.zip) as stream:
+        written = archive.write(stream, tree.sorted())
+        zipped: dict[str, int] = {}
+        for entry in tree:
+            size = written.sizes[entry.path]
+            zipped[entry.distribution] = zipped.get(entry.distribution, 0) + size
+        budgets.check_zipped(target, written.zipped, zipped, prepared.graph, last_release)
+    manifest = _manifest(prepared, audit, written, destination.zip.name)
+    outputs.describe_files(destination, manifest)
+    return manifest
+
+
+def _replace_blas(job: LayerJob, collected: Collected) -> None:
+    """Put the lite BLAS in the place of the OpenBLAS that numpy's wheel bundles."""
+    from layersmith import liteblas  # noqa: PLC0415 -- few layers ask for it
+
+    numpy = next((part for part in collected.parts if part.name == "numpy"), None)
+    if numpy is None or numpy.wheel is None:
+        raise BuildError(
+            "lite-blas is set, and there is no numpy in the layer",
+            target=job.target.identifier,
+            hint="take lite-blas out of layers.yaml",
+        )
+    made = liteblas.drop_in(
+        numpy.wheel.path, runtime=job.target.runtime, cache_dir=cache.section("liteblas")
+    )
+    entry = collected.tree.entries[f"{PREFIX}{made.soname_path_in_wheel}"]
+    collected.tree.replace(entry.with_content(made.content))
+    numpy.record = {**(numpy.record or {}), "lite-blas": made.record}
+
+
+def _sizes(collected: Collected) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for entry in collected.tree:
+        sizes[entry.distribution] = sizes.get(entry.distribution, 0) + entry.size
+    return sizes
+
+
+def _strip(collected: Collected, entry: Entry) -> None:
+    if not describe.is_native(entry) or entry.size < SMALLEST_ELF:
+        return
+    content = entry.source.read()
+    if content.startswith(ELF_MAGIC):
+        stripped = strip.strip(content)
+        if stripped != content:
+            collected.tree.replace(entry.with_content(stripped))
+
+
+def _manifest(
+    prepared: Prepared, audit: AuditRecord, written: archive.Written, filename: str
+) -> Manifest:
+    job, tree = prepared.job, prepared.collected.tree
+    target, settings = job.target, job.target.settings
+    return Manifest(
+        layer=target.layer,
+        version=target.version,
+        runtime=target.runtime.name,
+        architecture=target.architecture,
+        identifier=target.identifier,
+        description=settings.description,
+        license=settings.license,
+        artifact=Artifact(
+            filename=filename,
+            sha256=written.sha256.hex(),
+            code_sha256=base64.b64encode(written.sha256).decode("ascii"),
+            zipped=written.zipped,
+            unzipped=tree.size,
+            files=len(tree),
+        ),
+        inputs=Inputs(
+            digest=job.digest,
+            lock=job.lock_digest,
+            requirements=job.asked,
+            packages=digest.packages(target, job.root),
+        ),
+        distributions=describe.distributions(
+            tree, prepared.collected.parts, prepared.graph.edges, written.sizes
+        ),
+        dropped=prepared.collected.dropped,
+        pruned=describe.pruned(tree),
+        bytecode=BytecodeRecord(
+            mode=settings.bytecode.value,
+            compiled=sum(entry.path.endswith(".pyc") for entry in tree),
+            note=prepared.bytecode_note,
+        ),
+        audit=audit,
+        tools=digest.tools(target),
+        cross={part.name: part.record for part in prepared.collected.parts if part.record},
+        files=describe.files(tree, written.sizes),
+    )

@@ -1,0 +1,251 @@
+"""Judges what a native file needs: libraries, symbol versions, search paths, its stack."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layersmith.assemble.tree import PREFIX
+from layersmith.audit import policy
+from layersmith.audit.findings import Finding, Severity
+from layersmith.audit.libraries import Links, is_absolute
+from layersmith.audit.machine import fits_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layersmith.audit.content import Content
+    from layersmith.base.elf import ElfFacts
+
+RELOCATABLE = "ET_REL"
+"""Object files: nothing loads them."""
+
+
+def check(content: Content) -> Iterator[Finding]:
+    """Yield what the native files of a layer need and will not get.
+
+    A file for another machine is left out: what it needs says nothing more about the cause.
+    """
+    links = Links(content.elves, content.files)
+    for path, facts in content.elves.items():
+        if fits_machine(content, facts) and facts.kind != RELOCATABLE:
+            yield from _libraries(content, path, facts, links)
+            yield from _versions(content, path, facts, links)
+            yield from _hardening(content, path, facts)
+
+
+def highest(content: Content) -> dict[str, tuple[int, ...]]:
+    """Return the highest version needed from the runtime by prefix, for the prefixes of policy."""
+    links = Links(content.elves, content.files)
+    known = policy.of(content.runtime, content.architecture).versions
+    result: dict[str, tuple[int, ...]] = {}
+    for path, facts in content.elves.items():
+        for library, names in facts.versions.items():
+            if links.find(path, library) is not None:
+                continue
+            for prefix, number in filter(None, map(policy.comparable, names)):
+                if prefix in known:
+                    result[prefix] = max(number, result.get(prefix, number))
+    return dict(sorted(result.items()))
+
+
+def _libraries(content: Content, path: str, facts: ElfFacts, links: Links) -> Iterator[Finding]:
+    rules = policy.of(content.runtime, content.architecture)
+    for library in facts.needed:
+        if links.find(path, library) is not None or library in rules.libraries:
+            continue
+        yield explain(content, path, library, links)
+
+
+def _versions(content: Content, path: str, facts: ElfFacts, links: Links) -> Iterator[Finding]:
+    for library, names in facts.versions.items():
+        own = links.find(path, library)
+        if own is None:
+            yield from _too_new(content, path, library, names)
+            continue
+        provider = content.elves.get(own)
+        lost = sorted(set(names) - provider.defines) if provider and provider.defines else []
+        if lost:
+            yield Finding(
+                code="VERSION-OWN",
+                severity=Severity.ERROR,
+                path=path,
+                distribution=content.owner(path),
+                what=f"{path} needs {lost[-1]} of {own}, which does not define it",
+                cause="the library comes from another build than the file that needs it",
+                next="take both from one wheel",
+            )
+
+
+def _too_new(
+    content: Content, path: str, library: str, names: tuple[str, ...]
+) -> Iterator[Finding]:
+    rules = policy.of(content.runtime, content.architecture)
+    worst: dict[str, tuple[tuple[int, ...], str]] = {}
+    for name in names:
+        found = policy.comparable(name)
+        if found and found[1] > rules.versions.get(found[0], found[1]):
+            worst[found[0]] = max((found[1], name), worst.get(found[0], ((), "")))
+    for prefix, (_, name) in worst.items():
+        ceiling = ".".join(map(str, rules.versions[prefix]))
+        yield Finding(
+            code=f"VERSION-{prefix}",
+            severity=Severity.ERROR,
+            path=path,
+            distribution=content.owner(path),
+            what=f"{path} needs {name} of {library}; {content.runtime.name} ({rules.title}) "
+            f"ends at {prefix}_{ceiling}; Python will say: version `{name}' not found",
+            cause=f"it was compiled on a newer system than {rules.title}",
+            next="take a wheel with an older manylinux tag, or compile it for the target's glibc "
+            f"{'.'.join(map(str, content.runtime.glibc))}",
+        )
+
+
+def _hardening(content: Content, path: str, facts: ElfFacts) -> Iterator[Finding]:
+    # Without PT_GNU_STACK, glibc takes the architecture's default: executable on x86_64, not on
+    # arm64 (glibc, sysdeps/*/stackinfo.h).
+    default = content.architecture == "x86_64"
+    if facts.executable_stack or (facts.executable_stack is None and default):
+        yield Finding(
+            code="STACK-EXECUTABLE",
+            severity=Severity.ERROR,
+            path=path,
+            distribution=content.owner(path),
+            what=f"{path} asks for an executable stack",
+            cause="an assembler file without .note.GNU-stack, or the linker option -z execstack",
+            next="take another build of it; newer systems refuse to load it at all",
+        )
+    for folder in (*facts.rpath, *facts.runpath):
+        if is_absolute(folder):
+            yield Finding(
+                code="RPATH-ABSOLUTE",
+                severity=Severity.ERROR,
+                path=path,
+                distribution=content.owner(path),
+                what=f"{path} searches {folder} for its libraries",
+                cause="a path of the machine that built it was left in RPATH or RUNPATH",
+                next="take a wheel that auditwheel has repaired, or link with $ORIGIN",
+            )
+
+
+REPAIRED = re.compile(r"(^|/)[^/]+\.libs/[^/]+$")
+"""Where auditwheel puts libraries; only a search path leads there, no package loads them itself."""
+
+MUSL = ("libc.musl-", "ld-musl-")
+"""Beginnings of the names of Alpine Linux's C library and its loader."""
+
+BUNDLE = "take a manylinux wheel, or put the library into lib/ of a layer"
+PROVE = "prove it: `python build/layers.py smoke` imports every module"
+
+
+@dataclass(frozen=True)
+class _Why:
+    cause: str
+    next: str
+    what: str | None = None
+    code: str = "NEEDED-MISSING"
+    severity: Severity = Severity.ERROR
+
+
+def explain(content: Content, path: str, library: str, links: Links) -> Finding:
+    """Return the finding about a library that neither the layer nor a promise provides.
+
+    Args:
+        content: The layer.
+        path: The file that needs the library.
+        library: Its name in DT_NEEDED.
+        links: The search paths of the layer.
+    """
+    why = (
+        _system(content, library)
+        or _pruned(content, library)
+        or _unreachable(library, links)
+        or _other_python(content, library)
+        or _deleted(content, path, library)
+        or _Why("it was built on a machine that has it, and never repaired by auditwheel", BUNDLE)
+    )
+    needs = f"{path} needs {library}"
+    said = f"; Python will say: {library}: cannot open shared object file"
+    return Finding(
+        code=why.code,
+        severity=why.severity,
+        path=path,
+        distribution=content.owner(path),
+        what=needs + (why.what or said),
+        cause=why.cause,
+        next=why.next,
+    )
+
+
+def _system(content: Content, library: str) -> _Why | None:
+    rules = policy.of(content.runtime, content.architecture)
+    if library in rules.incidental:
+        return _Why(
+            "it was built without bundling its libraries (auditwheel repair)",
+            BUNDLE,
+            ", which is in the runtime today and not promised",
+            "NEEDED-INCIDENTAL",
+            Severity.WARNING,
+        )
+    if library.startswith(MUSL):
+        return _Why(
+            "the wheel is for Alpine Linux (musllinux)",
+            "build from the target's lock, which takes manylinux wheels",
+            f", musl's C library; {rules.title} has glibc",
+            "NEEDED-MUSL",
+        )
+    return None
+
+
+def _pruned(content: Content, library: str) -> _Why | None:
+    path = next((one for one in content.removed if posixpath.basename(one) == library), None)
+    if path is None:
+        return None
+    return _Why(
+        f"the prune rule {content.removed[path]!r} removed {path}",
+        f"keep it: prune: keep: [{path.removeprefix(PREFIX)}]",
+    )
+
+
+def _unreachable(library: str, links: Links) -> _Why | None:
+    elsewhere = links.elsewhere(library)
+    if elsewhere is None:
+        return None
+    what = f", and no search path leads to {elsewhere}"
+    if REPAIRED.search(elsewhere):
+        return _Why("its RPATH was lost or replaced", "take the file as its wheel holds it", what)
+    return _Why(
+        "its package loads the library first by other means, or its RPATH was lost",
+        PROVE,
+        what,
+        severity=Severity.WARNING,
+    )
+
+
+def _other_python(content: Content, library: str) -> _Why | None:
+    if not library.startswith("libpython"):
+        return None
+    runtime = content.runtime.name
+    return _Why(
+        f"it is linked against another Python than {runtime}", f"lock and build for {runtime}"
+    )
+
+
+def _deleted(content: Content, path: str, library: str) -> _Why | None:
+    """Explain a library that was meant to be in the layer: by a search path, or by RECORD."""
+    facts = content.elves[path]
+    distribution = content.distributions.get(content.owner(path) or "")
+    recorded = distribution.record if distribution else ()
+    listed = next((one for one in recorded if posixpath.basename(one) == library), None)
+    folders = (*facts.rpath, *facts.runpath)
+    if not folders and listed is None:
+        return None
+    here = posixpath.dirname(path)
+    folder = folders[0] if folders else posixpath.dirname(PREFIX + (listed or ""))
+    place = posixpath.normpath(folder.replace("${ORIGIN}", here).replace("$ORIGIN", here or "."))
+    return _Why(
+        f"the folder that held it ({place}) was deleted or not packed",
+        "build again from the wheel; never delete *.libs folders",
+    )

@@ -1,0 +1,233 @@
+"""Judges distributions: complete, importable, allowed, and not in the way of the runtime's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layersmith.assemble.tree import PREFIX
+from layersmith.audit import policy
+from layersmith.audit.content import top_level
+from layersmith.audit.findings import Finding, Severity
+from layersmith.audit.machine import symptom
+from layersmith.base.modules import is_shared_library, module_name
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from layersmith.audit.content import Content, InstalledDistribution
+
+TESTS = frozenset({"test", "tests", "_tests", "testing", "_testing"})
+"""Folders that hold tests."""
+
+
+def complete(content: Content, wished: Collection[str] = ()) -> Iterator[Finding]:
+    """Yield files that a RECORD lists and that are neither there nor pruned on purpose.
+
+    Args:
+        content: The layer.
+        wished: Prune rules of layers.yaml itself, of which nobody needs to be warned.
+    """
+    for distribution in content.distributions.values():
+        for inner in distribution.record:
+            path = distribution.root + inner
+            if path in content.files or not _matters(inner):
+                continue
+            rule = content.removed.get(path)
+            if rule is None:
+                yield _missing(content, distribution, path)
+            elif (
+                rule not in wished
+                and module_name(inner)
+                and not TESTS.intersection(inner.lower().split("/"))
+            ):
+                yield _pruned(distribution, path, rule)
+
+
+def importable(content: Content, requirements: Collection[str]) -> Iterator[Finding]:
+    """Yield requirements of which nothing can be imported.
+
+    Args:
+        content: The layer.
+        requirements: Normalized names of the distributions that were asked for and are not left
+            out on purpose.
+    """
+    there: dict[str, set[str]] = {}
+    for path, owner in content.owners.items():
+        name = top_level(path.removeprefix(PREFIX)) if path.startswith(PREFIX) else None
+        if name:
+            there.setdefault(owner, set()).add(name)
+    for name in sorted(requirements):
+        distribution = content.distributions.get(name)
+        if distribution and distribution.root != PREFIX:
+            # The layout is the cause, and a finding of its own.
+            continue
+        expected = _expected(distribution)
+        if there.get(name) or (distribution and not expected):
+            # A distribution that lists no module at all only pulls others in.
+            continue
+        found = expected & set(content.modules)
+        if found:
+            continue
+        what = f"nothing of {name} can be imported"
+        names = f" ({', '.join(sorted(expected))})" if expected else ""
+        yield Finding(
+            code="IMPORT-MISSING",
+            severity=Severity.ERROR,
+            distribution=name,
+            what=what + names,
+            cause="its files were pruned or deleted"
+            if distribution
+            else "the distribution is not in the layer",
+            next="look at `prune` and `excludes` of the layer, and build again",
+        )
+
+
+def forbidden(content: Content, modules: Collection[str]) -> Iterator[Finding]:
+    """Yield modules that are in the layer although layers.yaml forbids them.
+
+    Args:
+        content: The layer.
+        modules: Dotted names.
+    """
+    for module in sorted(modules):
+        stem = PREFIX + module.replace(".", "/")
+        paths = [p for p in content.files if p.startswith((stem + "/", stem + "."))]
+        path = next((p for p in paths if _is_module(p, stem)), None)
+        if path is None:
+            continue
+        owner = content.owner(path)
+        yield Finding(
+            code="IMPORT-FORBIDDEN",
+            severity=Severity.ERROR,
+            path=path,
+            distribution=owner,
+            what=f"{module} is in the layer, and `forbid-imports` does not allow it",
+            cause=f"{owner or 'a distribution'} brings it, as a requirement or pulled by one",
+            next=f"`python build/layers.py analyze` says who pulls it; exclude {owner or 'it'}",
+        )
+
+
+def shadows(content: Content, kept: Collection[str]) -> Iterator[Finding]:
+    """Yield modules that hide one of the runtime or of the standard library.
+
+    Args:
+        content: The layer.
+        kept: Normalized names that layers.yaml keeps although the runtime provides them.
+    """
+    provided = policy.provided_modules()
+    stdlib = policy.stdlib(content.runtime.minor)
+    for module, paths in content.modules.items():
+        owner = content.owner(paths[0])
+        if module in provided and provided[module] not in kept:
+            yield Finding(
+                code="SHADOW-RUNTIME",
+                severity=Severity.WARNING,
+                path=paths[0],
+                distribution=owner,
+                what=f"{module} hides the copy that {content.runtime.name} provides",
+                cause=f"{owner or 'a distribution'} is in the layer; /opt/python comes first",
+                next=f"leave it out, or say that it is meant: keep-provided: [{provided[module]}]",
+            )
+        elif module in stdlib:
+            yield Finding(
+                code="SHADOW-STDLIB",
+                severity=Severity.WARNING,
+                path=paths[0],
+                distribution=owner,
+                what=f"{module} hides the module of Python's standard library",
+                cause=f"{owner or 'a distribution'} is a backport for older Pythons, or chose a "
+                "name that is taken",
+                next=f"exclude {owner or 'it'} for {content.runtime.name}",
+            )
+
+
+def managed(content: Content, layers: Collection[str]) -> Iterator[Finding]:
+    """Yield distributions that a managed layer used beside this one also holds.
+
+    Args:
+        content: The layer.
+        layers: Names or ARNs of managed layers.
+    """
+    native = {content.owner(path) for path in content.elves}
+    for layer in layers:
+        for name in sorted(policy.managed(layer) & set(content.distributions)):
+            mixed = "its compiled files and" if name in native else "its"
+            yield Finding(
+                code="MANAGED-CONFLICT",
+                severity=Severity.WARNING,
+                distribution=name,
+                what=f"{name} is in this layer and in {layer}",
+                cause="Lambda lays layers over each other file by file at /opt: where versions "
+                f"differ, {mixed} Python files come from both",
+                next=f"exclude {name} here, or do without {layer}",
+            )
+
+
+def _matters(inner: str) -> bool:
+    if inner.startswith(("../", "/")) or ".data/" in inner or ".dist-info/" in inner:
+        return False
+    return inner.endswith(".py") or is_shared_library(inner)
+
+
+def _missing(content: Content, distribution: InstalledDistribution, path: str) -> Finding:
+    extension = module_name(path)
+    said = ""
+    if extension and path.endswith(".so") and extension.tag:
+        said = f"; Python will say: {symptom(path)}"
+    elif is_shared_library(path):
+        said = f"; Python will say: {path.rsplit('/', 1)[-1]}: cannot open shared object file"
+    return Finding(
+        code="FILE-MISSING",
+        severity=Severity.ERROR,
+        path=path,
+        distribution=distribution.name,
+        what=f"{path} is in {distribution.name}'s RECORD and not in the layer{said}",
+        cause=_why_missing(content, path),
+        next="build again from the wheel; files are left out by `prune: add`, never by hand",
+    )
+
+
+def _why_missing(content: Content, path: str) -> str:
+    extension = module_name(path)
+    folder = path.rsplit("/", 1)[0] + "/"
+    if not any(other.startswith(folder) for other in content.files):
+        return f"the whole folder {folder.removesuffix('/')} was deleted"
+    if extension is not None:
+        renamed = [
+            other
+            for other in content.elves
+            if other.startswith(folder)
+            and other.count("/") == path.count("/")
+            and (found := module_name(other)) is not None
+            and found.module == extension.module
+        ]
+        if renamed:
+            return f"it was renamed to {renamed[0].rsplit('/', 1)[-1]}"
+    return "it was deleted after the install, or the wheel was unpacked in part"
+
+
+def _pruned(distribution: InstalledDistribution, path: str, rule: str) -> Finding:
+    return Finding(
+        code="FILE-PRUNED",
+        severity=Severity.WARNING,
+        path=path,
+        distribution=distribution.name,
+        what=f"{path} was pruned; if anything needs it, Python will say: {symptom(path)}",
+        cause=f"the prune rule {rule!r} matches it",
+        next=f"prove it with `python build/layers.py smoke`, or keep it: prune: keep: "
+        f"[{path.removeprefix(PREFIX)}]",
+    )
+
+
+def _expected(distribution: InstalledDistribution | None) -> set[str]:
+    if distribution is None:
+        return set()
+    recorded = {name for inner in distribution.record if (name := top_level(inner))}
+    return recorded or set(distribution.top_level)
+
+
+def _is_module(path: str, stem: str) -> bool:
+    rest = path.removeprefix(stem)
+    if rest.startswith("/"):
+        return path.endswith((".py", ".pyc", ".so"))
+    return rest in {".py", ".pyc"} or (rest.endswith(".so") and module_name(path) is not None)

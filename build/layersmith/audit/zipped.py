@@ -1,0 +1,84 @@
+"""Reads a finished layer, and judges what only an archive has: modes, links, doubled paths."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+from layersmith.assemble import wheel
+from layersmith.assemble.tree import EXECUTABLE_MODE, FILE_MODE, Entry
+from layersmith.audit.findings import Finding, Severity
+from layersmith.errors import AuditError, BuildError
+
+if TYPE_CHECKING:
+    import zipfile
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def open_zip(path: Path) -> tuple[list[Entry], list[Finding]]:
+    """Return the files of a layer's zip, and what is wrong with the archive itself.
+
+    Raises:
+        BuildError: The file is missing.
+        AuditError: It is no zip, or cannot be read.
+    """
+    if not path.is_file():
+        raise BuildError(
+            f"{path} does not exist",
+            cause="the layer has not been built",
+            hint="run `nox -s build`, or name the zip",
+        )
+    try:
+        infos = wheel.directory(path)
+        members = wheel.locate(path, infos)
+    except BuildError as problem:
+        raise AuditError(
+            f"{path.name} cannot be read: {problem.message}",
+            cause="the file was cut short, or is not a zip",
+            hint="build it again",
+        ) from problem
+    entries = [Entry(info.filename, members[info.filename], "") for info in infos]
+    return entries, list(_judge(infos))
+
+
+def _judge(infos: list[zipfile.ZipInfo]) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for info in infos:
+        name = info.filename
+        if name in seen:
+            yield _finding("PATH-TWICE", name, "two distributions own it, or it was appended")
+        seen.add(name)
+        if name.startswith("/") or "\\" in name or ".." in name.split("/"):
+            yield _finding("PATH-UNSAFE", name, "the zip was made on Windows, or by hand")
+        mode = info.external_attr >> 16
+        if stat.S_ISLNK(mode):
+            yield _finding("SYMLINK", name, "it was zipped with links kept (zip -y)")
+        elif stat.S_IMODE(mode) not in {FILE_MODE, EXECUTABLE_MODE}:
+            yield _finding(
+                "MODE", name, _mode_cause(mode), f" has the mode {stat.S_IMODE(mode):04o}"
+            )
+
+
+def _mode_cause(mode: int) -> str:
+    if mode == 0:
+        return "the zip was made where files have no modes; Lambda's user may not read it"
+    return "the umask or the file system of the build machine; Lambda runs as another user"
+
+
+_WHAT = {
+    "PATH-TWICE": " is in the zip twice",
+    "PATH-UNSAFE": " is not a plain relative path",
+    "SYMLINK": " is a symbolic link",
+}
+
+
+def _finding(code: str, path: str, cause: str, what: str = "") -> Finding:
+    return Finding(
+        code=code,
+        severity=Severity.ERROR,
+        path=path,
+        what=path + (what or _WHAT[code]),
+        cause=cause,
+        next="build the zip with `python build/layers.py build`, which writes 0644 and 0755 alone",
+    )

@@ -1,0 +1,149 @@
+"""Compiles sdists for another architecture, on the host, with zig's C and C++ compiler.
+
+No Docker and no emulation: the build backend runs in a Python of this machine that believes to be
+the target's, and its compiler is clang with the C library of exactly the runtime's version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from layersmith import console
+from layersmith.base import runtimes
+from layersmith.crossbuild import (
+    backend,
+    container,
+    finish,
+    isolated,
+    sdist,
+    store,
+    sysconfigdata,
+    toolchain,
+    zig,
+)
+from layersmith.crossbuild.job import CrossBuildJob
+from layersmith.crossbuild.options import CrossBuildOptions
+from layersmith.crossbuild.store import BuiltWheel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from layersmith.base.runtimes import Runtime
+    from layersmith.crossbuild.isolated import Host
+    from layersmith.crossbuild.zig import Zig
+
+__all__ = ["BuiltWheel", "CrossBuildOptions", "build_wheel"]
+
+FORMAT = 1
+"""Counts changes of how wheels are built that their other inputs do not show."""
+
+
+def build_wheel(
+    sdist_path: Path,
+    *,
+    runtime: Runtime,
+    architecture: str,
+    options: CrossBuildOptions,
+    work_cache: Path,
+    requirements: Sequence[str] | None = None,
+) -> BuiltWheel:
+    """Return the wheel of an sdist for a Lambda runtime, built once and then cached.
+
+    The same sdist, options, compiler, Python and build requirements give the same bytes on any
+    machine.
+
+    Args:
+        sdist_path: The sdist, already checked against its hash.
+        runtime: The Lambda runtime.
+        architecture: ``arm64`` or ``x86_64``.
+        options: How it is built.
+        work_cache: Folder for finished wheels and for the compiler's own cache.
+        requirements: Build requirements as ``name==version``, as an earlier record has them under
+            ``build_requirements``. Without them the newest that fit are taken.
+
+    Raises:
+        BuildError: It is a Rust project, a tool is missing, or the build fails; what was built
+            for another machine or a newer glibc is refused, too.
+    """
+    job = CrossBuildJob.of(sdist_path, runtime, architecture, options)
+    if options.container:
+        return container.build_wheel(job, work_cache)
+    job.project.refuse_rust(architecture)
+    pins = tuple(requirements) if requirements is not None else None
+    plan = _Plan(job, pins, zig.find(), isolated.host(runtime))
+    folder = work_cache / "wheels" / plan.key
+    return store.read(folder) or _build(plan, folder, work_cache)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A job and the tools for it: all that decides the bytes of the wheel."""
+
+    job: CrossBuildJob
+    requirements: tuple[str, ...] | None
+    compiler: Zig
+    host: Host
+
+    @property
+    def triple(self) -> str:
+        return zig.triple(self.job.runtime, self.job.architecture)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        return {
+            **self.job.inputs,
+            "compiler": self.compiler.record,
+            "python": self.host.version,
+            "target": self.triple,
+        }
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder to build in; its path can reach the wheel, so tools are left out."""
+        return f"layersmith-{store.key([self.job.inputs, self.triple])[:16]}"
+
+    @property
+    def key(self) -> str:
+        flags = [toolchain.DROPPED, toolchain.COMPILE]
+        return store.key([FORMAT, flags, self.requirements, self.inputs])
+
+
+def _build(plan: _Plan, folder: Path, work_cache: Path) -> BuiltWheel:
+    job = plan.job
+    with isolated.scratch(plan.folder, work_cache / "locks" / plan.folder) as root:
+        again = store.read(folder)
+        if again:  # another process built it while this one waited
+            return again
+        console.info(f"compiling {job.label} for {plan.triple}")
+        built, installed = _run_backend(plan, root, work_cache)
+        out = root / "finished"
+        out.mkdir()
+        path, glibc = finish.finish(built, out, job.runtime, job.architecture)
+        return store.write(folder, path, {**plan.inputs, "build_requirements": installed}, glibc)
+
+
+def _run_backend(plan: _Plan, root: Path, work_cache: Path) -> tuple[Path, list[str]]:
+    """Build in ``root``; return the backend's wheel and what was installed for it."""
+    machine = runtimes.WHEEL_MACHINE[plan.job.architecture]
+    tools = toolchain.Toolchain(root / "tools", plan.triple, machine, root / "include", root)
+    tools.write(plan.compiler)
+    isolated.headers(plan.host, machine, tools.include)
+    virtualenv = isolated.Virtualenv(root / "venv")
+    variables = sysconfigdata.variables(plan.host.variables, machine, tools.tools)
+    virtualenv.create(plan.host, variables)
+    virtualenv.install(
+        plan.job.project.requires if plan.requirements is None else plan.requirements
+    )
+    (root / "source").mkdir()
+    source = sdist.unpack(plan.job.sdist, root / "source")
+    settings = backend.config_settings(plan.job.project, plan.job.options, tools)
+    environment = backend.environment(
+        tools, virtualenv, plan.job.options, zig.environment(work_cache)
+    )
+    hooks = backend.Backend(plan.job.project, source, virtualenv, environment)
+    if plan.requirements is None:
+        virtualenv.install(hooks.requires(settings))
+    built = hooks.build(root / "out", settings)
+    return built, virtualenv.installed()

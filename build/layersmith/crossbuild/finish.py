@@ -1,0 +1,127 @@
+"""Turns what a backend built into the wheel that is kept: checked, tagged, in one normal form."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+import zipfile
+from email.generator import Generator
+from email.parser import HeaderParser
+from typing import TYPE_CHECKING
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+
+from layersmith.base import runtimes
+from layersmith.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from layersmith.base.runtimes import Runtime
+
+DATE = (1980, 1, 1, 0, 0, 0)
+"""The earliest date that a zip can hold."""
+
+MACHINES = {"EM_AARCH64": "arm64", "EM_X86_64": "x86_64"}
+"""Architecture as AWS spells it, by pyelftools' name of e_machine."""
+
+
+def finish(built: Path, out: Path, runtime: Runtime, architecture: str) -> tuple[Path, str]:
+    """Write the wheel to keep into ``out``; return its path and the highest glibc it needs.
+
+    Members are sorted, have one date, and the executable bit alone as their mode. A wheel with
+    ELF files is tagged for the runtime's glibc (PEP 600), which they were checked against.
+
+    Raises:
+        BuildError: An ELF file is for another machine or needs a newer glibc.
+    """
+    with zipfile.ZipFile(built) as archive:
+        members = {
+            info.filename: (archive.read(info), (info.external_attr >> 16) & 0o111 != 0)
+            for info in archive.infolist()
+            if not info.is_dir()
+        }
+    highest = (0, 0)
+    native = False
+    for name, (content, _) in members.items():
+        if content[:4] == b"\x7fELF":
+            native = True
+            highest = max(highest, _judge(name, content, runtime, architecture))
+    stem = built.name[: -len(".whl")].split("-")
+    if native:
+        major, minor = runtime.glibc
+        stem[-1] = f"manylinux_{major}_{minor}_{runtimes.WHEEL_MACHINE[architecture]}"
+    path = out / ("-".join(stem) + ".whl")
+    _retag(members, stem[-3:])
+    _record(members)
+    _write(path, members)
+    return path, f"{highest[0]}.{highest[1]}" if native else ""
+
+
+def _judge(name: str, content: bytes, runtime: Runtime, architecture: str) -> tuple[int, int]:
+    try:
+        elf = ELFFile(io.BytesIO(content))
+        machine = MACHINES.get(elf["e_machine"], elf["e_machine"])
+        section = elf.get_section_by_name(".gnu.version_r")
+        versions = list(section.iter_versions()) if isinstance(section, GNUVerNeedSection) else []
+        found = [re.fullmatch(r"GLIBC_(\d+)\.(\d+).*", a.name) for _, aux in versions for a in aux]
+    except ELFError as problem:
+        raise BuildError(f"{name} is damaged: {problem}") from problem
+    if machine != architecture:
+        raise BuildError(
+            f"{name} was compiled for {machine}, not for {architecture}",
+            cause="the build calls a compiler by its own name, not the one that CC or CXX names",
+            hint="set its option for the compiler under `build:`, or `container: true`",
+        )
+    highest = max(((int(m[1]), int(m[2])) for m in found if m), default=(0, 0))
+    if highest > runtime.glibc:
+        raise BuildError(
+            f"{name} needs GLIBC_{highest[0]}.{highest[1]}, and {runtime.name} has"
+            f" {runtime.glibc[0]}.{runtime.glibc[1]}",
+            cause="the build links a library of this machine, or used another compiler",
+        )
+    return highest
+
+
+def _retag(members: dict[str, tuple[bytes, bool]], tags: Iterable[str]) -> None:
+    """Put the tags of the file name into WHEEL (PEP 427)."""
+    (name,) = (name for name in members if re.fullmatch(r"[^/]+\.dist-info/WHEEL", name))
+    message = HeaderParser().parsestr(members[name][0].decode("utf-8"))
+    del message["Tag"]
+    python, abi, platform = (part.split(".") for part in tags)
+    for tag in sorted(f"{p}-{a}-{f}" for p in python for a in abi for f in platform):
+        message["Tag"] = tag
+    text = io.StringIO()
+    Generator(text, maxheaderlen=0).flatten(message)
+    members[name] = (text.getvalue().encode("utf-8"), False)
+
+
+def _record(members: dict[str, tuple[bytes, bool]]) -> None:
+    """Write RECORD anew; signatures of the old one would no longer fit and are left out."""
+    (name,) = (name for name in members if re.fullmatch(r"[^/]+\.dist-info/RECORD", name))
+    for signature in (f"{name}.jws", f"{name}.p7s"):
+        members.pop(signature, None)
+    lines = []
+    for path in sorted(members):
+        if path == name:
+            continue
+        digest = base64.urlsafe_b64encode(hashlib.sha256(members[path][0]).digest()).rstrip(b"=")
+        quoted = f'"{path}"' if "," in path else path
+        lines.append(f"{quoted},sha256={digest.decode()},{len(members[path][0])}\n")
+    members[name] = ("".join([*lines, f"{name},,\n"]).encode("utf-8"), False)
+
+
+def _write(path: Path, members: dict[str, tuple[bytes, bool]]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name in sorted(members):
+            content, executable = members[name]
+            info = zipfile.ZipInfo(name, DATE)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.create_system = 3  # Unix, whatever writes it
+            info.external_attr = (0o100755 if executable else 0o100644) << 16
+            archive.writestr(info, content)

@@ -1,0 +1,167 @@
+"""The environment in which a build backend runs: a fresh virtualenv, and what it is told.
+
+The virtualenv belongs to a Python of the target's minor version that runs here. Its folder has a
+path that follows from the inputs alone, so that what a package writes of it into its files (numpy
+notes the interpreter's path) is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import process
+from layersmith.base import interpreters
+from layersmith.crossbuild import sysconfigdata
+from layersmith.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from layersmith.base.runtimes import Runtime
+
+SCRATCH = Path("/tmp")  # noqa: S108 -- the same path on every machine; see scratch()
+TIMEOUT = 600.0
+"""Seconds for one call of uv, which may download."""
+
+PROBE = """
+import importlib, json, sys, sysconfig
+name = sysconfig._get_sysconfigdata_name()
+print(json.dumps({
+    "version": "%d.%d.%d" % sys.version_info[:3],
+    "include": sysconfig.get_path("include"),
+    "variables": importlib.import_module(name).build_time_vars,
+}))
+"""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A Python on this machine that builds for the target.
+
+    Attributes:
+        program: Its executable.
+        version: Its full version, ``3.13.0``: its headers are compiled in.
+        include: Folder of its C headers.
+        variables: Its build-time variables.
+    """
+
+    program: Path
+    version: str
+    include: Path
+    variables: Mapping[str, sysconfigdata.Value]
+
+
+def host(runtime: Runtime) -> Host:
+    """Return the Python on this machine whose minor version is that of ``runtime``.
+
+    Raises:
+        BuildError: There is none, or it has no C headers.
+    """
+    program = interpreters.find(runtime.minor)
+    if program is None:
+        raise BuildError(
+            f"cross-compiling for {runtime.name} needs CPython {runtime.python_version} here",
+            hint=f"install it (`uv python install {runtime.python_version}`), or set"
+            " `container: true` for this distribution under `build:`",
+        )
+    said = json.loads(process.run([program, "-I", "-S", "-c", PROBE], timeout=60).stdout)
+    include = Path(said["include"])
+    if not (include / "Python.h").is_file():
+        raise BuildError(
+            f"{program} has no C headers: there is no {include / 'Python.h'}",
+            hint=f"install the -dev package of Python {runtime.python_version}, or let uv install"
+            f" its own: `uv python install {runtime.python_version}`",
+        )
+    return Host(program, said["version"], include, said["variables"])
+
+
+@contextlib.contextmanager
+def scratch(name: str, lock: Path) -> Iterator[Path]:
+    """Give an empty folder whose path follows from ``name``, for this process alone.
+
+    A second process that asks for the same name waits for the first.
+
+    Args:
+        name: Name of the folder below SCRATCH.
+        lock: File that is locked meanwhile.
+
+    Raises:
+        BuildError: The folder belongs to another user.
+    """
+    folder = SCRATCH / name
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        shutil.rmtree(folder, ignore_errors=True)  # of a killed build
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            raise BuildError(
+                f"{folder} belongs to another user", hint="remove it, and build again"
+            ) from None
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def headers(found: Host, machine: str, folder: Path) -> None:
+    """Copy Python's headers to ``folder``, turned to ``machine``."""
+    shutil.copytree(found.include, folder)
+    config = folder / "pyconfig.h"
+    config.write_text(sysconfigdata.pyconfig(config.read_text("utf-8"), machine), "utf-8")
+
+
+@dataclass(frozen=True)
+class Virtualenv:
+    """A virtualenv for one build."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / "bin" / "python"
+
+    def create(self, found: Host, variables: Mapping[str, sysconfigdata.Value]) -> None:
+        """Make it, and lay the target's variables beside its packages.
+
+        Raises:
+            BuildError: uv cannot make it.
+        """
+        _uv(["venv", "--quiet", "--no-project", "--python", str(found.program), str(self.folder)])
+        (site,) = self.folder.glob("lib/python3.*/site-packages")
+        source = sysconfigdata.module(variables)
+        (site / f"{sysconfigdata.MODULE}.py").write_text(source, "utf-8")
+
+    def install(self, requirements: Sequence[str]) -> None:
+        """Install build requirements; those already there are kept where they fit.
+
+        Raises:
+            BuildError: They do not resolve, or cannot be built on this machine.
+        """
+        if requirements:
+            _uv(["pip", "install", "--quiet", "--python", str(self.python), *requirements])
+
+    def installed(self) -> list[str]:
+        """Return what is installed, as ``name==version``, sorted."""
+        said = _uv(["pip", "freeze", "--quiet", "--python", str(self.python)])
+        return sorted(line for line in said.splitlines() if re.match(r"[\w.-]+==", line))
+
+
+def _uv(words: Sequence[str]) -> str:
+    try:
+        argv = [interpreters.uv_program(), *words]
+        return process.run(argv, timeout=TIMEOUT, index_login=True).stdout
+    except process.CommandFailed as failed:
+        raise BuildError(
+            f"the build environment cannot be made:\n{failed.output[-2000:]}",
+            cause="a build requirement does not resolve, or the index is out of reach",
+        ) from failed

@@ -1,0 +1,65 @@
+"""What is asked for: one sdist, built for one runtime and architecture, with options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from layersmith import cache
+from layersmith.crossbuild import sdist
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layersmith.base.runtimes import Runtime
+    from layersmith.crossbuild.options import CrossBuildOptions
+    from layersmith.crossbuild.sdist import Project
+
+
+@dataclass(frozen=True)
+class CrossBuildJob:
+    """One wheel to build.
+
+    Attributes:
+        sdist: Path of the sdist.
+        sha256: Its SHA-256 in hex.
+        project: What its pyproject.toml says.
+        runtime: The Lambda runtime.
+        architecture: ``arm64`` or ``x86_64``.
+        options: How it is built.
+    """
+
+    sdist: Path
+    sha256: str
+    project: Project
+    runtime: Runtime
+    architecture: str
+    options: CrossBuildOptions
+
+    @classmethod
+    def of(
+        cls, path: Path, runtime: Runtime, architecture: str, options: CrossBuildOptions
+    ) -> CrossBuildJob:
+        """Read an sdist.
+
+        Raises:
+            BuildError: It is none.
+        """
+        project = sdist.read(path)
+        return cls(path, cache.sha256_file(path), project, runtime, architecture, options)
+
+    @property
+    def label(self) -> str:
+        """Name and version, for messages."""
+        return f"{self.project.name} {self.project.version}"
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What decides the wheel, but for the tools; JSON values."""
+        return {
+            "name": self.project.name,
+            "version": self.project.version,
+            "sdist": {"filename": self.sdist.name, "sha256": self.sha256},
+            "backend": self.project.kind,
+            "options": self.options.record,
+        }

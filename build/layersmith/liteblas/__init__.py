@@ -1,0 +1,135 @@
+"""A small stand-in for the OpenBLAS that numpy's wheels bundle.
+
+The wheel keeps its own binaries; only numpy.libs/libscipy_openblas64_-HASH.so (25 MB) is replaced,
+by a library of the same name (1 MB) that offers exactly the routines the wheel imports: LAPACK
+from numpy's own lapack_lite, and a BLAS of this repository (csrc/). It is right where OpenBLAS is
+right, runs on one thread, and is slower on large matrices; docs/cross-compiling.md has figures.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layersmith import cache
+from layersmith.crossbuild import zig
+from layersmith.errors import BuildError
+from layersmith.liteblas import check, compiler, imports, sources
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from layersmith.base.runtimes import Runtime
+    from layersmith.crossbuild.zig import Zig
+
+FORMAT = 1
+"""Counts changes of how the library is built that its other inputs do not show."""
+
+
+@dataclass(frozen=True)
+class LiteBlas:
+    """A drop-in for one numpy wheel.
+
+    Attributes:
+        soname_path_in_wheel: Path of the library that it replaces, in the wheel.
+        content: The library, stripped.
+        record: What it was made from, for the manifest; JSON values only.
+    """
+
+    soname_path_in_wheel: str
+    content: bytes
+    record: dict[str, Any]
+
+
+def drop_in(
+    numpy_wheel: Path,
+    *,
+    runtime: Runtime,
+    cache_dir: Path,
+    sdist_hashes: Collection[str] | None = None,
+) -> LiteBlas:
+    """Return the library that takes the place of OpenBLAS in ``numpy_wheel``.
+
+    The same inputs give the same bytes on any machine; they are built once and then cached.
+
+    Args:
+        numpy_wheel: numpy's wheel for Linux on arm64 or x86_64.
+        runtime: The Lambda runtime, whose glibc is linked against.
+        cache_dir: Folder for finished libraries and for the compiler's own cache.
+        sdist_hashes: SHA-256 hashes of which numpy's sdist must have one, such as those of a
+            lock. Without them the sdist is the one that the index names, checked against the hash
+            that the index gives, which the record holds.
+
+    Raises:
+        BuildError: The wheel bundles no OpenBLAS that can be replaced, numpy's sdist cannot be
+            had, or the library does not build or fails its check; the message names the symbol.
+    """
+    compiler_found = zig.find()
+    key = _key(numpy_wheel, runtime, compiler_found)
+    cached = _read(cache_dir / key)
+    if cached and (sdist_hashes is None or cached.record["sdist"]["sha256"] in sdist_hashes):
+        return cached
+    wanted = imports.read(numpy_wheel)
+    sdist, sha256 = sources.sdist(wanted.version, runtime, sdist_hashes)
+    triple = zig.triple(runtime, wanted.architecture)
+    with tempfile.TemporaryDirectory(prefix="layersmith-") as scratch:
+        folder = Path(scratch)
+        sources.unpack(sdist, folder)
+        content = compiler.build(compiler_found, triple, wanted, folder, zig.environment(cache_dir))
+    record = {
+        "numpy": wanted.version,
+        "library": wanted.library,
+        "sdist": {"filename": sdist.name, "sha256": sha256},
+        "shim": compiler.shim_digest(),
+        "compiler": compiler_found.record,
+        "target": triple,
+        "symbols": len(wanted.symbols),
+        "glibc": check.check(content, wanted, runtime),
+        "size": len(content),
+        "sha256": cache.sha256_bytes(content),
+    }
+    made = LiteBlas(wanted.library, content, record)
+    _write(cache_dir / key, made)
+    return made
+
+
+def _key(numpy_wheel: Path, runtime: Runtime, compiler_found: Zig) -> str:
+    parts = [
+        str(FORMAT),
+        cache.sha256_file(numpy_wheel),
+        zig.triple(runtime, _architecture(numpy_wheel)),
+        compiler_found.version,
+        compiler.shim_digest(),
+        json.dumps([compiler.COMMON, compiler.TRANSLATED]),
+    ]
+    return cache.sha256_bytes("\n".join(parts).encode())
+
+
+def _architecture(numpy_wheel: Path) -> str:
+    # The tag is enough for the cache's key; what is built follows the ELF files.
+    return "arm64" if numpy_wheel.stem.endswith("aarch64") else "x86_64"
+
+
+def _read(folder: Path) -> LiteBlas | None:
+    """Return what is cached in ``folder`` if it is whole."""
+    try:
+        record = json.loads((folder / "record.json").read_text("utf-8"))
+        content = (folder / "lib.so").read_bytes()
+        whole = cache.sha256_bytes(content) == record["sha256"]
+        return LiteBlas(record["library"], content, record) if whole else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _write(folder: Path, made: LiteBlas) -> None:
+    """Cache a library; the record comes last, and a library without one does not count."""
+    try:
+        cache.write_bytes(folder / "lib.so", made.content)
+        cache.write_text(folder / "record.json", json.dumps(made.record, indent=1) + "\n")
+    except OSError as problem:
+        raise BuildError(
+            f"the lite BLAS cannot be cached in {folder.parent}: {problem}"
+        ) from problem

@@ -1,0 +1,136 @@
+"""Compiles and links the drop-in: which commands, and running them in parallel.
+
+Commands run in a scratch folder with relative paths and without debug information, so that no
+path of this machine can reach the library.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import cache, process
+from layersmith.errors import BuildError
+from layersmith.liteblas import sources
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from layersmith.crossbuild.zig import Zig
+    from layersmith.liteblas.imports import Imports
+
+SHIM = Path(__file__).with_name("csrc")
+
+COMMON = (
+    "-Iinclude",
+    "-I.",
+    "-DHAVE_CONFIG",  # lapack_lite's switch to config.h for the machine constants
+    "-fPIC",
+    "-g0",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+)
+
+TRANSLATED = ("-flto", "-ffp-contract=off", "-w", "-DLITEBLAS_WEAK_REFERENCE")
+"""For f2c's output: complex helpers inlined across files (eig of a complex matrix takes a third of
+the time, and the library is 5 % smaller), rounding as LAPACK was written for, and none of f2c's
+many warnings; what csrc/ replaces is weak."""
+
+KERNELS = {"s": ("float", 0), "d": ("double", 0), "c": ("float", 1), "z": ("double", 1)}
+"""BLAS letter to the C type of its parts and whether it is complex."""
+
+TIMEOUT = 900.0
+"""Seconds for one compiler call; a cold emulated or loaded machine is slow."""
+
+
+def shim_digest() -> str:
+    """Return the SHA-256 over this repository's own C sources, in hex."""
+    parts = [
+        f"{path.relative_to(SHIM).as_posix()} {cache.sha256_file(path)}"
+        for path in sorted(SHIM.rglob("*.[ch]"))
+    ]
+    return cache.sha256_bytes("\n".join(parts).encode())
+
+
+def units(imports: Imports) -> dict[str, list[str]]:
+    """Return the object files to make, each with the arguments of its compiler call."""
+    names = [
+        f"-DBLAS_PREFIX={imports.prefix}",
+        f"-DBLAS_SUFFIX={imports.suffix}",
+        f"-DBLAS_INT={imports.integer}",
+    ]
+    base = [*COMMON, *names]
+    made = {
+        Path(name).stem: [*base, "-Os", *TRANSLATED, name]
+        for name in (*sources.LAPACK, sources.LIBRARY)
+    }
+    made["f2c_blas"] = [*base, "-O2", *TRANSLATED, sources.REFERENCE_BLAS]
+    made["machine"] = [*base, "-O2", "machine.c"]
+    for letter, (real, is_complex) in KERNELS.items():
+        kind = [f"-DLETTER={letter}", f"-DREAL={real}", f"-DCOMPLEX={is_complex}"]
+        made[f"kernels_{letter}"] = [*base, "-O3", *kind, "kernels.c"]
+    return made
+
+
+def link_arguments(imports: Imports, objects: Sequence[str]) -> list[str]:
+    """Return the arguments that link ``objects`` into ``lib.so``."""
+    return [
+        "-shared",
+        "-s",
+        "-Wl,--gc-sections",
+        "-Wl,--version-script=exports.map",
+        "-Wl,--undefined-version",  # what is missing is named by the check that follows
+        f"-Wl,-soname={imports.soname}",
+        "-Wl,-z,defs",
+        *objects,
+        "-lm",
+        "-o",
+        "lib.so",
+    ]
+
+
+def version_script(symbols: Sequence[str]) -> str:
+    """Return a linker script that exports ``symbols`` and nothing else."""
+    listed = "".join(f"    {symbol};\n" for symbol in symbols)
+    return f"{{\n  global:\n{listed}  local:\n    *;\n}};\n"
+
+
+def build(
+    zig: Zig, triple: str, imports: Imports, scratch: Path, environment: Mapping[str, str]
+) -> bytes:
+    """Compile what lies in ``scratch`` together with the shim, and return the library.
+
+    Args:
+        zig: The compiler.
+        triple: zig's name of the target.
+        imports: What the library must offer.
+        scratch: Folder that holds lapack_lite's sources; everything else is written to it.
+        environment: Variables for the compiler.
+
+    Raises:
+        BuildError: The compiler or linker fails.
+    """
+    shutil.copytree(SHIM, scratch, dirs_exist_ok=True)
+    (scratch / "exports.map").write_text(version_script(imports.symbols), "ascii")
+
+    def call(arguments: Sequence[str]) -> None:
+        argv = [str(zig.program), "cc", "-target", triple, *arguments]
+        try:
+            process.run(argv, cwd=scratch, env=environment, timeout=TIMEOUT)
+        except process.CommandFailed as failed:
+            raise BuildError(
+                f"the lite BLAS does not build: {arguments[-1]}\n{failed.output[-2000:]}",
+                cause="numpy's lapack_lite or the compiler differs from those tried before",
+                hint="leave `lite-blas` out for this layer, and report the message above",
+            ) from failed
+
+    made = units(imports)
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        list(pool.map(lambda unit: call([*unit[1], "-c", "-o", f"{unit[0]}.o"]), made.items()))
+    call(link_arguments(imports, [f"{name}.o" for name in sorted(made)]))
+    return (scratch / "lib.so").read_bytes()

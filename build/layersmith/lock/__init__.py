@@ -1,0 +1,180 @@
+"""The lock step: resolve a target, check its lock, and say where the locked files are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import cache
+from layersmith.errors import LockError
+from layersmith.lock import explain, resolver
+from layersmith.lock import inputs as lockinputs
+from layersmith.lock.document import CONFIG, Lock, LockEntry, orphans, read, write
+from layersmith.lock.resolver import Pin, Unresolvable
+from layersmith.lock.rounds import resolution_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from layersmith.lock.resolver import File
+    from layersmith.plan import Target
+
+__all__ = [
+    "CONFIG",
+    "Lock",
+    "LockEntry",
+    "check",
+    "inputs_digest",
+    "lock_path",
+    "orphans",
+    "read",
+    "resolve",
+    "urls",
+    "write",
+]
+
+
+def lock_path(target: Target, root: Path) -> Path:
+    """Return where the lock of a target is kept."""
+    return root / "locks" / f"{target.identifier}.txt"
+
+
+def inputs_digest(target: Target, root: Path) -> str:
+    """Return the SHA-256 of what the target's lock is resolved from, in hex.
+
+    Raises:
+        LockError: A requirements file or local package cannot be read.
+    """
+    return lockinputs.collect(target, root).digest
+
+
+def check(target: Target, root: Path) -> Lock:
+    """Return the lock of a target if it still fits its inputs. Nothing is asked of an index.
+
+    Raises:
+        LockError: It is missing, damaged or out of date; the message says what changed.
+    """
+    lock = read(lock_path(target, root))
+    parts = lockinputs.collect(target, root).parts
+    changed = sorted(key for key in parts if lock.parts.get(key) != parts[key])
+    if changed:
+        raise LockError(
+            f"the lock no longer fits: {', '.join(changed)} changed since it was written",
+            target=target.identifier,
+            cause="layers.yaml, a requirements file or a local package was edited",
+            hint=f"run `nox -s lock -- --layer {target.layer}` and commit locks/",
+        )
+    return lock
+
+
+def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = False) -> Lock:
+    """Resolve a target anew; versions of its present lock are kept where they fit.
+
+    Args:
+        target: The target.
+        root: Folder of layers.yaml.
+        upgrade: Names of distributions to bring to their newest version; True for all.
+
+    Raises:
+        LockError: There is no solution, or a distribution has no wheel for the target.
+    """
+    inputs = lockinputs.collect(target, root)
+    kept = _preferences(lock_path(target, root), upgrade)
+    resolution = resolution_of(target, inputs, root, kept)
+    entries = [_entry(target, pin, file) for pin, file in resolution]
+    lock = Lock(sorted(entries, key=lambda entry: entry.name), inputs.digest, inputs.parts)
+    _remember(lock, target, [file for _, file in resolution])
+    return lock
+
+
+def urls(
+    lock: Lock, target: Target, *, root: Path | None = None, refresh: bool = False
+) -> dict[str, tuple[str, str, int | None]]:
+    """Return where the files of a lock are: SHA-256 to (URL, file name, bytes if known).
+
+    A URL is ``https:``, or ``file:`` where the index is a folder. It holds no login. The answer
+    is cached; locks name no index, so on a new machine uv is asked once.
+
+    Args:
+        lock: The lock.
+        target: Its target.
+        root: Folder in which uv looks for its configuration; by default the current one.
+        refresh: Ask again, for when a URL of the cache is gone.
+
+    Raises:
+        LockError: The index does not offer a locked file any more.
+    """
+    path = _urls_path(lock, target)
+    if not refresh and (cached := _cached_urls(path)) is not None:
+        return cached
+    files = _offered(lock, target, root or Path.cwd())
+    offered = {file.sha256 for file in files}
+    for entry in lock.entries:
+        if entry.sha256 not in offered:
+            raise LockError(
+                f"the index does not offer {entry.filename} with the locked hash",
+                target=target.identifier,
+                cause="the file was withdrawn, or another index is configured here",
+                hint=f"run `nox -s lock -- --layer {target.layer}` to choose another file",
+            )
+    return _remember(lock, target, files)
+
+
+def _offered(lock: Lock, target: Target, root: Path) -> list[File]:
+    """Return the files that the index offers of the locked versions."""
+    pins = [(entry.name, entry.version) for entry in lock.entries]
+    sdists = {entry.name for entry in lock.entries if not entry.is_wheel}
+    try:
+        offers = resolver.offers(target, pins, root, from_source=sdists)
+    except Unresolvable as problem:
+        raise explain.refusal(target, problem.explanation, root) from None
+    return [file for offer in offers for file in offer.files]
+
+
+def _preferences(path: Path, upgrade: bool | Collection[str]) -> list[Pin]:
+    if upgrade is True:
+        return []
+    try:
+        entries = read(path).entries
+    except LockError:
+        return []
+    names = set() if upgrade is False else set(upgrade)
+    return [Pin(e.name, e.version, ()) for e in entries if e.name not in names]
+
+
+def _entry(target: Target, pin: Pin, file: File) -> LockEntry:
+    if file.sha256 is None:
+        raise LockError(
+            f"the index gives no SHA-256 for {file.filename}",
+            target=target.identifier,
+            cause="its pages hold no hashes, which PEP 503 leaves open",
+            hint="use an index that serves hashes",
+        )
+    return LockEntry(pin.name, pin.version, file.sha256, file.filename, pin.via)
+
+
+def _urls_path(lock: Lock, target: Target) -> Path:
+    content = [target.uv_platform, target.runtime.name, *(e.sha256 for e in lock.entries)]
+    key = cache.sha256_bytes("\n".join(content).encode())
+    return cache.section("urls") / f"{key}.json"
+
+
+def _cached_urls(path: Path) -> dict[str, tuple[str, str, int | None]] | None:
+    try:
+        listed = json.loads(path.read_text("utf-8"))
+        return {sha256: (str(url), str(name), size) for sha256, (url, name, size) in listed.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+
+
+def _remember(
+    lock: Lock, target: Target, files: Iterable[File]
+) -> dict[str, tuple[str, str, int | None]]:
+    wanted = {entry.sha256 for entry in lock.entries}
+    listed = {
+        file.sha256: (file.url, file.filename, file.size) for file in files if file.sha256 in wanted
+    }
+    known = {sha256: place for sha256, place in listed.items() if sha256 is not None}
+    cache.write_text(_urls_path(lock, target), json.dumps(known, sort_keys=True))
+    return known

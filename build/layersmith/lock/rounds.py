@@ -1,0 +1,163 @@
+"""From requirements to one file a distribution, in as many rounds with uv as that takes.
+
+uv resolves with wheels alone. Two things have to be found out on the way: which distributions
+exist as sdists alone, and, where uv knows the target's glibc only roughly, which versions need a
+newer one than the target has.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from layersmith.errors import LockError
+from layersmith.lock import explain, resolver
+from layersmith.lock.resolver import Unresolvable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from layersmith.lock.inputs import LockInputs
+    from layersmith.lock.resolver import File, Pin
+    from layersmith.plan import Target
+
+MAX_ROUNDS = 60
+"""Rounds until it is given up. Each rules out a version or allows an sdist; numpy, which raised
+its glibc floor long ago, needs about twenty on Amazon Linux 2."""
+
+_NO_WHEEL = re.compile(r"Wheels are required for `([^`]+)`")
+"""uv's hint for a distribution without a wheel that any platform of the kind could use."""
+
+
+def resolution_of(
+    target: Target, inputs: LockInputs, root: Path, kept: Sequence[Pin]
+) -> list[tuple[Pin, File]]:
+    """Resolve a target and choose the one file of each distribution that it uses.
+
+    Args:
+        target: The target.
+        inputs: What it is made of.
+        root: Folder in which uv looks for its configuration.
+        kept: Versions to keep where they still fit.
+
+    Raises:
+        LockError: There is no solution, or a distribution has no file that the target can use.
+    """
+    known = _Known(set(target.settings.build))
+    for _ in range(MAX_ROUNDS):
+        pins = _round(target, inputs, root, kept, known)
+        if pins is None:
+            continue
+        files = _files(target, pins, root, known.from_source)
+        _refuse_unwanted_sdists(target, pins, root, known.found_out)
+        misfits = [pin for pin in pins if files[pin.name] is None]
+        if not misfits:
+            return [(pin, file) for pin in pins if (file := files[pin.name]) is not None]
+        known.ruled_out += [(pin.name, pin.version) for pin in misfits]
+    raise LockError(
+        f"no solution within {MAX_ROUNDS} rounds with uv",
+        target=target.identifier,
+        cause=f"too many versions do not fit: {_listed(known.ruled_out[-5:])}",
+        hint="constrain these distributions to versions with wheels for the target",
+    )
+
+
+@dataclass
+class _Known:
+    """What the rounds found out so far.
+
+    Attributes:
+        asked: Distributions that layers.yaml wants from their sdist.
+        found_out: Distributions that exist as sdists alone, as far as uv's wheels go.
+        ruled_out: Names and versions whose wheels do not fit the target.
+        first: What uv said when it first found no solution.
+    """
+
+    asked: set[str]
+    found_out: set[str] = field(default_factory=set)
+    ruled_out: list[tuple[str, str]] = field(default_factory=list)
+    first: str = ""
+
+    @property
+    def from_source(self) -> set[str]:
+        """Distributions to take as sdists."""
+        return self.asked | self.found_out
+
+
+def _round(
+    target: Target, inputs: LockInputs, root: Path, kept: Sequence[Pin], known: _Known
+) -> list[Pin] | None:
+    """Ask uv once; None where it said which distributions have no wheel at all."""
+    try:
+        return resolver.resolve(
+            target,
+            inputs,
+            root,
+            preferences=kept,
+            from_source=known.from_source,
+            without=[f"{name}!={version}" for name, version in known.ruled_out],
+        )
+    except Unresolvable as problem:
+        known.first = known.first or problem.explanation
+        lacking = set(_NO_WHEEL.findall(problem.explanation)) - known.from_source
+        if not lacking:
+            said = _said(problem.explanation, known.first, known.ruled_out)
+            blamed = [pin for pin in known.ruled_out if pin[0] in problem.explanation]
+            raise explain.refusal(target, said, root, blamed) from None
+        known.found_out |= lacking
+        return None
+
+
+def _files(
+    target: Target, pins: Sequence[Pin], root: Path, from_source: set[str]
+) -> dict[str, File | None]:
+    """Return the file of each distribution; None where no wheel fits the target."""
+    exact = [(pin.name, pin.version) for pin in pins]
+    taken = from_source & {pin.name for pin in pins}
+    try:
+        offers = resolver.offers(target, exact, root, from_source=taken)
+    except Unresolvable as problem:
+        raise explain.refusal(target, problem.explanation, root) from None
+    by_name = {offer.name: offer for offer in offers}
+    chosen: dict[str, File | None] = {}
+    for pin in pins:
+        files = by_name[pin.name].files if pin.name in by_name else ()
+        chosen[pin.name] = explain.fitting(target, files)
+        if pin.name in from_source:
+            chosen[pin.name] = next((file for file in files if not file.is_wheel), None)
+    return chosen
+
+
+def _refuse_unwanted_sdists(
+    target: Target, pins: Sequence[Pin], root: Path, found_out: set[str]
+) -> None:
+    """Refuse what has wheels for other platforms: its sdist would have to be compiled.
+
+    What stays out of the layer is let through; nothing of it will be built.
+    """
+    left_out = {*target.settings.excludes, *target.settings.stubs}
+    for pin in pins:
+        if pin.name in found_out and pin.name not in left_out:
+            files = explain.exact_files(target, pin.name, pin.version, root)
+            if any(file.is_wheel for file in files):
+                raise explain.no_wheel(target, pin.name, pin.version, files)
+
+
+def _said(last: str, first: str, without: Sequence[tuple[str, str]]) -> str:
+    """Return what uv said, from the round that tells most.
+
+    Once sdists were allowed, uv may stumble over an ancient one; why it had to go that far is
+    what it said first.
+    """
+    if last != first and "Failed to" in last and "build" in last:
+        summary = last.splitlines()[0].removeprefix("error: ")
+        last = f"{first}\n\nfrom its sdist it cannot be had either: {summary}"
+    if without:
+        last += f"\n\nnot for the target's glibc and ruled out before: {_listed(without)}"
+    return last
+
+
+def _listed(pins: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in pins)

@@ -1,0 +1,142 @@
+"""Locks many targets at once."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+
+from layersmith import console, lock
+from layersmith.base.runtimes import PROVIDED
+from layersmith.errors import LockError
+from layersmith.lock import build_pins, compare, explain
+from layersmith.lock import inputs as lockinputs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from pathlib import Path
+
+    from layersmith.lock.compare import VersionChange
+    from layersmith.lock.document import Lock
+    from layersmith.plan import Target
+
+WORKERS = 4
+"""Targets resolved at once: uv waits for the index most of the time."""
+
+
+@dataclass(frozen=True)
+class LockResult:
+    """What became of one target.
+
+    Attributes:
+        target: The target.
+        root: Folder of layers.yaml.
+        lock: Its lock, unless it failed.
+        changes: What the new lock changes.
+        notes: What the user should know, such as a newest version that was passed over.
+        error: Why it failed, if it did; its old lock is untouched then.
+    """
+
+    target: Target
+    root: Path
+    lock: Lock | None = None
+    changes: tuple[VersionChange, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: LockError | None = None
+
+
+def check(target: Target, root: Path) -> LockResult:
+    """Say whether the lock of a target fits its inputs."""
+    try:
+        return LockResult(target, root, lock.check(target, root))
+    except LockError as error:
+        return LockResult(target, root, error=error)
+
+
+def update(
+    targets: Sequence[Target],
+    root: Path,
+    *,
+    upgrade: bool | Collection[str] = False,
+    quiet: bool = False,
+) -> list[LockResult]:
+    """Resolve targets in parallel and write their locks; one failure stops no other.
+
+    Args:
+        targets: The targets.
+        root: Folder of layers.yaml.
+        upgrade: Names of distributions to bring to their newest version; True for all.
+        quiet: Show no progress.
+
+    Raises:
+        LockError: A name in ``upgrade`` is in none of the present locks.
+    """
+    if not isinstance(upgrade, bool):
+        upgrade = _known(upgrade, targets, root)
+    with console.progress(quiet=quiet) as display, ThreadPoolExecutor(WORKERS) as pool:
+        task = display.add_task("lock", total=len(targets), step="")
+
+        def one(target: Target) -> LockResult:
+            result = _update(target, root, upgrade)
+            display.update(task, advance=1, step=target.identifier)
+            return result
+
+        return _in_order(pool, one, targets)
+
+
+def _known(names: Collection[str], targets: Sequence[Target], root: Path) -> set[str]:
+    """Return the names normalized, after it is sure that the present locks hold them."""
+    present: set[str] = set()
+    for target in targets:
+        with contextlib.suppress(LockError):
+            present |= {entry.name for entry in lock.read(lock.lock_path(target, root)).entries}
+    for name in names:
+        if canonicalize_name(name) not in present:
+            close = difflib.get_close_matches(canonicalize_name(name), present, n=1)
+            raise LockError(
+                f"{name} cannot be upgraded: it is in none of the locks",
+                hint=f"did you mean {close[0]}?" if close else "run `nox -s lock` without its name",
+            )
+    return {canonicalize_name(name) for name in names}
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Target], LockResult], targets: Sequence[Target]
+) -> list[LockResult]:
+    try:
+        return list(pool.map(work, targets))
+    except BaseException:
+        # Ctrl-C: the targets that wait are not started.
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> LockResult:
+    path = lock.lock_path(target, root)
+    try:
+        old = lock.read(path)
+    except LockError:
+        old = None
+    try:
+        new = build_pins.add(lock.resolve(target, root, upgrade=upgrade), old, target, root)
+        if new != old:
+            lock.write(new, path, target.identifier)
+        inputs = lockinputs.collect(target, root)
+        notes = [*explain.passed_over(target, new, inputs, root), *_superfluous(target, new)]
+    except LockError as error:
+        return LockResult(target, root, error=error)
+    return LockResult(target, root, new, tuple(compare.changes(old, new)), tuple(notes))
+
+
+def _superfluous(target: Target, new: Lock) -> list[str]:
+    """Say what the layer will hold for the sake of distributions that are left out of it."""
+    settings = target.settings
+    left_out = {*settings.excludes, *settings.stubs} | (PROVIDED - set(settings.keep_provided))
+    return [
+        f"{name} is there for {root} alone, which stays out of the layer: exclude it, too"
+        for name, root in lock.orphans(new, left_out).items()
+    ]

@@ -1,0 +1,125 @@
+"""Chooses the image that stands for a Lambda runtime, and says which one it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from layersmith import cache, console
+from layersmith.errors import ProofError
+from layersmith.prove.base_images import runtime_packages, standin
+
+if TYPE_CHECKING:
+    from layersmith.base.runtimes import Runtime
+    from layersmith.engine.client import Engine
+    from layersmith.engine.models import ImageFacts
+
+VARIABLE = "LAYERSMITH_IMAGE"
+"""Environment variable that names an image, for all runtimes."""
+
+Kind = Literal["named", "aws", "stand-in"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An image and why it was taken.
+
+    Attributes:
+        facts: What the engine knows of it.
+        kind: ``aws`` for AWS's own base image by digest, ``stand-in`` for one made here,
+            ``named`` for one that somebody asked for.
+    """
+
+    facts: ImageFacts
+    kind: Kind
+
+    @property
+    def described(self) -> str:
+        """How it is called in console and reports."""
+        digest = (self.facts.digest or self.facts.id).removeprefix("sha256:")[:12]
+        what = {"aws": "AWS's base image", "stand-in": "stand-in", "named": "named image"}
+        return f"{what[self.kind]} {self.facts.name} ({digest})"
+
+
+def pinned(runtime: Runtime, architecture: str) -> str | None:
+    """Return AWS's base image by its digest; None where images.json has none."""
+    digest = runtime_packages.image_data()["aws"].get(runtime.name, {}).get(architecture)
+    return f"{runtime.image.rpartition(':')[0]}@{digest}" if digest else None
+
+
+def choose(engine: Engine, runtime: Runtime, architecture: str, named: str | None = None) -> Choice:
+    """Return the image to prove with.
+
+    In this order: the one named by option or LAYERSMITH_IMAGE; AWS's base image by its pinned
+    digest, fetched if need be; the stand-in that ``nox -s image`` makes.
+
+    Raises:
+        ProofError: None of them can be had.
+    """
+    named = named or os.environ.get(VARIABLE)
+    if named:
+        return Choice(engine.image(named) or engine.pull(named, architecture), "named")
+    wanted = pinned(runtime, architecture)
+    if wanted:
+        try:
+            return Choice(engine.image(wanted) or engine.pull(wanted, architecture), "aws")
+        except ProofError as problem:
+            console.warn(f"{problem.message}; looking for a stand-in")
+    found = engine.image(standin.tag(runtime, architecture))
+    if found is None:
+        raise ProofError(
+            f"no image for {runtime.name} on {architecture}",
+            cause="AWS's base image is not here, and no stand-in has been made",
+            hint="run `nox -s image` (seconds, no registry needed), or name one with --image",
+        )
+    return Choice(found, "stand-in")
+
+
+def ensure_standin(
+    engine: Engine, runtime: Runtime, architecture: str, *, force: bool = False
+) -> tuple[Choice, bool]:
+    """Return the stand-in, made if the engine has none of this recipe, and whether it was made.
+
+    Raises:
+        ProofError: It cannot be made here.
+    """
+    name = standin.tag(runtime, architecture)
+    found = engine.image(name)
+    wanted = standin.recipe(runtime, architecture)
+    if found and found.labels.get("layersmith.recipe") == wanted and not force:
+        return Choice(found, "stand-in"), False
+    with standin.workspace() as folder:
+        engine.load(standin.make(runtime, architecture, Path(folder)).archive)
+    found = engine.image(name)
+    if found is None:
+        raise ProofError(f"the engine loaded {name} and does not have it")
+    return Choice(found, "stand-in"), True
+
+
+def pin(engine: Engine, wanted: list[Runtime], file: Path) -> dict[str, dict[str, str]]:
+    """Write the digests that AWS's registry has now into images.json.
+
+    Args:
+        engine: Asks the registry; nothing is fetched.
+        wanted: The runtimes to pin; the others stay as they are.
+        file: The data file to rewrite.
+
+    Returns:
+        The digests by runtime and architecture.
+
+    Raises:
+        ProofError: The registry does not answer; the file is as it was.
+    """
+    data = json.loads(file.read_text("utf-8"))
+    found: dict[str, dict[str, str]] = {}
+    for runtime in wanted:
+        found[runtime.name] = {
+            architecture: engine.registry_digest(f"{runtime.image}-{suffix}", architecture)
+            for architecture, suffix in (("arm64", "arm64"), ("x86_64", "x86_64"))
+        }
+    data["aws"] |= found
+    cache.write_text(file, json.dumps(data, indent=2) + "\n")
+    return found

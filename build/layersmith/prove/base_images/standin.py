@@ -1,0 +1,237 @@
+"""Makes a base image out of Debian packages, for where no container registry can be reached.
+
+Nothing of the target's architecture is run: mmdebstrap unpacks packages, uv unpacks wheels, and
+bytecode is compiled by an interpreter of this machine. The image has Lambda's layout (/var/task,
+/var/runtime, /var/lang/bin, /opt) and AWS's runtime interface client, so one harness drives it
+and AWS's own image. Its C library is Debian's, which is newer than Lambda's: that a layer needs
+no newer symbols than Lambda has is for the audit to say.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from layersmith import cache, process
+from layersmith.base import interpreters
+from layersmith.engine import owner
+from layersmith.errors import ProofError
+from layersmith.prove.base_images import archive as image_archive
+from layersmith.prove.base_images import runtime_packages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layersmith.base.runtimes import Runtime
+
+RECIPE = 1
+"""Raised when the way an image is made changes, so that older images are not taken for it."""
+
+DEBIAN_ARCHITECTURE = {"arm64": "arm64", "x86_64": "amd64"}
+
+PACKAGES = (
+    *("base-files", "bash", "ca-certificates", "coreutils"),
+    *("libgcc-s1", "libstdc++6", "python3", "zlib1g"),
+)
+
+SANDBOX_UID, SANDBOX_GID = 993, 990
+"""User and group under which Lambda runs functions (sbx_user1051)."""
+
+_LEFT_OUT = ("dev", "usr/share/doc", "usr/share/man", "usr/share/locale", "var/lib/dpkg")
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """An image as it was made, before an engine has it.
+
+    Attributes:
+        tag: Name of the image.
+        recipe: Digest over everything that went into it.
+        archive: Path of the image in the format of ``docker save``.
+    """
+
+    tag: str
+    recipe: str
+    archive: Path
+
+
+def tag(runtime: Runtime, architecture: str) -> str:
+    """Return the name of the stand-in's image."""
+    return f"layersmith/lambda-python:{runtime.python_version}-{architecture}"
+
+
+def recipe(runtime: Runtime, architecture: str) -> str:
+    """Return the digest over what decides a stand-in's content, Debian's updates left out."""
+    scripts = [_script(name) for name in ("lambda-entrypoint.sh", "bootstrap")]
+    said = [str(RECIPE), runtime.name, architecture, suite(runtime), *PACKAGES]
+    return cache.sha256_bytes("\0".join(said + scripts + runtime_packages.requirements()).encode())
+
+
+def suite(runtime: Runtime) -> str:
+    """Return the Debian release that has this runtime's Python.
+
+    Raises:
+        ProofError: No release of Debian has it.
+    """
+    suites: dict[str, str] = runtime_packages.image_data()["stand-in-suites"]
+    if runtime.name not in suites:
+        raise ProofError(
+            f"no stand-in for {runtime.name}",
+            cause=f"no release of Debian has Python {runtime.python_version}",
+            hint=f"name an image with --image, use the host runner, or one of: {', '.join(suites)}",
+        )
+    return suites[runtime.name]
+
+
+def make(runtime: Runtime, architecture: str, folder: Path) -> StandIn:
+    """Make the image's archive in ``folder``; takes seconds.
+
+    Raises:
+        ProofError: mmdebstrap is missing or failed, or a package could not be fetched.
+    """
+    root = folder / "root"
+    base = folder / "base.tar"
+    _debootstrap(suite(runtime), DEBIAN_ARCHITECTURE[architecture], base)
+    _unpack(base, root)
+    base.unlink()
+    _lay_out(root, runtime, architecture)
+    _compile(root, runtime)
+    label = recipe(runtime, architecture)
+    archive = folder / "image.tar"
+    image_archive.write(
+        archive,
+        root,
+        tag=tag(runtime, architecture),
+        architecture=architecture,
+        config={
+            "Entrypoint": ["/lambda-entrypoint.sh"],
+            "WorkingDir": "/var/task",
+            "Env": ["PATH=/var/lang/bin:/usr/local/bin:/usr/bin:/bin:/opt/bin", "LANG=C.UTF-8"],
+            "Labels": {"layersmith.image": "stand-in", "layersmith.recipe": label},
+        },
+    )
+    return StandIn(tag(runtime, architecture), label, archive)
+
+
+def _debootstrap(name: str, architecture: str, output: Path) -> None:
+    if shutil.which("mmdebstrap") is None:
+        raise ProofError(
+            "a base image cannot be made here",
+            cause="mmdebstrap is not installed",
+            hint="run `.ci/machine` as root on Debian, or name an image with --image",
+        )
+    command = ["mmdebstrap", f"--arch={architecture}", "--variant=extract"]
+    command += [f"--include={','.join(PACKAGES)}", name, str(output), _mirror()]
+    try:
+        process.run(command, timeout=300)
+    except process.CommandFailed as failed:
+        complaints = [line for line in failed.output.splitlines() if line.startswith("E:")]
+        raise ProofError(
+            f"mmdebstrap could not unpack Debian {name} for {architecture}",
+            cause="\n".join(complaints) or failed.output[-1000:],
+            hint="check that the Debian mirror in the machine's apt sources answers",
+        ) from failed
+
+
+def _mirror() -> str:
+    """Return the Debian mirror that the machine's own apt uses."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)"]
+    try:
+        listed = process.run([*command, "Created-By: Packages"], timeout=30).stdout
+    except process.CommandFailed as failed:
+        raise ProofError(
+            "the machine's Debian mirror is not known",
+            cause=failed.output,
+            hint="a stand-in image can be made on Debian; elsewhere name an image with --image",
+        ) from failed
+    for line in listed.splitlines():
+        address, _, label = line.partition(" ")
+        if label == "Debian":
+            return address
+    raise ProofError(
+        "apt lists no Debian mirror",
+        cause="the machine's package lists are empty, or it is not Debian",
+        hint="run `apt-get update`",
+    )
+
+
+def _unpack(base: Path, root: Path) -> None:
+    root.mkdir()
+    with tarfile.open(base) as tar:
+        for member in tar:
+            name = member.name.removeprefix("./")
+            if not name or any(name == out or name.startswith(f"{out}/") for out in _LEFT_OUT):
+                continue
+            member.mode |= 0o700 if member.isdir() else 0o400
+            tar.extract(member, root, set_attrs=not member.issym(), filter="tar")
+
+
+def _lay_out(root: Path, runtime: Runtime, architecture: str) -> None:
+    for folder in ("dev", "opt", "proc", "sys", "tmp", "var/lang/bin", "var/task"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    shutil.copytree(runtime_packages.folder(runtime, architecture), root / "var/runtime")
+    _write_script(root / "lambda-entrypoint.sh", "lambda-entrypoint.sh")
+    _write_script(root / "var/runtime/bootstrap", "bootstrap")
+    for name in (f"python{runtime.python_version}", "python3", "python"):
+        (root / "var/lang/bin" / name).symlink_to(f"/usr/bin/python{runtime.python_version}")
+    if not (root / "usr/bin/sh").exists():
+        (root / "usr/bin/sh").symlink_to("bash")
+    (root / "etc/passwd").write_text(
+        "root:x:0:0:root:/root:/usr/bin/bash\n"
+        f"sbx_user1051:x:{SANDBOX_UID}:{SANDBOX_GID}::/home/sbx_user1051:/sbin/nologin\n"
+    )
+    (root / "etc/group").write_text(f"root:x:0:\nsbx_group1051:x:{SANDBOX_GID}:\n")
+    _bundle_certificates(root)
+
+
+def _bundle_certificates(root: Path) -> None:
+    # Debian's package makes the bundle in a script that nothing has run.
+    found = sorted((root / "usr/share/ca-certificates/mozilla").glob("*.crt"))
+    bundle = "".join(path.read_text() for path in found)
+    for place in ("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt"):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_text(bundle)
+
+
+def _compile(root: Path, runtime: Runtime) -> None:
+    # Bytecode depends on the minor version alone, and AWS's image has it: without, every start
+    # would compile the standard library, which takes most of a start under emulation.
+    interpreter = interpreters.find(runtime.minor)
+    if interpreter is None:
+        return
+    folders = [root / f"usr/lib/python{runtime.python_version}", root / "var/runtime"]
+    arguments = ["-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    # Sources of another Python version lie among the tests of some packages.
+    process.run(
+        [interpreter, "-I", *arguments, "-s", root, "-p", "/", *folders], check=False, timeout=300
+    )
+
+
+def _script(name: str) -> str:
+    return (
+        resources.files("layersmith.prove.base_images")
+        .joinpath("standin_files", name)
+        .read_text("utf-8")
+    )
+
+
+def _write_script(path: Path, name: str) -> None:
+    path.write_text(_script(name))
+    path.chmod(0o755)
+
+
+def workspace() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder to make an image or unpack layers in, within the cache.
+
+    There is room there, and engines in virtual machines see the home folder. What killed runs
+    left is removed first.
+    """
+    section = cache.section("images")
+    for left in section.iterdir():
+        if owner.is_dead(left.name.rpartition(":")[0]):
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"{owner.this_process()}:", dir=section)

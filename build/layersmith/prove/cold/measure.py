@@ -1,0 +1,149 @@
+"""Measures cold starts: the target in fresh processes, beside what it is to be compared with."""
+
+from __future__ import annotations
+
+import shutil
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from layersmith.errors import ProofError
+from layersmith.prove.cold import importtime
+from layersmith.prove.cold.models import Calibration, Sample, Variant
+from layersmith.prove.models import FunctionSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from layersmith.prove.cold.models import VariantName
+    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners.instance import Instance
+
+MEMORY = 1769
+"""MB of memory at which Lambda gives a function one whole processor (AWS Lambda documentation)."""
+
+TIMEOUT = 60.0
+
+WORKLOAD = "imports of the standard library, and compiling 200 classes"
+
+
+def function(folder: Path, handler: Path | None) -> Path:
+    """Make the folder of a function that times its own import.
+
+    Args:
+        folder: Made anew.
+        handler: Its module; None for one that does nothing.
+    """
+    folder.mkdir(parents=True)
+    (folder / "layersmith_cold.py").write_text(_probe("layersmith_cold.py"))
+    target = folder / "layersmith_function.py"
+    if handler is None:
+        target.write_text("def handler(event, context):\n    return None\n")
+    else:
+        shutil.copy(handler, target)
+    return folder
+
+
+def workload(folder: Path) -> Path:
+    """Make the folder of the function that calibrates emulation."""
+    made = function(folder, None)
+    (made / "layersmith_function.py").write_text(_probe("workload.py"))
+    return made
+
+
+def specification(
+    code: Path, layers: tuple[Path, ...], variables: Mapping[str, str] | None = None
+) -> FunctionSpec:
+    """Return a timed function as Lambda would be told about it."""
+    return FunctionSpec(
+        handler="layersmith_cold.handler",
+        code=code,
+        layers=layers,
+        memory=MEMORY,
+        timeout=TIMEOUT,
+        environment=variables or {},
+        name="layersmith-coldstart",
+    )
+
+
+def measure(
+    name: VariantName, runner: Runner, spec: FunctionSpec, starts: int, unzipped: int
+) -> Variant:
+    """Start a function many times, each time in a fresh process.
+
+    One start more comes first and is not counted: it prepares what the function needs, and fills
+    the page cache, as a host of Lambda's has filled it for a layer that is in use.
+
+    Raises:
+        ProofError: The function does not come up, or does not answer.
+    """
+    _sample(runner, spec, prepare=True)
+    samples = [_sample(runner, spec, prepare=False) for _ in range(starts)]
+    return Variant.of(name, unzipped, samples)
+
+
+def calibrate(emulated: Runner, native: Runner, code: Path, starts: int) -> Calibration:
+    """Measure the workload under emulation and natively.
+
+    Raises:
+        ProofError: It does not run on one of both.
+    """
+    spec = specification(code, ())
+    slow = measure("floor", emulated, spec, starts, 0).total.median
+    fast = measure("floor", native, spec, max(starts, 5), 0).total.median
+    return Calibration(
+        workload=WORKLOAD,
+        emulated_ms=round(slow, 2),
+        native_ms=round(fast, 2),
+        factor=round(slow / fast, 3),
+    )
+
+
+def import_tree(
+    runner: Runner, spec: FunctionSpec, owners: Mapping[str, str]
+) -> list[importtime.Import]:
+    """Start a function once more with the interpreter's own import times.
+
+    Raises:
+        ProofError: The function does not come up, or does not answer.
+    """
+    variables = {**spec.environment, importtime.VARIABLE: "1"}
+    timed = specification(spec.code, spec.layers, variables)
+    with runner.start(timed) as instance:
+        _answer(instance, prepare=True)
+        return importtime.parse(instance.logs(), owners)
+
+
+def unpacked_size(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _sample(runner: Runner, spec: FunctionSpec, *, prepare: bool) -> Sample:
+    with runner.start(spec) as instance:
+        import_ms, call_ms, peak = _answer(instance, prepare=prepare)
+        return Sample(
+            init_ms=round(instance.init.duration_ms, 3),
+            import_ms=round(import_ms, 3),
+            call_ms=round(call_ms, 3),
+            peak_memory=peak,
+        )
+
+
+def _answer(instance: Instance, *, prepare: bool) -> tuple[float, float, int | None]:
+    if instance.init.ok:
+        answer = instance.invoke({"prepare": prepare})
+        if answer.ok:
+            return float(answer.payload["import_ms"]), answer.duration_ms, answer.peak_memory
+        error = answer.error
+    else:
+        error = instance.init.error
+    raise ProofError(
+        f"the first call failed: {error}",
+        cause="\n".join([*(error.trace if error else []), instance.logs()[-3000:]]).strip(),
+        hint="`python build/layers.py smoke` says more about a layer that does not start",
+    )
+
+
+def _probe(name: str) -> str:
+    return resources.files("layersmith.prove").joinpath("probe", name).read_text("utf-8")

@@ -1,0 +1,76 @@
+"""Cold starts as a table for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layersmith import console
+
+if TYPE_CHECKING:
+    from layersmith.prove.cold.importtime import ImportTree
+    from layersmith.prove.cold.models import ColdStartReport, Spread
+
+WORDS = {
+    "measurement": "measured",
+    "twin": "measured on the host twin, which is not the built architecture",
+    "estimate": "estimated: measured under emulation and divided by the factor below",
+}
+
+
+def show(report: ColdStartReport, tree: ImportTree, rows: int = 10) -> None:
+    """Print a report, and the costliest imports, on stdout."""
+    from rich import box  # noqa: PLC0415 -- start-up time
+    from rich.table import Table  # noqa: PLC0415
+
+    title = f"{report.identifier}: {WORDS[report.kind]}; {report.starts} starts"
+    console.emit_text(title)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("ms", "init", "of it import", "first call", "total", "p90", "spread", "MB"):
+        table.add_column(heading, justify="left" if heading == "ms" else "right")
+    for variant in report.variants:
+        phases = (variant.init, variant.imports, variant.call, variant.total)
+        medians = [f"{phase.median / report.factor:,.0f}" for phase in phases]
+        table.add_row(variant.name, *medians, *_spread(variant.total, report.factor),
+                      f"{variant.unzipped / 1e6:.1f}")  # fmt: skip
+    console.stdout().print(table)
+    for line in _notes(report):
+        console.emit_text(line)
+    _show_imports(tree, rows)
+
+
+def _spread(total: Spread, factor: float) -> tuple[str, str]:
+    return f"{total.p90 / factor:,.0f}", f"{total.low / factor:,.0f}-{total.high / factor:,.0f}"
+
+
+def _notes(report: ColdStartReport) -> list[str]:
+    lines = []
+    if report.calibration:
+        known = report.calibration
+        lines.append(
+            f"factor {known.factor:.1f}: {known.workload} took {known.emulated_ms:,.0f} ms"
+            f" emulated and {known.native_ms:,.0f} ms natively"
+        )
+    lines += [
+        f"{one.variant}: estimate {one.estimate_ms:,.0f} ms, its twin natively"
+        f" {one.twin_ms:,.0f} ms: off by {one.off_percent:+.0f} %"
+        for one in report.comparisons
+    ]
+    if report.budget_ms:
+        verdict = "within" if report.within else "OVER"
+        lines.append(
+            f"median {report.judged_ms:,.0f} ms is {verdict} the budget of"
+            f" {report.budget_ms:,.0f} ms"
+        )
+    return lines
+
+
+def _show_imports(tree: ImportTree, rows: int) -> None:
+    from layersmith.prove.cold import importtime  # noqa: PLC0415 -- start-up time
+
+    console.emit_text(f"imports on {tree.runner}:")
+    for name, micros in list(tree.by_distribution.items())[:rows]:
+        console.emit_text(f"  {micros / 1000:8.1f} ms  {name}")
+    console.emit_text("costliest modules by themselves:")
+    for node in importtime.costliest(tree.roots, rows):
+        owner = f" ({node.distribution})" if node.distribution else ""
+        console.emit_text(f"  {node.self_us / 1000:8.1f} ms  {node.module}{owner}")

@@ -1,0 +1,288 @@
+"""Proves one target by starting it: imports, forbidden modules, its smoke file."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layersmith import cache
+from layersmith.prove import services, twin
+from layersmith.prove.layer_zip import LayerZip
+from layersmith.prove.reports import (
+    FailedImport,
+    ForbiddenProof,
+    ImportsProof,
+    SmokeFileProof,
+    SmokeReport,
+)
+from layersmith.prove.smoke import modules, probing
+from layersmith.prove.smoke.diagnosis import diagnose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from layersmith.assemble.manifest import Manifest
+    from layersmith.prove.reports import ImportFailure, ImportOutcome
+    from layersmith.prove.runners.choice import Runner
+
+PARALLEL = 2
+"""Processes at once; CI has two cores."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A built layer and what layers.yaml says about its proof.
+
+    Attributes:
+        identifier: Name of the target.
+        layer: The zip.
+        architecture: What it is built for.
+        manifest: Its manifest; None for a zip that the build did not make.
+        smoke: The layer's own test file.
+        exceptions: Modules (globs) that may fail to import -> reason.
+        forbidden: Modules that must not be loaded.
+    """
+
+    identifier: str
+    layer: Path
+    architecture: str
+    manifest: Manifest | None = None
+    smoke: Path | None = None
+    exceptions: Mapping[str, str] = field(default_factory=dict)
+    forbidden: Sequence[str] = ()
+
+
+def prove(subject: Subject, runner: Runner) -> SmokeReport:
+    """Start a layer and return what was found; a layer that fails is data.
+
+    Args:
+        subject: The layer.
+        runner: An open runner of the target's runtime.
+
+    Raises:
+        ProofError: The machine cannot start anything, or the layer is missing.
+        ConfigError: The smoke file is missing, or asks for an unknown service.
+    """
+    began = time.monotonic()
+    zipped = LayerZip(subject.layer)
+    with tempfile.TemporaryDirectory(prefix="layersmith-smoke-") as name:
+        folder = Path(name)
+        layer = placed(subject, runner, folder)
+        with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
+            importing = pool.submit(_imports, subject, runner, zipped, layer, folder)
+            smoking = pool.submit(_smoke_file, subject, runner, layer, folder)
+            imports, loaded = importing.result()
+            smoke = smoking.result()
+    forbidden = _forbidden(subject, zipped, smoke, loaded)
+    tested = smoke[0] if smoke else None
+    return _report(subject, runner, (imports, forbidden, tested), time.monotonic() - began)
+
+
+def placed(subject: Subject, runner: Runner, folder: Path) -> Path:
+    """Return what stands for the layer on this runner: its zip, or its twin's folder."""
+    if not runner.facts.twin or subject.manifest is None:
+        return subject.layer
+    return twin.make(
+        subject.layer, subject.manifest, runner.runtime, runner.architecture, folder / "twin"
+    )
+
+
+def _imports(
+    subject: Subject, runner: Runner, zipped: LayerZip, layer: Path, folder: Path
+) -> tuple[ImportsProof, list[str]]:
+    found = modules.modules_of(zipped.paths)
+    names = sorted((module.name for module in found), key=lambda name: ("." in name, name))
+    code = probing.prepare(folder / "imports", runner.runtime.minor)
+    specification = probing.specification(code, [layer], _bytecode_in_tmp(zipped))
+    outcomes, loaded = probing.import_all(runner, specification, names, subject.forbidden)
+    return _judge_imports(subject, runner, zipped, found, outcomes), loaded
+
+
+def _bytecode_in_tmp(zipped: LayerZip) -> dict[str, str]:
+    """Let a layer without bytecode keep in /tmp what Python compiles.
+
+    Each failing import would compile its way to the same failure once more. A layer that has
+    bytecode is proven with its own, which this variable would hide.
+    """
+    if any("/__pycache__/" in path for path in zipped.paths):
+        return {}
+    return {"PYTHONPYCACHEPREFIX": "/tmp/pycache"}  # noqa: S108 -- the runtime's, not this host's
+
+
+def _judge_imports(
+    subject: Subject,
+    runner: Runner,
+    zipped: LayerZip,
+    found: Sequence[modules.Module],
+    outcomes: Sequence[ImportOutcome],
+) -> ImportsProof:
+    excused: dict[str, str] = {}
+    broken: list[ImportOutcome] = []
+    for outcome in outcomes:
+        if outcome.error is None:
+            continue
+        pattern = modules.excepted(outcome.module, subject.exceptions)
+        if pattern is None:
+            broken.append(outcome)
+        else:
+            excused[outcome.module] = pattern
+    paths = {module.name: module.path for module in found}
+    explain = functools.partial(
+        diagnose,
+        layer=zipped,
+        python=runner.runtime.python_version,
+        architecture=subject.architecture,
+    )
+    slowest = sorted(outcomes, key=lambda one: one.ms, reverse=True)[:10]
+    return ImportsProof(
+        modules=len(outcomes),
+        failed=_by_root(broken, paths, explain),
+        excepted={module: subject.exceptions[pattern] for module, pattern in excused.items()},
+        unneeded=[one for one in subject.exceptions if one not in excused.values()],
+        slowest_ms={one.module: one.ms for one in slowest},
+    )
+
+
+def _by_root(
+    broken: Sequence[ImportOutcome],
+    paths: Mapping[str, str],
+    explain: Callable[[ImportFailure], str | None],
+) -> list[FailedImport]:
+    """Report together what fails for one reason: a broken file breaks all that need it."""
+    groups: dict[str, list[tuple[str, ImportFailure]]] = {}
+    for outcome in broken:
+        if outcome.error:
+            root = str(outcome.error.chain[-1]) if outcome.error.chain else outcome.module
+            groups.setdefault(root, []).append((outcome.module, outcome.error))
+    return [
+        FailedImport(
+            module=module,
+            path=paths.get(module, ""),
+            failure=failure,
+            diagnosis=explain(failure),
+            hidden=[name for name, _ in rest],
+        )
+        for (module, failure), *rest in groups.values()
+    ]
+
+
+def _smoke_file(
+    subject: Subject, runner: Runner, layer: Path, folder: Path
+) -> tuple[SmokeFileProof, list[str]] | None:
+    if subject.smoke is None:
+        return None
+    wanted = services.wanted_by(subject.smoke)
+    code = probing.prepare(folder / "smoke", runner.runtime.minor, subject.smoke)
+    hosts = (runner.service_host, runner.service_name)
+    with services.serve(wanted, *hosts, subject.manifest) as variables:
+        specification = probing.specification(code, [layer], variables)
+        with probing.start(runner, specification) as instance:
+            tests = probing.run_smoke_file(instance, subject.smoke.name)
+            peak = instance.peak_memory()
+            loaded = probing.loaded(instance, subject.forbidden) if instance.alive else []
+            proof = SmokeFileProof(
+                file=subject.smoke.name,
+                services=list(wanted),
+                init_ms=instance.init.duration_ms,
+                tests=tests,
+                peak_memory=peak,
+            )
+    return proof, loaded
+
+
+def _forbidden(
+    subject: Subject,
+    zipped: LayerZip,
+    smoke: tuple[SmokeFileProof, list[str]] | None,
+    loaded_by_imports: list[str],
+) -> ForbiddenProof | None:
+    """A vector session says more than importing everything: it is what a function does."""
+    if not subject.forbidden:
+        return None
+    names = [module.name for module in modules.modules_of(zipped.paths)]
+    present = [name for name in names if any(_covers(p, name) for p in subject.forbidden)]
+    return ForbiddenProof(
+        patterns=list(subject.forbidden),
+        present=present,
+        loaded=smoke[1] if smoke else loaded_by_imports,
+        after="smoke file" if smoke else "imports",
+    )
+
+
+def _covers(pattern: str, name: str) -> bool:
+    return modules.excepted(name, {pattern: ""}) is not None
+
+
+def _report(
+    subject: Subject,
+    runner: Runner,
+    found: tuple[ImportsProof, ForbiddenProof | None, SmokeFileProof | None],
+    seconds: float,
+) -> SmokeReport:
+    imports, forbidden, smoke = found
+    if runner.facts.twin:
+        # What the host's Python brings beyond Lambda's, such as tkinter, proves no exception wrong.
+        warnings = [f"{runner.facts.described}; run it with Docker before it is shipped"]
+    else:
+        needless = imports.unneeded
+        warnings = [f"import-exceptions: nothing needed {one!r}; remove it" for one in needless]
+    return SmokeReport(
+        identifier=subject.identifier,
+        runtime=runner.runtime.name,
+        architecture=subject.architecture,
+        sha256=cache.sha256_file(subject.layer),
+        runner=runner.facts,
+        imports=imports,
+        forbidden=forbidden,
+        smoke=smoke,
+        problems=of(imports, forbidden, smoke),
+        warnings=warnings,
+        seconds=round(seconds, 2),
+    )
+
+
+def of(
+    imports: ImportsProof, forbidden: ForbiddenProof | None, smoke: SmokeFileProof | None
+) -> list[str]:
+    """Return one text a problem, the likely cause in it."""
+    found = [_import(failed) for failed in imports.failed]
+    found += _forbidden_words(forbidden) if forbidden else []
+    found += _smoke(smoke) if smoke else []
+    return found
+
+
+def _import(failed: FailedImport) -> str:
+    said = " <- ".join(str(cause) for cause in failed.failure.chain)
+    text = f"import {failed.module} fails: {said}"
+    if failed.hidden:
+        shown = ", ".join(failed.hidden[:5]) + (", ..." if len(failed.hidden) > 5 else "")
+        text += f"\n  so do {len(failed.hidden)} others for the same reason: {shown}"
+    if failed.diagnosis:
+        text += f"\n  likely cause: {failed.diagnosis}"
+    return text
+
+
+def _forbidden_words(proof: ForbiddenProof) -> Iterator[str]:
+    if proof.present:
+        shown = ", ".join(proof.present[:5])
+        yield f"forbidden modules are in the layer: {shown} ({len(proof.present)} in all)"
+    if proof.loaded:
+        yield f"forbidden modules are loaded after the {proof.after}: {', '.join(proof.loaded[:5])}"
+
+
+def _smoke(proof: SmokeFileProof) -> Iterator[str]:
+    for test in proof.tests:
+        if test.outcome == "failed":
+            where = "" if test.phase == "call" else f" in {test.phase}"
+            yield f"{proof.file}: {test.name} failed{where}\n{_indented(test.text)}"
+    if proof.tests and all(test.outcome == "skipped" for test in proof.tests):
+        yield f"{proof.file}: every test was skipped, so nothing is proven"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.strip().splitlines()[-30:])

@@ -1,0 +1,152 @@
+"""Proves many targets: one runner a runtime, and one target's failure does not stop the others."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from layersmith import cache, console
+from layersmith.assemble import manifest
+from layersmith.errors import LayersmithError, ProofError
+from layersmith.plan import Target
+from layersmith.prove.runners import choice
+from layersmith.prove.smoke import functions, layer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from layersmith.config.loader import LoadedConfig
+    from layersmith.config.models import Function
+    from layersmith.prove.models import RunnerKind
+    from layersmith.prove.reports import FunctionProof, SmokeReport
+    from layersmith.prove.runners.choice import Runner
+
+
+@dataclass
+class SmokeOutcome:
+    """What a run found.
+
+    Attributes:
+        reports: Of the targets that were started, proven or not.
+        functions: Of the functions that were started, with the runtime each ran on.
+        errors: Why the run fails, at most one a target or function.
+    """
+
+    reports: list[SmokeReport] = field(default_factory=list)
+    functions: list[FunctionProof] = field(default_factory=list)
+    errors: list[LayersmithError] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SmokeRun:
+    """How to prove.
+
+    Attributes:
+        loaded: layers.yaml.
+        dist: Folder of the artifacts, where the reports go, too.
+        kind: ``docker`` or ``host``.
+        image: Name of an image in place of the one that would be chosen.
+    """
+
+    loaded: LoadedConfig
+    dist: Path
+    kind: RunnerKind = "docker"
+    image: str | None = None
+
+    def run(self, targets: Sequence[Target], *, with_functions: bool = True) -> SmokeOutcome:
+        """Prove targets, and the functions that use nothing else."""
+        outcome = SmokeOutcome()
+        for key in dict.fromkeys((t.runtime, t.architecture) for t in targets):
+            chosen = [t for t in targets if (t.runtime, t.architecture) == key]
+            try:
+                self._run_runtime(chosen, outcome, with_functions=with_functions)
+            except LayersmithError as problem:
+                problem.target = problem.target or f"{key[0].name}-{key[1]}"
+                outcome.errors.append(problem)
+        return outcome
+
+    def _run_runtime(
+        self, targets: Sequence[Target], outcome: SmokeOutcome, *, with_functions: bool
+    ) -> None:
+        first = targets[0]
+        made = choice.make(self.kind, first.runtime, first.architecture, image=self.image)
+        with made as opened:
+            console.info(f"{first.runtime.name}: {opened.facts.described}")
+            for target in targets:
+                try:
+                    self._prove(target, opened, outcome)
+                except LayersmithError as problem:
+                    problem.target = target.identifier
+                    outcome.errors.append(problem)
+            if with_functions:
+                self._prove_functions(first, opened, outcome)
+
+    def _prove(self, target: Target, opened: Runner, outcome: SmokeOutcome) -> None:
+        settings = target.settings
+        subject = layer.Subject(
+            identifier=target.identifier,
+            layer=self.dist / f"{target.stem}.zip",
+            architecture=target.architecture,
+            manifest=manifest.read(self.dist / f"{target.stem}.json"),
+            smoke=self.loaded.root / settings.smoke if settings.smoke else None,
+            exceptions=settings.import_exceptions,
+            forbidden=settings.forbid_imports,
+        )
+        report = layer.prove(subject, opened)
+        outcome.reports.append(report)
+        text = json.dumps(report.model_dump(mode="json"), indent=1) + "\n"
+        cache.write_text(self.dist / f"{target.stem}.smoke.json", text)
+        for warning in report.warnings:
+            console.warn(f"{target.identifier}: {warning}")
+        if not report.ok:
+            raise unproven(report)
+
+    def _prove_functions(self, first: Target, opened: Runner, outcome: SmokeOutcome) -> None:
+        for name, function in self.loaded.config.functions.items():
+            if function.code is None or function.event is None:
+                continue
+            try:
+                layers = self._layers_of(function, first)
+                if layers is None:
+                    continue
+                proof = functions.prove(name, function, layers, opened, self.loaded.root)
+                outcome.functions.append(proof)
+                if proof.error:
+                    raise _failed(proof)
+            except LayersmithError as problem:
+                problem.target = f"function {name}, {first.runtime.name}"
+                outcome.errors.append(problem)
+
+    def _layers_of(
+        self, function: Function, first: Target
+    ) -> list[tuple[Path, manifest.Manifest]] | None:
+        """Return a function's layers; None where one is not built for this runtime at all."""
+        found = []
+        for name in function.layers:
+            settings = self.loaded.config.layers[name]
+            if first.runtime.name not in settings.runtimes:
+                return None
+            stem = Target(name, first.runtime, first.architecture, settings).stem
+            found.append((self.dist / f"{stem}.zip", manifest.read(self.dist / f"{stem}.json")))
+        return found
+
+
+def unproven(report: SmokeReport) -> ProofError:
+    """Return the error for a layer that was started and failed."""
+    number = len(report.problems)
+    return ProofError(
+        f"not proven, {number} problem{'s' if number > 1 else ''}:\n" + "\n".join(report.problems),
+        target=report.identifier,
+        hint="mend the layer; a module that cannot import by design goes under"
+        " `import-exceptions` in layers.yaml, with the reason",
+    )
+
+
+def _failed(proof: FunctionProof) -> ProofError:
+    return ProofError(
+        f"does not handle its sample event: {proof.error}",
+        cause="\n".join([*(proof.error.trace if proof.error else []), proof.logs]).strip() or None,
+        hint="run it alone with `python build/layers.py smoke --runtime ...` after a change",
+    )

@@ -1,0 +1,137 @@
+"""The one place where AWS clients are made.
+
+Retries are botocore's adaptive mode: exponential backoff with jitter, and a rate that falls while
+the service throttles. Endpoints follow boto3's own variables (AWS_ENDPOINT_URL and
+AWS_ENDPOINT_URL_<SERVICE>) or the argument.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from layersmith.ship.aws import failures
+
+if TYPE_CHECKING:
+    from types_boto3_lambda.client import LambdaClient
+    from types_boto3_s3.client import S3Client
+    from types_boto3_ssm.client import SSMClient
+
+CONCURRENCY = 16
+"""Regions worked on at once: Lambda's control API allows 15 requests a second and region."""
+
+MAX_ATTEMPTS = 8
+"""Tries of one call, the first included, before its region is quarantined."""
+
+CONNECT_TIMEOUT = 10
+READ_TIMEOUT = 120
+"""Seconds; publishing 50 MB in the request itself takes longer than botocore's 60."""
+
+
+@dataclass
+class Aws:
+    """Clients of one account, by service and region, shared by threads.
+
+    Attributes:
+        endpoint_url: Address in place of AWS's own; None follows boto3's variables.
+        role_arn: Role to assume first; None uses the credentials as they are.
+        profile: Profile of the AWS configuration; None follows AWS_PROFILE.
+        max_attempts: Tries of one call, the first included.
+        concurrency: Connections kept a client.
+    """
+
+    endpoint_url: str | None = None
+    role_arn: str | None = None
+    profile: str | None = None
+    max_attempts: int = MAX_ATTEMPTS
+    concurrency: int = CONCURRENCY
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _session: boto3.Session | None = field(default=None, repr=False)
+    _clients: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
+    _account: str | None = field(default=None, repr=False)
+
+    def client(self, service: str, region: str) -> Any:
+        """Return the client of a service in a region, made on first use.
+
+        Raises:
+            AwsFailure: There are no credentials, or the role cannot be assumed.
+        """
+        with self._lock, failures.explained(region, service):
+            key = (service, region)
+            if key not in self._clients:
+                session: Any = self._ready_session(region)
+                self._clients[key] = session.client(
+                    service,
+                    region_name=region,
+                    endpoint_url=self.endpoint_url,
+                    config=self._config(),
+                )
+            return self._clients[key]
+
+    def lambda_(self, region: str) -> LambdaClient:
+        """Return the client of Lambda."""
+        client: LambdaClient = self.client("lambda", region)
+        return client
+
+    def s3(self, region: str) -> S3Client:
+        """Return the client of S3."""
+        client: S3Client = self.client("s3", region)
+        return client
+
+    def ssm(self, region: str) -> SSMClient:
+        """Return the client of Systems Manager's parameters."""
+        client: SSMClient = self.client("ssm", region)
+        return client
+
+    def account(self, region: str) -> str:
+        """Return the 12 digits of the account; the first call proves the credentials.
+
+        Args:
+            region: Region whose STS endpoint is asked.
+
+        Raises:
+            AwsFailure: There are no credentials, or they have expired.
+        """
+        with self._lock:
+            if self._account is None:
+                sts = self.client("sts", region)
+                with failures.explained(region, "sts"):
+                    self._account = str(sts.get_caller_identity()["Account"])
+            return self._account
+
+    def forget(self, region: str) -> None:
+        """Close the clients of a region that is done with, to bound memory."""
+        with self._lock:
+            for key in [key for key in self._clients if key[1] == region]:
+                self._clients.pop(key).close()
+
+    def _config(self) -> Config:
+        return Config(
+            retries={"mode": "adaptive", "total_max_attempts": self.max_attempts},
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            max_pool_connections=self.concurrency,
+            user_agent_extra="layersmith",
+        )
+
+    def _ready_session(self, region: str) -> boto3.Session:
+        if self._session is None:
+            plain = boto3.Session(profile_name=self.profile)
+            self._session = self._assume(plain, region) if self.role_arn else plain
+        return self._session
+
+    def _assume(self, plain: boto3.Session, region: str) -> boto3.Session:
+        sts = plain.client(
+            "sts", region_name=region, endpoint_url=self.endpoint_url, config=self._config()
+        )
+        with failures.explained(region, "sts"):
+            answer = sts.assume_role(RoleArn=str(self.role_arn), RoleSessionName="layersmith")
+        given = answer["Credentials"]
+        return boto3.Session(
+            aws_access_key_id=given["AccessKeyId"],
+            aws_secret_access_key=given["SecretAccessKey"],
+            aws_session_token=given["SessionToken"],
+        )

@@ -1,0 +1,203 @@
+"""What AWS answers when it refuses, turned into one line that says what to do.
+
+A failure is either the run's (no credentials: nothing can work anywhere) or a region's (it is
+quarantined and the others go on).
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from botocore import exceptions as boto
+from layersmith.errors import ShipError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Kind(StrEnum):
+    """Why a call failed, as far as the next step differs."""
+
+    CREDENTIALS = "credentials"
+    CLOCK = "clock"
+    OPTED_OUT = "opted-out"
+    DENIED = "denied"
+    THROTTLED = "throttled"
+    DOWN = "down"
+    REJECTED = "rejected"
+
+
+OF_THE_RUN = frozenset({Kind.CREDENTIALS, Kind.CLOCK})
+"""Kinds that are the same in every region, so that the run ends with one line."""
+
+_NO_CREDENTIALS = (
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.CredentialRetrievalError,
+    boto.TokenRetrievalError,
+    boto.UnauthorizedSSOTokenError,
+    boto.SSOTokenLoadError,
+    boto.ProfileNotFound,
+)
+_UNREACHABLE = (boto.HTTPClientError, boto.ConnectionError, boto.EndpointConnectionError)
+
+# Error codes as the services document them; S3, Lambda, SSM and STS differ in spelling.
+_CODES = {
+    Kind.CREDENTIALS: {"ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId"},
+    Kind.CLOCK: {"RequestTimeTooSkewed", "RequestExpired"},
+    Kind.OPTED_OUT: {
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "AuthFailure",
+        "OptInRequired",
+        "InvalidToken",
+    },
+    Kind.DENIED: {
+        "AccessDenied",
+        "AccessDeniedException",
+        "UnauthorizedOperation",
+        "AllAccessDisabled",
+        "403",
+    },
+    Kind.THROTTLED: {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "SlowDown",
+    },
+}
+# STS is global, so it does not know of regions that are switched off.
+_STS_CREDENTIALS = {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidToken"}
+
+_LIKELY = {
+    Kind.CREDENTIALS: "there are no AWS credentials, or they have expired",
+    Kind.CLOCK: "the clock of this machine is more than 5 minutes off (SigV4)",
+    Kind.OPTED_OUT: "the region is not enabled for this account",
+    Kind.DENIED: "the role lacks a permission, or an organization's policy forbids it",
+    Kind.THROTTLED: "the account's request rate is used up in this region",
+    Kind.DOWN: "the region or the way to it is down",
+    Kind.REJECTED: "AWS does not accept the request as it is",
+}
+_NEXT = {
+    Kind.CREDENTIALS: "sign in (`aws sso login`, or the workflow's OIDC role) and run it again",
+    Kind.CLOCK: "set the clock (`timedatectl set-ntp true`) and run it again",
+    Kind.OPTED_OUT: "enable the region, or take it out of `regions` in layers.yaml",
+    Kind.DENIED: "allow the action for the publishing role and run it again",
+    Kind.THROTTLED: "run it again: what is done is not done twice",
+    Kind.DOWN: "run it again later: what is done is not done twice",
+    Kind.REJECTED: "read the message; nothing was changed by this call",
+}
+
+
+class AwsFailure(ShipError):
+    """An AWS call failed after all retries.
+
+    Args:
+        kind: Why, as far as the next step differs.
+        message: One line that names the call.
+        region: Region of the call, such as ``eu-west-1``.
+        action: The IAM action, such as ``lambda:PublishLayerVersion``, where it is known.
+    """
+
+    def __init__(self, kind: Kind, message: str, *, region: str, action: str | None) -> None:
+        super().__init__(message, cause=_LIKELY[kind], hint=_NEXT[kind])
+        self.kind = kind
+        self.region = region
+        self.action = action
+
+    @property
+    def line(self) -> str:
+        """What happened and why, in one line for a table."""
+        where = f"{self.target}: " if self.target else ""
+        return f"{where}{self.message} ({self.cause})"
+
+
+def code_of(error: boto.ClientError) -> str:
+    """Return the error code that the service answered."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def is_missing(error: boto.ClientError) -> bool:
+    """Whether the service says that the thing is not there."""
+    return code_of(error) in {
+        "ResourceNotFoundException",
+        "ParameterNotFound",
+        "NoSuchKey",
+        "NoSuchBucket",
+        "NotFound",
+        "404",
+    }
+
+
+def is_conflict(error: boto.ClientError) -> bool:
+    """Whether somebody else was first: a conditional write failed, or the thing exists."""
+    return code_of(error) in {
+        "PreconditionFailed",
+        "ConditionalRequestConflict",
+        "ResourceConflictException",
+        "412",
+        "409",
+    }
+
+
+@contextmanager
+def explained(region: str, service: str) -> Iterator[None]:
+    """Turn what botocore raises in the block into AwsFailure.
+
+    Args:
+        region: Region the block talks to.
+        service: botocore's name of the service, for the IAM action.
+
+    Raises:
+        AwsFailure: A call of the block failed.
+    """
+    try:
+        yield
+    except boto.ClientError as error:
+        raise from_client_error(error, region, service) from error
+    except _NO_CREDENTIALS as error:
+        message = f"AWS credentials cannot be used: {_first_line(error)}"
+        raise AwsFailure(Kind.CREDENTIALS, message, region=region, action=None) from error
+    except _UNREACHABLE as error:
+        message = f"{region}: {service} does not answer: {_first_line(error)}"
+        raise AwsFailure(Kind.DOWN, message, region=region, action=None) from error
+    except boto.BotoCoreError as error:
+        message = f"{region}: {service}: {_first_line(error)}"
+        raise AwsFailure(Kind.REJECTED, message, region=region, action=None) from error
+
+
+def from_client_error(error: boto.ClientError, region: str, service: str) -> AwsFailure:
+    """Return the failure for what a service answered."""
+    kind = _kind(error, service)
+    action = f"{service}:{error.operation_name}"
+    said = _first_line(Exception(error.response.get("Error", {}).get("Message", "")))
+    if kind is Kind.CREDENTIALS:
+        message = f"AWS refuses the credentials ({code_of(error)}): {said}"
+    else:
+        message = f"{region}: {action} failed ({code_of(error)}): {said}"
+    return AwsFailure(kind, message, region=region, action=action)
+
+
+def _kind(error: boto.ClientError, service: str) -> Kind:
+    code = code_of(error)
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    if service == "sts" and code in _STS_CREDENTIALS:
+        return Kind.CREDENTIALS
+    # Outside S3 a wrong clock is answered as a bad signature; only the text tells.
+    if re.search(r"[Ss]ignature (expired|not yet current)", message):
+        return Kind.CLOCK
+    for kind, codes in _CODES.items():
+        if code in codes:
+            return kind
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return Kind.DOWN if status >= 500 else Kind.REJECTED
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]

@@ -1,0 +1,56 @@
+"""Regions and the partitions they belong to, from botocore's own endpoint data."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+
+import boto3
+from layersmith.errors import ConfigError
+
+PARTITIONS = ("aws", "aws-cn", "aws-us-gov")
+"""Partitions that can be published to; each has its own accounts, credentials and roles."""
+
+
+@functools.cache
+def of_partition(partition: str) -> tuple[str, ...]:
+    """Return the regions of a partition in which Lambda is offered, sorted."""
+    return tuple(sorted(_session().get_available_regions("lambda", partition)))
+
+
+@functools.cache
+def _session() -> boto3.Session:
+    return boto3.Session()
+
+
+@functools.cache
+def partition_of(region: str) -> str:
+    """Return the partition of a region: ``aws`` for eu-west-1.
+
+    Raises:
+        ConfigError: No partition has such a region; close names are suggested.
+    """
+    known = {name: partition for partition in PARTITIONS for name in of_partition(partition)}
+    if region in known:
+        return known[region]
+    close = difflib.get_close_matches(region, known, n=1)
+    raise ConfigError(
+        f"{region!r} is not a region with Lambda",
+        hint=f"did you mean {close[0]}?" if close else "see `regions` in layers.yaml",
+    )
+
+
+def expand(asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Return region names for what was asked: names, ``all``, or a partition's name.
+
+    Raises:
+        ConfigError: A name is neither.
+    """
+    found: list[str] = []
+    for name in asked:
+        if name in {"all", *PARTITIONS}:
+            found += of_partition("aws" if name == "all" else name)
+        else:
+            partition_of(name)
+            found.append(name)
+    return tuple(dict.fromkeys(found))

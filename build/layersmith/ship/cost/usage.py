@@ -1,0 +1,265 @@
+"""Reads what is stored and what was used: layer versions, buckets, workflow runs, sessions."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from layersmith.errors import ConfigError
+from layersmith.ship.aws import buckets, failures, labels
+from layersmith.ship.cost import billing
+from layersmith.ship.publish import observed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from layersmith.plan import Target
+    from layersmith.ship.aws.clients import Aws
+
+VCPU_DEFAULT = 1.0
+MEMORY_GB_DEFAULT = 2.0
+"""What a Fargate task is counted with where its own figures are not in the history."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One layer version as it counts against the quota.
+
+    Attributes:
+        layer: Name of the layer in AWS.
+        version: Semantic version, or ``placeholder``.
+        number: Integer version.
+        size: Bytes of its zip.
+    """
+
+    layer: str
+    version: str
+    number: int
+    size: int
+
+
+@dataclass(frozen=True)
+class RegionUse:
+    """What one region stores.
+
+    Attributes:
+        region: Its name.
+        versions: Layer versions of the targets.
+        code_used: Bytes of all functions and layers of the account, 0 where AWS did not say.
+        code_limit: Bytes it may store.
+        bucket_bytes: Bytes of the artifact bucket, older versions of objects among them.
+        puts: Objects written to the bucket this month; each was a PUT request.
+    """
+
+    region: str
+    versions: tuple[Stored, ...]
+    code_used: int
+    code_limit: int
+    bucket_bytes: int
+    puts: int
+
+    @property
+    def layer_bytes(self) -> int:
+        """Bytes of the targets' layer versions."""
+        return sum(version.size for version in self.versions)
+
+    @property
+    def share(self) -> float:
+        """Share of the quota that is used, 0 to 1."""
+        return max(self.code_used, self.layer_bytes) / self.code_limit
+
+
+@dataclass(frozen=True)
+class SessionUsage:
+    """What the state machines of the Chroma stack used this month.
+
+    Attributes:
+        executions: How many ran.
+        transitions: State transitions.
+        vcpu_hours: Of Fargate tasks.
+        gb_hours: Of Fargate tasks.
+    """
+
+    executions: int = 0
+    transitions: int = 0
+    vcpu_hours: float = 0.0
+    gb_hours: float = 0.0
+
+
+def region_use(
+    aws: Aws, stack: str, region: str, targets: Sequence[Target], month: datetime
+) -> RegionUse:
+    """Read what one region stores.
+
+    Args:
+        aws: Clients of the account.
+        stack: Name of the installation.
+        region: The region.
+        targets: The targets whose versions are counted.
+        month: First instant of the month, with a time zone.
+
+    Raises:
+        AwsFailure: A call failed.
+    """
+    versions = tuple(stored for target in targets for stored in _versions(aws, region, target))
+    used, limit = _quota(aws, region)
+    size, puts = _bucket(aws, stack, region, month)
+    return RegionUse(region, versions, used, limit, size, puts)
+
+
+def _versions(aws: Aws, region: str, target: Target) -> Iterator[Stored]:
+    client = aws.lambda_(region)
+    name = labels.layer_name(target.layer, target.runtime.name, target.architecture)
+    with failures.explained(region, "lambda"):
+        for version in observed.list_versions(client, name):
+            answer = client.get_layer_version(LayerName=name, VersionNumber=version.number)
+            said = version.semver or ("placeholder" if version.placeholder else "unknown")
+            yield Stored(name, said, version.number, answer["Content"]["CodeSize"])
+
+
+def _quota(aws: Aws, region: str) -> tuple[int, int]:
+    try:
+        answer = aws.lambda_(region).get_account_settings()
+    except ClientError as error:
+        # A role may read layers without being allowed to read the account's settings.
+        if "AccessDenied" in failures.code_of(error):
+            return 0, billing.CODE_QUOTA
+        raise failures.from_client_error(error, region, "lambda") from error
+    return answer["AccountUsage"]["TotalCodeSize"], answer["AccountLimit"]["TotalCodeSize"]
+
+
+def _bucket(aws: Aws, stack: str, region: str, month: datetime) -> tuple[int, int]:
+    name = buckets.artifact_bucket(stack, aws.account(region), region)
+    size = puts = 0
+    with failures.explained(region, "s3"):
+        pages = aws.s3(region).get_paginator("list_object_versions")
+        try:
+            for page in pages.paginate(Bucket=name):
+                for one in page.get("Versions", ()):
+                    size += one.get("Size", 0)
+                    puts += one["LastModified"] >= month
+        except ClientError as error:
+            if not failures.is_missing(error):
+                raise
+    return size, puts
+
+
+def sessions(aws: Aws, region: str, prefix: str, month: datetime) -> SessionUsage:
+    """Read what the state machines whose names begin with ``prefix`` used since ``month``.
+
+    Fargate seconds are those between a task's start and the end of its state, an upper bound.
+
+    Raises:
+        AwsFailure: Step Functions refused.
+    """
+    client = aws.client("stepfunctions", region)
+    used = SessionUsage()
+    with failures.explained(region, "states"):
+        for page in client.get_paginator("list_state_machines").paginate():
+            for machine in page["stateMachines"]:
+                if machine["name"].startswith(prefix):
+                    arn = machine["stateMachineArn"]
+                    for events in _executions(client, arn, month):
+                        used = _add(used, of_execution(events))
+    return used
+
+
+def _executions(client: Any, arn: str, month: datetime) -> Iterator[list[dict[str, Any]]]:
+    for page in client.get_paginator("list_executions").paginate(stateMachineArn=arn):
+        for one in page["executions"]:
+            # Newest first: what follows is older still.
+            if one["startDate"] < month:
+                return
+            pages = client.get_paginator("get_execution_history").paginate(
+                executionArn=one["executionArn"]
+            )
+            yield [event for page in pages for event in page["events"]]
+
+
+def of_execution(events: list[dict[str, Any]]) -> SessionUsage:
+    """Return what one execution used, from its history.
+
+    Args:
+        events: Events of GetExecutionHistory, in order.
+    """
+    transitions = sum(event["type"].endswith("StateEntered") for event in events)
+    vcpu_hours = gb_hours = 0.0
+    for number, event in enumerate(events):
+        detail = event.get("taskSubmittedEventDetails", {})
+        if detail.get("resourceType") != "ecs" or "runTask" not in detail.get("resource", ""):
+            continue
+        seconds = (_end(events, number) - event["timestamp"]).total_seconds()
+        vcpu, memory = _size(detail.get("output"))
+        vcpu_hours += vcpu * seconds / 3600
+        gb_hours += memory * seconds / 3600
+    return SessionUsage(1, transitions, vcpu_hours, gb_hours)
+
+
+def _end(events: list[dict[str, Any]], start: int) -> datetime:
+    """Return when the task's state ended: the first event after it that follows from it."""
+    family = {events[start]["id"]}
+    for event in events[start + 1 :]:
+        if event.get("previousEventId") in family:
+            found: datetime = event["timestamp"]
+            return found
+    last: datetime = events[-1]["timestamp"]
+    return last
+
+
+def _size(output: str | None) -> tuple[float, float]:
+    """Return vCPU and GB of a task as ECS answered to RunTask."""
+    try:
+        task = json.loads(output or "")["Tasks"][0]
+        return float(task["Cpu"]) / 1024, float(task["Memory"]) / 1024
+    except (ValueError, KeyError, IndexError, TypeError):
+        return VCPU_DEFAULT, MEMORY_GB_DEFAULT
+
+
+def _add(one: SessionUsage, other: SessionUsage) -> SessionUsage:
+    return SessionUsage(
+        one.executions + other.executions,
+        one.transitions + other.transitions,
+        one.vcpu_hours + other.vcpu_hours,
+        one.gb_hours + other.gb_hours,
+    )
+
+
+def read_jobs(path: Path) -> list[dict[str, Any]]:
+    """Return the jobs of a workflow run from a file.
+
+    Args:
+        path: Answer of GitHub's ``GET /repos/{owner}/{repo}/actions/runs/{id}/jobs``.
+
+    Raises:
+        ConfigError: The file is not that.
+    """
+    try:
+        jobs: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["jobs"]
+        minutes(jobs)
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        hint = "save the answer of GitHub's API for the jobs of a workflow run"
+        raise ConfigError(f"{path} has no jobs of a workflow run: {problem}", hint=hint) from None
+    return jobs
+
+
+def minutes(jobs: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """Return key of the price -> billed minutes; GitHub rounds every job up to a minute.
+
+    Args:
+        jobs: Jobs as GitHub's API describes them; those that have not ended are left out.
+    """
+    found: dict[str, int] = {}
+    for job in jobs:
+        if not job.get("started_at") or not job.get("completed_at"):
+            continue
+        began, ended = map(datetime.fromisoformat, (job["started_at"], job["completed_at"]))
+        arm = any("arm" in label for label in job["labels"])
+        key = f"github-linux-{'arm64' if arm else 'x64'}-minute"
+        took = math.ceil((ended - began).total_seconds() / 60)
+        found[key] = found.get(key, 0) + max(1, took)
+    return found

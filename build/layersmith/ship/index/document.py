@@ -1,0 +1,228 @@
+"""The list of every ARN, for programs: one JSON document in S3 and in the release.
+
+It follows from the pointers in the accounts. A region that cannot be read keeps what the last
+index said of it, so that an outage does not take ARNs away.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.exceptions import ClientError
+from layersmith import console
+from layersmith.errors import ShipError
+from layersmith.ship.aws import buckets, failures
+from layersmith.ship.aws.labels import order
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.publish.apply import Site
+    from layersmith.ship.publish.models import Desired, Pointers, RegionState
+
+TRIES = 5
+"""Writes of the index before a run gives up against others that write it, too."""
+
+
+class IndexRecord(BaseModel):
+    """Base of the index's records."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class IndexEntry(IndexRecord):
+    """One version of one target in one region."""
+
+    layer: str
+    version: str
+    """Semantic version."""
+    runtime: str
+    architecture: str
+    region: str
+    arn: str
+    latest: bool = False
+    """Whether the region's ``latest`` names it."""
+    yanked: str | None = None
+    """Why it was withdrawn."""
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        """What makes an entry: layer, version, runtime, architecture, region."""
+        return (self.layer, self.version, self.runtime, self.architecture, self.region)
+
+
+class Index(IndexRecord):
+    """index/layers.json."""
+
+    format: Literal[1] = 1
+    layers: list[IndexEntry] = []
+
+    def to_json(self) -> str:
+        """Return the index as it is written: the same entries give the same bytes."""
+        return json.dumps(self.model_dump(mode="json", exclude_none=True), indent=1) + "\n"
+
+
+def parse(text: str | bytes) -> Index:
+    """Read an index.
+
+    Raises:
+        ShipError: It is damaged or of a newer format.
+    """
+    try:
+        return Index.model_validate_json(text)
+    except ValidationError as problem:
+        raise ShipError(
+            "the index cannot be read",
+            cause=str(problem.errors()[0]["msg"]),
+            hint="a newer layersmith may have written it; otherwise publish again",
+        ) from None
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The pointers of one target in one region, as they were read."""
+
+    layer: str
+    runtime: str
+    architecture: str
+    region: str
+    pointers: Pointers
+
+
+def observe(wanted: Sequence[Desired], states: Iterable[RegionState]) -> list[Observed]:
+    """Return the pointers of everything that was read."""
+    return [
+        Observed(
+            want.layer,
+            want.runtime,
+            want.architecture,
+            state.region,
+            state.held[want.identifier].pointers,
+        )
+        for state in states
+        for want in wanted
+        if want.identifier in state.held
+    ]
+
+
+def entries(observed: Iterable[Observed]) -> list[IndexEntry]:
+    """Return an entry for every version that a pointer names."""
+    return [
+        IndexEntry(
+            layer=one.layer,
+            version=version,
+            runtime=one.runtime,
+            architecture=one.architecture,
+            region=one.region,
+            arn=arn,
+            latest=arn == one.pointers.latest,
+            yanked=one.pointers.yanked.get(version),
+        )
+        for one in observed
+        for version, arn in one.pointers.versions.items()
+    ]
+
+
+def merge(old: Index, observed: Sequence[Observed]) -> Index:
+    """Return the old index with what was read in the place of what it said of the same."""
+    known = {(one.layer, one.runtime, one.architecture, one.region) for one in observed}
+    kept = [
+        entry
+        for entry in old.layers
+        if (entry.layer, entry.runtime, entry.architecture, entry.region) not in known
+    ]
+    return Index(layers=sorted([*kept, *entries(observed)], key=_sorting))
+
+
+def _sorting(entry: IndexEntry) -> tuple[Any, ...]:
+    return (
+        entry.layer,
+        order(entry.version),
+        entry.runtime,
+        entry.architecture,
+        entry.region,
+    )
+
+
+def update(aws: Aws, region: str, bucket: str, observed: Sequence[Observed]) -> Index:
+    """Bring the index in a region's bucket up to date; two runs at once lose nothing.
+
+    Args:
+        aws: Clients of the account.
+        region: Region of the bucket.
+        bucket: The artifact bucket.
+        observed: What was read of the pointers.
+
+    Raises:
+        AwsFailure: S3 refused.
+        ShipError: The index is damaged, or others kept writing it.
+    """
+    for _ in range(TRIES):
+        old, etag = fetch(aws, region, bucket)
+        merged = merge(old, observed)
+        if etag and merged == old:
+            return merged
+        if _write(aws, region, bucket, merged, etag):
+            return merged
+    raise ShipError(f"{region}: others keep writing the index", hint="run it again")
+
+
+def fetch(aws: Aws, region: str, bucket: str) -> tuple[Index, str | None]:
+    """Return the index in a bucket and its ETag; an empty one where there is none.
+
+    Raises:
+        AwsFailure: S3 refused.
+        ShipError: The index is damaged.
+    """
+    with failures.explained(region, "s3"):
+        try:
+            answer = aws.s3(region).get_object(Bucket=bucket, Key=buckets.INDEX)
+        except ClientError as error:
+            if failures.is_missing(error):
+                return Index(), None
+            raise
+        return parse(answer["Body"].read()), answer["ETag"]
+
+
+def _write(aws: Aws, region: str, bucket: str, index: Index, etag: str | None) -> bool:
+    condition: dict[str, Any] = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+    with failures.explained(region, "s3"):
+        try:
+            aws.s3(region).put_object(
+                Bucket=bucket,
+                Key=buckets.INDEX,
+                Body=index.to_json().encode(),
+                ContentType="application/json",
+                **condition,
+            )
+        except ClientError as error:
+            if failures.is_conflict(error):
+                return False
+            raise
+    return True
+
+
+def refresh(site: Site, observed: Sequence[Observed]) -> Index | None:
+    """Write the index from what was read; return it, or None where its region is down.
+
+    Args:
+        site: Where, with the home region.
+        observed: What was read of the pointers.
+
+    Raises:
+        AwsFailure: It concerns the whole run, such as expired credentials.
+        ShipError: The index is damaged, or others kept writing it.
+    """
+    aws = site.aws[site.home]
+    try:
+        bucket = buckets.ensure(aws, site.stack, site.home)
+        return update(aws, site.home, bucket, observed)
+    except failures.AwsFailure as failure:
+        if failure.kind in failures.OF_THE_RUN:
+            raise
+        console.warn(f"the index was not written, the next run does it: {failure.line}")
+        return None

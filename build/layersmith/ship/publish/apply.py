@@ -1,0 +1,393 @@
+"""Applies what the planner says, region by region, and goes on where a region fails.
+
+A target is first published to one region, its pilot: the first of its list that works. Only when
+the canary passed there do the other regions follow, all at once, with the pilot's number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from layersmith.errors import ShipError
+from layersmith.ship.aws import buckets, failures
+from layersmith.ship.pointers import ssm
+from layersmith.ship.publish import canary, lease, observed, plan, progress, uploads
+from layersmith.ship.publish.models import Action, Held, Quarantined, RegionFinding, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.publish.models import Desired, RegionState, Version
+    from layersmith.ship.publish.plan import Plan, PlanOptions
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where to publish, and within which bounds.
+
+    Attributes:
+        aws: Region -> the clients of the account it is published from.
+        home: Region whose bucket holds the index and the history of costs.
+        stack: Name of the installation, part of the artifact buckets' names.
+        workers: Regions at once.
+        canary_role: Name of the role of canary functions.
+        lock_wait: Seconds to wait for another run in a region.
+        direct_limit: Bytes above which a zip goes through the bucket; None is AWS's limit.
+        owner: Who holds the locks.
+    """
+
+    aws: Mapping[str, Aws]
+    home: str
+    stack: str = "layersmith"
+    workers: int = 16
+    canary_role: str = canary.ROLE
+    lock_wait: float = lease.LIFETIME + 60.0
+    direct_limit: int | None = None
+    owner: lease.Owner = field(default_factory=lease.Owner.current)
+
+
+@dataclass
+class RegionOutcome:
+    """What an apply did.
+
+    Attributes:
+        done: Steps that were done, in no particular order.
+        findings: What could not be brought into order.
+        quarantined: Regions that failed and were left out.
+        touched: Regions in which something may have changed.
+    """
+
+    done: list[Action] = field(default_factory=list)
+    findings: list[RegionFinding] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+
+
+class Publisher:
+    """One apply.
+
+    Args:
+        site: Where, and within which bounds.
+        options: What to leave out.
+        states: What the regions held when the run began, by region.
+        say: Told of every step.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        options: PlanOptions,
+        states: Mapping[str, RegionState],
+        say: Callable[[str, str, str], None],
+    ) -> None:
+        self.site = site
+        self.options = options
+        self.states = states
+        self.say = say
+        self.outcome = RegionOutcome()
+        self.gate = uploads.UploadSlots()
+        self.abort = threading.Event()
+        self._lock = threading.Lock()
+        self._numbers: dict[str, int] = {}
+        self._blocked: set[str] = set()
+        self._proven: set[str] = set()
+
+    def run(self, wanted: Sequence[Desired], made: Plan) -> RegionOutcome:
+        """Publish pilots first, then everything else that the plan asks for.
+
+        Args:
+            wanted: The artifacts.
+            made: The plan; a region in which it has nothing to do is left alone.
+
+        Raises:
+            AwsFailure: It concerns the whole run, such as expired credentials.
+        """
+        todo = {(action.region, action.target) for action in made.actions}
+        self._blocked = {one.target for one in made.findings if one.blocking}
+        # What the plan found where nothing is to be done; the rest is looked at again.
+        left = [one for one in made.findings if (one.region, one.target) not in todo]
+        self.outcome.findings += left
+        self._pilots(wanted, todo)
+        rest: dict[str, list[Desired]] = {}
+        for want in wanted:
+            for region in want.regions:
+                if (region, want.identifier) in todo and region in self._usable():
+                    rest.setdefault(region, []).append(want)
+        self._wave(rest)
+        return self.outcome
+
+    def _pilots(self, wanted: Sequence[Desired], todo: set[tuple[str, str]]) -> None:
+        """Publish every target to the first of its regions that works; take that out of todo."""
+        waiting = [want for want in wanted if want.identifier not in self._blocked]
+        tried: set[tuple[str, str]] = set()
+        while waiting:
+            wave: dict[str, list[Desired]] = {}
+            for want in waiting:
+                region = self._next_region(want, tried)
+                if region and (region, want.identifier) in todo:
+                    wave.setdefault(region, []).append(want)
+                    tried.add((region, want.identifier))
+            failed = self._wave(wave)
+            waiting = [want for region in failed for want in wave[region]]
+        todo -= tried
+
+    def _usable(self) -> set[str]:
+        gone = {one.region for one in self.outcome.quarantined}
+        return {region for region in self.states if region not in gone}
+
+    def _next_region(self, want: Desired, tried: set[tuple[str, str]]) -> str | None:
+        usable = self._usable()
+        for region in want.regions:
+            if region in usable and (region, want.identifier) not in tried:
+                return region
+        return None
+
+    def _wave(self, wave: Mapping[str, Sequence[Desired]]) -> list[str]:
+        """Work on regions in parallel; return those that failed."""
+        if not wave:
+            return []
+        _, failed = observed.in_parallel(
+            lambda region: self._region(region, wave[region]),
+            list(wave),
+            workers=self.site.workers,
+            abort=self.abort,
+        )
+        self.outcome.quarantined += failed
+        self.outcome.touched.update(wave)
+        for one in failed:
+            for want in wave[one.region]:
+                self.say(one.region, want.identifier, progress.LEFT_OUT)
+        return [one.region for one in failed]
+
+    def _region(self, region: str, wanted: Sequence[Desired]) -> None:
+        todo = [want for want in wanted if want.identifier not in self._blocked]
+        if not todo:
+            return
+        aws = self.site.aws[region]
+        if not self.states[region].bucket:
+            self.done(Action(Step.BUCKET, region, ""))
+        bucket = buckets.ensure(aws, self.site.stack, region)
+        with lease.held(
+            aws, region, bucket, wait=self.site.lock_wait, owner=self.site.owner
+        ) as lock:
+            uploads.sweep(aws, region, bucket)
+            for count, want in enumerate(todo):
+                if count:
+                    lock.renew()
+                try:
+                    RegionUpdate(self, region, want, bucket).bring()
+                except failures.AwsFailure as failure:
+                    if failure.kind not in failures.OF_THE_RUN:
+                        failure.target = want.identifier
+                    raise
+                except ShipError as problem:
+                    self.block(want, region, problem)
+
+    def number(self, want: Desired, region: str, has: Held) -> int:
+        """Return the integer version the target shall have; 0 where it does not matter."""
+        with self._lock:
+            if want.identifier in self._numbers:
+                return self._numbers[want.identifier]
+        others = [
+            state.held.get(want.identifier, Held())
+            for name, state in self.states.items()
+            if name != region and name in want.regions
+        ]
+        return plan.release_number(want, [has, *others])
+
+    def settle(self, want: Desired, number: int) -> None:
+        """Record that the target works in a region, and the number that it got there."""
+        with self._lock:
+            self._proven.add(want.identifier)
+            if want.align:
+                self._numbers.setdefault(want.identifier, number)
+
+    def block(self, want: Desired, region: str, problem: ShipError) -> None:
+        """Record that the target failed; if it was with its pilot, no other region begins."""
+        with self._lock:
+            if want.identifier not in self._proven:
+                self._blocked.add(want.identifier)
+            self.outcome.findings.append(
+                RegionFinding(
+                    region, want.identifier, "publish", "done", problem.message, problem.hint or ""
+                )
+            )
+
+    def find(self, findings: Sequence[RegionFinding]) -> None:
+        """Record what could not be brought into order."""
+        with self._lock:
+            self.outcome.findings.extend(findings)
+
+    def done(self, action: Action) -> None:
+        """Record a step that was done."""
+        with self._lock:
+            self.outcome.done.append(action)
+        self.say(action.region, action.target, f"{action.step} {action.detail}".strip())
+
+
+class RegionUpdate:
+    """The work on one target in one region.
+
+    Args:
+        run: The apply that it belongs to.
+        region: Where.
+        want: The artifact.
+        bucket: Artifact bucket of the region.
+    """
+
+    def __init__(self, run: Publisher, region: str, want: Desired, bucket: str) -> None:
+        self.run = run
+        self.region = region
+        self.want = want
+        self.bucket = bucket
+        self.aws = run.site.aws[region]
+        self._release: Version | None = None
+        self._top = 0
+        self._filled: dict[int, int] = {}
+        self._skipped: set[int] = set()
+
+    def bring(self) -> None:
+        """Read anew under the lock, and do what is missing.
+
+        Raises:
+            AwsFailure: A call failed after all retries.
+            ShipError: The zip arrived damaged, or the canary failed.
+        """
+        want, run = self.want, self.run
+        has = observed.read_target(self.aws, self.region, want)
+        number = run.number(want, self.region, has)
+        found = plan.conflicts(want, self.region, has, number)
+        if any(one.blocking for one in found):
+            run.find(found)
+            return
+        self._release = has.release(want.version, want.sha256)
+        self._top = has.top
+        todo = plan.keep(want, run.states[self.region])
+        for action in todo + plan.steps(want, self.region, has, number, run.options):
+            self._do(action)
+        real = self._published.number
+        run.settle(want, real)
+        if number and real != number and not found:
+            found = [plan.misaligned(want, self.region, number, real)]
+        run.find(found)
+
+    @property
+    def _published(self) -> Version:
+        if self._release is None:
+            raise ShipError(f"{self.region}: nothing is published", target=self.want.identifier)
+        return self._release
+
+    def _do(self, action: Action) -> None:
+        """Do one step, and report it with the number that AWS gave."""
+        work = {
+            Step.KEEP: self._keep,
+            Step.FILL: self._fill,
+            Step.PUBLISH: self._publish,
+            Step.UNFILL: self._unfill,
+            Step.GRANT: self._grant,
+            Step.REVOKE: self._revoke,
+            Step.CANARY: self._canary,
+            Step.PROMOTE: self._promote,
+            Step.POINT: self._point,
+        }[action.step]
+        if self.run.abort.is_set():
+            raise ShipError(f"{self.region}: the run was ended", target=self.want.identifier)
+        self.run.say(self.region, self.want.identifier, f"{action.step} …")
+        number = work(action)
+        if number is not None:
+            self.run.done(dataclasses.replace(action, number=number))
+
+    def _keep(self, action: Action) -> int:
+        uploads.keep(self.aws, self.region, self.want, self.bucket)
+        return action.number
+
+    def _fill(self, action: Action) -> int | None:
+        if action.number <= self._top:
+            # Somebody else used the number up since the state was read.
+            self._skipped.add(action.number)
+            return None
+        self._top = uploads.placeholder(self.aws, self.region, self.want)
+        self._filled[action.number] = self._top
+        return self._top
+
+    def _publish(self, _: Action) -> int:
+        site = self.run.site
+        self._release = uploads.publish(
+            self.aws,
+            self.region,
+            self.want,
+            self.bucket,
+            self.run.gate,
+            direct_limit=site.direct_limit,
+        )
+        return self._release.number
+
+    def _unfill(self, action: Action) -> int | None:
+        if action.number in self._skipped:
+            return None
+        number = self._filled.get(action.number, action.number)
+        with failures.explained(self.region, "lambda"):
+            self.aws.lambda_(self.region).delete_layer_version(
+                LayerName=self.want.name, VersionNumber=number
+            )
+        return number
+
+    def _grant(self, action: Action) -> int:
+        number = self._published.number
+        arguments: dict[str, Any] = action.grant.arguments if action.grant else {}
+        client = self.aws.lambda_(self.region)
+        with failures.explained(self.region, "lambda"):
+            try:
+                client.add_layer_version_permission(
+                    LayerName=self.want.name, VersionNumber=number, **arguments
+                )
+            except ClientError as error:
+                if not failures.is_conflict(error):
+                    raise
+                # A statement of this name says something else than it should: replace it.
+                self._revoke(action)
+                client.add_layer_version_permission(
+                    LayerName=self.want.name, VersionNumber=number, **arguments
+                )
+        return number
+
+    def _revoke(self, action: Action) -> int:
+        number = self._published.number
+        with failures.explained(self.region, "lambda"):
+            self.aws.lambda_(self.region).remove_layer_version_permission(
+                LayerName=self.want.name,
+                VersionNumber=number,
+                StatementId=action.grant.sid if action.grant else "",
+            )
+        return number
+
+    def _canary(self, _: Action) -> int:
+        release = self._published
+        verdict = canary.prove(
+            self.aws, self.region, self.want, release.arn, role=self.run.site.canary_role
+        )
+        if not verdict.passed:
+            raise ShipError(
+                f"{self.region}: the canary failed: {verdict.detail}",
+                target=self.want.identifier,
+                cause=f"{release.arn} does not work in {self.want.runtime}",
+                hint="no pointer was moved; mend the layer and bump its version",
+            )
+        return release.number
+
+    def _promote(self, action: Action) -> int:
+        return self._write(ssm.LATEST, action.semver)
+
+    def _point(self, action: Action) -> int:
+        return self._write(action.semver, action.semver)
+
+    def _write(self, name: str, semver: str) -> int:
+        want, release = self.want, self._published
+        place = (want.layer, want.runtime, want.architecture)
+        ssm.write(self.aws, self.region, place, name, release.arn, note=f"layersmith {semver}")
+        return release.number

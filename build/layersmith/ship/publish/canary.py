@@ -1,0 +1,175 @@
+"""Starts a just-published layer in a real function, and removes the function whatever happens."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError, WaiterError
+from layersmith.errors import ShipError
+from layersmith.ship.aws import failures, regions
+from layersmith.ship.aws.labels import DESCRIPTION_LIMIT
+
+if TYPE_CHECKING:
+    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.publish.models import Desired
+    from types_boto3_lambda.client import LambdaClient
+
+ROLE = "layersmith-canary"
+"""Name of the role of canary functions; it needs to trust Lambda and may do nothing."""
+
+MEMORY = 1024
+"""MB of the function: enough for every layer's import, a fraction of a cent a run."""
+
+TIMEOUT = 90
+"""Seconds for one invocation; a first import takes a few. It must end before the client gives up
+on the answer (aws.READ_TIMEOUT) and invokes a second time."""
+
+FUNCTION_NAME_LIMIT = 64
+"""Characters of a function's name (AWS Lambda API, CreateFunction)."""
+
+EPOCH = (1980, 1, 1, 0, 0, 0)
+HANDLER_SOURCE = Path(__file__).with_name("canary_handler.py")
+
+
+@dataclass(frozen=True)
+class CanaryVerdict:
+    """What the function answered.
+
+    Attributes:
+        passed: Whether every module and every smoke test passed.
+        detail: The first failure, or how much was started.
+    """
+
+    passed: bool
+    detail: str
+
+
+def prove(aws: Aws, region: str, want: Desired, arn: str, *, role: str = ROLE) -> CanaryVerdict:
+    """Create a function with the layer, invoke it once, remove it.
+
+    The function's name follows from the target alone, so that what a killed run leaves is removed
+    by the next one before it makes its own.
+
+    Args:
+        aws: Clients of the account.
+        region: Where the layer version is.
+        want: The artifact.
+        arn: ARN of the layer version.
+        role: Name of the function's role.
+
+    Raises:
+        AwsFailure: AWS refused one of the calls.
+        ShipError: The function could not be started.
+    """
+    client = aws.lambda_(region)
+    name = function_name(want)
+    role_arn = f"arn:{regions.partition_of(region)}:iam::{aws.account(region)}:role/{role}"
+    _remove(client, region, name)
+    try:
+        with failures.explained(region, "lambda"):
+            _create(client, want, name, arn, role_arn)
+            answer = client.invoke(FunctionName=name, Payload=json.dumps(event(want)).encode())
+            body = answer["Payload"].read()
+            failed = answer.get("FunctionError")
+    finally:
+        _remove(client, region, name)
+    return judge(body, failed)
+
+
+def function_name(want: Desired) -> str:
+    """Return the name of the target's canary function, the same in every run."""
+    whole = f"canary-{want.name}"
+    if len(whole) <= FUNCTION_NAME_LIMIT:
+        return whole
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:12]
+    return f"{whole[: FUNCTION_NAME_LIMIT - 13]}-{digest}"
+
+
+def event(want: Desired) -> dict[str, Any]:
+    """Return the smoke event: what the handler shall import and run."""
+    return {"modules": list(want.modules), "smoke": want.smoke is not None}
+
+
+def function_zip(smoke: Path | None) -> bytes:
+    """Return the function's code: the handler, and the layer's smoke test where it has one."""
+    files = {"canary_handler.py": HANDLER_SOURCE.read_bytes()}
+    if smoke:
+        files["smoke_test.py"] = smoke.read_bytes()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, EPOCH)
+            # A file without read permission for all cannot be imported in Lambda.
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def judge(body: bytes, failed: str | None) -> CanaryVerdict:
+    """Return the verdict on what the function answered.
+
+    Args:
+        body: Payload of the invocation.
+        failed: Lambda's FunctionError, None where the handler returned.
+    """
+    try:
+        said = json.loads(body or b"null")
+    except ValueError:
+        return CanaryVerdict(False, f"the function answered {body[:200]!r}")
+    if failed or not isinstance(said, dict) or "failures" not in said:
+        reason = said.get("errorMessage") if isinstance(said, dict) else said
+        return CanaryVerdict(False, f"the function failed: {reason}")
+    if said["failures"]:
+        return CanaryVerdict(False, str(said["failures"][0]))
+    skipped = f", smoke test skipped: {said['skipped']}" if said.get("skipped") else ""
+    return CanaryVerdict(True, f"{said['imported']} modules, {said['tests']} tests{skipped}")
+
+
+def _create(client: LambdaClient, want: Desired, name: str, arn: str, role_arn: str) -> None:
+    arguments: dict[str, Any] = {
+        "FunctionName": name,
+        "Runtime": want.runtime,
+        "Architectures": [want.architecture],
+        "Role": role_arn,
+        "Handler": "canary_handler.handler",
+        "Code": {"ZipFile": function_zip(want.smoke)},
+        "Description": f"Proves {arn}; removed after one invocation"[:DESCRIPTION_LIMIT],
+        "MemorySize": MEMORY,
+        "Timeout": TIMEOUT,
+        "Layers": [arn],
+    }
+    try:
+        client.create_function(**arguments)
+    except ClientError as error:
+        message = str(error.response.get("Error", {}).get("Message", ""))
+        if "cannot be assumed by Lambda" in message:
+            raise ShipError(
+                f"the canary's role {role_arn} cannot be assumed by Lambda",
+                target=want.identifier,
+                cause="the role is missing, or does not trust lambda.amazonaws.com",
+                hint="deploy the stack that makes it, or name another by --canary-role",
+            ) from error
+        raise
+    try:
+        client.get_waiter("function_active_v2").wait(
+            FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": TIMEOUT}
+        )
+    except WaiterError as late:
+        raise ShipError(
+            f"the canary function {name} never became active: {late}", target=want.identifier
+        ) from late
+
+
+def _remove(client: LambdaClient, region: str, name: str) -> None:
+    with failures.explained(region, "lambda"):
+        try:
+            client.delete_function(FunctionName=name)
+        except ClientError as error:
+            if not failures.is_missing(error):
+                raise

@@ -1,0 +1,119 @@
+"""Proves region by region that what is published is what was built. Pure: compares, no more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from layersmith.ship.publish.models import Held, RegionFinding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from layersmith.ship.publish.models import Desired, Grant, RegionState, Version
+
+APPLY = "run `python build/layers.py publish apply`"
+BUMP = "a version cannot be changed: bump the layer's version and publish that"
+
+
+def compare(wanted: Sequence[Desired], states: Mapping[str, RegionState]) -> list[RegionFinding]:
+    """Return what differs from what is wanted, in the order of targets and regions.
+
+    Args:
+        wanted: The artifacts.
+        states: Region -> what it holds; regions that could not be read are left out.
+    """
+    found: list[RegionFinding] = []
+    for want in wanted:
+        held = {
+            region: states[region].held.get(want.identifier, Held())
+            for region in want.regions
+            if region in states
+        }
+        for region, has in held.items():
+            found += [
+                RegionFinding(region, want.identifier, *facts) for facts in _differences(want, has)
+            ]
+        found += _numbers(want, held)
+    return found
+
+
+Difference = tuple[str, str, str, str]
+"""Field, expected, found, hint."""
+
+
+def _differences(want: Desired, has: Held) -> Iterator[Difference]:
+    same_semver = [version for version in has.versions if version.semver == want.version]
+    release = has.release(want.version, want.sha256)
+    if not same_semver:
+        yield "version", want.version, "not published", APPLY
+        return
+    if release is None:
+        yield "sha256", want.sha256, str(same_semver[0].sha256), BUMP
+        return
+    if len(same_semver) > 1:
+        numbers = ", ".join(str(version.number) for version in same_semver)
+        yield "version", "published once", f"numbers {numbers}", "see `python build/layers.py gc`"
+    yield from _attributes(want, release)
+    yield from _pointers(want, has, release)
+    for version in has.versions:
+        if version.placeholder and version.number < release.number:
+            yield "placeholder", "removed", f"number {version.number}", APPLY
+
+
+def _attributes(want: Desired, release: Version) -> Iterator[Difference]:
+    fixed = (
+        ("runtimes", want.runtime, ", ".join(release.runtimes)),
+        ("architectures", want.architecture, ", ".join(release.architectures)),
+        ("description", want.description, release.description),
+        ("license", want.license or "none", release.license or "none"),
+    )
+    for name, expected, real in fixed:
+        if expected != real:
+            yield name, expected, real or "none", BUMP
+    granted = release.grants or frozenset()
+    if granted != want.grants:
+        yield "permissions", _spell(want.grants), _spell(granted), APPLY
+    if release.foreign_statements:
+        sids = ", ".join(release.foreign_statements)
+        yield "permissions", "none of others", sids, "remove them by hand if nobody knows them"
+
+
+def _pointers(want: Desired, has: Held, release: Version) -> Iterator[Difference]:
+    pointers = has.pointers
+    if pointers.versions.get(want.version) != release.arn:
+        real = pointers.versions.get(want.version, "none")
+        yield f"pointer {want.version}", release.arn, real, APPLY
+    known = {version.arn for version in has.versions}
+    if pointers.latest is None:
+        yield "pointer latest", "an ARN", "none", "run `python build/layers.py promote`"
+    elif pointers.latest not in known:
+        hint = "it was deleted: run `python build/layers.py rollback` or `promote`"
+        yield "pointer latest", "a version that is there", pointers.latest, hint
+    elif pointers.latest_semver in pointers.yanked:
+        hint = "run `python build/layers.py rollback`"
+        yield "pointer latest", "not a yanked version", str(pointers.latest_semver), hint
+
+
+def _numbers(want: Desired, held: Mapping[str, Held]) -> list[RegionFinding]:
+    """Where a layer is aligned, name the regions whose number is not that of the most."""
+    if not want.align:
+        return []
+    numbers = {
+        region: release.number
+        for region, has in held.items()
+        if (release := has.release(want.version, want.sha256))
+    }
+    if len(set(numbers.values())) < 2:
+        return []
+    usual = Counter(numbers.values()).most_common(1)[0][0]
+    hint = "numbers are never given twice; the next release is aligned again"
+    return [
+        RegionFinding(region, want.identifier, "number", str(usual), str(number), hint)
+        for region, number in numbers.items()
+        if number != usual
+    ]
+
+
+def _spell(grants: Iterable[Grant]) -> str:
+    return ", ".join(sorted(grant.principal for grant in grants)) or "none"

@@ -1,0 +1,232 @@
+"""What a release wants, what an account holds, and the steps between the two. Data alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, order=True)
+class Grant:
+    """One permission to use a layer version.
+
+    Attributes:
+        principal: ``public``, an organization (``o-...``) or an account of 12 digits.
+    """
+
+    principal: str
+
+    @property
+    def sid(self) -> str:
+        """Identifier of the policy statement, the same in every run."""
+        return f"layersmith-{self.principal}"
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """Arguments of AddLayerVersionPermission beside layer and version."""
+        said = {"StatementId": self.sid, "Action": "lambda:GetLayerVersion"}
+        if self.principal.startswith("o-"):
+            return said | {"Principal": "*", "OrganizationId": self.principal}
+        return said | {"Principal": "*" if self.principal == "public" else self.principal}
+
+
+@dataclass(frozen=True)
+class Desired:
+    """One artifact as it shall be in every region.
+
+    Attributes:
+        identifier: The target, ``chromadb-vector-python3.13-arm64``.
+        layer: Name of the layer in layers.yaml.
+        runtime: Such as ``python3.13``.
+        architecture: ``arm64`` or ``x86_64``.
+        version: Semantic version.
+        name: The layer's name in AWS.
+        zip_path: The zip.
+        sha256: Its SHA-256 in base64, as Lambda's CodeSha256.
+        size: Its bytes.
+        description: Description of the layer version, with the label in it.
+        license: LicenseInfo; empty for none.
+        grants: Who may use it.
+        align: Whether the integer version shall be the same in all regions.
+        regions: Where to publish; the first is the pilot.
+        modules: Modules that the canary imports.
+        smoke: Test file that the canary runs, if any.
+    """
+
+    identifier: str
+    layer: str
+    runtime: str
+    architecture: str
+    version: str
+    name: str
+    zip_path: Path
+    sha256: str
+    size: int
+    description: str
+    license: str
+    grants: frozenset[Grant]
+    align: bool
+    regions: tuple[str, ...]
+    modules: tuple[str, ...] = ()
+    smoke: Path | None = None
+
+    @property
+    def artifact_key(self) -> str:
+        """Key of the zip in the artifact bucket of the pilot region."""
+        return f"artifacts/{self.layer}/{self.version}/{self.zip_path.name}"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One layer version as an account holds it; None where it has not been asked for."""
+
+    number: int
+    arn: str
+    description: str
+    semver: str | None
+    placeholder: bool
+    runtimes: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    license: str = ""
+    sha256: str | None = None
+    size: int | None = None
+    grants: frozenset[Grant] | None = None
+    foreign_statements: tuple[str, ...] = ()
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class Pointers:
+    """The SSM parameters of a target in one region.
+
+    Attributes:
+        latest: ARN under ``latest``.
+        versions: Semver -> ARN.
+        yanked: Semver -> reason.
+    """
+
+    latest: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    yanked: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def latest_semver(self) -> str | None:
+        """Semver whose ARN is ``latest``."""
+        return next((v for v, arn in self.versions.items() if arn == self.latest), None)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What one region holds of one target."""
+
+    versions: tuple[Version, ...] = ()
+    pointers: Pointers = Pointers()
+
+    @property
+    def top(self) -> int:
+        """Highest integer version that is visible; 0 where there is none."""
+        return max((version.number for version in self.versions), default=0)
+
+    def release(self, semver: str, sha256: str) -> Version | None:
+        """Return the lowest version that has this semver and these bytes."""
+        same = [v for v in self.versions if v.semver == semver and v.sha256 == sha256]
+        return min(same, key=lambda version: version.number, default=None)
+
+
+@dataclass(frozen=True)
+class RegionState:
+    """What one region holds.
+
+    Attributes:
+        region: Its name.
+        held: Identifier of the target -> what is there.
+        bucket: Whether the artifact bucket is there.
+        kept: Keys of the released zips in it.
+    """
+
+    region: str
+    held: dict[str, Held]
+    bucket: bool = True
+    kept: frozenset[str] = frozenset()
+
+
+class Step(StrEnum):
+    """What can be done to one target in one region, in the order in which it is done."""
+
+    BUCKET = "make bucket"
+    KEEP = "keep zip"
+    FILL = "fill"
+    PUBLISH = "publish"
+    UNFILL = "remove placeholder"
+    GRANT = "grant"
+    REVOKE = "revoke"
+    CANARY = "canary"
+    PROMOTE = "promote"
+    POINT = "point"
+
+
+@dataclass(frozen=True)
+class Action:
+    """One step of a plan.
+
+    Attributes:
+        step: What is done.
+        region: Where.
+        target: Identifier of the target.
+        number: Integer version it concerns; 0 where AWS decides.
+        detail: For people: what, and why.
+        grant: The permission to add or remove.
+        semver: The version that a pointer names.
+    """
+
+    step: Step
+    region: str
+    target: str
+    number: int = 0
+    detail: str = ""
+    grant: Grant | None = None
+    semver: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the action as plain data, without what is empty."""
+        plain = dataclasses.asdict(self)
+        if self.grant:
+            plain["grant"] = self.grant.principal
+        return {key: value for key, value in plain.items() if value}
+
+
+@dataclass(frozen=True)
+class RegionFinding:
+    """Something that is not as it should be.
+
+    Attributes:
+        region: Where.
+        target: Identifier of the target.
+        field: What differs: ``sha256``, ``number``, ``license``, ...
+        expected: What it should be.
+        found: What it is.
+        hint: What to do.
+        blocking: Whether publishing the target here must not go on.
+    """
+
+    region: str
+    target: str
+    field: str
+    expected: str
+    found: str
+    hint: str = ""
+    blocking: bool = False
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A region that failed and was left out."""
+
+    region: str
+    reason: str
+    hint: str = ""

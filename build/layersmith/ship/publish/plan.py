@@ -1,0 +1,209 @@
+"""What is wanted and what is held -> what to do. Pure: nothing is read, nothing is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from layersmith.ship.aws.labels import order
+from layersmith.ship.publish.models import Action, Held, RegionFinding, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from layersmith.ship.publish.models import Desired, RegionState, Version
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What a run may leave out.
+
+    Attributes:
+        canary: Start the layer in a function before a pointer names it.
+        promote: Move ``latest`` to a version that is published for the first time.
+    """
+
+    canary: bool = True
+    promote: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be done, and what stands in the way.
+
+    Attributes:
+        actions: In the order of regions and targets.
+        findings: What the actions do not mend.
+    """
+
+    actions: list[Action] = field(default_factory=list)
+    findings: list[RegionFinding] = field(default_factory=list)
+
+
+def plan(
+    wanted: Sequence[Desired], states: Mapping[str, RegionState], options: PlanOptions
+) -> Plan:
+    """Return the steps that bring every region that could be read to what is wanted.
+
+    Args:
+        wanted: The artifacts.
+        states: Region -> what it holds; a region that could not be read is left out.
+        options: What to leave out.
+    """
+    result = Plan()
+    for want in wanted:
+        held = {
+            region: states[region].held.get(want.identifier, Held())
+            for region in want.regions
+            if region in states
+        }
+        number = release_number(want, held.values())
+        found = [
+            one for region, has in held.items() for one in conflicts(want, region, has, number)
+        ]
+        result.findings.extend(found)
+        if any(one.blocking for one in found):
+            # One semver has one content: where a region holds another, no region gets ours.
+            continue
+        for region, has in held.items():
+            result.actions.extend(keep(want, states[region]))
+            result.actions.extend(steps(want, region, has, number, options))
+    busy = {action.region for action in result.actions}
+    result.actions[:0] = [
+        Action(Step.BUCKET, region, "", detail="encrypted, TLS only")
+        for region, state in states.items()
+        if region in busy and not state.bucket
+    ]
+    return result
+
+
+def keep(want: Desired, state: RegionState) -> list[Action]:
+    """Return the step that stores the zip where a region can catch up from: with the pilot."""
+    if state.region != want.regions[0] or want.artifact_key in state.kept:
+        return []
+    return [Action(Step.KEEP, state.region, want.identifier, detail=want.artifact_key)]
+
+
+def release_number(want: Desired, held: Iterable[Held]) -> int:
+    """Return the integer version a release shall have everywhere; 0 where it does not matter.
+
+    That is the number it already has somewhere, else the first that is free in every region, so
+    that no region is ever filled past what another one holds.
+    """
+    if not want.align:
+        return 0
+    regions = list(held)
+    known = [found.number for has in regions if (found := has.release(want.version, want.sha256))]
+    return max(known) if known else max((has.top for has in regions), default=0) + 1
+
+
+def conflicts(want: Desired, region: str, has: Held, number: int) -> list[RegionFinding]:
+    """Return what publishing cannot mend in one region."""
+    found: list[RegionFinding] = []
+    same = has.release(want.version, want.sha256)
+    other = [v for v in has.versions if v.semver == want.version and v.sha256 != want.sha256]
+    if other and not same:
+        found.append(
+            RegionFinding(
+                region,
+                want.identifier,
+                "sha256",
+                want.sha256,
+                str(other[0].sha256),
+                f"{want.version} is published with other bytes: bump the version",
+                blocking=True,
+            )
+        )
+    elif number:
+        real = same.number if same else has.top + 1
+        if real > number or (same and real != number):
+            found.append(misaligned(want, region, number, real))
+    return found
+
+
+def misaligned(want: Desired, region: str, expected: int, real: int) -> RegionFinding:
+    """Return the finding that a release has another number here than elsewhere."""
+    return RegionFinding(
+        region,
+        want.identifier,
+        "number",
+        str(expected),
+        str(real),
+        "numbers are never given twice; the next release is aligned again",
+    )
+
+
+def steps(want: Desired, region: str, has: Held, number: int, options: PlanOptions) -> list[Action]:
+    """Return the steps for one target in one region, in the order in which they are done."""
+    target = want.identifier
+    release = has.release(want.version, want.sha256)
+    actions: list[Action] = []
+    gaps = range(0)
+    if release is None:
+        first = has.top + 1
+        gaps = range(first, max(number, first))
+        what = f"{want.version}, {want.size / 1e6:.1f} MB"
+        actions += [Action(Step.FILL, region, target, gap, f"up to {number}") for gap in gaps]
+        actions.append(Action(Step.PUBLISH, region, target, max(number, first), what))
+    actions += _tidy(want, region, has, gaps, publishing=release is None)
+    actions += _permissions(want, region, release)
+    return actions + _pointers(want, region, has, release, options)
+
+
+def _tidy(
+    want: Desired, region: str, has: Held, gaps: Iterable[int], *, publishing: bool
+) -> list[Action]:
+    """Placeholders go once a real version stands above them, so that the counter stays visible."""
+    real = max((version.number for version in has.versions if not version.placeholder), default=0)
+    above = has.top + 1 if publishing else real
+    old = [v.number for v in has.versions if v.placeholder and v.number < above]
+    return [Action(Step.UNFILL, region, want.identifier, number) for number in [*old, *gaps]]
+
+
+def _permissions(want: Desired, region: str, release: Version | None) -> list[Action]:
+    number = release.number if release else 0
+    granted = release.grants or frozenset() if release else frozenset()
+    changes = [(Step.GRANT, grant) for grant in sorted(want.grants - granted)]
+    changes += [(Step.REVOKE, grant) for grant in sorted(granted - want.grants)]
+    return [
+        Action(step, region, want.identifier, number, grant.principal, grant)
+        for step, grant in changes
+    ]
+
+
+def _pointers(
+    want: Desired, region: str, has: Held, release: Version | None, options: PlanOptions
+) -> list[Action]:
+    """Pointers follow the canary; that the semver's pointer is there means that it passed.
+
+    ``latest`` is moved before the semver's pointer is written: a run that is killed between the
+    two finds ``latest`` moved and goes on, while a ``latest`` that was rolled back later, when
+    both were written, is left where a person put it.
+    """
+    pointers = has.pointers
+    arn = release.arn if release else None
+    number = release.number if release else 0
+    if arn and pointers.versions.get(want.version) == arn:
+        return []
+    actions: list[Action] = []
+    proven = arn is not None and arn == pointers.latest
+    if options.canary and not proven:
+        actions.append(Action(Step.CANARY, region, want.identifier, number, want.version))
+    if options.promote and not proven and _newer(want, has):
+        was = pointers.latest_semver or "nothing"
+        detail = f"latest: {was} -> {want.version}"
+        actions.append(
+            Action(Step.PROMOTE, region, want.identifier, number, detail, semver=want.version)
+        )
+    actions.append(
+        Action(Step.POINT, region, want.identifier, number, want.version, semver=want.version)
+    )
+    return actions
+
+
+def _newer(want: Desired, has: Held) -> bool:
+    """Whether ``latest`` may move: never backwards, and never to what was withdrawn."""
+    if want.version in has.pointers.yanked:
+        return False
+    current = has.pointers.latest_semver
+    return current is None or order(want.version) >= order(current)

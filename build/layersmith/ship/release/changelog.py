@@ -1,0 +1,49 @@
+"""CHANGELOG.md in the form of Keep a Changelog 1.1.0, one section a release of a layer."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from layersmith.ship.release.bumps import ReleaseChange
+
+HEADER = """# Changelog
+
+All notable changes of the tool and of the layers. A layer has its own semantic version; its
+sections are named for its tag.
+"""
+
+_SECTION = re.compile(r"^## \[(?!Unreleased\])", re.MULTILINE)
+
+
+def section(tag: str, day: date, found: list[ReleaseChange], *, forced: str | None) -> str:
+    """Return the section of one release.
+
+    Args:
+        tag: Its tag, ``chromadb-vector-v1.2.0``.
+        day: Its date, in UTC.
+        found: What changed.
+        forced: Why the bump is smaller than the changes ask for, where it is.
+    """
+    lines = [f"## [{tag}] - {day.isoformat()}", ""]
+    if forced:
+        lines += [f"The version was chosen by hand: {forced}", ""]
+    lines += [f"- {change.text}" for change in found] or ["- First release."]
+    return "\n".join([*lines, ""])
+
+
+def add(text: str, new: str) -> str:
+    """Return the changelog with a section put above the newest one.
+
+    Args:
+        text: The changelog; empty where there is none yet.
+        new: The section.
+    """
+    text = text or HEADER
+    newest = _SECTION.search(text)
+    if newest is None:
+        return f"{text.rstrip()}\n\n{new}"
+    return f"{text[: newest.start()]}{new}\n{text[newest.start() :]}"

@@ -1,0 +1,111 @@
+"""Finds the files that are to be weighed: by a lock where there is one, else by the resolver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layersmith import lock
+from layersmith.config.models import Layer
+from layersmith.errors import LockError
+from layersmith.lock import explain, resolver, rounds
+from layersmith.lock import inputs as lockinputs
+from layersmith.lock.resolver import Unresolvable
+from layersmith.plan import Target
+from layersmith.weigh.listings import Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from layersmith.base.runtimes import Runtime
+    from layersmith.lock.inputs import LockInputs
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a target consists of.
+
+    Attributes:
+        files: One file a distribution.
+        versions: Name to version.
+        inputs: What it was resolved from.
+        locked: Whether it is the target's committed lock.
+    """
+
+    files: list[Wanted]
+    versions: dict[str, str]
+    inputs: LockInputs
+    locked: bool
+
+
+def target_of(
+    name: str, requirements: Sequence[str], runtime: Runtime, architecture: str
+) -> Target:
+    """Return a target for requirements that no layers.yaml names."""
+    settings = Layer(
+        description="weighed, not built",
+        version="0.0.0",
+        runtimes=[runtime.name],
+        architectures=[architecture],
+        requirements=list(requirements),
+    )
+    return Target(name, runtime, architecture, settings)
+
+
+def resolve(target: Target, root: Path) -> Resolved:
+    """Return the files of a target.
+
+    Args:
+        target: The target.
+        root: Folder of layers.yaml, or the one in which uv looks for its configuration.
+
+    Raises:
+        LockError: There is no solution; the message holds the resolver's explanation as a whole.
+    """
+    inputs = lockinputs.collect(target, root)
+    found = _by_lock(target, root, inputs) or _by_one_call(target, root, inputs)
+    return found or _by_rounds(target, root, inputs)
+
+
+def _by_lock(target: Target, root: Path, inputs: LockInputs) -> Resolved | None:
+    if not lock.lock_path(target, root).is_file():
+        return None
+    locked = lock.check(target, root)
+    places = lock.urls(locked, target, root=root)
+    files = [
+        Wanted(entry.name, entry.filename, entry.sha256, places[entry.sha256][0])
+        for entry in locked.entries
+    ]
+    return Resolved(files, {e.name: e.version for e in locked.entries}, inputs, locked=True)
+
+
+def _by_one_call(target: Target, root: Path, inputs: LockInputs) -> Resolved | None:
+    """Resolve by a single call of uv; None where that takes more than wheels and one round."""
+    if inputs.packages or target.settings.build:
+        return None
+    try:
+        offers = resolver.solve(target, inputs, root)
+    except Unresolvable:
+        return None
+    files = []
+    for offer in offers:
+        file = explain.fitting(target, offer.files)
+        if file is None or file.sha256 is None:
+            return None
+        files.append(Wanted(offer.name, file.filename, file.sha256, file.url))
+    return Resolved(files, {o.name: o.version for o in offers}, inputs, locked=False)
+
+
+def _by_rounds(target: Target, root: Path, inputs: LockInputs) -> Resolved:
+    files, versions = [], {}
+    for pin, file in rounds.resolution_of(target, inputs, root, []):
+        if file.sha256 is None:
+            raise LockError(
+                f"the index gives no SHA-256 for {file.filename}",
+                target=target.identifier,
+                hint="use an index that serves hashes",
+            )
+        files.append(Wanted(pin.name, file.filename, file.sha256, file.url))
+        versions[pin.name] = pin.version
+    return Resolved(files, versions, inputs, locked=False)

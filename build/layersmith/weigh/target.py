@@ -1,0 +1,242 @@
+"""Weighs a target without building it: what it would install, who pulls it, what a build keeps."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layersmith.assemble import collect, describe, prune, stubs
+from layersmith.assemble.collect import Part
+from layersmith.assemble.tree import PREFIX, Entry, Tree
+from layersmith.weigh import listings as weigh_read
+from layersmith.weigh import resolve
+from layersmith.weigh.graph import Dependencies
+from layersmith.weigh.listings import COMPRESSED_SHARE, Listed, zipped
+from layersmith.weigh.models import DistributionWeight, FileWeight, Totals, TrafficRecord
+from layersmith.weigh.remote import Traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from layersmith.plan import Target
+    from layersmith.weigh.listings import Listing
+    from layersmith.weigh.resolve import Resolved
+
+BIGGEST = 5
+"""Files that are named of each distribution."""
+
+ZIP_ENTRY = 30 + 46
+"""Bytes that a zip spends on a member beside its name, written twice (APPNOTE 4.3.7, 4.3.12)."""
+
+ZIP_END = 22
+"""Bytes of the record at the end of a zip (APPNOTE 4.3.16)."""
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A target on the scales, for the verdict and the advice.
+
+    Attributes:
+        target: The target.
+        asked: Its requirements (PEP 508).
+        parts: Its distributions.
+        graph: Which needs which.
+        entries: Files of each distribution, as an installer leaves them.
+        tree: The files that a build would keep.
+        reasons: Name to why a build leaves it out.
+        distributions: Their records, the largest first.
+        traffic: What was transferred.
+    """
+
+    target: Target
+    asked: list[str]
+    parts: list[Part]
+    graph: Dependencies
+    entries: Mapping[str, list[Entry]]
+    tree: Tree
+    reasons: Mapping[str, str]
+    distributions: list[DistributionWeight]
+    traffic: TrafficRecord
+
+    @property
+    def installed(self) -> Totals:
+        """Sums as an installer leaves the files."""
+        return totals(entry for entries in self.entries.values() for entry in entries)
+
+    @property
+    def layer(self) -> Totals:
+        """Sums over what a build keeps."""
+        return totals(self.tree)
+
+
+def weigh(target: Target, root: Path) -> Weighed:
+    """Resolve a target, read the directories of its files, and lay them on the scales.
+
+    Args:
+        target: The target.
+        root: Folder of layers.yaml, or the one in which uv looks for its configuration.
+
+    Raises:
+        LockError: It does not resolve.
+        BuildError: A wheel cannot be read.
+    """
+    traffic = Traffic()
+    resolved = resolve.resolve(target, root)
+    listings = weigh_read.listings(resolved.files, traffic)
+    parts = [
+        Part(
+            wanted.name,
+            resolved.versions[wanted.name],
+            "wheel" if wanted.filename.endswith(".whl") else "sdist",
+            wanted.filename,
+            wanted.sha256,
+            weigh_read.as_wheel(listing, wanted),
+        )
+        for wanted, listing in zip(resolved.files, listings, strict=True)
+    ]
+    entries = {part.name: list(part.wheel.entries) for part in parts if part.wheel}
+    for package in resolved.inputs.packages.values():
+        parts.append(Part(package.name, _version(package.folder), "local"))
+        entries[package.name] = _local(package.name, package.folder)
+    graph = _graph(parts, resolved, target)
+    reasons = _reasons(parts, target)
+    record = TrafficRecord(
+        requests=traffic.requests,
+        received=traffic.received,
+        whole=sorted(traffic.whole),
+        artifacts=sum(listing.download for listing in listings),
+    )
+    tree = _tree(parts, entries, reasons, target, root)
+    downloads = dict(zip((w.name for w in resolved.files), listings, strict=True))
+    found = _distributions(parts, entries, graph, reasons, downloads)
+    asked = resolved.inputs.requirements
+    return Weighed(target, asked, parts, graph, entries, tree, reasons, found, record)
+
+
+def totals(entries: Iterable[Entry]) -> Totals:
+    """Return the sums over files."""
+    files = list(entries)
+    return Totals(
+        unzipped=sum(entry.size for entry in files),
+        zipped=ZIP_END
+        + sum(zipped(one) + ZIP_ENTRY + 2 * len(one.path.encode("utf-8")) for one in files),
+        native=sum(entry.size for entry in files if describe.is_native(entry)),
+        python=sum(entry.size for entry in files if entry.path.endswith(".py")),
+        files=len(files),
+        distributions=len({entry.distribution for entry in files}),
+    )
+
+
+def _graph(parts: list[Part], resolved: Resolved, target: Target) -> Dependencies:
+    asked = resolved.inputs.requirements
+    found = describe.graph(parts, asked, target)
+    roots, edges = list(dict.fromkeys(found.roots)), dict(found.edges)
+    for package in resolved.inputs.packages.values():
+        local = [str(line) for line in package.metadata.get("dependencies", [])]
+        below = describe.graph(parts, local, target)
+        edges |= below.edges
+        edges[package.name] = below.roots
+    names = {part.name for part in parts}
+    edges = {name: [one for one in needs if one in names] for name, needs in edges.items()}
+    reached = Dependencies(roots, edges).reached()
+    # What the metadata of an sdist does not tell hangs below the root, so that nothing is lost.
+    roots += [part.name for part in parts if part.name not in reached]
+    return Dependencies([root for root in roots if root in names], edges)
+
+
+def _reasons(parts: list[Part], target: Target) -> dict[str, str]:
+    reasons = {}
+    for part in parts:
+        reason = collect.reason_to_drop(part.name, target)
+        if reason:
+            reasons[part.name] = reason
+        elif part.name in target.settings.stubs:
+            reasons[part.name] = f"stub: {target.settings.stubs[part.name].reason}"
+    return reasons
+
+
+def _tree(
+    parts: list[Part],
+    entries: Mapping[str, list[Entry]],
+    reasons: Mapping[str, str],
+    target: Target,
+    root: Path,
+) -> Tree:
+    tree = Tree()
+    for part in parts:
+        stub = target.settings.stubs.get(part.name)
+        if stub:
+            found = stubs.entries(part.name, part.version, stub, root)
+        else:
+            found = [] if part.name in reasons else entries[part.name]
+        for entry in found:
+            # Two distributions may own one path; whether their bytes agree a build will see.
+            tree.entries.setdefault(entry.path, entry)
+    prune.prune(tree, target.settings.prune)
+    return tree
+
+
+def _version(folder: Path) -> str:
+    """Return the version of a local package; ``dynamic`` where only its build knows it."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    return str(project.get("version", "dynamic"))
+
+
+def _local(name: str, folder: Path) -> list[Entry]:
+    base = folder / "src" if (folder / "src").is_dir() else folder
+    return [
+        Entry(
+            PREFIX + path.relative_to(base).as_posix(),
+            Listed(path.stat().st_size, round(path.stat().st_size * COMPRESSED_SHARE)),
+            name,
+        )
+        for path in sorted(base.rglob("*.py"))
+        if "tests" not in path.relative_to(base).parts
+    ]
+
+
+def _distributions(
+    parts: list[Part],
+    entries: Mapping[str, list[Entry]],
+    graph: Dependencies,
+    reasons: Mapping[str, str],
+    listings: Mapping[str, Listing],
+) -> list[DistributionWeight]:
+    sizes = {name: sum(entry.size for entry in found) for name, found in entries.items()}
+    small = {name: sum(zipped(entry) for entry in found) for name, found in entries.items()}
+    retained, retained_zipped = graph.retained(sizes), graph.retained(small)
+    chains = graph.chains()
+    found = [
+        DistributionWeight(
+            name=part.name,
+            version=part.version,
+            filename=part.filename,
+            origin="local" if part.origin == "local" else _origin(part),
+            download=listings[part.name].download if part.name in listings else None,
+            unzipped=sizes[part.name],
+            zipped=small[part.name],
+            native=sum(e.size for e in entries[part.name] if describe.is_native(e)),
+            python=sum(e.size for e in entries[part.name] if e.path.endswith(".py")),
+            files=len(entries[part.name]),
+            retained=retained[part.name],
+            retained_zipped=retained_zipped[part.name],
+            requires=list(graph.edges.get(part.name, ())),
+            chain=chains[part.name],
+            left_out=reasons.get(part.name),
+            license=part.wheel.license if part.wheel else None,
+            biggest=_biggest(entries[part.name]),
+        )
+        for part in parts
+    ]
+    return sorted(found, key=lambda one: (-one.unzipped, one.name))
+
+
+def _origin(part: Part) -> str:
+    return "wheel" if part.origin == "wheel" else "sdist"
+
+
+def _biggest(entries: list[Entry]) -> list[FileWeight]:
+    largest = sorted(entries, key=lambda entry: (-entry.size, entry.path))[:BIGGEST]
+    return [FileWeight(path=e.inner, size=e.size, zipped=zipped(e)) for e in largest]

@@ -1,0 +1,164 @@
+"""Judges what was weighed: does it fit, does it fit with excludes, or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layersmith.assemble.budgets import megabytes
+from layersmith.base import runtimes
+from layersmith.config.models import BytecodeMode
+from layersmith.weigh import advice as advising
+from layersmith.weigh.models import Advice, Limit, Verdict, Weighing, Word
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from layersmith.weigh.target import Weighed
+
+BYTECODE_SHARE = 1.05
+"""Bytes of bytecode a byte of Python source, about: 1.04 to 1.18 in the layers of this repository
+that hold more than 1 MB of sources. Measured 2026-11-21, CPython 3.12 and 3.13."""
+
+BYTECODE_ZIPPED = 0.40
+"""What is left of bytecode after compression, about: 0.40 to 0.45 in the same layers."""
+
+
+def report(weighed: Weighed) -> Weighing:
+    """Return all that `analyze` says about a target."""
+    found = advising.advise(weighed)
+    judged = verdict(weighed, found)
+    if judged.word != "fits":
+        found.append(_elsewhere(weighed))
+    return Weighing(
+        identifier=weighed.target.identifier,
+        requirements=weighed.asked,
+        runtime=weighed.target.runtime.name,
+        architecture=weighed.target.architecture,
+        installed=weighed.installed,
+        layer=weighed.layer,
+        bytecode=bytecode(weighed)[0],
+        verdict=judged,
+        advice=found,
+        distributions=weighed.distributions,
+        dropped=dict(sorted(weighed.reasons.items())),
+        traffic=weighed.traffic,
+        notes=_notes(weighed),
+    )
+
+
+def bytecode(weighed: Weighed, without: Collection[str] = ()) -> tuple[int, int]:
+    """Return the unzipped and zipped bytes that a build's bytecode adds, estimated."""
+    if weighed.target.settings.bytecode is not BytecodeMode.UNCHECKED_HASH:
+        return 0, 0
+    sources = sum(
+        entry.size
+        for entry in weighed.tree
+        if entry.path.endswith(".py") and entry.distribution not in without
+    )
+    compiled = round(sources * BYTECODE_SHARE)
+    return compiled, round(compiled * BYTECODE_ZIPPED)
+
+
+def verdict(weighed: Weighed, found: Sequence[Advice]) -> Verdict:
+    """Judge a target against Lambda's limits and its budgets."""
+    layer = weighed.layer
+    compiled, packed = bytecode(weighed)
+    saved = [one for one in found if one.kind == "lite-blas" and one.done]
+    total = layer.unzipped + compiled - sum(one.unzipped for one in saved)
+    zipped = layer.zipped + packed - sum(one.zipped for one in saved)
+    limits = _limits(weighed, total, zipped)
+    made_of = f"{megabytes(total)}"
+    if compiled:
+        made_of += f" ({megabytes(total - compiled)} and about {megabytes(compiled)} of bytecode)"
+    limit = runtimes.UNZIPPED_LIMIT
+    if total <= limit:
+        return Verdict(
+            word="fits",
+            text=f"{made_of} of {megabytes(limit)}: {megabytes(limit - total)} are left for the"
+            " function's code and its other layers",
+            limits=limits,
+        )
+    gone, names = _safe(found)
+    slim = sum(entry.size for entry in weighed.tree if entry.distribution not in gone)
+    slim -= sum(one.unzipped for one in saved)
+    slim += bytecode(weighed, gone)[0]
+    word: Word = "fits with excludes" if names and slim <= limit else "does not fit"
+    return Verdict(
+        word=word,
+        text=f"{made_of} are {megabytes(total - limit)} more than Lambda takes"
+        + _after(names, slim, limit),
+        limits=limits,
+        excludes=names,
+        slimmed=slim if names else None,
+    )
+
+
+def _after(names: Sequence[str], slim: int, limit: int) -> str:
+    if not names:
+        return "; nothing is known that could be left out without a loss"
+    left = f"; without {', '.join(names)} and what only they need, {megabytes(slim)} remain"
+    if slim <= limit:
+        return f"{left}, {megabytes(limit - slim)} below the limit"
+    return f"{left}, still {megabytes(slim - limit)} too many"
+
+
+def _safe(found: Sequence[Advice]) -> tuple[set[str], list[str]]:
+    """Return what can be left out without a loss: all of it, and the names to exclude."""
+    chosen = [one for one in found if one.kind == "optional" and one.loses is None]
+    gone = {name for one in chosen for name in one.removes}
+    return gone, sorted(one.subject for one in chosen)
+
+
+def _limits(weighed: Weighed, total: int, zipped: int) -> list[Limit]:
+    budgets = weighed.target.settings.budgets
+    found = [
+        Limit(
+            name="unzipped, all layers and code of a function",
+            value=total,
+            limit=runtimes.UNZIPPED_LIMIT,
+            hard=True,
+        ),
+        Limit(
+            name="zip for a direct upload",
+            value=zipped,
+            limit=runtimes.DIRECT_UPLOAD_LIMIT,
+            hard=False,
+            note="a larger one goes through S3",
+        ),
+    ]
+    if budgets.unzipped is not None:
+        found.append(
+            Limit(name="budgets.unzipped", value=total, limit=budgets.unzipped, hard=False)
+        )
+    if budgets.zipped is not None:
+        found.append(Limit(name="budgets.zipped", value=zipped, limit=budgets.zipped, hard=False))
+    return found
+
+
+def _elsewhere(weighed: Weighed) -> Advice:
+    """Say where it can run as it is."""
+    where = "a container image holds up to 10,240 MB (AWS Lambda quota)"
+    if "chromadb" in weighed.entries:
+        where = (
+            "run the server as a Fargate task (fargate/chroma) behind a client layer of"
+            f" chromadb-client; {where}, but its database would be each environment's own"
+        )
+    return Advice(
+        kind="elsewhere",
+        subject=weighed.target.layer,
+        text=where,
+        unzipped=0,
+        zipped=0,
+        source="https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html",
+        date="2026-11-21",
+    )
+
+
+def _notes(weighed: Weighed) -> list[str]:
+    estimated = [one.name for one in weighed.distributions if one.origin in {"sdist", "local"}]
+    notes = []
+    if estimated:
+        notes.append(
+            f"estimated from sources, because there is no wheel: {', '.join(sorted(estimated))}"
+        )
+    return notes
