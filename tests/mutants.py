@@ -2,8 +2,8 @@
 
 ``nox -s mutants -- base lock`` tries a seeded sample of each room, ``--change main`` the lines that
 changed since a revision. A mutant is one comparison, ``and``, ``or``, ``not`` or compared number
-that reads otherwise. It lives in a forked process alone: an import hook hands out the changed source, so
-that no file is written and third-party packages are imported once.
+that reads otherwise. It lives only in a forked process: an import hook hands out the changed source,
+so that no file is written and third-party packages are imported once.
 """
 
 from __future__ import annotations
