@@ -2,7 +2,7 @@
 
 ``nox -s mutants -- base lock`` tries a seeded sample of each room, ``--change main`` the lines that
 changed since a revision. A mutant is one comparison, ``and``, ``or``, ``not`` or compared number
-that reads otherwise. It lives only in a forked process: an import hook hands out the changed source,
+that reads otherwise. It lives only in a forked process: an import hook hands out its source,
 so that no file is written and third-party packages are imported once.
 """
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 from layersmith.assemble.tree import Bytes, Entry
-from layersmith.audit.judge import Expected, audit
+from layersmith.audit.judge import Declared, audit
 from layersmith.base import runtimes
 from layersmith.errors import AuditError
 
 from tests.integration.audit import host
 from tests.support.breakages import BREAKAGES, Breakage, Wheelhouse, whole
 
-PILLOW = Expected(requirements=["pillow"])
+PILLOW = Declared(requirements=["pillow"])
 IDS = [breakage.name for breakage in BREAKAGES]
 
 
