@@ -33,7 +33,7 @@ def needed(files: dict[str, bytes]) -> dict[str, bytes]:
 def test_a_whole_layer_passes(house: Wheelhouse, architecture: str) -> None:
     files = whole(house, "python3.13", architecture)
     runtime = runtimes.get("python3.13")
-    report = audit(entries(files), runtime, architecture, expected=PILLOW)
+    report = audit(entries(files), runtime, architecture, declared=PILLOW)
     assert report.findings == []
     assert report.machines == [runtimes.WHEEL_MACHINE[architecture]]
 
