@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 SOURCES = [ROOT / name for name in ("build", "fargate/chroma", "lambdas/common/src")]
 ROOMS = {
-    "base": ("build/layersmith/base", ["base", "audit", "lock", "config", "report"]),
-    "lock": ("build/layersmith/lock", ["lock"]),
-    "assemble": ("build/layersmith/assemble", ["assemble", "strip", "stubs"]),
-    "audit": ("build/layersmith/audit", ["audit"]),
-    "weigh": ("build/layersmith/weigh", ["weigh", "report"]),
-    "publish": ("build/layersmith/ship/publish", ["ship"]),
-    "pointers": ("build/layersmith/ship/pointers", ["ship"]),
-    "chroma_store": ("fargate/chroma/chroma_store", ["vectors", "supervisor"]),
+    "base": ("build/layersmith/base", ["unit/base", "unit/audit", "unit/lock", "unit/config"]),
+    "lock": ("build/layersmith/lock", ["unit/lock", "integration/lock/test_lock.py"]),
+    "assemble": ("build/layersmith/assemble", ["unit/assemble", "unit/strip", "unit/stubs"]),
+    "audit": ("build/layersmith/audit", ["unit/audit"]),
+    "weigh": ("build/layersmith/weigh", ["unit/weigh", "unit/report"]),
+    "publish": ("build/layersmith/ship/publish", ["unit/ship"]),
+    "pointers": ("build/layersmith/ship/pointers", ["unit/ship"]),
+    "chroma_store": ("fargate/chroma/chroma_store", ["unit/vectors", "unit/supervisor"]),
 }
-"""A room's folder of sources, and the folders below tests/unit that are to notice its mutants."""
+"""A room's folder of sources, and what below tests/ is to notice its mutants in seconds."""
 
 COMPARISONS = ("Lt_LtE", "LtE_Lt", "Gt_GtE", "GtE_Gt", "Lt_GtE", "Gt_LtE", "LtE_Gt", "GtE_Lt",
                "Eq_NotEq", "NotEq_Eq", "Is_IsNot", "IsNot_Is")  # fmt: skip
@@ -102,11 +102,12 @@ def mutants_of(path: Path, tests: Sequence[str]) -> Iterator[Mutant]:
         for node in ast.walk(comparison)
         if isinstance(node, ast.Constant)
     }
+    typing = {number for number, line in enumerate(text.splitlines(), 1) if "TYPE_CHECKING" in line}
     tree = get_ast(text)
     for name in OPERATORS:
         operator = get_operator(name)()
         for occurrence, (start, _) in enumerate(_positions(operator, tree)):
-            if name != "core/NumberReplacer" or start in compared:
+            if start[0] not in typing and (name != "core/NumberReplacer" or start in compared):
                 yield Mutant(path, name, occurrence, start[0], tuple(tests))
 
 
@@ -201,7 +202,7 @@ def chosen(args: argparse.Namespace) -> dict[str, list[Mutant]]:
     found = {}
     for room in args.rooms or ROOMS:
         folder, tests = ROOMS[room]
-        places = [f"tests/unit/{name}" for name in tests if (ROOT / "tests/unit" / name).is_dir()]
+        places = [f"tests/{name}" for name in tests if (ROOT / "tests" / name).exists()]
         every = [
             mutant
             for path in sorted((ROOT / folder).rglob("*.py"))
