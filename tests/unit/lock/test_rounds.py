@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith import lock
-from layersmith.errors import LockError
-from layersmith.lock import build_pins, document, resolver, rounds, targets
+from layersmith.errors import BuildError, LockError
+from layersmith.lock import build_pins, document, resolver, rounds, targets, wheelstore
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.lock.inputs import LockInputs
 from layersmith.lock.resolver import File, Offer, Pin, Unresolvable
@@ -198,7 +198,7 @@ def test_a_withdrawn_file_is_named(
 ) -> None:
     monkeypatch.setenv("LAYERSMITH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(resolver, "offers", lambda *_, **__: [])
-    with pytest.raises(LockError, match="does not offer x-1.0-py3-none-any.whl"):
+    with pytest.raises(LockError, match=r"does not offer x-1\.0-py3-none-any\.whl"):
         lock.urls(Lock([entry()], "", {}), make_target(), root=tmp_path)
 
 
@@ -226,9 +226,9 @@ def test_the_pins_of_an_unchanged_sdist_stay(
 
     def missing(sha256: str, filename: str) -> None:
         fetched.append(filename)
-        raise build_pins.BuildError("not here")
+        raise BuildError("not here")
 
-    monkeypatch.setattr(build_pins.wheelstore, "verified", missing)
+    monkeypatch.setattr(wheelstore, "verified", missing)
     old = Lock([pinned], "", {})
     assert build_pins._pinned(bare, old, make_target(), URL) == pinned
     assert not fetched
