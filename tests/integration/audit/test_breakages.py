@@ -44,7 +44,7 @@ def test_the_audit_names_the_cause(house: Wheelhouse, breakage: Breakage) -> Non
         entries(breakage.files(house)),
         runtimes.get("python3.13"),
         "arm64",
-        expected=PILLOW,
+        declared=PILLOW,
     )
     assert {one.code for one in report.errors} == breakage.codes
     with pytest.raises(AuditError, match=breakage.cause) as raised:

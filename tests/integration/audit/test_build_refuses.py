@@ -5,19 +5,18 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import os
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.breakages import ROOT, Wheelhouse, imaging, whole, with_glibc, write_wheel
+from tests.support import cli
+from tests.support.breakages import Wheelhouse, imaging, whole, with_glibc, write_wheel
 from tests.support.tiny_elf import EM_X86_64, TinyElf
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -111,21 +110,13 @@ def built(house: Wheelhouse, folder: Path, index: str) -> subprocess.CompletedPr
 
 
 def layers(folder: Path, index: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
+    environment = {
         "UV_DEFAULT_INDEX": index,
         "UV_CACHE_DIR": str(folder / "uv"),
         "UV_NO_CONFIG": "1",
         "LAYERSMITH_CACHE": str(folder / "cache"),
     }
-    return subprocess.run(
-        [sys.executable, str(ROOT / "build" / "layers.py"), *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return cli.layers(*arguments, cwd=folder, env=environment)
 
 
 def message(built: subprocess.CompletedProcess[str], name: str) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.ship.conftest import ROOT
 from tests.integration.ship.releases import LayerSpec
+from tests.support import cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -374,7 +373,7 @@ def test_ctrl_c_ends_between_two_steps_and_the_next_run_goes_on(
     aws: AwsServer, project: Project, snapshot: Snapshot, unbroken: dict[str, Any]
 ) -> None:
     aws.faults({"kind": "delay", "action": "PublishLayerVersion", "seconds": 1})
-    argv = [sys.executable, str(ROOT / "build" / "layers.py"), "publish", "apply", "--yes"]
+    argv = cli.argv("publish", "apply", "--yes")
     with subprocess.Popen([*argv, *project.places], stderr=subprocess.PIPE, text=True) as run:
         while not aws.calls("PublishLayerVersion"):
             time.sleep(0.05)

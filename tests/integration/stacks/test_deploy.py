@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from layersmith.stacks import deploy
 from tests.e2e.rehearsal.cloud import Cloud, empty_zip
 from tests.e2e.rehearsal.processes import ROOT
 from tests.e2e.rehearsal.stage import SETTINGS
+from tests.support import cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,16 +34,12 @@ def cloud() -> Iterator[Cloud]:
 
 def command(cloud: Cloud, *words: str) -> list[str]:
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
-    return [
-        sys.executable, "build/layers.py", "deploy", "--stage", "dev", *settings,
-        "--endpoint-url", cloud.endpoint, *words,
-    ]  # fmt: skip
+    stage = ("deploy", "--stage", "dev", *settings)
+    return [*stage, "--endpoint-url", cloud.endpoint, *words]
 
 
 def layers(cloud: Cloud, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(cloud, *words), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
+    return cli.layers(*command(cloud, *words))
 
 
 def statuses(cloud: Cloud) -> dict[str, str]:
@@ -95,11 +91,7 @@ def test_without_a_person_nothing_is_applied_or_destroyed(cloud: Cloud) -> None:
 
 
 def test_a_stage_without_its_image_is_refused_before_anything_is_made(cloud: Cloud) -> None:
-    done = subprocess.run(
-        [sys.executable, "build/layers.py", "deploy", "--stage", "dev", "--yes",
-         "--endpoint-url", cloud.endpoint],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = cli.layers("deploy", "--stage", "dev", "--yes", "--endpoint-url", cloud.endpoint)
     assert done.returncode == ConfigError.exit_code
     assert "chroma.ImageUri" in done.stderr
     assert statuses(cloud) == {}
