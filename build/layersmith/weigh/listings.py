@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from layersmith import cache
 from layersmith.assemble.tree import PREFIX, Entry
 from layersmith.assemble.wheel import Wheel, installed_path
 from layersmith.errors import BuildError
 from layersmith.lock import wheelstore
 from layersmith.weigh.remote import RemoteFile, Traffic
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

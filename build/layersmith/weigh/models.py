@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from layersmith.assemble.manifest import ManifestPart
 from pydantic import Field
+
+from layersmith.assemble.manifest import ManifestPart
 
 Word = Literal["fits", "fits with excludes", "does not fit"]
 
