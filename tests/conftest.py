@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import functools
+import signal
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from layersmith import runtimes
 from layersmith.errors import LayersmithError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RUNTIME = "python3.13"
 """The runtime of the base image that the Docker tests use."""
@@ -27,6 +32,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--slow", action="store_true", help="run the tests that take more than ten seconds, too"
     )
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Children of the test end by Ctrl-C, wherever the tests were started.
+
+    A script's background command ignores SIGINT, and so do all processes that it starts: nothing
+    is interrupted then, and a test that waits for it waits in vain.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @functools.cache

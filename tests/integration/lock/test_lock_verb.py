@@ -14,6 +14,8 @@ import pytest
 from layersmith.assemble import lock
 from layersmith.errors import LockError
 
+from tests.support import clocks
+
 from .conftest import ROOT, Project, versions
 from .index import Index
 
@@ -62,11 +64,12 @@ def interrupted(project: Project, monkeypatch: pytest.MonkeyPatch, number: int) 
             silent.accept()[0].close()
             # As a terminal does: every process of the group gets the signal.
             os.killpg(running.pid, number)
-            _, said = running.communicate(timeout=30)
+            _, said = running.communicate(timeout=clocks.seconds(60))
     monkeypatch.setenv("UV_DEFAULT_INDEX", project.index.url)
     return running.returncode, said
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_uv_too_and_leaves_no_lock(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +105,7 @@ def test_two_runs_at_once_write_one_lock(project: Project, index: Index) -> None
     index.wheel("a", "1.0")
     project.write("requirements: [a]", runtimes="python3.12, python3.13")
     runs = [subprocess.Popen(ARGV, cwd=project.root, stderr=subprocess.DEVNULL) for _ in "ab"]
-    assert [run.wait(timeout=60) for run in runs] == [0, 0]
+    assert [run.wait(timeout=clocks.seconds(60)) for run in runs] == [0, 0]
     for target in project.targets():
         assert versions(lock.check(target, project.root)) == {"a": "1.0"}
     assert len(list(project.path().parent.iterdir())) == 2
