@@ -13,7 +13,7 @@ import pytest
 from chroma_supervisor.callbacks import TaskCallback
 
 from tests.chroma_sessions import make_bucket
-from tests.e2e.rehearsal import interpreter
+from tests.e2e.rehearsal import events, interpreter
 from tests.support import clocks
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def machine(
     """An execution; its parameter is HeartbeatSeconds on a quiet machine, by default enough."""
     config = {"stepfunctions": {"execute_state_machine": True}}
     httpx.post(aws + MOTO_CONFIG, json=config).raise_for_status()
-    before = interpreter.fill()
+    before = [*interpreter.fill(), *events.fill()]
     yield Machine(client, clocks.whole(getattr(request, "param", 20)))
     interpreter.empty(before)
     config["stepfunctions"]["execute_state_machine"] = False
