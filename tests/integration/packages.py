@@ -12,6 +12,8 @@ from layersmith.assemble.lock import uvresolver
 from layersmith.config.models import Layer
 from layersmith.plan import Target
 
+from tests.support import clocks
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -54,7 +56,9 @@ def in_container(site: Path, *words: str | Path, timeout: float = 300) -> str:
         *("--env", "PYTHONDONTWRITEBYTECODE=1", "--entrypoint", "python3.13", image),
         *(str(word) for word in words),
     ]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+    done = subprocess.run(
+        argv, capture_output=True, text=True, timeout=clocks.seconds(timeout), check=False
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
 

@@ -16,6 +16,7 @@ from layersmith.assemble import liteblas
 from layersmith.errors import BuildError
 
 from tests.integration import packages
+from tests.support import clocks
 
 if TYPE_CHECKING:
     from layersmith.assemble.liteblas import LiteBlas
@@ -58,7 +59,7 @@ def check_here(site: Path, *options: str) -> str:
         env={**os.environ, "PYTHONPATH": str(site), "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=clocks.seconds(300),
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]

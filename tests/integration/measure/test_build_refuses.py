@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.breakages import ROOT, Wheelhouse, imaging, whole, with_glibc, write_wheel
+from tests.support import clocks
 from tests.tiny_elf import EM_X86_64, TinyElf
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def layers(folder: Path, index: str, *arguments: str) -> subprocess.CompletedPro
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=clocks.seconds(120),
     )
 
 

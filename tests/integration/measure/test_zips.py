@@ -11,6 +11,7 @@ from layersmith.errors import AuditError, BuildError
 from layersmith.measure.audit import audit_zip
 
 from tests.breakages import ROOT, write_wheel, write_zip
+from tests.support import clocks
 from tests.tiny_elf import EM_X86_64, TinyElf
 
 NAME = "sample-1.0.0-python3.13-arm64.zip"
@@ -108,7 +109,7 @@ def audit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=clocks.seconds(60),
     )
 
 

@@ -10,6 +10,8 @@ import pytest
 from layersmith.prove.models import FunctionSpec
 from layersmith.prove.services import ChromaServer
 
+from tests.support import clocks
+
 from .conftest import ROOT
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def specification(built: Callable[[str], Path]) -> Callable[..., FunctionSpec]:
             layers=tuple(next(dist.glob(f"{layer}-*.zip")) for layer in layers),
             environment=environment,
             name=name,
-            timeout=60,
+            timeout=clocks.seconds(60),
         )
 
     return make
@@ -61,7 +63,7 @@ def chroma(engine: Runner) -> Iterator[tuple[ChromaServer, str]]:
 
 
 def post(server: ChromaServer, path: str, body: dict[str, Any]) -> Any:
-    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=clocks.seconds(30))
     headers = {"Content-Type": "application/json"}
     connection.request("POST", COLLECTIONS + path, json.dumps(body), headers)
     response = connection.getresponse()

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +16,7 @@ from layersmith.stacks import deploy
 from tests.e2e.rehearsal.cloud import Cloud, empty_zip
 from tests.e2e.rehearsal.processes import ROOT
 from tests.e2e.rehearsal.stage import SETTINGS
+from tests.support import clocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,12 @@ def command(cloud: Cloud, *words: str) -> list[str]:
 
 def layers(cloud: Cloud, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(cloud, *words), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        command(cloud, *words),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=clocks.seconds(120),
+        check=False,
     )
 
 
@@ -98,7 +103,7 @@ def test_a_stage_without_its_image_is_refused_before_anything_is_made(cloud: Clo
     done = subprocess.run(
         [sys.executable, "build/layers.py", "deploy", "--stage", "dev", "--yes",
          "--endpoint-url", cloud.endpoint],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=clocks.seconds(120), check=False,
     )  # fmt: skip
     assert done.returncode == ConfigError.exit_code
     assert "chroma.ImageUri" in done.stderr
@@ -130,10 +135,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(cloud: Cloud, made: int) -> N
     process = subprocess.Popen(
         command(cloud, "--yes"), cwd=ROOT, stdout=log, stderr=log, env={**os.environ}
     )
-    end = time.monotonic() + 60
-    while len(statuses(cloud)) <= made and process.poll() is None:
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    clocks.wait(lambda: len(statuses(cloud)) > made or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = layers(cloud, "--yes", "--json")
