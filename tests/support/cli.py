@@ -8,14 +8,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support import clocks
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ROOT / "build" / "layers.py"
 
-TIMEOUT = 900.0
-"""Seconds after which a run is taken for hung; emulated proofs take minutes."""
+TIMEOUT = 300.0
+"""Seconds on a quiet machine after which a run is taken for hung; emulated proofs take minutes."""
 
 
 def argv(*words: str | Path) -> list[str]:
@@ -44,5 +46,5 @@ def layers(
         capture_output=True,
         text=True,
         check=False,
-        timeout=TIMEOUT,
+        timeout=clocks.seconds(TIMEOUT),
     )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import cli
+from tests.support import cli, servers
 from tests.support.breakages import Wheelhouse, imaging, whole, with_glibc, write_wheel
 from tests.support.tiny_elf import EM_X86_64, TinyElf
 
@@ -80,10 +79,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def index(folder: Path) -> Iterator[str]:
     """A package index (PEP 503) on loopback; a distribution's wheels go to ``simple/<name>``."""
     handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    with servers.serving(server):
         yield f"http://127.0.0.1:{server.server_port}/simple/"
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import pytest
 from layersmith import lock
 from layersmith.errors import LockError
 
+from tests.support import clocks
 from tests.support.cli import argv
 
 from .conftest import ROOT, Project, versions
@@ -64,11 +65,12 @@ def interrupted(project: Project, monkeypatch: pytest.MonkeyPatch, number: int) 
             silent.accept()[0].close()
             # As a terminal does: every process of the group gets the signal.
             os.killpg(running.pid, number)
-            _, said = running.communicate(timeout=30)
+            _, said = running.communicate(timeout=clocks.seconds(60))
     monkeypatch.setenv("UV_DEFAULT_INDEX", project.index.url)
     return running.returncode, said
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_uv_too_and_leaves_no_lock(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +108,7 @@ def test_two_runs_at_once_write_one_lock(project: Project, index: Index) -> None
     runs = [
         subprocess.Popen(argv("lock"), cwd=project.root, stderr=subprocess.DEVNULL) for _ in "ab"
     ]
-    assert [run.wait(timeout=60) for run in runs] == [0, 0]
+    assert [run.wait(timeout=clocks.seconds(60)) for run in runs] == [0, 0]
     for target in project.targets():
         assert versions(lock.check(target, project.root)) == {"a": "1.0"}
     assert len(list(project.path().parent.iterdir())) == 2

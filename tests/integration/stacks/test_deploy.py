@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +15,7 @@ from layersmith.stacks import deploy
 from tests.e2e.rehearsal.cloud import Cloud, empty_zip
 from tests.e2e.rehearsal.processes import ROOT
 from tests.e2e.rehearsal.stage import SETTINGS
-from tests.support import cli
+from tests.support import cli, clocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,10 +121,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(cloud: Cloud, made: int) -> N
     process = subprocess.Popen(
         command(cloud, "--yes"), cwd=ROOT, stdout=log, stderr=log, env={**os.environ}
     )
-    end = time.monotonic() + 60
-    while len(statuses(cloud)) <= made and process.poll() is None:
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    clocks.wait(lambda: len(statuses(cloud)) > made or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = layers(cloud, "--yes", "--json")
