@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 from layersmith import console
+from layersmith.base.versions import order
 from layersmith.errors import ShipError
 from layersmith.ship.aws import buckets, failures
-from layersmith.ship.aws.labels import order
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layersmith import console
+from layersmith.base.versions import order
 from layersmith.errors import ShipError
 from layersmith.ship import options
-from layersmith.ship.aws.labels import order
 from layersmith.ship.index import document
 from layersmith.ship.pointers import ssm
 from layersmith.ship.pointers.ssm import LATEST
