@@ -17,6 +17,7 @@ from layersmith.assemble import manifest as manifests
 from layersmith.assemble.layer import LayerJob
 from layersmith.assemble.outputs import Outputs
 from layersmith.audit import judge
+from layersmith.base import versions
 from layersmith.errors import BuildError, LayersmithError
 from layersmith.lock import inputs, wheelstore
 
@@ -226,11 +227,7 @@ class Build:
             if not path.name.endswith(".cdx.json")
         ]
         same = [manifest for manifest in found if manifest.identifier == target.identifier]
-        return max(same, key=lambda manifest: _order(manifest.version), default=None)
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("-", 1)[0].split("."))
+        return max(same, key=lambda manifest: versions.order(manifest.version), default=None)
 
 
 def _failed(target: Target, problem: LayersmithError, seconds: float = 0.0) -> BuildResult:

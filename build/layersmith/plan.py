@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from layersmith.base import architectures as machines
 from layersmith.base import runtimes
 from layersmith.errors import ConfigError
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
     from layersmith.config.models import Config, Layer
 
-ARM_RUNNER = "ubuntu-24.04-arm"
-X86_RUNNER = "ubuntu-24.04"
+EMULATOR = "x86_64"
+"""Architecture of the runners that emulate the others."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,10 @@ def plan(
         ConfigError: A filter names what does not exist, or nothing is left.
     """
     _known(layers, config.layers, "layer")
-    _known(only_runtimes, runtimes.RUNTIMES, "runtime")
-    _known(architectures, runtimes.ARCHITECTURES, "architecture")
+    for name in only_runtimes:
+        runtimes.get(name)
+    for name in architectures:
+        machines.get(name)
     targets = [
         Target(name, runtimes.get(runtime), architecture, layer)
         for name, layer in config.layers.items()
@@ -110,7 +113,7 @@ def matrix(targets: Sequence[Target], *, emulate: bool = False) -> dict[str, Any
                 "runtime": target.runtime.name,
                 "architecture": target.architecture,
                 "python-version": target.runtime.python_version,
-                "runner": X86_RUNNER if emulate or target.architecture == "x86_64" else ARM_RUNNER,
+                "runner": machines.get(EMULATOR if emulate else target.architecture).runner,
             }
             for target in targets
         ]

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
-from layersmith.base import runtimes
+from layersmith.base import architectures, runtimes
 
 from tests.support import zips
 
@@ -68,7 +68,7 @@ class Wheelhouse:
     ) -> None:
         # uv has no name for Amazon Linux 2's glibc 2.26, and current wheels ask for more.
         glibc = max(runtime.glibc, (2, 28))
-        platform = f"{runtimes.WHEEL_MACHINE[architecture]}-manylinux_{glibc[0]}_{glibc[1]}"
+        platform = f"{architectures.get(architecture).wheel}-manylinux_{glibc[0]}_{glibc[1]}"
         subprocess.run(
             [
                 *("uv", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"),
@@ -177,7 +177,7 @@ def renamed_extension(house: Wheelhouse, runtime: str, architecture: str) -> Fil
 def false_tag(house: Wheelhouse, runtime: str, architecture: str) -> Files:
     """The other machine's files, with names, RECORD and WHEEL that claim to fit."""
     other = OTHER_MACHINE[architecture]
-    machines = (runtimes.WHEEL_MACHINE[other], runtimes.WHEEL_MACHINE[architecture])
+    machines = (architectures.get(other).wheel, architectures.get(architecture).wheel)
     triplets = (TRIPLET[other], TRIPLET[architecture])
     files: Files = {}
     for path, content in foreign_machine(house, runtime, architecture).items():

@@ -32,6 +32,7 @@ OWNERS = {
     "boto3": {"ship/aws"},
     "elftools": {"base/elf.py"},
     "rich.console": {"console.py"},
+    "semver": {"base/versions.py"},
 }
 MOST_MODULES = 16
 """Modules of one folder: about fourteen, so that a reader sees what there is at a glance."""

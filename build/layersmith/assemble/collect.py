@@ -11,7 +11,6 @@ from packaging.utils import parse_wheel_filename
 from layersmith.assemble import stubs, wheel
 from layersmith.assemble.manifest import Dropped
 from layersmith.assemble.tree import Tree
-from layersmith.base import runtimes
 from layersmith.crossbuild import host
 from layersmith.errors import BuildError
 from layersmith.lock import build_pins, wheelstore
@@ -58,7 +57,7 @@ def reason_to_drop(name: str, target: Target) -> str | None:
     settings = target.settings
     if name in settings.excludes:
         return settings.excludes[name]
-    if name in runtimes.PROVIDED and name not in settings.keep_provided:
+    if name in target.runtime.provided and name not in settings.keep_provided:
         return PROVIDED_REASON
     return None
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import __version__, cache
-from layersmith.base import interpreters
+from layersmith.base import interpreters, runtimes
 from layersmith.config.models import BytecodeMode
 
 if TYPE_CHECKING:
@@ -87,4 +87,6 @@ def _code_digest() -> str:
         if path.is_file() and path.suffix != ".pyc" and "__pycache__" not in path.parts
     )
     lines = [f"{path.relative_to(folder)} {cache.sha256_file(path)}" for path in sources]
+    if not runtimes.TABLE.is_relative_to(folder):
+        lines.append(f"runtimes {cache.sha256_file(runtimes.TABLE)}")
     return cache.sha256_bytes("\n".join(lines).encode())

@@ -14,7 +14,6 @@ from layersmith.audit import layout, machine, needs, packages
 from layersmith.audit.content import gather
 from layersmith.audit.findings import AuditReport, ordered
 from layersmith.audit.zipped import open_zip
-from layersmith.base import runtimes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -54,7 +53,7 @@ class Declared:
                 the runtime may be among them.
         """
         settings = target.settings
-        provided = runtimes.PROVIDED - set(settings.keep_provided)
+        provided = target.runtime.provided - set(settings.keep_provided)
         return cls(
             requirements=set(requirements) - set(settings.excludes) - provided,
             forbidden=settings.forbid_imports,

@@ -142,7 +142,7 @@ def _path_file(content: Content, path: str) -> Finding:
 def _bytecode(content: Content, path: str) -> Iterator[Finding]:
     head = content.heads.get(path, b"")
     cached = CACHED.match(path)
-    if head[:4] != policy.of(content.runtime, content.architecture).magic or len(head) < 16:
+    if head[:4] != policy.magic(content.runtime) or len(head) < 16:
         yield _finding(
             content,
             "PYC-MAGIC",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from layersmith.assemble.tree import PREFIX
 from layersmith.audit.findings import Finding, Severity
-from layersmith.base.modules import TRIPLETS, ModuleName, module_name
-from layersmith.base.runtimes import WHEEL_MACHINE
+from layersmith.base import architectures
+from layersmith.base.modules import ModuleName, module_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def check(content: Content) -> Iterator[Finding]:
 
 def fits_machine(content: Content, facts: ElfFacts) -> bool:
     """Whether the loader of the layer's architecture takes a file at all."""
-    wanted = WHEEL_MACHINE[content.architecture]
+    wanted = architectures.get(content.architecture).wheel
     return facts.machine == wanted and facts.bits == 64 and facts.little_endian
 
 
@@ -86,7 +86,7 @@ def _foreign(content: Content, path: str, head: bytes) -> Iterator[Finding]:
 
 
 def _machine(content: Content, path: str, facts: ElfFacts) -> Finding:
-    wanted = WHEEL_MACHINE[content.architecture]
+    wanted = architectures.get(content.architecture).wheel
     same = facts.machine == wanted
     order = "" if facts.little_endian else ", big-endian"
     layer = content.architecture if content.architecture == wanted else f"arm64 ({wanted})"
@@ -118,7 +118,7 @@ def _machine_next(content: Content, path: str) -> str:
 
 def _says(content: Content, name: ModuleName | None) -> bool:
     """Whether a name says that the file fits the layer."""
-    return name is not None and name.platform == TRIPLETS[content.architecture]
+    return name is not None and name.platform == architectures.get(content.architecture).triplet
 
 
 def _others_fit(content: Content, path: str) -> bool:
@@ -131,14 +131,14 @@ def _others_fit(content: Content, path: str) -> bool:
 
 
 def _load_error(content: Content, path: str, name: ModuleName | None) -> str:
-    if name and name.platform not in {None, TRIPLETS[content.architecture]}:
+    if name and name.platform not in {None, architectures.get(content.architecture).triplet}:
         return symptom(path)
     return f"{posixpath.basename(path)}: cannot open shared object file"
 
 
 def _machine_cause(content: Content, path: str, facts: ElfFacts, name: ModuleName | None) -> str:
     """Tell apart a foreign wheel, a renamed file and a wheel with a false tag."""
-    wanted = WHEEL_MACHINE[content.architecture]
+    wanted = architectures.get(content.architecture).wheel
     owner = content.owner(path)
     distribution = content.distributions.get(owner or "")
     says_wanted = _says(content, name)
@@ -186,7 +186,10 @@ def _name_code(content: Content, name: ModuleName) -> str | None:
     minor = f"3{content.runtime.minor}"
     if name.python is not None and (name.python != minor or name.flags):
         return "EXT-PYTHON"
-    if name.platform is not None and name.platform != TRIPLETS[content.architecture]:
+    if (
+        name.platform is not None
+        and name.platform != architectures.get(content.architecture).triplet
+    ):
         return "EXT-PLATFORM"
     return None
 
@@ -222,6 +225,8 @@ def _for_whom(name: ModuleName, code: str) -> str:
 def _usable_sibling(content: Content, path: str, name: ModuleName) -> str | None:
     """Return the file that Python takes for the same module, or None."""
     stem = f"{posixpath.dirname(path)}/{name.module}"
-    fitting = f".cpython-3{content.runtime.minor}-{TRIPLETS[content.architecture]}.so"
+    fitting = (
+        f".cpython-3{content.runtime.minor}-{architectures.get(content.architecture).triplet}.so"
+    )
     suffixes = (fitting, ".abi3.so", ".so", ".py")
     return next((stem + suffix for suffix in suffixes if stem + suffix in content.files), None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith.assemble.tree import PREFIX
-from layersmith.audit import policy
 from layersmith.audit.content import top_level
 from layersmith.audit.findings import Finding, Severity
 from layersmith.audit.machine import symptom
+from layersmith.base import runtimes
 from layersmith.base.modules import is_shared_library, module_name
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ def shadows(content: Content, kept: Collection[str]) -> Iterator[Finding]:
         content: The layer.
         kept: Normalized names that layers.yaml keeps although the runtime provides them.
     """
-    provided = policy.provided_modules()
-    stdlib = policy.stdlib(content.runtime.minor)
+    provided = content.runtime.provided_modules
+    stdlib = runtimes.stdlib(content.runtime)
     for module, paths in content.modules.items():
         owner = content.owner(paths[0])
         if module in provided and provided[module] not in kept:
@@ -150,7 +150,9 @@ def managed(content: Content, layers: Collection[str]) -> Iterator[Finding]:
     """
     native = {content.owner(path) for path in content.elves}
     for layer in layers:
-        for name in sorted(policy.managed(layer) & set(content.distributions)):
+        known = runtimes.managed_layer(layer)
+        held = known.contents if known else frozenset()
+        for name in sorted(held & set(content.distributions)):
             mixed = "its compiled files and" if name in native else "its"
             yield Finding(
                 code="MANAGED-CONFLICT",

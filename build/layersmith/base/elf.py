@@ -17,14 +17,15 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import InterpSegment
 
+from layersmith.base import architectures
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAGIC = b"\x7fELF"
 
 MACHINES = {
-    "EM_AARCH64": "aarch64",
-    "EM_X86_64": "x86_64",
+    **{machine.elf_name: machine.wheel for machine in architectures.MACHINES.values()},
     "EM_386": "i386",
     "EM_ARM": "armv7",
     "EM_PPC64": "ppc64le",

@@ -10,9 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-TRIPLETS = {"arm64": "aarch64-linux-gnu", "x86_64": "x86_64-linux-gnu"}
-"""Platform triplet in extension suffixes by architecture, in AWS's spelling."""
-
 _EXTENSION = re.compile(
     r"^(?P<module>[A-Za-z_]\w*)"
     r"(?:\.(?P<tag>abi3|cpython-(?P<python>\d+)(?P<flags>[a-z]*)(?:-(?P<platform>[\w-]+))?"

@@ -1,16 +1,25 @@
-"""The Lambda runtimes that a layer can be built for, as one table.
+"""The Lambda runtimes that a layer can be built for; everything true of them is in runtimes.toml.
 
-Sources: the glibc floors are those of the operating systems that AWS documents for each runtime
-(Amazon Linux 2: 2.26, Amazon Linux 2023: 2.34) and that aws-lambda-builders uses; what a runtime
-already provides was read from AWS's base images.
+LAYERSMITH_RUNTIMES names another table of the same form, for a runtime that this release does not
+know yet.
 """
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
+import datetime
+import os
+import re
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from layersmith.base import architectures
 from layersmith.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 UNZIPPED_LIMIT = 262_144_000
 """Bytes of a function's code and all its layers, unpacked (AWS Lambda quota, 250 MiB)."""
@@ -21,24 +30,80 @@ DIRECT_UPLOAD_LIMIT = 50 * 1024 * 1024
 LAYERS_PER_FUNCTION = 5
 """Layers that one function can use (AWS Lambda quota)."""
 
-ARCHITECTURES = ("arm64", "x86_64")
-"""Architectures as AWS spells them."""
+VARIABLE = "LAYERSMITH_RUNTIMES"
+"""Environment variable that names a table of runtimes to use instead of runtimes.toml."""
 
-PROVIDED = frozenset(
-    {"boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"}
-)
-"""Distributions (normalized names) that every Python runtime brings along."""
+TABLE = Path(os.environ.get(VARIABLE) or Path(__file__).with_name("runtimes.toml"))
+"""The table of runtimes of this run."""
 
-WHEEL_MACHINE = {"arm64": "aarch64", "x86_64": "x86_64"}
-"""Architecture to the machine in a wheel's platform tag (PEP 600)."""
+PHASES = ("preview", "general", "deprecated")
 
-DOCKER_PLATFORM = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
-"""Architecture to the platform in Docker's spelling."""
+NAME = re.compile(r"python3\.(?P<minor>\d+)")
 
 
-BYTECODE_MAGIC = {10: 3439, 11: 3495, 12: 3531, 13: 3571, 14: 3627}
-"""Minor version of CPython to its bytecode's magic number (CPython, Lib/importlib and
-Include/internal/pycore_magic_number.h of the final releases)."""
+@dataclass(frozen=True)
+class OperatingSystem:
+    """What an operating system of Lambda offers to native files.
+
+    Attributes:
+        name: As the table calls it, ``al2023``.
+        title: Its full name.
+        glibc: Version of the C library as (major, minor).
+        versions: Highest symbol version by prefix; one text, or one for each architecture.
+        libraries: Sonames that the system promises.
+        incidental: Sonames that are there and not promised.
+        own: Sonames that it promises on one architecture.
+    """
+
+    name: str
+    title: str
+    glibc: tuple[int, int]
+    versions: Mapping[str, str | Mapping[str, str]] = field(hash=False)
+    libraries: frozenset[str]
+    incidental: frozenset[str]
+    own: Mapping[str, frozenset[str]] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class ProvidedDistribution:
+    """A distribution in a runtime's own folders.
+
+    Attributes:
+        name: Normalized name.
+        version: Its version; see ``verified``.
+        modules: Its top-level modules that a layer can hide.
+        sdk: Whether it belongs to AWS's SDK, which layers leave out.
+        verified: Whether the version was read in AWS's image.
+        read: When the version was read.
+    """
+
+    name: str
+    version: str
+    modules: tuple[str, ...]
+    sdk: bool
+    verified: bool
+    read: datetime.date
+
+
+@dataclass(frozen=True)
+class ManagedLayer:
+    """A layer that others keep up to date.
+
+    Attributes:
+        name: How its name begins, ``AWSSDKPandas``.
+        arn: Its ARN, with what depends on region and runtime in angle brackets.
+        worth_it: Distributions that make it worth to advise it.
+        contents: Normalized names of the distributions in it.
+        source: Where the contents were read.
+        date: When, in ISO 8601.
+    """
+
+    name: str
+    arn: str
+    worth_it: frozenset[str]
+    contents: frozenset[str]
+    source: str
+    date: str
 
 
 @dataclass(frozen=True)
@@ -48,14 +113,37 @@ class Runtime:
     Attributes:
         name: As AWS spells it, ``python3.13``.
         minor: Minor version of CPython, 13.
-        glibc: Version of the C library as (major, minor).
-        os: ``al2`` or ``al2023``.
+        system: Its operating system.
+        image: AWS's base image, without its digest.
+        bytecode: Magic number of .pyc files; None where it is not known.
+        removed: Modules that this minor version dropped from the standard library.
+        provides: Distributions in the runtime's own folders.
+        managed: Managed layers that can be used with it.
+        suite: Release of Debian that has this Python; None where none has.
+        preview: Whether AWS calls it a preview.
+        deprecated: Day from which it is deprecated; None where AWS names none.
+        no_create: Day from which Lambda refuses new functions.
+        no_update: Day from which Lambda refuses to change functions.
     """
 
     name: str
     minor: int
-    glibc: tuple[int, int]
-    os: str
+    system: OperatingSystem
+    image: str
+    bytecode: int | None = None
+    removed: frozenset[str] = frozenset()
+    provides: tuple[ProvidedDistribution, ...] = ()
+    managed: tuple[ManagedLayer, ...] = ()
+    suite: str | None = None
+    preview: bool = False
+    deprecated: datetime.date | None = None
+    no_create: datetime.date | None = None
+    no_update: datetime.date | None = None
+
+    @property
+    def glibc(self) -> tuple[int, int]:
+        """Version of the C library as (major, minor)."""
+        return self.system.glibc
 
     @property
     def python_version(self) -> str:
@@ -74,49 +162,245 @@ class Runtime:
 
     @property
     def bytecode_magic(self) -> int:
-        """Magic number of .pyc files, the first two bytes of a file, little-endian."""
-        return BYTECODE_MAGIC[self.minor]
+        """Magic number of .pyc files, the first two bytes of a file, little-endian.
+
+        Raises:
+            ConfigError: The table does not have it.
+        """
+        if self.bytecode is None:
+            raise ConfigError(
+                f"the bytecode of {self.name} is not known",
+                cause=f"{TABLE.name} has no `bytecode` for it, as with a Python that is not final",
+                hint="set `bytecode: none` for the layer, and leave .pyc files out of it",
+            )
+        return self.bytecode
 
     @property
-    def image(self) -> str:
-        """AWS's base image, without its digest."""
-        return f"public.ecr.aws/lambda/python:{self.python_version}"
+    def provided(self) -> frozenset[str]:
+        """Normalized names of what it brings and a layer leaves out unless told otherwise."""
+        return frozenset(one.name for one in self.provides if one.sdk)
+
+    @property
+    def provided_modules(self) -> dict[str, str]:
+        """Top-level module -> distribution, for what it brings."""
+        return {module: one.name for one in self.provides for module in one.modules}
+
+    def phase(self, today: datetime.date) -> str:
+        """Return ``preview``, ``general`` or ``deprecated``; the last from its day on."""
+        if self.deprecated is not None and today >= self.deprecated:
+            return "deprecated"
+        return "preview" if self.preview else "general"
 
     def uv_platform(self, architecture: str) -> str:
         """Return the platform of wheel tags (PEP 600), ``aarch64-manylinux_2_34``."""
         major, minor = self.glibc
-        return f"{WHEEL_MACHINE[architecture]}-manylinux_{major}_{minor}"
+        return f"{architectures.get(architecture).wheel}-manylinux_{major}_{minor}"
 
 
-_AL2 = ((2, 26), "al2")
-_AL2023 = ((2, 34), "al2023")
+@dataclass(frozen=True)
+class RuntimeTable:
+    """What runtimes.toml holds, read.
 
-RUNTIMES = {
-    f"python3.{minor}": Runtime(f"python3.{minor}", minor, glibc, os)
-    for minor, (glibc, os) in {
-        10: _AL2,
-        11: _AL2,
-        12: _AL2023,
-        13: _AL2023,
-        14: _AL2023,
-    }.items()
-}
+    Attributes:
+        default: Name of the runtime for verbs that are told none.
+        runtimes: By name, the oldest first.
+        managed: Managed layers by name.
+        aliases: Symbol versions without a number, and the one that stands for them.
+    """
+
+    default: str
+    runtimes: dict[str, Runtime]
+    managed: dict[str, ManagedLayer]
+    aliases: dict[str, str]
+
+
+def load(path: Path) -> RuntimeTable:
+    """Read a table of runtimes.
+
+    Raises:
+        ConfigError: It is missing, is not TOML, or an entry lacks a key or names what is not there.
+    """
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+        return _table(data)
+    except KeyError as problem:
+        raise ConfigError(
+            f"{path}: {problem.args[0]!r} is missing", hint="compare it with base/runtimes.toml"
+        ) from problem
+    except (OSError, ValueError, TypeError, AttributeError) as problem:
+        raise ConfigError(
+            f"the table of runtimes {path} cannot be read",
+            cause=str(problem),
+            hint=f"correct it, or unset {VARIABLE}",
+        ) from problem
+
+
+def _table(data: dict[str, Any]) -> RuntimeTable:
+    systems = {name: _system(name, row) for name, row in data["os"].items()}
+    provided = {name: _provided(row) for name, row in data["provided"].items()}
+    managed = {name: _managed(name, row) for name, row in data.get("managed", {}).items()}
+    found = [_runtime(name, row, systems, provided, managed) for name, row in _entries(data)]
+    runtimes = {one.name: one for one in sorted(found, key=lambda one: one.minor)}
+    default = data["default"]
+    if default not in runtimes:
+        raise ValueError(f"the default {default} has no entry")
+    return RuntimeTable(default, runtimes, managed, data.get("symbol-aliases", {}))
+
+
+def _entries(data: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    entries: dict[str, dict[str, Any]] = data["runtimes"]
+    return entries.items()
+
+
+def _system(name: str, row: dict[str, Any]) -> OperatingSystem:
+    major, minor = row["glibc"].split(".")
+    return OperatingSystem(
+        name=name,
+        title=row["title"],
+        glibc=(int(major), int(minor)),
+        versions=row["versions"],
+        libraries=frozenset(row["libraries"]),
+        incidental=frozenset(row["incidental"]),
+        own={machine: frozenset(row["own"][machine]) for machine in architectures.NAMES},
+    )
+
+
+def _provided(row: dict[str, Any]) -> tuple[ProvidedDistribution, ...]:
+    return tuple(
+        ProvidedDistribution(
+            name=name,
+            version=one["version"],
+            modules=tuple(one.get("modules", ())),
+            sdk=one.get("sdk", False),
+            verified=row["verified"],
+            read=row["read"],
+        )
+        for name, one in sorted(row["distributions"].items())
+    )
+
+
+def _managed(name: str, row: dict[str, Any]) -> ManagedLayer:
+    return ManagedLayer(
+        name=name,
+        arn=row["arn"],
+        worth_it=frozenset(row["worth-it"]),
+        contents=frozenset(row["contents"]),
+        source=row["source"],
+        date=row["date"].isoformat(),
+    )
+
+
+def _runtime(
+    name: str,
+    row: dict[str, Any],
+    systems: dict[str, OperatingSystem],
+    provided: dict[str, tuple[ProvidedDistribution, ...]],
+    managed: dict[str, ManagedLayer],
+) -> Runtime:
+    matched = NAME.fullmatch(name)
+    if matched is None:
+        raise ValueError(f"{name} is not the name of a Python runtime, such as python3.13")
+    if row["phase"] not in PHASES[:2]:
+        raise ValueError(f"the phase of {name} is neither preview nor general")
+    return Runtime(
+        name=name,
+        minor=int(matched["minor"]),
+        system=systems[row["os"]],
+        image=row["image"],
+        bytecode=row.get("bytecode"),
+        removed=frozenset(row.get("removed", ())),
+        provides=provided[row["provided"]],
+        managed=tuple(managed[one] for one in row.get("managed", ())),
+        suite=row.get("stand-in"),
+        preview=row["phase"] == "preview",
+        deprecated=row.get("deprecated"),
+        no_create=row.get("no-create"),
+        no_update=row.get("no-update"),
+    )
+
+
+_LOADED = load(TABLE)
+
+RUNTIMES = _LOADED.runtimes
+"""The runtimes by name, the oldest first."""
+
+DEFAULT = _LOADED.default
+"""Name of the runtime for verbs that work on one and are told none."""
+
+MANAGED = _LOADED.managed
+"""The managed layers by how their names begin."""
+
+SYMBOL_ALIASES = _LOADED.aliases
+"""Symbol versions without a number, and the one that stands for them."""
 
 
 def get(name: str) -> Runtime:
     """Return the runtime called ``name``.
 
     Raises:
-        ConfigError: There is no such runtime; the closest names are suggested.
+        ConfigError: There is no such runtime. One whose digits are the same is suggested, and
+            never another version of Python.
     """
-    try:
+    if name in RUNTIMES:
         return RUNTIMES[name]
-    except KeyError:
-        close = difflib.get_close_matches(name, RUNTIMES, n=1, cutoff=0.5)
+    supported = f"supported: {', '.join(RUNTIMES)}"
+    oldest = next(iter(RUNTIMES.values()))
+    found = NAME.fullmatch(name)
+    if found and int(found["minor"]) < oldest.minor:
         raise ConfigError(
-            f"unknown runtime {name!r}",
-            hint=f"did you mean {close[0]}?" if close else f"known: {', '.join(RUNTIMES)}",
-        ) from None
+            f"the runtime {name} is not supported",
+            cause=f"the oldest supported runtime is {oldest.name}",
+            hint=supported,
+        )
+    meant = next((known for known in RUNTIMES if _digits(known) == _digits(name)), None)
+    raise ConfigError(
+        f"unknown runtime {name!r}", hint=f"did you mean {meant}?" if meant else supported
+    )
+
+
+def _digits(name: str) -> str:
+    return re.sub(r"\D", "", name)
+
+
+def stdlib(runtime: Runtime) -> frozenset[str]:
+    """Return the top-level modules of its standard library, as far as this interpreter knows."""
+    gone = {name for one in RUNTIMES.values() if one.minor <= runtime.minor for name in one.removed}
+    return frozenset(sys.stdlib_module_names - gone)
+
+
+def managed_layer(name: str) -> ManagedLayer | None:
+    """Return a managed layer, by the beginning of its name or of the name in its ARN."""
+    wanted = name.rsplit(":layer:", 1)[-1].lower()
+    return next((one for one in MANAGED.values() if wanted.startswith(one.name.lower())), None)
+
+
+def notices(names: Iterable[str], today: datetime.date | None = None) -> list[str]:
+    """Return a sentence with the dates for each deprecated runtime among ``names``.
+
+    Args:
+        names: Names of runtimes, in any order and number.
+        today: The day to judge by; the present one by default.
+    """
+    day = today or datetime.datetime.now(datetime.UTC).date()
+    asked = set(names)
+    return [
+        _notice(one)
+        for one in RUNTIMES.values()
+        if one.name in asked and one.phase(day) == "deprecated"
+    ]
+
+
+def _notice(runtime: Runtime) -> str:
+    ends = [
+        f"{what} from {when}"
+        for what, when in (
+            ("no function can be created", runtime.no_create),
+            ("none can be updated", runtime.no_update),
+        )
+        if when is not None
+    ]
+    refused = f": {' and '.join(ends)} on" if ends else ""
+    return f"AWS has deprecated {runtime.name} since {runtime.deprecated}{refused}"
 
 
 def marker_environment(runtime: Runtime, architecture: str) -> dict[str, str]:
@@ -129,7 +413,7 @@ def marker_environment(runtime: Runtime, architecture: str) -> dict[str, str]:
         "implementation_name": "cpython",
         "implementation_version": f"{runtime.python_version}.0",
         "os_name": "posix",
-        "platform_machine": WHEEL_MACHINE[architecture],
+        "platform_machine": architectures.get(architecture).wheel,
         "platform_python_implementation": "CPython",
         "platform_release": "",
         "platform_system": "Linux",

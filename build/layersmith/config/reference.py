@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from layersmith.base import runtimes
 from layersmith.config import schema
 from layersmith.config.models import MERGED, LayerSettings
 
@@ -82,6 +84,26 @@ SECTIONS = (
 """Definition in the schema to the heading of its section, in the order of the page."""
 
 
+NOTES = f"""\
+From its day on a runtime is deprecated, and `plan`, `build` and `publish` warn. All that is known
+of runtimes is in `build/layersmith/base/runtimes.toml`: a new one is one entry there. The
+environment variable `{runtimes.VARIABLE}` names another such table.
+"""
+
+
+def _runtimes() -> Iterator[str]:
+    """Yield the table of runtimes."""
+    yield from ("## Runtimes", "")
+    heads = ("runtime", "operating system", "glibc", "phase", "deprecated on")
+    yield f"| {' | '.join(heads)} | no function created from | none updated from |"
+    yield f"|{'---|' * (len(heads) + 2)}"
+    for one in runtimes.RUNTIMES.values():
+        dates = [str(day or "-") for day in (one.deprecated, one.no_create, one.no_update)]
+        facts = [one.system.title, ".".join(map(str, one.glibc)), one.phase(datetime.date.min)]
+        yield f"| `{one.name}` | {' | '.join(facts + dates)} |"
+    yield from ("", *NOTES.splitlines(), "")
+
+
 def render() -> str:
     """Return docs/layers-yaml.md."""
     document = schema.schema()
@@ -89,7 +111,7 @@ def render() -> str:
     sections = [
         "\n".join(_section(heading, name, definitions)) + "\n" for name, heading in SECTIONS
     ]
-    return "\n".join([INTRODUCTION, *sections])
+    return "\n".join([INTRODUCTION, *sections, *_runtimes()])
 
 
 def _section(heading: str, name: str, definitions: dict[str, Any]) -> Iterator[str]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from layersmith.base.runtimes import RUNTIMES
 from layersmith.config.document import Problem
 from layersmith.config.models import Config
+from layersmith.config.values import SEMVER_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +40,10 @@ WANTED = {
 """pydantic's error types for a value of the wrong kind."""
 
 
+VERSION_DEPTH = 3
+"""Steps to a layer's version: ``layers``, its name, ``version``; those of stubs lie deeper."""
+
+
 def problems(error: ValidationError, tree: YamlNode) -> list[Problem]:
     """Return the problems that pydantic found, with their positions in ``tree``."""
     return [_problem(detail, tree) for detail in error.errors(include_url=False)]
@@ -57,7 +64,7 @@ def _problem(detail: ErrorDetails, tree: YamlNode) -> Problem:
     if kind == "extra_forbidden":
         return Problem(tree.locate(path, key=True), path, _unknown_key(path))
     position = tree.locate(path, key=of_key)
-    return Problem(position, path, _message(detail, _node(tree, path)))
+    return Problem(position, path, _message(detail, _node(tree, path), path))
 
 
 def _in_document(location: tuple[int | str, ...], tree: YamlNode) -> Path:
@@ -82,7 +89,7 @@ def _node(tree: YamlNode, path: Path) -> YamlNode | None:
     return here
 
 
-def _message(detail: ErrorDetails, node: YamlNode | None) -> str:
+def _message(detail: ErrorDetails, node: YamlNode | None, path: Path) -> str:
     kind = detail["type"]
     if kind == "missing":
         return "this key is missing"
@@ -91,7 +98,7 @@ def _message(detail: ErrorDetails, node: YamlNode | None) -> str:
     if node is not None and node.value is None:
         return "no value is given"
     if kind == "string_type" and node is not None and _is_number(node.value):
-        return f'quote it: YAML reads {node.raw} as a number, write "{node.raw}"'
+        return f"quote it: YAML reads {node.raw} as a number, write {_quoted(str(node.raw), path)}"
     if kind in WANTED:
         return f"{WANTED[kind]} is expected here" + _advice(kind, node)
     if kind == "enum":
@@ -108,6 +115,18 @@ def _advice(kind: str, node: YamlNode | None) -> str:
     if kind == "list_type" and node is not None and isinstance(node.value, str):
         return f": [{node.raw}]"
     return ""
+
+
+def _quoted(raw: str, path: Path) -> str:
+    """Return what to write for a number where a text is expected, such that it is accepted."""
+    if len(path) == VERSION_DEPTH and path[-1] == "version":
+        parts = raw.split(".")
+        whole = ".".join([*parts, "0", "0"][:3])
+        return f'"{whole}"' if re.fullmatch(SEMVER_PATTERN, whole) else 'a version such as "1.2.0"'
+    if len(path) > 1 and path[-2] == "runtimes":
+        name = f"python{raw}"
+        return name if name in RUNTIMES else f"one of {', '.join(RUNTIMES)}"
+    return f'"{raw}"'
 
 
 def _is_number(value: Any) -> bool:

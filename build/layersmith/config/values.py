@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, WithJsonSchema
 
-from layersmith.base import runtimes
+from layersmith.base import architectures, runtimes
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 NAME_LENGTH = 64
@@ -143,7 +143,7 @@ Percent = Annotated[
 ]
 
 RuntimeName = Annotated[str, *_one_of("runtime", tuple(runtimes.RUNTIMES))]
-Architecture = Annotated[str, *_one_of("architecture", runtimes.ARCHITECTURES)]
+Architecture = Annotated[str, *_one_of("architecture", architectures.NAMES)]
 SemVer = Annotated[
     str, *_text("semantic version", SEMVER_PATTERN, "a semantic version, such as 1.2.0")
 ]

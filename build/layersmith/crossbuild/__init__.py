@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from layersmith import console
-from layersmith.base import runtimes
+from layersmith.base import architectures
 from layersmith.crossbuild import (
     backend,
     container,
@@ -126,7 +126,7 @@ def _build(plan: _Plan, folder: Path, work_cache: Path) -> BuiltWheel:
 
 def _run_backend(plan: _Plan, root: Path, work_cache: Path) -> tuple[Path, list[str]]:
     """Build in ``root``; return the backend's wheel and what was installed for it."""
-    machine = runtimes.WHEEL_MACHINE[plan.job.architecture]
+    machine = architectures.get(plan.job.architecture).wheel
     tools = toolchain.Toolchain(root / "tools", plan.triple, machine, root / "include", root)
     tools.write(plan.compiler)
     isolated.headers(plan.host, machine, tools.include)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console, process
-from layersmith.base import interpreters, runtimes
+from layersmith.base import architectures, interpreters
 from layersmith.crossbuild import finish, store
 from layersmith.errors import BuildError
 
@@ -67,7 +67,7 @@ def build_wheel(job: CrossBuildJob, work_cache: Path) -> BuiltWheel:
     name = image(job.runtime, job.architecture)
     inputs = {
         **job.inputs,
-        "image": {"name": name, "id": _image_id(name, runtimes.DOCKER_PLATFORM[job.architecture])},
+        "image": {"name": name, "id": _image_id(name, architectures.get(job.architecture).docker)},
         "runtime": job.runtime.name,
         "architecture": job.architecture,
     }
@@ -143,7 +143,7 @@ def _run(job: CrossBuildJob, name: str, root: Path) -> None:
     variables = {"SOURCE_DATE_EPOCH": "315532800", "LC_ALL": "C.UTF-8", **job.options.environment}
     argv = [
         *("docker", "run", "--rm", "--network", "none", "--label", f"layersmith.run={os.getpid()}"),
-        *("--platform", runtimes.DOCKER_PLATFORM[job.architecture]),
+        *("--platform", architectures.get(job.architecture).docker),
         *("--user", f"{os.getuid()}:{os.getgid()}", "--entrypoint", "/bin/sh"),
         *("--volume", f"{root / 'in'}:/in:ro", "--volume", f"{root / 'out'}:/out"),
         *("--volume", f"{root / 'requirements'}:/requirements:ro"),

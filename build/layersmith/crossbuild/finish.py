@@ -15,7 +15,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
-from layersmith.base import runtimes
+from layersmith.base import architectures
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 DATE = (1980, 1, 1, 0, 0, 0)
 """The earliest date that a zip can hold."""
-
-MACHINES = {"EM_AARCH64": "arm64", "EM_X86_64": "x86_64"}
-"""Architecture as AWS spells it, by pyelftools' name of e_machine."""
 
 
 def finish(built: Path, out: Path, runtime: Runtime, architecture: str) -> tuple[Path, str]:
@@ -55,7 +52,7 @@ def finish(built: Path, out: Path, runtime: Runtime, architecture: str) -> tuple
     stem = built.name[: -len(".whl")].split("-")
     if native:
         major, minor = runtime.glibc
-        stem[-1] = f"manylinux_{major}_{minor}_{runtimes.WHEEL_MACHINE[architecture]}"
+        stem[-1] = f"manylinux_{major}_{minor}_{architectures.get(architecture).wheel}"
     path = out / ("-".join(stem) + ".whl")
     _retag(members, stem[-3:])
     _record(members)
@@ -66,7 +63,7 @@ def finish(built: Path, out: Path, runtime: Runtime, architecture: str) -> tuple
 def _judge(name: str, content: bytes, runtime: Runtime, architecture: str) -> tuple[int, int]:
     try:
         elf = ELFFile(io.BytesIO(content))
-        machine = MACHINES.get(elf["e_machine"], elf["e_machine"])
+        machine = architectures.named(elf["e_machine"])
         section = elf.get_section_by_name(".gnu.version_r")
         versions = list(section.iter_versions()) if isinstance(section, GNUVerNeedSection) else []
         found = [re.fullmatch(r"GLIBC_(\d+)\.(\d+).*", a.name) for _, aux in versions for a in aux]

@@ -12,14 +12,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from layersmith.base import architectures
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MODULE = "_sysconfigdata__layersmith"
 """Name of the generated module."""
-
-MULTIARCH = {"aarch64": "aarch64-linux-gnu", "x86_64": "x86_64-linux-gnu"}
-"""Machine to Debian's multiarch tuple, which CPython puts into suffixes and folders."""
 
 EMPTIED = (
     "BASECFLAGS",
@@ -55,7 +54,8 @@ def variables(
         tools: Names of programs: ``CC``, ``CXX``, ``AR``, ``RANLIB``.
     """
     old = str(host.get("MULTIARCH") or "")
-    new = MULTIARCH[machine]
+    # Debian's multiarch tuple, which CPython puts into suffixes and folders.
+    new = architectures.get(architectures.named(machine)).triplet
     flags = "-O2 -fPIC -DNDEBUG"
     made = {
         name: value.replace(old, new) if old and isinstance(value, str) else value

@@ -7,6 +7,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from layersmith.base import architectures
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -128,11 +130,7 @@ class Toolchain:
                 },
             )
             + "[properties]\nneeds_exe_wrapper = true\nlongdouble_format = "
-            + (
-                "'IEEE_QUAD_LE'\n"
-                if self.machine == "aarch64"
-                else "'INTEL_EXTENDED_16_BYTES_LE'\n"
-            )
+            + f"'{architectures.get(architectures.named(self.machine)).long_double}'\n"
         )
 
     def _cmake(self) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith.base import runtimes
+from layersmith.base import architectures
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def find() -> Zig:
 def triple(runtime: Runtime, architecture: str) -> str:
     """Return zig's name of a target: ``aarch64-linux-gnu.2.34``."""
     major, minor = runtime.glibc
-    return f"{runtimes.WHEEL_MACHINE[architecture]}-linux-gnu.{major}.{minor}"
+    return f"{architectures.get(architecture).triplet}.{major}.{minor}"
 
 
 def environment(work_cache: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ import docker
 from docker import errors
 from docker.types import Mount, Ulimit
 
-from layersmith.base.runtimes import DOCKER_PLATFORM
+from layersmith.base import architectures
 from layersmith.engine import owner
 from layersmith.engine.containers import Container, Network, complaint, discard
 from layersmith.engine.models import ContainerSpec, EngineFacts, ImageFacts
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 RUN_LABEL = "layersmith.run"
 OWNER_LABEL = "layersmith.owner"
-
-_ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 
 
 class Engine:
@@ -56,7 +54,7 @@ class Engine:
             ) from problem
         self.facts = EngineFacts(
             version=str(version.get("Version", "")),
-            architecture=_ARCHITECTURES.get(str(version.get("Arch")), str(version.get("Arch"))),
+            architecture=architectures.named(str(version.get("Arch"))),
             system=str(version.get("Os", "")),
         )
 
@@ -67,12 +65,11 @@ class Engine:
         except errors.ImageNotFound:
             return None
         digests = found.attrs.get("RepoDigests") or []
-        machine = str(found.attrs.get("Architecture"))
         return ImageFacts(
             name=name,
             id=str(found.id),
             digest=digests[0].partition("@")[2] if digests else None,
-            architecture=_ARCHITECTURES.get(machine, machine),
+            architecture=architectures.named(str(found.attrs.get("Architecture"))),
             labels=dict(found.labels or {}),
         )
 
@@ -88,7 +85,7 @@ class Engine:
             ProofError: The registry does not answer, or has no such image.
         """
         try:
-            self._client.images.pull(name, platform=DOCKER_PLATFORM[architecture])
+            self._client.images.pull(name, platform=architectures.get(architecture).docker)
         except errors.APIError as problem:
             raise ProofError(
                 f"the image {name} could not be fetched",
@@ -112,8 +109,8 @@ class Engine:
             raise ProofError(
                 f"the registry says nothing of {name}", cause=complaint(problem)
             ) from problem
-        if not data.has_platform(DOCKER_PLATFORM[architecture]):  # type: ignore[no-untyped-call]
-            raise ProofError(f"{name} is not there for {DOCKER_PLATFORM[architecture]}")
+        if not data.has_platform(architectures.get(architecture).docker):  # type: ignore[no-untyped-call]
+            raise ProofError(f"{name} is not there for {architectures.get(architecture).docker}")
         return str(data.id)
 
     def create_network(self, *, internal: bool) -> Network:
@@ -201,7 +198,7 @@ class Engine:
         if spec.cpus is not None:
             arguments["nano_cpus"] = int(spec.cpus * 1e9)
         if spec.architecture is not None:
-            arguments["platform"] = DOCKER_PLATFORM[spec.architecture]
+            arguments["platform"] = architectures.get(spec.architecture).docker
         return arguments
 
     def _owners(self) -> Iterator[str]:

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from layersmith import process
+from layersmith.base import architectures
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
-
-QEMU_MACHINE = {"arm64": "aarch64", "x86_64": "x86_64"}
-"""Architecture to QEMU's name of it, which the handlers in binfmt_misc are called by."""
 
 SLOW_QEMU = 8
 """QEMU before this major version took four times as long for the same import, where both were
@@ -61,7 +59,7 @@ def of(architecture: str, engine_architecture: str, binfmt: Path = BINFMT) -> Em
     """
     if architecture == engine_architecture:
         return Emulation(native=True)
-    interpreter = _interpreter(binfmt / f"qemu-{QEMU_MACHINE[architecture]}")
+    interpreter = _interpreter(binfmt / f"qemu-{architectures.get(architecture).qemu}")
     if interpreter is None:
         return Emulation(native=False)
     version = _version(interpreter)
@@ -82,8 +80,7 @@ def warning_for(version: str) -> str | None:
 
 def host_architecture() -> str:
     """Return this machine's architecture as AWS spells it."""
-    machine = platform.machine().lower()
-    return {"aarch64": "arm64", "amd64": "x86_64"}.get(machine, machine)
+    return architectures.named(platform.machine().lower())
 
 
 def _interpreter(handler: Path) -> str | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersmith import cache
+from layersmith.base import architectures
 from layersmith.crossbuild import zig
 from layersmith.errors import BuildError
 from layersmith.liteblas import check, compiler, imports, sources
@@ -110,7 +111,8 @@ def _key(numpy_wheel: Path, runtime: Runtime, compiler_found: Zig) -> str:
 
 def _architecture(numpy_wheel: Path) -> str:
     # The tag is enough for the cache's key; what is built follows the ELF files.
-    return "arm64" if numpy_wheel.stem.endswith("aarch64") else "x86_64"
+    machines = architectures.MACHINES.values()
+    return next((one.name for one in machines if numpy_wheel.stem.endswith(one.wheel)), "x86_64")
 
 
 def _read(folder: Path) -> LiteBlas | None:

@@ -19,14 +19,12 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from packaging.utils import parse_wheel_filename
 
+from layersmith.base import architectures
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
-
-MACHINES = {"EM_AARCH64": "arm64", "EM_X86_64": "x86_64"}
-"""Architecture as AWS spells it, by pyelftools' name of e_machine."""
 
 _CBLAS = re.compile(r"(?P<prefix>\w*?)cblas_(?P<name>[a-z0-9]+(?:_sub)?)(?P<suffix>64_|)")
 _FORTRAN = re.compile(r"(?P<prefix>(?:scipy_)?)(?P<name>[a-z0-9]+)_(?P<suffix>64_|)")
@@ -141,7 +139,7 @@ def parse(content: bytes) -> Elf:
         tags: list[Any] = list(dynamic.iter_tags()) if isinstance(dynamic, DynamicSection) else []
         symbols = list(table.iter_symbols()) if isinstance(table, SymbolTableSection) else []
         return Elf(
-            MACHINES.get(elf["e_machine"], elf["e_machine"]),
+            architectures.named(elf["e_machine"]),
             next((tag.soname for tag in tags if tag.entry.d_tag == "DT_SONAME"), ""),
             tuple(tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED"),
             frozenset(s.name for s in symbols if s["st_shndx"] == "SHN_UNDEF" and s.name),

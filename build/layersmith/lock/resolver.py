@@ -20,8 +20,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import canonicalize_name
 
 from layersmith import process
-from layersmith.base import interpreters
-from layersmith.base.runtimes import WHEEL_MACHINE
+from layersmith.base import architectures, interpreters
 from layersmith.lock.document import CONFIG
 
 if TYPE_CHECKING:
@@ -191,7 +190,7 @@ def platform(target: Target) -> str:
     """
     major, minor = target.runtime.glibc
     closest = next(known for known in UV_GLIBC if known >= minor)
-    return f"{WHEEL_MACHINE[target.architecture]}-manylinux_{major}_{closest}"
+    return f"{architectures.get(target.architecture).wheel}-manylinux_{major}_{closest}"
 
 
 def _export(lines: list[str], options: list[str], root: Path, *, deps: bool = False) -> list[Offer]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from layersmith.base.runtimes import WHEEL_MACHINE
+from layersmith.base import architectures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,19 +18,17 @@ if TYPE_CHECKING:
 LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 """glibc 2.x to the name it had before PEP 600."""
 
-LOWEST = {"aarch64": 17, "x86_64": 5}
-"""Lowest glibc 2.x that a manylinux tag exists for, by machine (PEP 599, PEP 513)."""
-
 
 def platforms(runtime: Runtime, architecture: str) -> list[str]:
     """Return the platform tags that a runtime takes, best first.
 
     A wheel that asks for a newer glibc comes first, as in pip and uv: it is the more specific.
     """
-    machine = WHEEL_MACHINE[architecture]
+    known = architectures.get(architecture)
+    machine = known.wheel
     _, newest = runtime.glibc
     found: list[str] = []
-    for minor in range(newest, LOWEST[machine] - 1, -1):
+    for minor in range(newest, known.oldest_glibc - 1, -1):
         found.append(f"manylinux_2_{minor}_{machine}")
         if minor in LEGACY:
             found.append(f"{LEGACY[minor]}_{machine}")

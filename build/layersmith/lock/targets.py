@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from layersmith import console, lock
-from layersmith.base.runtimes import PROVIDED
 from layersmith.errors import LockError
 from layersmith.lock import build_pins, compare, explain
 from layersmith.lock import inputs as lockinputs
@@ -135,7 +134,9 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Lock
 def _superfluous(target: Target, new: Lock) -> list[str]:
     """Say what the layer will hold for the sake of distributions that are left out of it."""
     settings = target.settings
-    left_out = {*settings.excludes, *settings.stubs} | (PROVIDED - set(settings.keep_provided))
+    left_out = {*settings.excludes, *settings.stubs} | (
+        target.runtime.provided - set(settings.keep_provided)
+    )
     return [
         f"{name} is there for {root} alone, which stays out of the layer: exclude it, too"
         for name, root in lock.orphans(new, left_out).items()

@@ -7,15 +7,16 @@ import zipfile
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from layersmith.base import architectures
 from layersmith.errors import ProofError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MACHINES = {0x3E: "x86_64", 0xB7: "arm64"}
-"""e_machine of ELF headers (System V gABI): EM_X86_64, EM_AARCH64."""
-
-_TAG = re.compile(r"\.cpython-(?P<version>\d+)[a-z]*-(?P<machine>x86_64|aarch64)-")
+_TAG = re.compile(
+    r"\.cpython-(?P<version>\d+)[a-z]*-"
+    rf"(?P<machine>{'|'.join(machine.wheel for machine in architectures.MACHINES.values())})-"
+)
 
 
 class LayerZip:
@@ -57,7 +58,7 @@ class LayerZip:
         if len(head) < 20 or not head.startswith(b"\x7fELF"):
             return None
         number = int.from_bytes(head[18:20], "little")
-        return _MACHINES.get(number, f"machine {number}")
+        return architectures.of_elf(number)
 
 
 def named_for(path: str) -> tuple[str, str] | None:
@@ -69,5 +70,4 @@ def named_for(path: str) -> tuple[str, str] | None:
     if not found:
         return None
     version = found["version"]
-    machine = {"aarch64": "arm64"}.get(found["machine"], found["machine"])
-    return f"{version[0]}.{version[1:]}", machine
+    return f"{version[0]}.{version[1:]}", architectures.named(found["machine"])

@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith.base.runtimes import WHEEL_MACHINE
+from layersmith.base import architectures
 from layersmith.prove import wheels
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ def _copy_native(
     by name; extensions that were pruned from the layer stay away.
     """
     renamed = {
-        path.replace(f"-{WHEEL_MACHINE[built_for]}-", f"-{WHEEL_MACHINE[architecture]}-")
+        path.replace(
+            f"-{architectures.get(built_for).wheel}-", f"-{architectures.get(architecture).wheel}-"
+        )
         for path in native
     }
     libraries = {path.rpartition("/")[0] for path in native if _is_bundled(path)}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith import process
-from layersmith.base import interpreters
-from layersmith.base.runtimes import WHEEL_MACHINE
+from layersmith.base import architectures, interpreters
 from layersmith.errors import ProofError
 from layersmith.lock.resolver import UV_GLIBC
 
@@ -53,4 +52,4 @@ def platform(runtime: Runtime, architecture: str) -> str:
     """
     major, minor = runtime.glibc
     closest = next(known for known in UV_GLIBC if known >= minor)
-    return f"{WHEEL_MACHINE[architecture]}-manylinux_{major}_{closest}"
+    return f"{architectures.get(architecture).wheel}-manylinux_{major}_{closest}"

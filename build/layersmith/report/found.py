@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from layersmith.assemble import manifest as manifests
+from layersmith.base.versions import order
 from layersmith.errors import BuildError
 from layersmith.lock import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from layersmith.assemble.manifest import Manifest
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -119,11 +119,7 @@ def manifests_of(paths: Iterable[Path]) -> dict[str, FoundManifest]:
             continue
         found = FoundManifest(path)
         name = found.manifest.identifier
-        if name not in newest or order(newest[name].manifest) < order(found.manifest):
+        known = newest.get(name)
+        if known is None or order(known.manifest.version) < order(found.manifest.version):
             newest[name] = found
     return newest
-
-
-def order(manifest: Manifest) -> tuple[int, ...]:
-    """Return what sorts releases, oldest first; of a pre-release, the numbers alone."""
-    return tuple(int(part) for part in manifest.version.split("-")[0].split("+")[0].split("."))

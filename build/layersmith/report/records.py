@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from layersmith.assemble import manifest as manifests
+from layersmith.base.versions import order
 from layersmith.errors import BuildError
 from layersmith.prove.cold.importtime import ImportTree
 from layersmith.prove.cold.models import ColdStartReport
 from layersmith.prove.reports import SmokeReport
-from layersmith.report.found import MANIFEST, order
+from layersmith.report.found import MANIFEST
 from layersmith.weigh.models import Weighing
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def gather(
     newest: dict[str, tuple[Path, Manifest]] = {}
     for path, manifest in _manifests(dist):
         known = newest.get(manifest.identifier)
-        if known is None or order(known[1]) < order(manifest):
+        if known is None or order(known[1].version) < order(manifest.version):
             newest[manifest.identifier] = (path, manifest)
     if not newest:
         raise BuildError(
@@ -129,7 +130,9 @@ def _history(manifest: Manifest, earlier: Iterable[Manifest]) -> list[ReportedRe
     same = {one.version: one for one in earlier if one.identifier == manifest.identifier}
     return [
         ReportedRelease(one.version, one.artifact.zipped, one.artifact.unzipped)
-        for one in sorted({**same, manifest.version: manifest}.values(), key=order)
+        for one in sorted(
+            {**same, manifest.version: manifest}.values(), key=lambda one: order(one.version)
+        )
     ]
 
 

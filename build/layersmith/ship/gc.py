@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from layersmith.base.versions import order
 from layersmith.ship.aws import buckets, failures, labels
-from layersmith.ship.aws.labels import order
 from layersmith.ship.pointers import ssm
 from layersmith.ship.publish import lease, observed
 from layersmith.ship.publish.models import Held

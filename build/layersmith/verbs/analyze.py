@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import cache, console
-from layersmith.base import runtimes
+from layersmith.base import architectures, runtimes
 from layersmith.errors import BudgetError, ConfigError, LayersmithError, ManyErrors
 from layersmith.verbs import options
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of what --json prints."""
 
-DEFAULT_RUNTIME, DEFAULT_ARCHITECTURE = "python3.13", "arm64"
+DEFAULT_RUNTIME, DEFAULT_ARCHITECTURE = runtimes.DEFAULT, "arm64"
 """What requirements on the command line are weighed for where no option says."""
 
 EPILOG = """\
@@ -173,10 +173,10 @@ def _from_requirements(args: argparse.Namespace) -> list[Target]:
     first = re.match(r"[A-Za-z0-9._-]+", lines[0])
     name = Path(args.what[0]).stem if Path(args.what[0]).is_file() else first[0] if first else "it"
     for architecture in args.arch:
-        if architecture not in runtimes.ARCHITECTURES:
+        if architecture not in architectures.NAMES:
             raise ConfigError(
                 f"unknown architecture {architecture!r}",
-                hint=f"known: {', '.join(runtimes.ARCHITECTURES)}",
+                hint=f"known: {', '.join(architectures.NAMES)}",
             )
     return [
         resolve.target_of(name, lines, runtimes.get(runtime), architecture)

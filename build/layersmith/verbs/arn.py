@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import cache, console
+from layersmith.base import runtimes
 from layersmith.errors import ShipError
 from layersmith.ship.aws import clients
 from layersmith.ship.index import catalog, document
@@ -31,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("layer", nargs="?", help="name of the layer")
     parser.add_argument("--region", help="such as eu-west-1")
-    parser.add_argument("--runtime", default="python3.13", help="default: python3.13")
+    parser.add_argument("--runtime", default=runtimes.DEFAULT, help=f"default: {runtimes.DEFAULT}")
     parser.add_argument("--arch", dest="architecture", default="arm64", help="default: arm64")
     parser.add_argument("--version", default="latest", help="a semver; default: latest")
     parser.add_argument("--index", type=Path, action="append", default=[], help="read this index")

@@ -14,7 +14,7 @@ from layersmith import console
 from layersmith.assemble import manifest as manifests
 from layersmith.audit import findings
 from layersmith.audit.judge import Declared, audit_zip
-from layersmith.base import runtimes
+from layersmith.base import architectures, runtimes
 from layersmith.errors import AuditError, BuildError, ConfigError, LayersmithError, ManyErrors
 from layersmith.verbs import options
 
@@ -123,7 +123,7 @@ def _platform(path: Path, args: argparse.Namespace) -> tuple[str, str]:
         given[0] if len(given) == 1 else (named[group] if named and not given else "")
         for given, group in ((args.runtime, "runtime"), (args.arch, "arch"))
     )
-    if runtime and arch in runtimes.ARCHITECTURES:
+    if runtime and arch in architectures.NAMES:
         return runtime, arch
     raise ConfigError(
         f"{path.name}: for which runtime and architecture?",

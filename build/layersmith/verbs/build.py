@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         ManyErrors: Targets failed; the others were built.
     """
     loaded, targets = options.chosen(args)
+    options.warn_of_deprecated(target.runtime.name for target in targets)
     results = Build(
         root=loaded.root,
         dist=args.dist,

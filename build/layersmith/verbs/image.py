@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console
-from layersmith.base import runtimes
+from layersmith.base import architectures, runtimes
 
 if TYPE_CHECKING:
     import argparse
@@ -16,7 +16,7 @@ EPILOG = """\
 The Docker proofs need an image with the layout of a Lambda runtime. Where a container registry
 can be reached, AWS's own is used, by its digest in build/layersmith/prove/base_images/images.json.
 Elsewhere this verb makes a stand-in from Debian packages, AWS's runtime interface client and
-boto3, in seconds and without running anything emulated. Debian has Python 3.11, 3.13 and 3.14.
+boto3, in seconds and without running anything emulated. It can make {runtimes}.
 
 examples:
   python build/layers.py image --runtime python3.13   make the stand-in, unless it is there
@@ -27,12 +27,16 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.epilog = EPILOG
+    made = [one.name for one in runtimes.RUNTIMES.values() if one.suite]
+    parser.epilog = EPILOG.replace("{runtimes}", ", ".join(made))
     parser.add_argument(
-        "--runtime", action="append", default=[], help="runtime to make it for (python3.13)"
+        "--runtime",
+        action="append",
+        default=[],
+        help=f"runtime to make it for (default: {runtimes.DEFAULT}; with --pin: all)",
     )
     parser.add_argument(
-        "--architecture", default="arm64", choices=runtimes.ARCHITECTURES, help="default: arm64"
+        "--architecture", default="arm64", choices=architectures.NAMES, help="default: arm64"
     )
     parser.add_argument("--force", action="store_true", help="make it although it is there")
     parser.add_argument("--pin", action="store_true", help="only refresh the pinned digests")
@@ -53,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             console.emit_json(digests)
         return 0
     made = []
-    for name in args.runtime or ["python3.13"]:
+    for name in args.runtime or [runtimes.DEFAULT]:
         began = time.monotonic()
         choice, new = choose.ensure_standin(
             engine, runtimes.get(name), args.architecture, force=args.force

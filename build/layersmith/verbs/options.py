@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layersmith import console
+from layersmith.base import runtimes
 from layersmith.config import loader
 from layersmith.plan import Target, plan
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from layersmith.config.loader import LoadedConfig
 
@@ -51,6 +54,12 @@ def add_dist(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the artifacts (default: dist)",
     )
+
+
+def warn_of_deprecated(names: Iterable[str]) -> None:
+    """Warn on stderr of each deprecated runtime among ``names``, once, with its dates."""
+    for notice in runtimes.notices(names):
+        console.warn(notice)
 
 
 def chosen(args: argparse.Namespace) -> tuple[LoadedConfig, list[Target]]:

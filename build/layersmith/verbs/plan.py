@@ -45,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     _, targets = options.chosen(args)
+    options.warn_of_deprecated(target.runtime.name for target in targets)
     jobs = matrix(targets, emulate=args.emulate)
     line = json.dumps(jobs, separators=(",", ":"))
     if args.github_output:

@@ -18,6 +18,7 @@ from layersmith.ship.publish import apply as publisher
 from layersmith.ship.publish import download, progress
 from layersmith.ship.publish import observed as reader
 from layersmith.ship.publish import plan as planner
+from layersmith.verbs.options import warn_of_deprecated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     if args.step == "fetch":
         return _fetch(args)
     job = options.job(args)
+    warn_of_deprecated(want.runtime for want in job.desired)
     console.info(f"reading {len(reader.by_region(job.desired))} regions")
     states, failed = reader.read_all(
         job.site.aws, job.site.stack, job.desired, workers=job.site.workers

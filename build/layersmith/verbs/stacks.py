@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console
+from layersmith.base import runtimes
 from layersmith.errors import ConfigError, ProofError
 from layersmith.stacks import layertest, options, svg, templates
 from layersmith.stacks import stage as stages
@@ -42,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     trial = verbs.add_parser("test-layer", help="try a layer version in a stack of its own")
     trial.add_argument("layer", help="ARN of the layer version")
     trial.add_argument("--stage", default="dev", help="whose artifact bucket is used (dev)")
-    trial.add_argument("--runtime", default="python3.13", help="such as python3.13")
+    trial.add_argument("--runtime", default=runtimes.DEFAULT, help=f"default: {runtimes.DEFAULT}")
     trial.add_argument("--architecture", default="arm64", choices=("arm64", "x86_64"))
     trial.add_argument("--module", action="append", required=True, help="to import (repeatable)")
     trial.add_argument("--json", action="store_true", help="print the answer as JSON")

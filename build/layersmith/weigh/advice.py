@@ -140,21 +140,20 @@ def _provided(weighed: Weighed) -> Iterator[Advice]:
 
 def _managed(weighed: Weighed) -> Iterator[Advice]:
     present = _present(weighed)
-    for row in known()["managed"]:
-        shared = sorted(present.intersection(row["contents"]))
+    for layer in weighed.target.runtime.managed:
+        shared = sorted(present & layer.contents)
         unzipped, packed = sizes(weighed, shared)
-        runs = weighed.target.runtime.name in row["runtimes"]
-        if not runs or unzipped < WORTH or not present.intersection(row["worth-it"]):
+        if unzipped < WORTH or not present & layer.worth_it:
             continue
         yield Advice(
             kind="managed layer",
-            subject=row["name"],
-            text=f"holds {', '.join(shared)} ({row['arn']}): your zip gets smaller, and the layer"
+            subject=layer.name,
+            text=f"holds {', '.join(shared)} ({layer.arn}): your zip gets smaller, and the layer"
             " still counts against the limit of the function; it chooses the versions",
             unzipped=unzipped,
             zipped=packed,
-            source=row["source"],
-            date=row["date"],
+            source=layer.source,
+            date=layer.date,
             removes=shared,
         )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from layersmith.assemble.tree import Bytes, Entry
 from layersmith.audit.judge import Declared, audit
-from layersmith.base import runtimes
+from layersmith.base import architectures, runtimes
 from layersmith.errors import AuditError
 
 from tests.integration.audit import host
@@ -29,13 +29,13 @@ def needed(files: dict[str, bytes]) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("architecture", runtimes.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", architectures.NAMES)
 def test_a_whole_layer_passes(house: Wheelhouse, architecture: str) -> None:
     files = whole(house, "python3.13", architecture)
     runtime = runtimes.get("python3.13")
     report = audit(entries(files), runtime, architecture, declared=PILLOW)
     assert report.findings == []
-    assert report.machines == [runtimes.WHEEL_MACHINE[architecture]]
+    assert report.machines == [architectures.get(architecture).wheel]
 
 
 @pytest.mark.parametrize("breakage", BREAKAGES, ids=IDS)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PYTHON = runtimes.get("python3.13")
-MAGIC = policy.of(PYTHON, "arm64").magic
+MAGIC = policy.magic(PYTHON)
 BYTECODE = "python/fast/__pycache__/__init__.cpython-313.pyc"
 RECORD_PATH = "python/fast-1.0.dist-info/RECORD"
 
@@ -129,7 +129,9 @@ def test_who_hides_a_module_of_the_standard_library_is_named() -> None:
 @pytest.mark.parametrize("native", [True, False])
 def test_a_managed_layer_mixes_compiled_files_where_there_are_some(native: bool) -> None:
     layers = ["AWSSDKPandas"]
-    (name, *_) = sorted(policy.managed(layers[0]))
+    known = runtimes.managed_layer(layers[0])
+    assert known
+    (name, *_) = sorted(known.contents)
     files = {f"python/{name}-1.dist-info/RECORD": b"", f"python/{name}-1.dist-info/METADATA": b""}
     entries = [Entry(path, Bytes(data), name) for path, data in files.items()]
     if native:

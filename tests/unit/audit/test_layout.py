@@ -4,13 +4,13 @@ import sys
 import pytest
 from layersmith.audit import policy
 from layersmith.audit.findings import Severity
-from layersmith.base import runtimes
+from layersmith.base import architectures, runtimes
 
 from tests.unit.audit.layers import judge, layer, only
 
 SOURCE = "python/fast/__init__.py"
 CACHED = "python/fast/__pycache__/__init__.cpython-313.pyc"
-MAGIC = policy.of(runtimes.get("python3.13"), "arm64").magic
+MAGIC = policy.magic(runtimes.get("python3.13"))
 
 
 def pyc(flags: int, magic: bytes = MAGIC) -> bytes:
@@ -21,11 +21,11 @@ def test_magic_numbers_are_those_of_this_interpreter() -> None:
     running = f"python3.{sys.version_info.minor}"
     if running not in runtimes.RUNTIMES:
         pytest.skip(f"{running} is no Lambda runtime")
-    assert policy.of(runtimes.get(running), "arm64").magic == importlib.util.MAGIC_NUMBER
+    assert policy.magic(runtimes.get(running)) == importlib.util.MAGIC_NUMBER
 
 
 @pytest.mark.parametrize("runtime", list(runtimes.RUNTIMES))
-@pytest.mark.parametrize("architecture", runtimes.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", architectures.NAMES)
 def test_every_runtime_has_a_policy_that_fits_its_c_library(
     runtime: str, architecture: str
 ) -> None:
@@ -43,8 +43,12 @@ def test_no_library_is_promised_to_the_wrong_machine() -> None:
     assert "libmvec.so.1" not in policy.of(python, "arm64").libraries
 
 
-def test_what_the_runtime_provides_is_in_both_tables() -> None:
-    assert set(policy.provided_modules().values()) >= runtimes.PROVIDED
+@pytest.mark.parametrize("name", list(runtimes.RUNTIMES))
+def test_what_the_runtime_provides_can_be_hidden_by_its_modules(name: str) -> None:
+    runtime = runtimes.get(name)
+    assert set(runtime.provided_modules.values()) >= runtime.provided
+    assert {"boto3", "urllib3"} <= runtime.provided
+    assert runtime.provided_modules["dateutil"] == "python-dateutil"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,7 @@ def test_bytecode_in_the_place_of_its_source_has_nothing_to_be_compared_with() -
     ("path", "severity"), [(CACHED, Severity.WARNING), ("python/fast/x.pyc", Severity.ERROR)]
 )
 def test_bytecode_of_another_python(path: str, severity: Severity) -> None:
-    other = policy.of(runtimes.get("python3.12"), "arm64").magic
+    other = policy.magic(runtimes.get("python3.12"))
     finding = only(judge(layer(**{path: pyc(1, other)})))
     assert (finding.code, finding.severity) == ("PYC-MAGIC", severity)
 

@@ -134,7 +134,7 @@ functions:
     report = "\n".join(found)
     assert "defaults.runtimes[1]: unknown runtime 'python3.31'; known: python3.10" in report
     assert "defaults.budgets.zipd: unknown key; did you mean zipped?" in report
-    assert 'layers.one.version: quote it: YAML reads 1.0 as a number, write "1.0"' in report
+    assert 'layers.one.version: quote it: YAML reads 1.0 as a number, write "1.0.0"' in report
     assert "layers.one.requirments: unknown key; did you mean requirements?" in report
     assert "functions.f.layers[0]: unknown layer oen; did you mean one?" in report
 
@@ -148,15 +148,19 @@ def test_a_problem_of_the_defaults_is_reported_once(problems: Problems) -> None:
 @pytest.mark.parametrize(
     ("text", "position", "message"),
     [
-        ("version: 3.10", "6:14", 'YAML reads 3.10 as a number, write "3.10"'),
-        ("version: 1", "6:14", 'write "1"'),
-        ("version: 1.2", "6:14", 'write "1.2"'),
+        ("version: 3.10", "6:14", 'YAML reads 3.10 as a number, write "3.10.0"'),
+        ("version: 1", "6:14", 'write "1.0.0"'),
+        ("version: 1.2", "6:14", 'write "1.2.0"'),
+        ("version: 1e3", "6:14", "not a semantic version"),
+        ("version: 1.5e+3", "6:14", 'write a version such as "1.2.0"'),
         ("version: 1.0.0+build", "6:14", "not a semantic version"),
         ("version: 01.0.0", "6:14", "not a semantic version"),
         ("version: 2026-11-21", "6:14", "not a semantic version"),
         ("description: ''", "6:18", "at least 1 character"),
         ("runtimes: [python2.7]", "7:16", "unknown runtime 'python2.7'"),
-        ("runtimes: [3.13]", "7:16", "quote it"),
+        ("runtimes: [3.13]", "7:16", "quote it: YAML reads 3.13 as a number, write python3.13"),
+        ("runtimes: [3.10]", "7:16", "write python3.10"),
+        ("runtimes: [3.9]", "7:16", "write one of python3.10, python3.11"),
         ("runtimes: []", "7:5", "at least one entry"),
         ("runtimes: python3.13", "7:15", "a list is expected here: [python3.13]"),
         ("runtimes: [python3.13, python3.13]", "7:5", "listed twice: python3.13"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layersmith.base import versions
 from layersmith.errors import ConfigError
 from layersmith.ship.aws import labels
 
@@ -41,7 +42,7 @@ def test_names_hold_what_aws_allows() -> None:
 
 def test_versions_sort_by_precedence() -> None:
     given_versions = ["1.10.0", "1.9.0", "1.10.0-rc.1", "1.10.0-rc.10", "1.10.0-rc.2"]
-    assert sorted(given_versions, key=labels.order) == [
+    assert sorted(given_versions, key=versions.order) == [
         "1.9.0",
         "1.10.0-rc.1",
         "1.10.0-rc.2",

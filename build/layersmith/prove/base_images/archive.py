@@ -13,11 +13,11 @@ import tarfile
 from typing import TYPE_CHECKING, Any
 
 from layersmith import cache
+from layersmith.base import architectures
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DOCKER_ARCHITECTURE = {"arm64": "arm64", "x86_64": "amd64"}
 
 CREATED = "2020-01-01T00:00:00Z"
 """Date of every image, so that the same content has the same digest."""
@@ -36,7 +36,7 @@ def write(path: Path, root: Path, *, tag: str, architecture: str, config: dict[s
     layer = path.with_suffix(".layer.tar")
     _write_layer(layer, root)
     described = {
-        "architecture": DOCKER_ARCHITECTURE[architecture],
+        "architecture": architectures.get(architecture).oci,
         "config": config,
         "created": CREATED,
         "os": "linux",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from layersmith import cache, console
+from layersmith.base import architectures
 from layersmith.errors import ProofError
 from layersmith.prove.base_images import runtime_packages, standin
 
@@ -117,8 +118,8 @@ def pin(engine: Engine, wanted: list[Runtime], file: Path) -> dict[str, dict[str
     found: dict[str, dict[str, str]] = {}
     for runtime in wanted:
         found[runtime.name] = {
-            architecture: engine.registry_digest(f"{runtime.image}-{suffix}", architecture)
-            for architecture, suffix in (("arm64", "arm64"), ("x86_64", "x86_64"))
+            architecture: engine.registry_digest(f"{runtime.image}-{architecture}", architecture)
+            for architecture in architectures.NAMES
         }
     data["aws"] |= found
     cache.write_text(file, json.dumps(data, indent=2) + "\n")

@@ -1,6 +1,6 @@
 """What a Lambda runtime brings along at /var/runtime: AWS's runtime client and boto3.
 
-The versions are pinned in images.json, so that two machines prove against the same client.
+The versions are pinned in runtimes.toml, so that two machines prove against the same client.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @memoize
 def image_data() -> dict[str, Any]:
-    """Return images.json: AWS's base images, and how the stand-in is made."""
+    """Return images.json: AWS's base images, and what is installed beside them."""
     text = (
         resources.files("layersmith.prove.base_images").joinpath("images.json").read_text("utf-8")
     )
@@ -29,9 +29,9 @@ def image_data() -> dict[str, Any]:
     return data
 
 
-def requirements() -> list[str]:
+def requirements(runtime: Runtime) -> list[str]:
     """Return what is installed at /var/runtime, pinned."""
-    return list(image_data()["runtime-packages"])
+    return [f"{one.name}=={one.version}" for one in runtime.provides]
 
 
 def folder(runtime: Runtime, architecture: str) -> Path:
@@ -44,7 +44,7 @@ def folder(runtime: Runtime, architecture: str) -> Path:
     Raises:
         ProofError: A package has no wheel for this runtime, or the index does not answer.
     """
-    wanted = requirements()
+    wanted = requirements(runtime)
     key = cache.sha256_bytes("\n".join([runtime.name, architecture, *wanted]).encode())[:16]
     final = cache.section("runtime-packages") / f"{runtime.name}-{architecture}-{key}"
     what = "AWS's runtime client"

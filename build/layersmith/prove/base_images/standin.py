@@ -17,7 +17,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from layersmith import cache, process
-from layersmith.base import interpreters
+from layersmith.base import architectures, interpreters, runtimes
 from layersmith.engine import owner
 from layersmith.errors import ProofError
 from layersmith.prove.base_images import archive as image_archive
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 RECIPE = 1
 """Raised when the way an image is made changes, so that older images are not taken for it."""
-
-DEBIAN_ARCHITECTURE = {"arm64": "arm64", "x86_64": "amd64"}
 
 PACKAGES = (
     *("base-files", "bash", "ca-certificates", "coreutils"),
@@ -68,7 +66,9 @@ def recipe(runtime: Runtime, architecture: str) -> str:
     """Return the digest over what decides a stand-in's content, Debian's updates left out."""
     scripts = [_script(name) for name in ("lambda-entrypoint.sh", "bootstrap")]
     said = [str(RECIPE), runtime.name, architecture, suite(runtime), *PACKAGES]
-    return cache.sha256_bytes("\0".join(said + scripts + runtime_packages.requirements()).encode())
+    return cache.sha256_bytes(
+        "\0".join(said + scripts + runtime_packages.requirements(runtime)).encode()
+    )
 
 
 def suite(runtime: Runtime) -> str:
@@ -77,14 +77,14 @@ def suite(runtime: Runtime) -> str:
     Raises:
         ProofError: No release of Debian has it.
     """
-    suites: dict[str, str] = runtime_packages.image_data()["stand-in-suites"]
-    if runtime.name not in suites:
+    if runtime.suite is None:
+        made = ", ".join(one.name for one in runtimes.RUNTIMES.values() if one.suite)
         raise ProofError(
             f"no stand-in for {runtime.name}",
             cause=f"no release of Debian has Python {runtime.python_version}",
-            hint=f"name an image with --image, use the host runner, or one of: {', '.join(suites)}",
+            hint=f"name an image with --image, use the host runner, or one of: {made}",
         )
-    return suites[runtime.name]
+    return runtime.suite
 
 
 def make(runtime: Runtime, architecture: str, folder: Path) -> StandIn:
@@ -95,7 +95,7 @@ def make(runtime: Runtime, architecture: str, folder: Path) -> StandIn:
     """
     root = folder / "root"
     base = folder / "base.tar"
-    _debootstrap(suite(runtime), DEBIAN_ARCHITECTURE[architecture], base)
+    _debootstrap(suite(runtime), architectures.get(architecture).debian, base)
     _unpack(base, root)
     base.unlink()
     _lay_out(root, runtime, architecture)

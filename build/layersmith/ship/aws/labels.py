@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import semver
-
+from layersmith.base import versions
 from layersmith.errors import ConfigError
 
 DESCRIPTION_LIMIT = 256
@@ -71,14 +70,9 @@ def describe(text: str, version: str, sha256: str) -> str:
 def parse(description: str) -> Label | None:
     """Return the label of a description; None where layersmith did not write it."""
     found = _LABEL.search(description)
-    if not found or not semver.Version.is_valid(found["semver"]):
+    if not found or not versions.is_valid(found["semver"]):
         return None
     return Label(found["semver"], found["digest"])
-
-
-def order(version: str) -> semver.Version:
-    """Return a key by which semantic versions sort (Semantic Versioning 2.0.0, 11)."""
-    return semver.Version.parse(version)
 
 
 def parameter(layer: str, runtime: str, architecture: str, name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from layersmith.ship.aws.labels import order
+from layersmith.base.versions import order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from layersmith import console
+from layersmith.base.versions import order
 from layersmith.errors import ShipError
 from layersmith.ship.aws import buckets, failures
-from layersmith.ship.aws.labels import order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

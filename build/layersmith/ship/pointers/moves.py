@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from layersmith import console
+from layersmith.base.versions import order
 from layersmith.errors import ShipError
 from layersmith.ship import options
-from layersmith.ship.aws.labels import order
 from layersmith.ship.index import document
 from layersmith.ship.pointers import ssm
 from layersmith.ship.pointers.ssm import LATEST

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from layersmith.ship.aws.labels import order
+from layersmith.base.versions import order
 from layersmith.ship.publish.models import Action, Held, RegionFinding, Step
 
 if TYPE_CHECKING:

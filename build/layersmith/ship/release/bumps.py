@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-import semver
 from packaging.version import Version
+
+from layersmith.base import versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,7 @@ class ReleaseChange:
 
 def raised(version: str, bump: Bump) -> str:
     """Return the version that follows, ``1.2.3`` by MINOR to ``1.3.0``."""
-    current = semver.Version.parse(version)
+    current = versions.order(version)
     steps = {
         Bump.NONE: current,
         Bump.PATCH: current.bump_patch(),
