@@ -73,7 +73,7 @@ def test_session_run_follows_a_session_to_its_bill(play: scenarios.Play, tmp_pat
         cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
+    result: dict[str, Any] = json.loads(done.stdout)["data"]
     assert result["status"] == "SUCCEEDED"
     assert result["cost"] > 0
     for number, answer in zip(RECEIPTS, result["output"]["results"], strict=True):

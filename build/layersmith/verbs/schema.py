@@ -65,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
                 hint=WRITE,
             )
         console.success("the generated files are what the models say")
+    elif args.json:
+        console.emit_json(schema.schema())
     else:
         console.emit_text(schema.render().rstrip("\n"))
     return 0

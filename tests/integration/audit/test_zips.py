@@ -117,7 +117,7 @@ def test_the_verb_takes_the_target_from_the_name(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["format"] == 1
-    assert [one["runtime"] for one in answer["reports"]] == ["python3.13"]
+    assert [one["runtime"] for one in answer["data"]["reports"]] == ["python3.13"]
 
 
 def test_the_verb_asks_for_the_target_where_the_name_says_nothing(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_the_verb_judges_all_and_exits_with_6(tmp_path: Path) -> None:
     good = write_zip(tmp_path / NAME, GOOD)
     done = audit(bad, good, "--json", "--forbid", "sample")
     assert done.returncode == 6
-    reports = json.loads(done.stdout)["reports"]
+    reports = json.loads(done.stdout)["data"]["reports"]
     found = [{one["code"] for one in report["findings"]} for report in reports]
     assert found == [{"ELF-MACHINE", "IMPORT-FORBIDDEN"}, {"IMPORT-FORBIDDEN"}]
     table = audit(bad)
@@ -141,4 +141,4 @@ def test_the_verb_judges_all_and_exits_with_6(tmp_path: Path) -> None:
 
 def test_the_verb_lists_its_codes() -> None:
     done = audit("--codes", "--json")
-    assert "NEEDED-MISSING" in json.loads(done.stdout)["codes"]
+    assert "NEEDED-MISSING" in json.loads(done.stdout)["data"]["codes"]

@@ -77,7 +77,7 @@ class Project:
         """Build and return what ``--json`` printed."""
         found: list[dict[str, Any]] = json.loads(
             self.run("build", "--json", *words, **kwargs).stdout
-        )
+        )["data"]
         return found
 
     def zips(self) -> dict[str, bytes]:

@@ -29,7 +29,7 @@ def test_the_verb(project: Project, index: Index) -> None:
     assert first.returncode == 0
     assert first.stdout == ""
     assert "demo-python3.13-arm64: 2 distributions, 2 changed\n  + a 1.0\n  + b 1.0" in first.stderr
-    (record,) = json.loads(project.cli("--check", "--json").stdout)
+    (record,) = json.loads(project.cli("--check", "--json").stdout)["data"]
     assert record == {
         "target": "demo-python3.13-arm64",
         "lock": "locks/demo-python3.13-arm64.txt",

@@ -35,7 +35,7 @@ def measure(call: Call, built: Callable[[str], Path]) -> Callable[..., Any]:
         options = ["--layer", "imaging", "--runtime", "python3.13", "--dist", str(dist)]
         done = call("coldstart", *options, *words, "--json")
         assert done.returncode == 0, done.stderr
-        (report,) = json.loads(done.stdout)
+        (report,) = json.loads(done.stdout)["data"]
         assert report == json.loads((dist / f"{STEM}.coldstart.json").read_text())
         return report, json.loads((dist / f"{STEM}.importtime.json").read_text())
 

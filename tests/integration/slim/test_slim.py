@@ -17,7 +17,7 @@ WORDS = ("slim", "--layer", "engine", "--at-least", "1kB")
 
 
 def slim(project: Project, *words: str) -> dict[str, Any]:
-    [found] = json.loads(project.run(*WORDS, "--json", *words).stdout)
+    [found] = json.loads(project.run(*WORDS, "--json", *words).stdout)["data"]
     assert isinstance(found, dict)
     return found
 

@@ -39,7 +39,7 @@ class Verb:
             check=False,
         )
         assert done.returncode == code, done.stderr
-        return json.loads(done.stdout) if code == 0 else done.stderr
+        return json.loads(done.stdout)["data"] if code == 0 else done.stderr
 
 
 def test_from_a_file_to_a_snapshot_and_back(tmp_path: Path) -> None:
