@@ -68,6 +68,8 @@ VERBS = {
     "destroy": "remove the stacks of a stage; data is kept unless told otherwise",
     "stacks": "list the stacks in their order, and draw the state machines",
     "session": "run work against an ephemeral Chroma server",
+    "doctor": "say what this machine has of what the verbs need, and how to get the rest",
+    "completion": "print the completion script of bash or zsh",
     "vectors": "snapshot, restore, compact and check Chroma's data on S3 or in a folder",
 }
 
@@ -198,12 +200,22 @@ def parser_of(verb: str, module: Any) -> VerbParser:
         description=VERBS[verb],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    furnish(parser, module)
+    return parser
+
+
+def furnish(parser: argparse.ArgumentParser, module: Any) -> None:
+    """Add the options of a verb to its parser, and those that every verb has.
+
+    Args:
+        parser: Of the verb.
+        module: Of the verb.
+    """
     module.configure(parser)
     for one in leaves(parser):
         one.epilog = _as_called(one.epilog) if one.epilog else None
         if "--json" not in one._option_string_actions:
             one.add_argument("--json", action="store_true", help="print the result as JSON")
-    return parser
 
 
 def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

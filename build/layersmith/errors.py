@@ -31,7 +31,7 @@ class LayersmithError(Exception):
     """
 
     exit_code: ClassVar[int] = EXIT_BUG
-    category: ClassVar[str] = "error"
+    category: ClassVar[str] = "bug"
     """What `--json` calls errors of this class."""
 
     def __init__(

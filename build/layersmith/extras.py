@@ -12,10 +12,10 @@ from layersmith.errors import NotInstalledError
 
 MODULES = {
     "": (
-        *("deflate", "elftools", "httpx", "packaging", "pathspec", "pydantic", "pydantic_core"),
+        *("deflate", "elftools", "httpx", "packaging", "pathspec", "pydantic"),
         *("pyproject_hooks", "rich", "shtab", "uv", "yaml", "ziglang"),
     ),
-    "prove": ("docker", "pytest", "_pytest"),
+    "prove": ("docker", "pytest"),
     "ship": ("boto3", "botocore", "semver"),
     "report": ("jinja2", "plotly"),
     "vectors": (

@@ -34,9 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             help=f"{text}: a manifest, a lock, a folder of either, or LAYER@VERSION",
         )
     options.add_dist(parser)
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print the comparison as JSON")
-    form.add_argument(
+    parser.add_argument(
         "--markdown", action="store_true", help="print Markdown, as for a pull request"
     )
     parser.add_argument(

@@ -140,9 +140,9 @@ def test_a_run_that_is_killed_goes_on_where_it_was(cloud: Cloud, made: int) -> N
     assert done.returncode == 0, done.stderr
     assert [one["stack"] for one in json.loads(done.stdout)["data"]] == STACKS
     assert {status.rpartition("_")[2] for status in statuses(cloud).values()} == {"COMPLETE"}
-    assert {one["result"] for one in json.loads(layers(cloud, "--yes", "--json").stdout)["data"]} == {
-        "unchanged"
-    }
+    assert {
+        one["result"] for one in json.loads(layers(cloud, "--yes", "--json").stdout)["data"]
+    } == {"unchanged"}
 
 
 def test_a_bucket_that_the_publisher_made_is_taken_as_it_is(cloud: Cloud) -> None:
