@@ -1,7 +1,7 @@
 """The sessions that people and CI call; each is a few lines over build/layers.py.
 
 `nox --list` shows them all. Arguments after `--` go to the verb or to pytest:
-`nox -s build -- --layer imaging --runtime python3.13 --json`.
+`nox -s build -- imaging --runtime python3.13 --json`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def lock_tools(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build every layer into dist/; `-- --layer NAME --runtime python3.13 --json` for one."""
+    """Build every layer into dist/; `-- NAME --runtime python3.13 --json` for one."""
     tool(session)
     layers(session, "build", *session.posargs)
 
@@ -123,14 +123,14 @@ def smoke(session: nox.Session) -> None:
 
 @nox.session
 def coldstart(session: nox.Session) -> None:
-    """Measure how long layers take from start to first answer; `-- --layer NAME`."""
+    """Measure how long layers take from start to first answer; `-- NAME`."""
     extras(session, "prove")
     layers(session, "coldstart", *session.posargs)
 
 
 @nox.session
 def slim(session: nox.Session) -> None:
-    """Find what a layer can do without, and prove it; `-- --layer NAME`."""
+    """Find what a layer can do without, and prove it; `-- NAME`."""
     extras(session, "prove")
     layers(session, "slim", *session.posargs)
 
@@ -235,7 +235,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
-    session.run("zizmor", "--offline", "--quiet", ".github/workflows")
+    session.run("zizmor", "--offline", "--quiet", ".")
     actionlint(session)
 
 
