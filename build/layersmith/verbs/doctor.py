@@ -220,11 +220,12 @@ def _emulation(engine: str) -> Diagnosis:
 
     found = emulation.of("arm64", engine)
     name = "arm64 programs"
-    install = "docker run --privileged --rm tonistiigi/binfmt --install arm64"
+    install = emulation.REGISTER
+    renew = f"{install.replace('--install arm64', '--uninstall qemu-aarch64')}, then `{install}`"
     if found.native:
         return Diagnosis(name, "ok", "run natively")
     if found.warning:
-        return Diagnosis(name, "warn", f"emulated by {found.emulator}, which is old", install)
+        return Diagnosis(name, "warn", f"emulated by {found.emulator}, which is old", renew)
     if found.emulator:
         return Diagnosis(name, "ok", f"emulated by {found.emulator}")
     if sys.platform != "linux":
