@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.conftest import record_bill
 from tests.e2e.rehearsal import resources, scenarios
 from tests.e2e.rehearsal.processes import ROOT
+from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +74,7 @@ def test_session_run_follows_a_session_to_its_bill(play: scenarios.Play, tmp_pat
         cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)["data"]
+    result: dict[str, Any] = data_of(done.stdout)
     assert result["status"] == "SUCCEEDED"
     assert result["cost"] > 0
     for number, answer in zip(RECEIPTS, result["output"]["results"], strict=True):

@@ -38,7 +38,7 @@ DATA: dict[str, dict[str, str]] = {
     },
 }
 """Verb to the lists in its data, by key, and the model of their items; without a key the list is
-the data itself. tests/integration/cli/test_json.py holds them against what the verbs print."""
+the data itself. tests/support/envelopes.py holds what the verbs print against the schemas."""
 
 WRITE = "run `python build/layers.py schema --write` and commit docs/"
 

@@ -11,6 +11,7 @@ from layersmith.base import runtimes
 from layersmith.errors import AuditError, BuildError
 
 from tests.support.breakages import ROOT, write_wheel, write_zip
+from tests.support.envelopes import data_of
 from tests.support.tiny_elf import EM_X86_64, TinyElf
 
 NAME = "sample-1.0.0-python3.13-arm64.zip"
@@ -131,7 +132,7 @@ def test_the_verb_judges_all_and_exits_with_6(tmp_path: Path) -> None:
     good = write_zip(tmp_path / NAME, GOOD)
     done = audit(bad, good, "--json", "--forbid", "sample")
     assert done.returncode == 6
-    reports = json.loads(done.stdout)["data"]["reports"]
+    reports = data_of(done.stdout)["reports"]
     found = [{one["code"] for one in report["findings"]} for report in reports]
     assert found == [{"ELF-MACHINE", "IMPORT-FORBIDDEN"}, {"IMPORT-FORBIDDEN"}]
     table = audit(bad)

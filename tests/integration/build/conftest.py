@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from layersmith.lock import inputs as lockinputs
 from layersmith.lock import wheelstore
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.plan import Target, plan
+
+from tests.support.envelopes import data_of
 
 ROOT = Path(__file__).parents[3]
 LAYERS = ROOT / "build" / "layers.py"
@@ -75,9 +76,7 @@ class Project:
 
     def build(self, *words: str, **kwargs: Any) -> list[dict[str, Any]]:
         """Build and return what ``--json`` printed."""
-        found: list[dict[str, Any]] = json.loads(
-            self.run("build", "--json", *words, **kwargs).stdout
-        )["data"]
+        found: list[dict[str, Any]] = data_of(self.run("build", "--json", *words, **kwargs).stdout)
         return found
 
     def zips(self) -> dict[str, bytes]:

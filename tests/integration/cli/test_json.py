@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import pytest
 from layersmith import cli, console
 from layersmith.errors import BuildError, ConfigError, LayersmithError, ManyErrors
+
+from tests.support.envelopes import envelope_of, validator
 
 if TYPE_CHECKING:
     import argparse
 
 ROOT = Path(__file__).parents[3]
-ENVELOPE = jsonschema.Draft202012Validator(
-    json.loads((ROOT / "docs/json/envelope.schema.json").read_text("utf-8"))
-)
 COMMANDS = {
     "plan": [],
     "lock": ["--check"],
@@ -85,8 +82,7 @@ def envelope(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[dict[str, 
     capsys.readouterr()
     code = cli.main([*argv, "--json"])
     said = capsys.readouterr()
-    found: dict[str, Any] = json.loads(said.out)
-    ENVELOPE.validate(found)
+    found = envelope_of(said.out)
     assert found["verb"] == argv[0]
     assert found["ok"] is (code == 0)
     return found, said.err
@@ -179,8 +175,7 @@ def test_what_happened_decides_the_errors(
 ) -> None:
     monkeypatch.setattr("layersmith.cli.importlib.import_module", lambda name: Raises(problem))
     assert cli.main(["plan", "--json"]) == code
-    found = json.loads(capsys.readouterr().out)
-    ENVELOPE.validate(found)
+    found = envelope_of(capsys.readouterr().out)
     assert [error["kind"] for error in found["errors"]] == kinds
     assert found["data"] == {"so": "far"}
 
@@ -205,8 +200,7 @@ def test_an_unknown_verb_comes_in_the_envelope(capsys: pytest.CaptureFixture[str
 
 def test_data_fits_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
     """The schemas in docs/json are those of the models, and say something of real data."""
-    path = ROOT / "docs/json/audit.schema.json"
-    schema = jsonschema.Draft202012Validator(json.loads(path.read_text("utf-8")))
+    schema = validator("audit")
     made = sorted((ROOT / "dist").glob("vector-common-*-python3.13-arm64.zip"))
     if not made:
         pytest.skip("dist/ holds no layer: run `nox -s build`")
