@@ -222,6 +222,13 @@ def test(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Change conditions one at a time and count what the unit tests notice; `-- lock --seed 2`."""
+    extras(session, *EXTRAS, group="mutants")
+    session.run("python", "tests/mutants.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure speed against peers that run in the same session."""
     extras(session, *EXTRAS, group="test")

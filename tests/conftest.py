@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import functools
+import signal
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from layersmith.base import runtimes
 from layersmith.errors import LayersmithError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 RUNTIME = "python3.13"
 """The runtime of the base image that the Docker tests use."""
@@ -27,6 +34,48 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--slow", action="store_true", help="run the tests that take more than ten seconds, too"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep xdist from putting the files with the most tests first; see below."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files first that take longest, so that none of them is left over at the end.
+
+    A file's tests stay together on one of xdist's workers. Those that compile and emulate are few
+    in a file; by their number they would come last, and one worker would end minutes after all.
+    """
+    weights: Counter[Path] = Counter()
+    for item in items:
+        weights[item.path] += _weight(item)
+    items.sort(key=lambda item: -weights[item.path])
+
+
+def _weight(item: pytest.Item) -> int:
+    """About how many tenths of a second a test takes, by its markers and its folder."""
+    docker, slow = (item.get_closest_marker(name) is not None for name in ("docker", "slow"))
+    if item.get_closest_marker("exhaustive") is not None:
+        return 0
+    if docker:
+        return 200 if slow else 20
+    if slow:
+        return 100 if item.config.getoption("--slow") else 0
+    return 6 if "integration" in item.path.parts else 0
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Children of the test end by Ctrl-C, wherever the tests were started.
+
+    A script's background command ignores SIGINT, and so do all processes that it starts: nothing
+    is interrupted then, and a test that waits for it waits in vain.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @functools.cache

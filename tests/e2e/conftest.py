@@ -20,6 +20,7 @@ from tests.e2e.rehearsal import corpus, layers, scenarios
 from tests.e2e.rehearsal.cloud import Cloud
 from tests.e2e.rehearsal.processes import ProcessLauncher
 from tests.e2e.rehearsal.stage import Stage
+from tests.support import clocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,6 +115,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if not STORY.lines:
         return
     terminalreporter.section("the rehearsal")
+    terminalreporter.write_line(
+        f"bounds on time: {clocks.factor():.1f} times those of a quiet machine"
+    )
     for mode, seconds, line in STORY.lines:
         terminalreporter.write_line(f"{mode:<9} {seconds:7.1f} s  {line}")
     for mode, lines in STORY.bills.items():

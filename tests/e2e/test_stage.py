@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.conftest import record_bill
 from tests.e2e.rehearsal import resources, scenarios
 from tests.e2e.rehearsal.processes import ROOT
+from tests.support import clocks
 from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def test_session_run_follows_a_session_to_its_bill(play: scenarios.Play, tmp_pat
             sys.executable, "build/layers.py", "session", "run", "--database", "receipts",
             "--input", str(work), "--json", "--endpoint-url", play.stage.cloud.endpoint,
         ],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=clocks.seconds(300), check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = data_of(done.stdout)

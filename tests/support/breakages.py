@@ -20,7 +20,6 @@ import re
 import signal
 import struct
 import subprocess
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from layersmith.base import runtimes
+
+from tests.support import zips
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -128,22 +129,12 @@ class Breakage:
         architecture: str = "arm64",
     ) -> Path:
         """Write the broken layer as a zip, and return its path."""
-        return write_zip(path, self.files(house, runtime, architecture))
+        return zips.write(path, self.files(house, runtime, architecture))
 
 
 def whole(house: Wheelhouse, runtime: str = "python3.13", architecture: str = "arm64") -> Files:
     """Return the files of a layer with Pillow that is not broken."""
     return dict(house.files(pillow(), runtime, architecture))
-
-
-def write_zip(path: Path, files: Mapping[str, bytes]) -> Path:
-    """Write files as a layer's zip, stored, and return its path."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in sorted(files):
-            info = zipfile.ZipInfo(name, EPOCH)
-            info.external_attr = 0o100644 << 16
-            archive.writestr(info, files[name])
-    return path
 
 
 def imaging(files: Mapping[str, bytes]) -> str:
@@ -392,7 +383,7 @@ def write_wheel(
     }
     rows = [f"{path},{_digest(content)},{len(content)}" for path, content in members.items()]
     members[f"{info}/RECORD"] = "\n".join([*rows, f"{info}/RECORD,,", ""]).encode()
-    return write_zip(folder / f"{name}-{version}-{tag}.whl", members)
+    return zips.write(folder / f"{name}-{version}-{tag}.whl", members)
 
 
 def _digest(content: bytes) -> str:

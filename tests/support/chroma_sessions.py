@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+
+from tests.support import clocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PACKAGES = [ROOT / "fargate/chroma", ROOT / "lambdas/common/src"]
 API = "/api/v2/tenants/default_tenant/databases/default_database/collections"
-TIMEOUT = 30.0
-"""Seconds that anything may take on a busy machine."""
-
 AWS_KEYS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -42,6 +40,7 @@ class Supervisor:
     events: list[dict[str, Any]] = field(default_factory=list)
     token: str = ""
     url: str = ""
+    reader: threading.Thread | None = None
 
     def find(self, name: str, **wanted: object) -> dict[str, Any] | None:
         for event in list(self.events):
@@ -51,32 +50,29 @@ class Supervisor:
 
     def wait(self, name: str, **wanted: object) -> dict[str, Any]:
         """Wait for an event in the log."""
-        deadline = time.monotonic() + TIMEOUT
-        while time.monotonic() < deadline:
-            found = self.find(name, **wanted)
-            if found is not None:
-                return found
-            if self.process.poll() is not None:
-                time.sleep(0.1)
-                found = self.find(name, **wanted)
-                assert found, f"ended with {self.process.returncode} without {name}: {self.events}"
-                return found
-            time.sleep(0.01)
-        raise AssertionError(f"no {name} in {TIMEOUT} s: {self.events}")
+        clocks.wait(
+            lambda: self.find(name, **wanted) or self.process.poll() is not None,
+            lambda: f"no {name}: {self.events}",
+        )
+        if self.reader is not None and self.find(name, **wanted) is None:
+            # What it wrote last is in the pipe, which a server that outlives it may keep open.
+            self.reader.join(clocks.seconds(1))
+        found = self.find(name, **wanted)
+        assert found, f"ended with {self.process.poll()} without {name}: {self.events}"
+        return found
 
     def wait_count(self, name: str, count: int, **wanted: object) -> None:
         """Wait until an event has been logged so many times."""
-        deadline = time.monotonic() + TIMEOUT
-        while time.monotonic() < deadline:
+
+        def enough() -> bool:
             found = [
                 event
                 for event in list(self.events)
                 if event["event"] == name and all(event.get(k) == v for k, v in wanted.items())
             ]
-            if len(found) >= count:
-                return
-            time.sleep(0.01)
-        raise AssertionError(f"not {count} times {name}: {self.events}")
+            return len(found) >= count
+
+        clocks.wait(enough, lambda: f"not {count} times {name}: {self.events}")
 
     def connect(self) -> None:
         """Wait until it is ready and learn its address and token."""
@@ -95,7 +91,7 @@ class Supervisor:
         return httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {self.token if token is None else token}"},
-            timeout=TIMEOUT,
+            timeout=clocks.seconds(clocks.BOUND),
             trust_env=False,
             **options,
         )
@@ -104,16 +100,20 @@ class Supervisor:
         """Ask for the end over HTTP and return the exit code."""
         with self.client() as client:
             assert client.post("/_session/finish", json=body or {}).status_code == 202
-        return self.process.wait(TIMEOUT)
+        return self.ended()
 
     def terminate(self) -> int:
         """Ask for the end as ECS does and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(TIMEOUT)
+        return self.ended()
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(TIMEOUT)
+        self.ended()
+
+    def ended(self) -> int:
+        """Wait for its end and return the exit code."""
+        return self.process.wait(clocks.seconds(clocks.BOUND))
 
 
 class Launcher:
@@ -157,7 +157,9 @@ class Launcher:
         self._running.append(process)
         token_file = Path(settings["TOKEN_REFERENCE"].removeprefix("file://"))
         supervisor = Supervisor(process, token_file)
-        threading.Thread(target=_read, args=(process, supervisor.events), daemon=True).start()
+        reader = threading.Thread(target=_read, args=(process, supervisor.events), daemon=True)
+        reader.start()
+        supervisor.reader = reader
         if ready:
             supervisor.connect()
         return supervisor
@@ -166,7 +168,7 @@ class Launcher:
         for process in self._running:
             if process.poll() is None:
                 process.kill()
-            process.wait(TIMEOUT)
+            process.wait(clocks.seconds(clocks.BOUND))
 
 
 def _read(process: subprocess.Popen[str], events: list[dict[str, Any]]) -> None:

@@ -11,6 +11,8 @@ from layersmith.config.models import Layer
 from layersmith.lock import resolver, wheelstore
 from layersmith.plan import Target
 
+from tests.support import clocks
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -53,7 +55,9 @@ def in_container(site: Path, *words: str | Path, timeout: float = 300) -> str:
         *("--env", "PYTHONDONTWRITEBYTECODE=1", "--entrypoint", "python3.13", image),
         *(str(word) for word in words),
     ]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+    done = subprocess.run(
+        argv, capture_output=True, text=True, timeout=clocks.seconds(timeout), check=False
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
 

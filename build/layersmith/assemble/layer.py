@@ -132,7 +132,7 @@ def finish(
     step("archive")
     target, tree = prepared.job.target, prepared.collected.tree
     # Not before the audit: it holds the layer against what the wheels' own RECORDs promise.
-    wheel.correct(tree, prepared.collected.hashes)
+    wheel.correct_records(tree, prepared.collected.hashes)
     with cache.atomic_writer(destination.zip) as stream:
         written = archive.write(stream, tree.sorted())
         zipped: dict[str, int] = {}

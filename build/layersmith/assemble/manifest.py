@@ -21,13 +21,13 @@ FORMAT = 1
 """Version of this record; a reader refuses any other."""
 
 
-class Record(BaseModel):
+class ManifestPart(BaseModel):
     """Base of all records."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Distribution(Record):
+class Distribution(ManifestPart):
     """One distribution of a layer."""
 
     name: str
@@ -57,7 +57,7 @@ class Distribution(Record):
     """License as its METADATA gives it."""
 
 
-class Dropped(Record):
+class Dropped(ManifestPart):
     """A distribution that was resolved and left out."""
 
     name: str
@@ -66,7 +66,7 @@ class Dropped(Record):
     """``provided by the runtime``, or the reason given in layers.yaml."""
 
 
-class PrunedRule(Record):
+class PrunedRule(ManifestPart):
     """What one prune rule removed."""
 
     rule: str
@@ -75,7 +75,7 @@ class PrunedRule(Record):
     """Bytes, uncompressed."""
 
 
-class FileRecord(Record):
+class FileRecord(ManifestPart):
     """One file of the layer."""
 
     path: str
@@ -86,7 +86,7 @@ class FileRecord(Record):
     distribution: str
 
 
-class Artifact(Record):
+class Artifact(ManifestPart):
     """The zip."""
 
     filename: str
@@ -101,7 +101,7 @@ class Artifact(Record):
     files: int
 
 
-class BytecodeRecord(Record):
+class BytecodeRecord(ManifestPart):
     """Whether the layer holds bytecode."""
 
     mode: str
@@ -112,7 +112,7 @@ class BytecodeRecord(Record):
     """Why there is none although it was asked for."""
 
 
-class AuditRecord(Record):
+class AuditRecord(ManifestPart):
     """What the audit found in a layer that passed it."""
 
     elf_files: int
@@ -123,7 +123,7 @@ class AuditRecord(Record):
     warnings: list[str] = []
 
 
-class Inputs(Record):
+class Inputs(ManifestPart):
     """What the artifact was made from."""
 
     digest: str
@@ -135,7 +135,7 @@ class Inputs(Record):
     """Local packages: folder -> SHA-256 of its sources."""
 
 
-class Manifest(Record):
+class Manifest(ManifestPart):
     """dist/<stem>.json."""
 
     format: Literal[1] = 1

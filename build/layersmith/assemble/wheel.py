@@ -221,7 +221,7 @@ def _dist_info(path: Path, infos: list[zipfile.ZipInfo]) -> str:
     return found.pop()
 
 
-def correct(tree: Tree, hashes: Mapping[str, str]) -> None:
+def correct_records(tree: Tree, hashes: Mapping[str, str]) -> None:
     """Write the RECORD of every distribution in ``tree`` anew.
 
     Args:

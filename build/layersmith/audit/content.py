@@ -43,6 +43,8 @@ TEXT_SUFFIXES = frozenset(
 )
 """Names of files that nothing loads as machine code; they are not opened to look for it."""
 
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
 METADATA_NAMES = frozenset({"METADATA", "RECORD", "WHEEL", "INSTALLER", "LICENSE", "REQUESTED"})
 
 
@@ -290,11 +292,8 @@ def _inflate(raw: bytes) -> bytes:
         return b""
 
 
-SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
 def facts(source: Readable, module: str | None) -> elf.ElfFacts:
-    """Return the facts of an ELF file, from the cache where they are there.
+    """Return the facts of an ELF file, from the cache where it holds them.
 
     Args:
         source: The file.

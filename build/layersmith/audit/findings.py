@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from layersmith.assemble.manifest import AuditRecord, Record
+from layersmith.assemble.manifest import AuditRecord, ManifestPart
 from layersmith.errors import AuditError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Severity(StrEnum):
     """It works, and something about it will surprise."""
 
 
-class Finding(Record):
+class Finding(ManifestPart):
     """One thing that the audit found."""
 
     code: str
@@ -88,7 +88,7 @@ class Finding(Record):
     """What to do next."""
 
 
-class AuditReport(Record):
+class AuditReport(ManifestPart):
     """Everything that the audit says about one layer; versioned JSON."""
 
     format: Literal[1] = 1

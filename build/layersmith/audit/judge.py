@@ -26,13 +26,51 @@ if TYPE_CHECKING:
     from layersmith.plan import Target
 
 
+@dataclass(frozen=True)
+class Declared:
+    """The wishes of whoever asked for a layer.
+
+    Attributes:
+        requirements: Normalized names of the distributions that must be importable.
+        forbidden: Dotted names of modules that must not be there.
+        kept: Normalized names that are kept although the runtime provides them.
+        managed: Names or ARNs of layers that functions use beside this one.
+        pruned: Prune rules of layers.yaml itself, of which nobody needs to be warned.
+    """
+
+    requirements: Collection[str] = ()
+    forbidden: Collection[str] = ()
+    kept: Collection[str] = ()
+    managed: Collection[str] = ()
+    pruned: Collection[str] = ()
+
+    @classmethod
+    def of(cls, target: Target, requirements: Collection[str] = ()) -> Declared:
+        """Return what the settings of a target's layer say.
+
+        Args:
+            target: What is built.
+            requirements: Normalized names of what was asked for; what is excluded or provided by
+                the runtime may be among them.
+        """
+        settings = target.settings
+        provided = runtimes.PROVIDED - set(settings.keep_provided)
+        return cls(
+            requirements=set(requirements) - set(settings.excludes) - provided,
+            forbidden=settings.forbid_imports,
+            kept=settings.keep_provided,
+            managed=settings.managed_layers,
+            pruned=settings.prune.add,
+        )
+
+
 def audit(
     files: Iterable[LayerFile],
     runtime: Runtime,
     architecture: str,
     *,
     identifier: str = "layer",
-    expected: Expected | None = None,
+    declared: Declared | None = None,
     removed: Mapping[str, str] | None = None,
     recorded: Mapping[str, Collection[str]] | None = None,
 ) -> AuditReport:
@@ -43,14 +81,14 @@ def audit(
         runtime: Where the layer will be loaded.
         architecture: ``arm64`` or ``x86_64``.
         identifier: Name for messages.
-        expected: What should and should not be there.
+        declared: What should and should not be there.
         removed: Path -> rule, for files that were left out on purpose.
         recorded: Distribution -> paths below python/ that its wheel lists, where the RECORDs
             among the files were corrected since. What is listed, not removed and not here is an
             error.
     """
     content = gather(files, runtime, architecture, removed=removed, recorded=recorded)
-    return _report(content, identifier, _checks(content, expected or Expected()))
+    return _report(content, identifier, _checks(content, declared or Declared()))
 
 
 def audit_target(
@@ -75,7 +113,7 @@ def audit_target(
         target.runtime,
         target.architecture,
         identifier=target.identifier,
-        expected=Expected.of(target, requirements),
+        declared=Declared.of(target, requirements),
         removed=removed,
         recorded=recorded,
     )
@@ -87,7 +125,7 @@ def audit_zip(
     architecture: str,
     *,
     identifier: str | None = None,
-    expected: Expected | None = None,
+    declared: Declared | None = None,
 ) -> AuditReport:
     """Judge a zip, made by layersmith or not.
 
@@ -96,7 +134,7 @@ def audit_zip(
         runtime: Where it will be loaded.
         architecture: ``arm64`` or ``x86_64``.
         identifier: Name for messages; the file's name by default.
-        expected: What should and should not be there.
+        declared: What should and should not be there.
 
     Raises:
         BuildError: The file is missing.
@@ -104,19 +142,19 @@ def audit_zip(
     """
     files, findings = open_zip(path)
     content = gather(files, runtime, architecture)
-    findings += _checks(content, expected or Expected())
+    findings += _checks(content, declared or Declared())
     return _report(content, identifier or path.name, findings)
 
 
-def _checks(content: Content, expected: Expected) -> Iterator[Finding]:
+def _checks(content: Content, declared: Declared) -> Iterator[Finding]:
     yield from machine.check(content)
     yield from needs.check(content)
     yield from layout.check(content)
-    yield from packages.complete(content, expected.pruned)
-    yield from packages.importable(content, expected.requirements)
-    yield from packages.forbidden(content, expected.forbidden)
-    yield from packages.shadows(content, expected.kept)
-    yield from packages.managed(content, expected.managed)
+    yield from packages.complete(content, declared.pruned)
+    yield from packages.importable(content, declared.requirements)
+    yield from packages.forbidden(content, declared.forbidden)
+    yield from packages.shadows(content, declared.kept)
+    yield from packages.managed(content, declared.managed)
 
 
 def _report(content: Content, identifier: str, findings: Iterable[Finding]) -> AuditReport:
@@ -131,41 +169,3 @@ def _report(content: Content, identifier: str, findings: Iterable[Finding]) -> A
         highest={prefix: ".".join(map(str, number)) for prefix, number in highest.items()},
         findings=ordered(findings),
     )
-
-
-@dataclass(frozen=True)
-class Expected:
-    """The wishes of whoever asked for a layer.
-
-    Attributes:
-        requirements: Normalized names of the distributions that must be importable.
-        forbidden: Dotted names of modules that must not be there.
-        kept: Normalized names that are kept although the runtime provides them.
-        managed: Names or ARNs of layers that functions use beside this one.
-        pruned: Prune rules of layers.yaml itself, of which nobody needs to be warned.
-    """
-
-    requirements: Collection[str] = ()
-    forbidden: Collection[str] = ()
-    kept: Collection[str] = ()
-    managed: Collection[str] = ()
-    pruned: Collection[str] = ()
-
-    @classmethod
-    def of(cls, target: Target, requirements: Collection[str] = ()) -> Expected:
-        """Return what the settings of a target's layer say.
-
-        Args:
-            target: What is built.
-            requirements: Normalized names of what was asked for; what is excluded or provided by
-                the runtime may be among them.
-        """
-        settings = target.settings
-        provided = runtimes.PROVIDED - set(settings.keep_provided)
-        return cls(
-            requirements=set(requirements) - set(settings.excludes) - provided,
-            forbidden=settings.forbid_imports,
-            kept=settings.keep_provided,
-            managed=settings.managed_layers,
-            pruned=settings.prune.add,
-        )

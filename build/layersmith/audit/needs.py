@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 RELOCATABLE = "ET_REL"
 """Object files: nothing loads them."""
 
+REPAIRED = re.compile(r"(^|/)[^/]+\.libs/[^/]+$")
+"""Where auditwheel puts libraries; only a search path leads there, no package loads them itself."""
+
+MUSL = ("libc.musl-", "ld-musl-")
+"""Beginnings of the names of Alpine Linux's C library and its loader."""
+
+BUNDLE = "take a manylinux wheel, or put the library into lib/ of a layer"
+PROVE = "prove it: `python build/layers.py smoke` imports every module"
+
 
 def check(content: Content) -> Iterator[Finding]:
     """Yield what the native files of a layer need and will not get.
@@ -128,16 +137,6 @@ def _hardening(content: Content, path: str, facts: ElfFacts) -> Iterator[Finding
                 cause="a path of the machine that built it was left in RPATH or RUNPATH",
                 next="take a wheel that auditwheel has repaired, or link with $ORIGIN",
             )
-
-
-REPAIRED = re.compile(r"(^|/)[^/]+\.libs/[^/]+$")
-"""Where auditwheel puts libraries; only a search path leads there, no package loads them itself."""
-
-MUSL = ("libc.musl-", "ld-musl-")
-"""Beginnings of the names of Alpine Linux's C library and its loader."""
-
-BUNDLE = "take a manylinux wheel, or put the library into lib/ of a layer"
-PROVE = "prove it: `python build/layers.py smoke` imports every module"
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from layersmith.assemble.manifest import Record
+from layersmith.assemble.manifest import ManifestPart
 
 Kind = Literal["added", "removed", "upgraded", "downgraded", "file", "size"]
 """``file``: the same version from another file. ``size``: the same file, packed otherwise."""
 
 
-class Side(Record):
+class Side(ManifestPart):
     """One of the two."""
 
     name: str
@@ -25,7 +25,7 @@ class Side(Record):
     files: int | None = None
 
 
-class DistributionChange(Record):
+class DistributionChange(ManifestPart):
     """One distribution that differs."""
 
     name: str
@@ -40,7 +40,7 @@ class DistributionChange(Record):
     """Bytes by which it grew in the zip; None for locks."""
 
 
-class FileChange(Record):
+class FileChange(ManifestPart):
     """One file that differs in size."""
 
     path: str
@@ -55,7 +55,7 @@ class FileChange(Record):
         return (self.after or 0) - (self.before or 0)
 
 
-class Files(Record):
+class Files(ManifestPart):
     """What became of the files."""
 
     added: int
@@ -66,7 +66,7 @@ class Files(Record):
     """The largest changes, by bytes."""
 
 
-class Timing(Record):
+class Timing(ManifestPart):
     """One duration, before and after, in milliseconds."""
 
     name: str
@@ -74,7 +74,7 @@ class Timing(Record):
     after: float | None
 
 
-class Diff(Record):
+class Diff(ManifestPart):
     """What differs between two artifacts of one target, or between two locks of it."""
 
     format: Literal[1] = 1

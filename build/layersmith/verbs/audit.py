@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from layersmith import console
 from layersmith.assemble import manifest as manifests
 from layersmith.audit import findings
-from layersmith.audit.judge import Expected, audit_zip
+from layersmith.audit.judge import Declared, audit_zip
 from layersmith.base import runtimes
 from layersmith.errors import AuditError, BuildError, ConfigError, LayersmithError, ManyErrors
 from layersmith.verbs import options
@@ -119,8 +119,8 @@ def _jobs(args: argparse.Namespace) -> list[partial[AuditReport]]:
 def _judge_zip(path: Path, args: argparse.Namespace) -> AuditReport:
     runtime, architecture = _platform(path, args)
     required = [canonicalize_name(name) for name in args.require]
-    expected = Expected(requirements=required, forbidden=args.forbid)
-    return audit_zip(path, runtimes.get(runtime), architecture, expected=expected)
+    declared = Declared(requirements=required, forbidden=args.forbid)
+    return audit_zip(path, runtimes.get(runtime), architecture, declared=declared)
 
 
 def _platform(path: Path, args: argparse.Namespace) -> tuple[str, str]:
@@ -144,7 +144,7 @@ def _judge_built(target: Target, dist: Path) -> AuditReport:
         target.runtime,
         target.architecture,
         identifier=target.identifier,
-        expected=Expected.of(target, _requirements(dist / f"{target.stem}.json")),
+        declared=Declared.of(target, _requirements(dist / f"{target.stem}.json")),
     )
 
 

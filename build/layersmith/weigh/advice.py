@@ -7,11 +7,12 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from layersmith.assemble import collect
 from layersmith.weigh.listings import zipped
 from layersmith.weigh.models import Advice
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

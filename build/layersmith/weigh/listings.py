@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from layersmith import cache
 from layersmith.assemble.tree import PREFIX, Entry
 from layersmith.assemble.wheel import Wheel, installed_path
 from layersmith.errors import BuildError
 from layersmith.lock import wheelstore
 from layersmith.weigh.remote import RemoteFile, Traffic
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,7 +41,7 @@ COMPRESSED_SHARE = 0.3
 compressed yet. Over the wheels of chromadb 1.5.9 it is 0.24 to 0.38."""
 
 
-class Wanted(NamedTuple):
+class ListingRequest(NamedTuple):
     """A file to list."""
 
     name: str
@@ -89,7 +90,7 @@ class Listed:
         return self.content
 
 
-def listings(wanted: Iterable[Wanted], traffic: Traffic) -> list[Listing]:
+def listings(wanted: Iterable[ListingRequest], traffic: Traffic) -> list[Listing]:
     """Return the listing of every file, read in parallel from the cache or the index.
 
     Args:
@@ -117,7 +118,7 @@ def listings(wanted: Iterable[Wanted], traffic: Traffic) -> list[Listing]:
         return [one if isinstance(one, Listing) else one.result() for one in waiting]
 
 
-def as_wheel(listing: Listing, wanted: Wanted) -> Wheel:
+def as_wheel(listing: Listing, wanted: ListingRequest) -> Wheel:
     """Return a listing as a wheel whose files have sizes and no content."""
     metadata = listing.metadata.encode("utf-8")
     dist_info = f"{wanted.name}.dist-info"
@@ -142,7 +143,7 @@ def zipped(entry: Entry) -> int:
     return round(entry.size * COMPRESSED_SHARE)
 
 
-def _known(wanted: Wanted) -> Listing | None:
+def _known(wanted: ListingRequest) -> Listing | None:
     try:
         return Listing.model_validate_json(_path(wanted).read_bytes())
     except (OSError, ValidationError):
@@ -154,16 +155,16 @@ def _known(wanted: Wanted) -> Listing | None:
         return _keep(wanted, _read(stream, wanted, stored.stat().st_size))
 
 
-def _path(wanted: Wanted) -> Path:
+def _path(wanted: ListingRequest) -> Path:
     return cache.section("listings") / wanted.sha256[:2] / f"{wanted.sha256}.json"
 
 
-def _keep(wanted: Wanted, listing: Listing) -> Listing:
+def _keep(wanted: ListingRequest, listing: Listing) -> Listing:
     cache.write_text(_path(wanted), listing.model_dump_json())
     return listing
 
 
-def _list(wanted: Wanted, client: httpx.Client, traffic: Traffic) -> Listing:
+def _list(wanted: ListingRequest, client: httpx.Client, traffic: Traffic) -> Listing:
     remote = RemoteFile(client, wanted.url, wanted.filename, traffic)
     if not wanted.filename.endswith(".whl"):
         remote.need(0, remote.length)
@@ -173,7 +174,7 @@ def _list(wanted: Wanted, client: httpx.Client, traffic: Traffic) -> Listing:
     return _keep(wanted, _read(remote, wanted, remote.length))
 
 
-def _read(stream: RemoteFile | io.BufferedIOBase, wanted: Wanted, length: int) -> Listing:
+def _read(stream: RemoteFile | io.BufferedIOBase, wanted: ListingRequest, length: int) -> Listing:
     try:
         if wanted.filename.endswith(".whl"):
             return _wheel(stream, length)
@@ -190,7 +191,7 @@ def _read(stream: RemoteFile | io.BufferedIOBase, wanted: Wanted, length: int) -
         raise BuildError(f"{wanted.filename} is damaged: {problem}") from problem
 
 
-def _kind(wanted: Wanted) -> str:
+def _kind(wanted: ListingRequest) -> str:
     return "wheel" if wanted.filename.endswith(".whl") else "source archive"
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from layersmith.assemble.manifest import Record
 from pydantic import Field
+
+from layersmith.assemble.manifest import ManifestPart
 
 Word = Literal["fits", "fits with excludes", "does not fit"]
 
@@ -21,7 +22,7 @@ AdviceKind = Literal[
 ]
 
 
-class FileWeight(Record):
+class FileWeight(ManifestPart):
     """One file."""
 
     path: str
@@ -31,7 +32,7 @@ class FileWeight(Record):
     """As the wheel holds it compressed."""
 
 
-class DistributionWeight(Record):
+class DistributionWeight(ManifestPart):
     """One distribution of the resolution, as an installer leaves it."""
 
     name: str
@@ -64,7 +65,7 @@ class DistributionWeight(Record):
     """Its five biggest files."""
 
 
-class Totals(Record):
+class Totals(ManifestPart):
     """Sums over files."""
 
     unzipped: int
@@ -76,7 +77,7 @@ class Totals(Record):
     distributions: int
 
 
-class Limit(Record):
+class Limit(ManifestPart):
     """One thing that the layer is judged against."""
 
     name: str
@@ -92,7 +93,7 @@ class Limit(Record):
         return self.limit - self.value
 
 
-class Advice(Record):
+class Advice(ManifestPart):
     """One way to make it smaller."""
 
     kind: AdviceKind
@@ -117,7 +118,7 @@ class Advice(Record):
     """Distributions that would go."""
 
 
-class Verdict(Record):
+class Verdict(ManifestPart):
     """Whether it can be a layer."""
 
     word: Word
@@ -129,7 +130,7 @@ class Verdict(Record):
     """Unzipped bytes after those excludes."""
 
 
-class TrafficRecord(Record):
+class TrafficRecord(ManifestPart):
     """What was transferred to find this out."""
 
     requests: int
@@ -140,7 +141,7 @@ class TrafficRecord(Record):
     """Bytes that downloading all wheels would have taken."""
 
 
-class Weighing(Record):
+class Weighing(ManifestPart):
     """What requirements weigh on a target."""
 
     format: Literal[1] = 1

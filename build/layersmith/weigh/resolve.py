@@ -12,7 +12,7 @@ from layersmith.lock import explain, resolver, rounds
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock.resolver import Unresolvable
 from layersmith.plan import Target
-from layersmith.weigh.listings import Wanted
+from layersmith.weigh.listings import ListingRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Resolved:
         locked: Whether it is the target's committed lock.
     """
 
-    files: list[Wanted]
+    files: list[ListingRequest]
     versions: dict[str, str]
     inputs: LockInputs
     locked: bool
@@ -74,7 +74,7 @@ def _by_lock(target: Target, root: Path, inputs: LockInputs) -> Resolved | None:
     locked = lock.check(target, root)
     places = lock.urls(locked, target, root=root)
     files = [
-        Wanted(entry.name, entry.filename, entry.sha256, places[entry.sha256][0])
+        ListingRequest(entry.name, entry.filename, entry.sha256, places[entry.sha256][0])
         for entry in locked.entries
     ]
     return Resolved(files, {e.name: e.version for e in locked.entries}, inputs, locked=True)
@@ -93,7 +93,7 @@ def _by_one_call(target: Target, root: Path, inputs: LockInputs) -> Resolved | N
         file = explain.fitting(target, offer.files)
         if file is None or file.sha256 is None:
             return None
-        files.append(Wanted(offer.name, file.filename, file.sha256, file.url))
+        files.append(ListingRequest(offer.name, file.filename, file.sha256, file.url))
     return Resolved(files, {o.name: o.version for o in offers}, inputs, locked=False)
 
 
@@ -106,6 +106,6 @@ def _by_rounds(target: Target, root: Path, inputs: LockInputs) -> Resolved:
                 target=target.identifier,
                 hint="use an index that serves hashes",
             )
-        files.append(Wanted(pin.name, file.filename, file.sha256, file.url))
+        files.append(ListingRequest(pin.name, file.filename, file.sha256, file.url))
         versions[pin.name] = pin.version
     return Resolved(files, versions, inputs, locked=False)

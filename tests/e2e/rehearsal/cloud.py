@@ -20,6 +20,7 @@ from moto.core.config import default_user_config
 from moto.server import ThreadedMotoServer
 
 from tests.e2e.rehearsal import events, interpreter, resources
+from tests.support import clocks
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -90,7 +91,9 @@ class Cloud:
 
     def client(self, service: str) -> Any:
         """Return a client of the account."""
-        config = Config(retries={"max_attempts": 2, "mode": "standard"}, read_timeout=120)
+        config = Config(
+            retries={"max_attempts": 2, "mode": "standard"}, read_timeout=clocks.seconds(300)
+        )
         make: Any = boto3.client
         return make(service, region_name=REGION, endpoint_url=self.endpoint, config=config)
 

@@ -1,7 +1,8 @@
 """Makes moto's EventBridge hear of executions that end, and start state machines for it.
 
 On AWS, Step Functions sends an event for every status change; a rule of the workflows stack
-starts the clean-up for those that ended without success. moto's interpreter sends none.
+starts the clean-up for those that ended without success. moto's interpreter sends none. It also
+says that an execution has ended before it says how.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from types import SimpleNamespace
 from typing import Any
 
 from moto.events.models import events_backends
@@ -25,11 +27,20 @@ def fill() -> list[tuple[Any, str, Any]]:
     reflect, stop = before[0][2], before[1][2]
 
     def terminated(self: Any) -> None:
-        reflect(self)
+        execution = self.execution
+        # moto sets the status first: who asks then finds a success without its output.
+        self.execution = ended = SimpleNamespace(exec_worker=execution.exec_worker)
+        try:
+            reflect(self)
+        finally:
+            self.execution = execution
+        status = vars(ended).pop("exec_status")
+        for name, value in vars(ended).items():
+            setattr(execution, name, value)
         # moto ends a stopped execution with whatever error the state that was stopped makes.
-        if getattr(self.execution, "stop_was_asked", False):
-            self.execution.exec_status = ExecutionStatus.ABORTED
-        _tell(self.execution)
+        stopped = getattr(execution, "stop_was_asked", False)
+        execution.exec_status = ExecutionStatus.ABORTED if stopped else status
+        _tell(execution)
 
     def stop_and_remember(self: Any, *args: Any, **named: Any) -> None:
         self.stop_was_asked = True

@@ -4,6 +4,10 @@ moto's interpreter passes parameters of AWS SDK and ECS integrations on as they 
 definition (``Cluster``), while botocore wants its own spelling (``cluster``), and the other way
 round for answers. Two hooks for it exist and are empty; here they do what Step Functions does,
 with the shapes of botocore's own service model.
+
+It also begins to wait for a task token only after the integration's call has returned, and loses
+what came before: an answer (the state then waits for its whole heartbeat and ends in
+States.Timeout) and a heartbeat (which is answered InvalidToken). Step Functions loses neither.
 """
 
 from __future__ import annotations
@@ -27,6 +31,10 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service_ecs as ecs,
+)
+from moto.stepfunctions.parser.asl.eval.callback.callback import (
+    CallbackEndpoint,
+    HeartbeatEndpoint,
 )
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.utils import json_path
@@ -110,6 +118,28 @@ def _start_named(
     return _start_execution(self, state_machine_arn, name or str(uuid.uuid4()), *rest, **named)
 
 
+_setup_heartbeat_endpoint = CallbackEndpoint.setup_heartbeat_endpoint
+
+
+def _setup_remembering(self: CallbackEndpoint, heartbeat_seconds: int) -> HeartbeatEndpoint:
+    """As moto's; an answer that is already there ends the wait at once."""
+    endpoint = _setup_heartbeat_endpoint(self, heartbeat_seconds)
+    wake: Any = endpoint.notify
+    # notify() leaves the outcome before it looks for the endpoint, so one of the two sees both.
+    if self.get_outcome() is not None:
+        wake()
+    return endpoint
+
+
+_notify_heartbeat = CallbackEndpoint.notify_heartbeat
+
+
+def _accept_heartbeat(self: CallbackEndpoint) -> bool:
+    """As moto's; a token is valid from the moment that it is given out."""
+    _notify_heartbeat(self)
+    return True
+
+
 class _Never:
     """Stands for jsonpath_ng's Index, so that ``$.tasks[0].status`` is one value and no list.
 
@@ -125,11 +155,13 @@ NO_CAPACITY = "AmazonECS.Unknown"
 
 def fill() -> list[tuple[Any, str, Any]]:
     """Patch the interpreter; return what was there, for :func:`empty`."""
-    patches = [
+    patches: list[tuple[Any, str, Any]] = [
         (base.StateTaskService, "_normalise_parameters", _normalise_parameters),
         (base.StateTaskService, "_normalise_response", _normalise_response),
         (ecs.StateTaskServiceEcs, "_eval_service_task", _eval_service_task),
         (StepFunctionsParserBackend, "start_execution", _start_named),
+        (CallbackEndpoint, "setup_heartbeat_endpoint", _setup_remembering),
+        (CallbackEndpoint, "notify_heartbeat", _accept_heartbeat),
         (json_path, "Index", _Never),
     ]
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]

@@ -18,6 +18,7 @@ from layersmith.prove import twin
 
 from tests.e2e.rehearsal.functions import Answer, InitError
 from tests.e2e.rehearsal.processes import ROOT
+from tests.support import clocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 RUNTIME = "python3.13"
 NAMES = ("vector-common", "chromadb-vector")
 FUNCTION_SECONDS = 300.0
-"""Time-out of a function; emulation is tens of times slower than Lambda."""
+"""Time-out of a function on a quiet machine; emulation is tens of times slower than Lambda."""
 
 
 def built() -> dict[str, Path]:
@@ -101,7 +102,7 @@ class RuntimeHost:
             code=code,
             layers=self.layers,
             memory=512,
-            timeout=FUNCTION_SECONDS,
+            timeout=clocks.seconds(FUNCTION_SECONDS),
             environment={**environment, **self.environment},
             name=name,
         )

@@ -22,6 +22,8 @@ from moto.ecs.models import Cluster
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
+from tests.support import clocks
+
 UNSUPPORTED = frozenset(
     {
         "AWS::Budgets::Budget",
@@ -58,8 +60,20 @@ def _clean_json(value: Any, resources: Any) -> Any:
     return _plain_clean_json(value, resources)
 
 
+LIMITS = re.compile(r'((?:Timeout|Heartbeat)Seconds": |\\"heartbeatSeconds\\":)(\d+)')
+"""What a definition bounds itself, the default of its input's heartbeat among it."""
+
+
+def scaled(text: str) -> str:
+    """A definition whose bounds are as much longer as this machine is slower."""
+    return LIMITS.sub(lambda found: f"{found[1]}{clocks.whole(int(found[2]))}", text)
+
+
 def definition(properties: dict[str, Any], endpoint: str, region: str) -> str:
-    """Return a state machine's definition as CloudFormation hands it to Step Functions."""
+    """Return a state machine's definition as CloudFormation hands it to Step Functions.
+
+    Its bounds are scaled, see :func:`scaled`.
+    """
     place = properties["DefinitionS3Location"]
     s3 = boto3.client("s3", region_name=region, endpoint_url=endpoint)
     text = s3.get_object(Bucket=place["Bucket"], Key=place["Key"])["Body"].read().decode()
@@ -68,7 +82,7 @@ def definition(properties: dict[str, Any], endpoint: str, region: str) -> str:
     left = re.findall(r"\$\{\w+\}", filled)
     assert not left, f"{place['Key']} keeps {left}: no substitution names it"
     json.loads(filled)
-    return filled
+    return scaled(filled)
 
 
 def _machine_hooks(endpoint: str) -> dict[str, Any]:

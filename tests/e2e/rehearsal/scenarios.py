@@ -7,13 +7,13 @@ acknowledged is in the stored data. Each returns one line for the story.
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.rehearsal.corpus import COLLECTION
 from tests.e2e.rehearsal.stage import KILLED
+from tests.support import clocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 DATABASE = "receipts"
 NEIGHBOURS = 10
 HEARTBEAT = 8
-"""Seconds without a heartbeat after which a silent task is given up in a rehearsal."""
+"""Seconds, on a quiet machine, after which a silent task is given up in a rehearsal."""
+
+PATIENCE = 300.0
+"""Seconds, on a quiet machine, that anything which happens in an execution may take."""
 
 RECALL = 0.95
 """Share of the exact neighbours that Chroma's approximate index has to find."""
@@ -169,7 +172,7 @@ def token_never_comes(play: Play) -> str:
 
     play.stage.tasks.on_start = lose_token
     try:
-        done = play.stage.session([play.search(0)], heartbeatSeconds=HEARTBEAT)
+        done = play.stage.session([play.search(0)], heartbeatSeconds=clocks.whole(HEARTBEAT))
     finally:
         play.stage.tasks.on_start = lambda _: None
     assert (done.status, done.error) == ("FAILED", "SessionFailed")
@@ -186,11 +189,11 @@ def two_sessions(play: Play) -> str:
     def hold(function: str, _: dict[str, Any]) -> None:
         if function == "vector_search":
             held.set()
-            assert go_on.wait(120)
+            assert go_on.wait(clocks.seconds(PATIENCE))
 
     with _before_invocations(play.stage, hold):
         first = play.stage.start("VectorSessionArn", play.stage.session_input([play.search(0)]))
-        assert held.wait(120)
+        assert held.wait(clocks.seconds(PATIENCE))
         second = play.stage.session([play.search(1)])
         go_on.set()
         winner = play.stage.wait(first)
@@ -233,7 +236,7 @@ def aborted(play: Play) -> str:
     play.stage.tasks.on_start = lambda _: starting.set()
     try:
         arn = play.stage.start("VectorSessionArn", play.stage.session_input([play.search(0)]))
-        assert starting.wait(60)
+        assert starting.wait(clocks.seconds(PATIENCE))
         _wait_for(play.stage, arn, "TaskSubmitted")
         play.stage.states.stop_execution(executionArn=arn)
         done = play.stage.wait(arn)
@@ -297,7 +300,12 @@ def invalid_input(play: Play) -> str:
         {"database": "receipts", "items": [item] * 201},
         {"database": "receipts", "items": [item], "source": {"bucket": "b", "key": "k"}},
         {"database": "receipts", "items": [item], "deadlineSeconds": 1e9},
-        {"database": "receipts", "items": [item], "heartbeatSeconds": 900},
+        {
+            "database": "receipts",
+            "items": [item],
+            "heartbeatSeconds": 900,
+            "startSeconds": 900,
+        },
     ):
         done = play.stage.run("VectorSessionArn", event)
         assert (done.status, done.error) == ("FAILED", "InvalidInput"), done
@@ -330,11 +338,11 @@ def _items(play: Play, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
 
 def _wait_for(stage: Stage, arn: str, event: str) -> None:
     """Wait until an event is in the history of an execution."""
-    for _ in range(600):
-        if any(one["type"] == event for one in stage.history(arn)):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"no {event} in {arn}")
+    clocks.wait(
+        lambda: any(one["type"] == event for one in stage.history(arn)),
+        f"no {event} in {arn}",
+        PATIENCE,
+    )
 
 
 def _exit_codes(stage: Stage) -> list[int | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from tests.e2e.rehearsal.cloud import REGION, Cloud, empty_zip
 from tests.e2e.rehearsal.functions import FunctionBridge
 from tests.e2e.rehearsal.processes import ROOT
 from tests.e2e.rehearsal.tasks import MetadataEndpoint, TaskBridge
+from tests.support import clocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +37,9 @@ SETTINGS = (
     # moto's interpreter knows no express executions.
     "workflows.MapExecutionType=STANDARD",
 )
+EXECUTION = 300.0
+"""Seconds after which an execution that has not ended on a quiet machine never will."""
+
 STAGE = "dev"
 RUNNING = "RUNNING"
 KILLED = 137
@@ -150,12 +153,15 @@ class Stage:
         )
         return str(answer["executionArn"])
 
-    def wait(self, arn: str, timeout: float = 240.0) -> Execution:
+    def wait(self, arn: str) -> Execution:
         """Wait for the end of an execution."""
-        end = time.monotonic() + timeout
-        while (found := self.states.describe_execution(executionArn=arn))["status"] == RUNNING:
-            assert time.monotonic() < end, f"{arn} still runs: {self.history(arn)[-5:]}"
-            time.sleep(0.1)
+        found: dict[str, Any] = {}
+
+        def ended() -> bool:
+            found.update(self.states.describe_execution(executionArn=arn))
+            return bool(found["status"] != RUNNING)
+
+        clocks.wait(ended, lambda: f"{arn} still runs: {self.history(arn)[-5:]}", EXECUTION)
         history = self.history(arn)
         return Execution(
             arn=arn,
@@ -167,9 +173,9 @@ class Stage:
             transitions=sum("StateEntered" in one["type"] for one in history),
         )
 
-    def run(self, machine: str, event: Mapping[str, Any], timeout: float = 240.0) -> Execution:
+    def run(self, machine: str, event: Mapping[str, Any]) -> Execution:
         """Start an execution and wait for its end."""
-        return self.wait(self.start(machine, event), timeout)
+        return self.wait(self.start(machine, event))
 
     def session(self, items: Sequence[Mapping[str, Any]], **more: Any) -> Execution:
         """Run a session over items."""
@@ -177,7 +183,7 @@ class Stage:
 
     def session_input(self, items: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
         """The input of a session, with time-outs that suit a rehearsal."""
-        times = {"heartbeatSeconds": 40, "startSeconds": 240}
+        times = {"heartbeatSeconds": clocks.whole(60), "startSeconds": clocks.whole(300)}
         return {"database": "receipts", "items": list(items), **times, **more}
 
     def history(self, arn: str) -> list[dict[str, Any]]:
@@ -235,12 +241,9 @@ class Stage:
                 DeltaLog(storage, database).replay(server.base_url, report.consumed)
                 return _all_ids(ChromaHttp(server.base_url), collection)
 
-    def settle(self, timeout: float = 60.0) -> None:
+    def settle(self) -> None:
         """Wait until no execution runs and no task does."""
-        end = time.monotonic() + timeout
-        while self._busy():
-            assert time.monotonic() < end, f"still busy: {self._busy()}"
-            time.sleep(0.1)
+        clocks.wait(lambda: not self._busy(), lambda: f"still busy: {self._busy()}", EXECUTION)
 
     def assert_clean(self) -> None:
         """Nothing runs, nothing is locked, no token is left."""

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from moto.ecs import models
 
+from tests.support import clocks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -93,7 +95,7 @@ class TaskBridge:
 
     Attributes:
         launcher: Starts them.
-        stop_seconds: Between SIGTERM and SIGKILL (the task definition's StopTimeout).
+        stop_seconds: Between SIGTERM and SIGKILL (the task definition's StopTimeout), scaled.
         refuse: Called with moto's task before it starts; true where ECS has no capacity for it.
         on_start: Called with every environment, which it may change.
     """
@@ -183,7 +185,7 @@ class TaskBridge:
         return task
 
     def _kill_late(self, server: Server) -> None:
-        end = time.monotonic() + self.stop_seconds
+        end = time.monotonic() + clocks.seconds(self.stop_seconds)
         while server.exit_code() is None:
             if time.monotonic() > end:
                 server.kill()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,24 +15,19 @@ from layersmith.errors import BuildError, LockError
 from layersmith.weigh import verdict
 
 from tests.support import wheels
+from tests.support.cli import layers
 from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
+    import subprocess
+
     from .conftest import RangeIndex
 
 ROOT = Path(__file__).parents[3]
 
 
 def cli(index: RangeIndex, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, str(ROOT / "build" / "layers.py"), "analyze", *words]
-    return subprocess.run(
-        argv,
-        cwd=index.folder.parent,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return layers("analyze", *words, cwd=index.folder.parent, env=environment)
 
 
 def big_wheel(index: RangeIndex, members: int, requires: tuple[str, ...] = ()) -> Path:
@@ -260,10 +252,7 @@ def test_a_layer_by_name_is_weighed_by_its_lock(index: RangeIndex) -> None:
         "  demo: {description: d, version: 1.0.0, requirements: [small],"
         " excludes: {heavy: not needed}}\n"
     )
-    locked = subprocess.run(
-        [sys.executable, str(ROOT / "build" / "layers.py"), "lock"], cwd=root, check=False
-    )
-    assert locked.returncode == 0
+    assert layers("lock", cwd=root).returncode == 0
     index.wheel("small", "2.0")
     done = cli(index, "demo", "--json", "--save")
     assert done.returncode == 0, done.stderr

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from layersmith.base import runtimes
 
+from tests.support import clocks
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -41,5 +43,5 @@ def python(code: str, path: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=clocks.seconds(120),
     )

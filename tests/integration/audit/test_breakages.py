@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 from layersmith.assemble.tree import Bytes, Entry
-from layersmith.audit.judge import Expected, audit
+from layersmith.audit.judge import Declared, audit
 from layersmith.base import runtimes
 from layersmith.errors import AuditError
 
 from tests.integration.audit import host
 from tests.support.breakages import BREAKAGES, Breakage, Wheelhouse, whole
 
-PILLOW = Expected(requirements=["pillow"])
+PILLOW = Declared(requirements=["pillow"])
 IDS = [breakage.name for breakage in BREAKAGES]
 
 
@@ -33,7 +33,7 @@ def needed(files: dict[str, bytes]) -> dict[str, bytes]:
 def test_a_whole_layer_passes(house: Wheelhouse, architecture: str) -> None:
     files = whole(house, "python3.13", architecture)
     runtime = runtimes.get("python3.13")
-    report = audit(entries(files), runtime, architecture, expected=PILLOW)
+    report = audit(entries(files), runtime, architecture, declared=PILLOW)
     assert report.findings == []
     assert report.machines == [runtimes.WHEEL_MACHINE[architecture]]
 
@@ -44,7 +44,7 @@ def test_the_audit_names_the_cause(house: Wheelhouse, breakage: Breakage) -> Non
         entries(breakage.files(house)),
         runtimes.get("python3.13"),
         "arm64",
-        expected=PILLOW,
+        declared=PILLOW,
     )
     assert {one.code for one in report.errors} == breakage.codes
     with pytest.raises(AuditError, match=breakage.cause) as raised:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import os
-import subprocess
-import sys
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.breakages import ROOT, Wheelhouse, imaging, whole, with_glibc, write_wheel
+from tests.support import cli, servers
+from tests.support.breakages import Wheelhouse, imaging, whole, with_glibc, write_wheel
 from tests.support.tiny_elf import EM_X86_64, TinyElf
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -81,10 +79,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def index(folder: Path) -> Iterator[str]:
     """A package index (PEP 503) on loopback; a distribution's wheels go to ``simple/<name>``."""
     handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    with servers.serving(server):
         yield f"http://127.0.0.1:{server.server_port}/simple/"
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -111,21 +108,13 @@ def built(house: Wheelhouse, folder: Path, index: str) -> subprocess.CompletedPr
 
 
 def layers(folder: Path, index: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
+    environment = {
         "UV_DEFAULT_INDEX": index,
         "UV_CACHE_DIR": str(folder / "uv"),
         "UV_NO_CONFIG": "1",
         "LAYERSMITH_CACHE": str(folder / "cache"),
     }
-    return subprocess.run(
-        [sys.executable, str(ROOT / "build" / "layers.py"), *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return cli.layers(*arguments, cwd=folder, env=environment)
 
 
 def message(built: subprocess.CompletedProcess[str], name: str) -> str:

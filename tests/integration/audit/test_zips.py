@@ -1,7 +1,6 @@
 import json
 import stat
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -10,7 +9,8 @@ from layersmith.audit.judge import audit_zip
 from layersmith.base import runtimes
 from layersmith.errors import AuditError, BuildError
 
-from tests.support.breakages import ROOT, write_wheel, write_zip
+from tests.support import cli, zips
+from tests.support.breakages import write_wheel
 from tests.support.envelopes import data_of
 from tests.support.tiny_elf import EM_X86_64, TinyElf
 
@@ -73,7 +73,7 @@ def test_what_is_no_zip(tmp_path: Path) -> None:
 
 
 def test_a_zip_that_was_cut_short(tmp_path: Path) -> None:
-    path = write_zip(tmp_path / NAME, GOOD)
+    path = zips.write(tmp_path / NAME, GOOD)
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(AuditError, match="cannot be read"):
         codes(path)
@@ -98,23 +98,17 @@ def test_a_wheel_with_a_false_tag(tmp_path: Path) -> None:
         for path in target.rglob("*")
         if path.is_file()
     }
-    report = audit_zip(write_zip(tmp_path / NAME, files), runtimes.get("python3.13"), "arm64")
+    report = audit_zip(zips.write(tmp_path / NAME, files), runtimes.get("python3.13"), "arm64")
     assert [one.code for one in report.errors] == ["ELF-MACHINE"]
     assert f"has the tag {tag}, but what it holds is x86_64" in report.errors[0].cause
 
 
 def audit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "build" / "layers.py"), "audit", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return cli.layers("audit", *arguments)
 
 
 def test_the_verb_takes_the_target_from_the_name(tmp_path: Path) -> None:
-    done = audit(write_zip(tmp_path / NAME, GOOD), "--json")
+    done = audit(zips.write(tmp_path / NAME, GOOD), "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["format"] == 1
@@ -122,14 +116,14 @@ def test_the_verb_takes_the_target_from_the_name(tmp_path: Path) -> None:
 
 
 def test_the_verb_asks_for_the_target_where_the_name_says_nothing(tmp_path: Path) -> None:
-    done = audit(write_zip(tmp_path / "layer.zip", GOOD))
+    done = audit(zips.write(tmp_path / "layer.zip", GOOD))
     assert done.returncode == 2
     assert "--runtime python3.13 --arch arm64" in done.stderr
 
 
 def test_the_verb_judges_all_and_exits_with_6(tmp_path: Path) -> None:
-    bad = write_zip(tmp_path / f"bad-{NAME}", GOOD | {"python/lib.so": FOREIGN})
-    good = write_zip(tmp_path / NAME, GOOD)
+    bad = zips.write(tmp_path / f"bad-{NAME}", GOOD | {"python/lib.so": FOREIGN})
+    good = zips.write(tmp_path / NAME, GOOD)
     done = audit(bad, good, "--json", "--forbid", "sample")
     assert done.returncode == 6
     reports = data_of(done.stdout)["reports"]

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith import cache, lock
@@ -17,10 +13,12 @@ from layersmith.lock import wheelstore
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.plan import Target, plan
 
+from tests.support import cli
 from tests.support.envelopes import data_of
 
-ROOT = Path(__file__).parents[3]
-LAYERS = ROOT / "build" / "layers.py"
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
 
 
 @dataclass
@@ -59,17 +57,11 @@ class Project:
             )
 
     def run(
-        self, *words: str, script: Path = LAYERS, check: int | None = 0, **env: str
+        self, *words: str, script: Path = cli.LAYERS, check: int | None = 0, **env: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a verb in the project as a user would."""
-        done = subprocess.run(
-            [sys.executable, str(script), *words],
-            cwd=self.root,
-            env={**os.environ, "LAYERSMITH_CACHE": str(self.cache), **env},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        env = {"LAYERSMITH_CACHE": str(self.cache), **env}
+        done = cli.layers(*words, cwd=self.root, script=script, env=env)
         if check is not None:
             assert done.returncode == check, done.stderr
         return done

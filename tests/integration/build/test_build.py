@@ -7,17 +7,16 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 from layersmith.base import interpreters
 
-from tests.support import wheels
+from tests.support import cli, wheels
 from tests.support.envelopes import data_of
 
-from .conftest import ROOT, Project
+from .conftest import Project
 
 CONFIG = """\
 defaults:
@@ -310,7 +309,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(demo: Project, tmp_path: Path) 
     script = tmp_path / "full.py"
     script.write_text(
         "import errno, shutil, sys\n"
-        f"sys.path.insert(0, {str(ROOT / 'build')!r})\n"
+        f"sys.path.insert(0, {str(cli.ROOT / 'build')!r})\n"
         "def full(*args): raise OSError(errno.ENOSPC, 'No space left on device')\n"
         "shutil.copyfile = full\n"
         "from layersmith.cli import main\n"
@@ -342,7 +341,7 @@ def test_killed_before_any_rename_the_next_run_is_right(demo: Project, tmp_path:
     demo.build()
     expected = demo.zips()
     script = tmp_path / "killer.py"
-    script.write_text(KILLER.format(build=str(ROOT / "build")))
+    script.write_text(KILLER.format(build=str(cli.ROOT / "build")))
     for kill_at in range(1, 30):
         shutil.rmtree(demo.dist)
         for section in ("layers", "bytecode"):
@@ -361,7 +360,7 @@ def test_killed_before_any_rename_the_next_run_is_right(demo: Project, tmp_path:
 
 
 def test_two_builds_at_once(demo: Project) -> None:
-    command = [sys.executable, str(ROOT / "build" / "layers.py"), "build", "--json"]
+    command = cli.argv("build", "--json")
     env = {**os.environ, "LAYERSMITH_CACHE": str(demo.cache)}
     running = [
         subprocess.Popen(command, cwd=demo.root, env=env, stdout=subprocess.PIPE, text=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import socket
-import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 from vector_common import chroma, errors
 from vector_common.chroma import chroma_client
+
+from tests.support import servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,10 +55,8 @@ class Proxy(BaseHTTPRequestHandler):
 def proxy() -> Iterator[str]:
     Proxy.seen = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with servers.serving(server):
+        yield f"http://127.0.0.1:{server.server_port}"
     chroma.forget()
 
 

@@ -15,7 +15,7 @@ from layersmith import liteblas
 from layersmith.base import runtimes
 from layersmith.errors import BuildError
 
-from tests.support import packages
+from tests.support import clocks, packages
 
 if TYPE_CHECKING:
     from layersmith.liteblas import LiteBlas
@@ -58,7 +58,7 @@ def check_here(site: Path, *options: str) -> str:
         env={**os.environ, "PYTHONPATH": str(site), "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=clocks.seconds(300),
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]

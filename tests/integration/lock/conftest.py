@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +12,12 @@ from layersmith.config import loader
 from layersmith.lock import targets as locking
 from layersmith.plan import Target, plan
 
+from tests.support import cli
+
 from .index import Handler, Index, serving
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from layersmith.errors import LockError
@@ -71,8 +72,7 @@ class Project:
 
     def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run `layers.py lock` as a user does."""
-        argv = [sys.executable, str(ROOT / "build" / "layers.py"), "lock", *words]
-        return subprocess.run(argv, cwd=self.root, capture_output=True, text=True, check=False)
+        return cli.layers("lock", *words, cwd=self.root)
 
 
 @pytest.fixture

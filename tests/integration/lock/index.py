@@ -9,13 +9,12 @@ import io
 import os
 import re
 import tarfile
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from tests.support import wheels
+from tests.support import servers, wheels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -156,13 +155,11 @@ def serving(
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     index.port = server.server_address[1]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
     monkeypatch.setenv("UV_CACHE_DIR", str(folder / "uv-cache"))
     monkeypatch.setenv("UV_NO_CONFIG", "1")
     monkeypatch.setenv("LAYERSMITH_CACHE", str(folder / "cache"))
-    yield
-    server.shutdown()
-    server.server_close()
+    with servers.serving(server):
+        yield

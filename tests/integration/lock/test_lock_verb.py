@@ -6,13 +6,14 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from layersmith import lock
 from layersmith.errors import LockError
 
+from tests.support import clocks
+from tests.support.cli import argv
 from tests.support.envelopes import data_of
 
 from .conftest import ROOT, Project, versions
@@ -49,25 +50,27 @@ def test_the_verb(project: Project, index: Index) -> None:
     assert "did you mean demo?" in unknown.stderr
 
 
-ARGV = [sys.executable, str(ROOT / "build" / "layers.py"), "lock"]
-
-
 def interrupted(project: Project, monkeypatch: pytest.MonkeyPatch, number: int) -> tuple[int, str]:
     """Send a signal while uv waits for an index that does not answer; return code and stderr."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
         monkeypatch.setenv("UV_DEFAULT_INDEX", url)
         with subprocess.Popen(
-            ARGV, cwd=project.root, stderr=subprocess.PIPE, text=True, start_new_session=True
+            argv("lock"),
+            cwd=project.root,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         ) as running:
             silent.accept()[0].close()
             # As a terminal does: every process of the group gets the signal.
             os.killpg(running.pid, number)
-            _, said = running.communicate(timeout=30)
+            _, said = running.communicate(timeout=clocks.seconds(60))
     monkeypatch.setenv("UV_DEFAULT_INDEX", project.index.url)
     return running.returncode, said
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_uv_too_and_leaves_no_lock(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,8 +105,10 @@ def test_a_killed_run_leaves_the_old_lock_and_the_next_one_works(
 def test_two_runs_at_once_write_one_lock(project: Project, index: Index) -> None:
     index.wheel("a", "1.0")
     project.write("requirements: [a]", runtimes="python3.12, python3.13")
-    runs = [subprocess.Popen(ARGV, cwd=project.root, stderr=subprocess.DEVNULL) for _ in "ab"]
-    assert [run.wait(timeout=60) for run in runs] == [0, 0]
+    runs = [
+        subprocess.Popen(argv("lock"), cwd=project.root, stderr=subprocess.DEVNULL) for _ in "ab"
+    ]
+    assert [run.wait(timeout=clocks.seconds(60)) for run in runs] == [0, 0]
     for target in project.targets():
         assert versions(lock.check(target, project.root)) == {"a": "1.0"}
     assert len(list(project.path().parent.iterdir())) == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -17,7 +16,10 @@ from layersmith.prove.base_images import archive
 from layersmith.prove.models import FunctionSpec
 from layersmith.prove.runners import choice as runners
 
+from tests.support import cli
+
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
 
     from layersmith.prove.runners.choice import Runner
@@ -101,17 +103,7 @@ class Call(Protocol):
 
 @pytest.fixture(scope="session")
 def call() -> Call:
-    def called(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "build/layers.py", *words],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
-
-    return called
+    return cli.layers
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from layersmith.errors import ProofError
 from layersmith.prove.base_images import choose
 from layersmith.prove.runners.docker import DockerRunner
 
+from tests.support import clocks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -140,10 +142,11 @@ class TestNothingIsLeft:
         process.wait()
         Engine(run).sweep()
 
+    @pytest.mark.usefixtures("interruptible")
     def test_after_ctrl_c(self, sleeper: tuple[subprocess.Popen[str], str]) -> None:
         process, run = sleeper
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
+        process.wait(timeout=clocks.seconds(60))
         assert left_of(run) == []
 
     def test_after_kill_the_next_run_cleans_up(

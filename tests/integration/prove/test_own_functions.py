@@ -10,6 +10,8 @@ import pytest
 from layersmith.prove.models import FunctionSpec
 from layersmith.prove.services import ChromaService
 
+from tests.support import clocks
+
 from .conftest import ROOT
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def specification(built: Callable[[str], Path]) -> Callable[..., FunctionSpec]:
             layers=tuple(next(dist.glob(f"{layer}-*.zip")) for layer in layers),
             environment=environment,
             name=name,
-            timeout=60,
+            timeout=clocks.seconds(60),
         )
 
     return make

@@ -11,7 +11,6 @@ import io
 import json
 import shutil
 import tarfile
-import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +22,8 @@ from layersmith.base import runtimes
 from layersmith.engine.client import Engine
 from layersmith.errors import ProofError
 from layersmith.prove.base_images import choose, standin
+
+from tests.support import servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,11 +103,10 @@ def registry() -> Iterator[Registry]:
 
         def log_message(self, *args: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        held.address = f"127.0.0.1:{server.server_address[1]}"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    held.address = f"127.0.0.1:{server.server_address[1]}"
+    with servers.serving(server):
         yield held
-        server.shutdown()
 
 
 @dataclass(frozen=True)

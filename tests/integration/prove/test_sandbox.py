@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import zips
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -59,11 +61,7 @@ LOOK = """
 @pytest.fixture(scope="module")
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("layer") / "layer.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        info = zipfile.ZipInfo("python/from_the_layer.py")
-        info.external_attr = 0o100644 << 16
-        archive.writestr(info, "VALUE = 7\n")
-    return path
+    return zips.write(path, {"python/from_the_layer.py": "VALUE = 7\n"})
 
 
 def test_what_a_function_sees(engine: Runner, function: MakeFunction, layer: Path) -> None:

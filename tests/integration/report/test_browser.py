@@ -13,6 +13,7 @@ import pytest
 from layersmith.assemble import manifest as manifests
 from layersmith.cli import main
 
+from tests.support import clocks
 from tests.unit.report import made
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ class Browser:
         """Wait until a JavaScript expression is true."""
         from selenium.webdriver.support.ui import WebDriverWait
 
-        WebDriverWait(self.driver, 20).until(lambda _: self.run(f"return {condition}"))
+        WebDriverWait(self.driver, clocks.seconds(30)).until(
+            lambda _: self.run(f"return {condition}")
+        )
 
     def asked(self) -> list[str]:
         """Return the URLs of all requests since the page was opened."""

@@ -13,7 +13,8 @@ What is added to moto, each because AWS behaves so and a test would otherwise pr
 * moto judges bucket policies without their conditions; one that asks for TLS counts as met, for
   there is no TLS on loopback.
 
-Faults are rules, posted as JSON to /_test/faults; every request is recorded in /_test/calls.
+Faults are rules, posted as JSON to /_test/faults; every request is recorded in /_test/calls. What a
+rule of the kind ``hold`` meets waits until there are other rules.
 Run as a script, it prints its port and serves until its standard input closes.
 """
 
@@ -57,6 +58,9 @@ event = json.load(sys.stdin)
 answer = getattr(importlib.import_module(module), function)(event, None)
 sys.stdout.write('\\n' + json.dumps(answer))
 """
+HOLD_SECONDS = 120.0
+"""The longest that a request is held, so that a test that fails does not hang."""
+
 EMPTY_ZIP = base64.b64encode(b"PK\x05\x06" + b"\0" * 18).decode()
 LAYERS = re.compile(
     r"^/\d{4}-\d\d-\d\d/layers/([^/]+)/versions(?:/(\d+))?(/policy)?(?:/([^/]+))?/?$"
@@ -122,6 +126,17 @@ class Faults:
 
     def __init__(self) -> None:
         self.rules: list[dict[str, Any]] = []
+        self._released = threading.Event()
+
+    def replace(self, rules: list[dict[str, Any]]) -> None:
+        """Take other rules, and let go whatever the old ones hold."""
+        self.rules = rules
+        self._released.set()
+        self._released = threading.Event()
+
+    def hold(self) -> None:
+        """Wait until the rules are replaced."""
+        self._released.wait(HOLD_SECONDS)
 
     def find(self, call: Call) -> dict[str, Any] | None:
         for rule in self.rules:
@@ -182,7 +197,7 @@ class Application:
         answer: Any = None
         match environ["PATH_INFO"].removeprefix("/_test/"):
             case "faults":
-                self.faults.rules = body or []
+                self.faults.replace(body or [])
             case "calls":
                 answer = list(self.calls)
             case "peak":
@@ -190,7 +205,7 @@ class Application:
             case "reset":
                 self.calls.clear()
                 self.peak = 0
-                self.faults.rules = []
+                self.faults.replace([])
                 self.skew = timedelta()
             case "skew":
                 self.skew = timedelta(seconds=body)
@@ -207,6 +222,8 @@ class Application:
         else:
             if rule and rule["kind"] == "delay":
                 time.sleep(rule["seconds"])
+            if rule and rule["kind"] == "hold":
+                self.faults.hold()
             if rule and rule["kind"] == "corrupt":
                 call.body = _corrupted(call)
             if rule and rule["kind"] == "intrude":

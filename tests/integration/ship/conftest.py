@@ -20,6 +20,7 @@ from layersmith import cli
 
 from tests.integration.ship import hub as hubs
 from tests.integration.ship import releases
+from tests.support import clocks
 from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class AwsServer:
         request = urllib.request.Request(
             self.url + path, method="POST", data=json.dumps(body).encode()
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=clocks.seconds(30)) as answer:
             return json.loads(answer.read() or b"null")
 
     def reset(self) -> None:
@@ -81,10 +82,11 @@ class AwsServer:
 @pytest.fixture(scope="session", autouse=True)
 def shared_service_models() -> Iterator[None]:
     """Parse AWS's service models once, in place of once a session of boto3."""
-    make, shared = botocore.loaders.create_loader, botocore.loaders.create_loader()
-    botocore.loaders.create_loader = lambda *_: shared
-    yield
-    botocore.loaders.create_loader = make
+    shared = botocore.loaders.create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        # The name that a session looks up: it imports the function, not its module.
+        patch.setattr("botocore.session.create_loader", lambda *_: shared)
+        yield
 
 
 @contextmanager
@@ -101,7 +103,7 @@ def served(*options: str) -> Iterator[AwsServer]:
         assert process.stdin
         yield AwsServer(f"http://127.0.0.1:{int(process.stdout.readline())}")
         process.stdin.close()
-        process.wait(timeout=10)
+        process.wait(timeout=clocks.seconds(30))
 
 
 @pytest.fixture(scope="session")
@@ -223,7 +225,7 @@ class Runner:
     def close(self) -> None:
         assert self.process.stdin
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=clocks.seconds(60))
 
 
 @pytest.fixture

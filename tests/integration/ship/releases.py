@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,8 @@ from layersmith.assemble import manifest as manifests
 from layersmith.config import loader
 from layersmith.plan import Target, plan
 from layersmith.ship.aws import labels
+
+from tests.support import zips
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,18 +80,12 @@ def module_of(layer: str) -> str:
 
 def layer_zip(target: Target, spec: LayerSpec) -> bytes:
     """Return a zip that differs from target to target, as real ones do."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        module = f"TARGET = {target.identifier!r}\n{spec.source}"
-        files = {f"python/{module_of(spec.name)}.py": module.encode()}
-        if spec.size:
-            seed = hashlib.sha256(target.identifier.encode()).digest()
-            files["python/data.bin"] = (seed * (spec.size // len(seed) + 1))[: spec.size]
-        for name, content in files.items():
-            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            entry.external_attr = 0o100644 << 16
-            archive.writestr(entry, content)
-    return buffer.getvalue()
+    module = f"TARGET = {target.identifier!r}\n{spec.source}"
+    files = {f"python/{module_of(spec.name)}.py": module.encode()}
+    if spec.size:
+        seed = hashlib.sha256(target.identifier.encode()).digest()
+        files["python/data.bin"] = (seed * (spec.size // len(seed) + 1))[: spec.size]
+    return zips.content(files)
 
 
 def distribution(name: str, version: str = "1.0") -> manifests.Distribution:

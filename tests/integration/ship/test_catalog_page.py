@@ -11,6 +11,8 @@ import pytest
 from layersmith.ship.index import catalog
 from layersmith.ship.index.document import IndexEntry
 
+from tests.support import clocks
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -56,7 +58,7 @@ def dom(chromium: str, page: Path, search: str) -> str:
         [chromium, *options, profile, "--dump-dom", address],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=clocks.seconds(60),
         check=True,
     )
     return done.stdout

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.ship.conftest import ROOT
 from tests.integration.ship.releases import LayerSpec
+from tests.support import cli, clocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -347,13 +345,13 @@ def test_a_region_that_another_run_works_on_is_left_to_it(
     aws: AwsServer, project: Project, runners: Callable[[], Runner]
 ) -> None:
     project.write(LayerSpec(regions=THREE[:1]))
-    aws.faults({"kind": "delay", "action": "PublishLayerVersion", "seconds": 2})
+    aws.faults({"kind": "hold", "action": "PublishLayerVersion"})
     runner = runners()
     runner.start("publish", "apply", "--yes", "--json", *project.places)
-    while not aws.calls("PUT locks"):
-        time.sleep(0.05)
+    clocks.wait(lambda: aws.calls("PublishLayerVersion"), "the first run publishes")
 
     second = project.apply("--lock-wait", "0")
+    aws.faults()
 
     assert second.code == 9
     assert "is publishing here" in second.json["quarantined"][0]["reason"]
@@ -370,17 +368,17 @@ def test_concurrency_is_bounded(aws: AwsServer, project: Project) -> None:
     assert 2 <= aws.post("/_test/peak") <= 3 + 1
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_between_two_steps_and_the_next_run_goes_on(
     aws: AwsServer, project: Project, snapshot: Snapshot, unbroken: dict[str, Any]
 ) -> None:
-    aws.faults({"kind": "delay", "action": "PublishLayerVersion", "seconds": 1})
-    argv = [sys.executable, str(ROOT / "build" / "layers.py"), "publish", "apply", "--yes"]
+    aws.faults({"kind": "hold", "action": "PublishLayerVersion"})
+    argv = cli.argv("publish", "apply", "--yes")
     with subprocess.Popen([*argv, *project.places], stderr=subprocess.PIPE, text=True) as run:
-        while not aws.calls("PublishLayerVersion"):
-            time.sleep(0.05)
+        clocks.wait(lambda: aws.calls("PublishLayerVersion"), "a layer version is asked for")
         run.send_signal(signal.SIGINT)
-        _, said = run.communicate(timeout=30)
-    aws.faults()
+        aws.faults()
+        _, said = run.communicate(timeout=clocks.seconds(60))
 
     assert run.returncode == 130
     assert "Traceback" not in said

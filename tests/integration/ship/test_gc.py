@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.integration.ship.releases import LayerSpec, published
+from tests.support import zips
 
 if TYPE_CHECKING:
     from tests.integration.ship.conftest import AwsServer, Project, Snapshot
@@ -19,10 +18,7 @@ ARN = f"arn:aws:lambda:eu-west-1:123456789012:layer:{NAME}"
 
 
 def function_zip() -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("main.py", "def handler(event, context): return event\n")
-    return buffer.getvalue()
+    return zips.content({"main.py": "def handler(event, context): return event\n"})
 
 
 @pytest.fixture

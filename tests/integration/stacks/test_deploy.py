@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +14,7 @@ from layersmith.stacks import deploy
 from tests.e2e.rehearsal.cloud import Cloud, empty_zip
 from tests.e2e.rehearsal.processes import ROOT
 from tests.e2e.rehearsal.stage import SETTINGS
+from tests.support import cli, clocks
 from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
@@ -34,16 +33,12 @@ def cloud() -> Iterator[Cloud]:
 
 def command(cloud: Cloud, *words: str) -> list[str]:
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
-    return [
-        sys.executable, "build/layers.py", "deploy", "--stage", "dev", *settings,
-        "--endpoint-url", cloud.endpoint, *words,
-    ]  # fmt: skip
+    stage = ("deploy", "--stage", "dev", *settings)
+    return [*stage, "--endpoint-url", cloud.endpoint, *words]
 
 
 def layers(cloud: Cloud, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(cloud, *words), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
+    return cli.layers(*command(cloud, *words))
 
 
 def statuses(cloud: Cloud) -> dict[str, str]:
@@ -95,11 +90,7 @@ def test_without_a_person_nothing_is_applied_or_destroyed(cloud: Cloud) -> None:
 
 
 def test_a_stage_without_its_image_is_refused_before_anything_is_made(cloud: Cloud) -> None:
-    done = subprocess.run(
-        [sys.executable, "build/layers.py", "deploy", "--stage", "dev", "--yes",
-         "--endpoint-url", cloud.endpoint],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = cli.layers("deploy", "--stage", "dev", "--yes", "--endpoint-url", cloud.endpoint)
     assert done.returncode == ConfigError.exit_code
     assert "chroma.ImageUri" in done.stderr
     assert statuses(cloud) == {}
@@ -130,10 +121,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(cloud: Cloud, made: int) -> N
     process = subprocess.Popen(
         command(cloud, "--yes"), cwd=ROOT, stdout=log, stderr=log, env={**os.environ}
     )
-    end = time.monotonic() + 60
-    while len(statuses(cloud)) <= made and process.poll() is None:
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    clocks.wait(lambda: len(statuses(cloud)) > made or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = layers(cloud, "--yes", "--json")

@@ -21,6 +21,8 @@ from layersmith.engine import emulation
 from layersmith.prove import services, wheels
 from pathspec import GitIgnoreSpec
 
+from tests.support import clocks
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -76,7 +78,7 @@ def python(paths: list[str], *words: str, **variables: str) -> subprocess.Comple
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=clocks.seconds(120),
         check=False,
     )
 

@@ -10,6 +10,8 @@ import httpx
 from chroma_store.snapshots import SnapshotStore
 from chroma_store.storage import open_storage
 
+from tests.support import clocks
+
 
 def test_a_lost_task_loses_only_what_came_after_its_last_checkpoint(
     start: Any, words: Any, store: str
@@ -43,7 +45,7 @@ def test_a_lost_task_loses_only_what_came_after_its_last_checkpoint(
     known = list(acknowledged)
     session.kill()
     stop.set()
-    writer.join(10)
+    writer.join(clocks.seconds(60))
 
     snapshots = SnapshotStore(open_storage(store), "receipts")
     head = snapshots.head()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from tests.support import clocks
 from tests.support.chroma_sessions import AWS_KEYS, client, make_bucket
 from tests.support.server_image import build
 
@@ -100,13 +100,14 @@ def events(container: Any) -> list[dict[str, Any]]:
 
 def wait(container: Any, name: str, times: int = 1) -> dict[str, Any]:
     """Wait until an event is in the log so many times; the last of them."""
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
-        found = [event for event in events(container) if event["event"] == name]
-        if len(found) >= times:
-            return found[times - 1]
-        time.sleep(0.2)
-    raise AssertionError(container.logs().decode())
+    found: list[dict[str, Any]] = []
+
+    def enough() -> bool:
+        found[:] = [event for event in events(container) if event["event"] == name]
+        return len(found) >= times
+
+    clocks.wait(enough, lambda: container.logs().decode(), START_TIMEOUT)
+    return found[times - 1]
 
 
 @pytest.fixture(params=["x86_64", "arm64"])
@@ -137,7 +138,7 @@ def test_the_image_keeps_a_database_over_its_own_end(
         token = json.loads(parameter["Value"])["token"]
         headers = {"Authorization": f"Bearer {token}"}
         return container, httpx.Client(
-            base_url=address, headers=headers, timeout=30, trust_env=False
+            base_url=address, headers=headers, timeout=clocks.seconds(60), trust_env=False
         )
 
     container, http = session(1)
@@ -154,7 +155,7 @@ def test_the_image_keeps_a_database_over_its_own_end(
         address = wait(container, "ready", times=2)["address"]
         with httpx.Client(base_url=address, headers=http.headers, trust_env=False) as again:
             assert words(again).nearest(17) == before, "the token or the data is gone"
-    container.stop(timeout=60)
+    container.stop(timeout=clocks.whole(60))
     container.reload()
     assert container.attrs["State"]["ExitCode"] == 0
     report = wait(container, "report")
@@ -166,7 +167,7 @@ def test_the_image_keeps_a_database_over_its_own_end(
         assert wait(container, "ready")["snapshotId"] == report["snapshotId"]
         assert collection.nearest(17) == before
         assert http.post("/_session/finish").status_code == 202
-    assert container.wait(timeout=60)["StatusCode"] == 0
+    assert container.wait(timeout=clocks.seconds(60))["StatusCode"] == 0
 
 
 def check_confinement(container: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support import clocks
 from tests.support.chroma_sessions import PACKAGES, make_bucket
 
 
@@ -96,15 +97,16 @@ def test_deltas_are_replayed_before_the_session_is_ready(
 
 
 def test_idleness_ends_a_session_and_requests_keep_it(start: Any, words: Any) -> None:
-    session = start(IDLE_TIMEOUT="0.7")
+    idle = clocks.seconds(0.8)
+    session = start(IDLE_TIMEOUT=str(idle))
     with session.client() as http:
         collection = words(http)
-        until = time.monotonic() + 1.1
+        until = time.monotonic() + 1.5 * idle
         while time.monotonic() < until:
             assert collection.upsert(1) == 200
             time.sleep(0.1)
         assert session.process.poll() is None
-    assert session.process.wait(10) == 0
+    assert session.ended() == 0
     assert session.wait("report")["reason"] == "idle"
     assert session.wait("report")["records"] == {"words": 1}
 
@@ -124,7 +126,7 @@ def test_a_bound_on_the_snapshot_refuses_writes_but_not_reads(start: Any, words:
 
 def test_a_session_is_refused_if_its_snapshot_would_outlast_the_spot_warning(start: Any) -> None:
     session = start(ready=False, BUDGET_POLICY="refuse", MAX_SNAPSHOT_BYTES=str(10**15))
-    assert session.process.wait(20) == 4
+    assert session.ended() == 4
     assert "does not fit into" in session.wait("failed")["message"]
 
 
@@ -134,7 +136,7 @@ def test_restored_data_beyond_the_bound_is_refused(start: Any, words: Any) -> No
         words(http).upsert(1)
     assert first.finish() == 0
     second = start(ready=False, volume="second", MAX_SNAPSHOT_BYTES="1000")
-    assert second.process.wait(20) == 4
+    assert second.ended() == 4
     assert "MAX_SNAPSHOT_BYTES" in second.wait("failed")["message"]
 
 
@@ -146,13 +148,13 @@ def test_a_damaged_snapshot_is_not_served(start: Any, words: Any, store: str) ->
     [pack] = Path(store.removeprefix("file://")).glob("databases/receipts/packs/*/*")
     pack.write_bytes(pack.read_bytes()[:-1] + b"\0")
     second = start(ready=False, volume="second")
-    assert second.process.wait(20) == 4
+    assert second.ended() == 4
     assert "could not be restored" in second.wait("failed")["message"]
 
 
 def test_bad_settings_are_one_line_of_json(start: Any) -> None:
     session = start(ready=False, DATABASE="../x", IDLE_TIMEOUT="never")
-    assert session.process.wait(20) == 2
+    assert session.ended() == 2
     message = session.wait("failed")["message"]
     assert "DATABASE" in message
     assert "IDLE_TIMEOUT" in message
@@ -174,11 +176,11 @@ def test_one_session_a_database_and_the_next_takes_over(start: Any, words: Any) 
     with first.client() as http:
         assert words(http).upsert(1) == 200
     second = start(ready=False, volume="second", LEASE_WAIT="0")
-    assert second.process.wait(20) == 4
+    assert second.ended() == 4
     assert "session-0 is using this database" in second.wait("failed")["message"]
     port = str(free_port())
     assert health(port) == 1
-    third = start(ready=False, volume="third", LEASE_WAIT="20", LISTEN_PORT=port)
+    third = start(ready=False, volume="third", LEASE_WAIT=str(clocks.seconds(60)), LISTEN_PORT=port)
     third.wait("listening")
     assert httpx.get(f"http://127.0.0.1:{port}/_session/health").status_code == 503
     assert health(port) == 0, "one that waits is alive"
@@ -192,7 +194,7 @@ def test_a_port_that_is_taken_ends_the_session_and_frees_the_database(start: Any
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         refused = start(ready=False, LISTEN_PORT=str(taken.getsockname()[1]))
-        assert refused.process.wait(20) == 4
+        assert refused.ended() == 4
     assert "cannot listen" in refused.wait("failed")["message"]
     assert not [event for event in refused.events if event["event"] == "not json"]
     start(volume="next", LEASE_WAIT="0").wait("ready")
@@ -221,7 +223,7 @@ def test_compaction_waits_for_no_session_and_takes_what_is_pending(start: Any, s
     spec = CollectionSpec("words", 3, "l2")
     log.append([{"op": "upsert", "id": "id-1", "embedding": [1.0, 1.0, -1.0]}], spec)
     task = start(ready=False, MODE="compact", TOKEN_REFERENCE="")
-    assert task.process.wait(20) == 0
+    assert task.ended() == 0
     report = task.wait("report")
     assert (report["flipped"], report["deltas"], report["records"]) == (True, 1, 1)
     assert log.pending() == []
@@ -230,5 +232,5 @@ def test_compaction_waits_for_no_session_and_takes_what_is_pending(start: Any, s
     session.wait("ready", snapshotId=report["snapshotId"])
     log.append([{"op": "delete", "id": "id-1"}], spec)
     task = start(ready=False, MODE="compact", TOKEN_REFERENCE="", LEASE_WAIT="0")
-    assert task.process.wait(20) == 4
+    assert task.ended() == 4
     assert "is using this database" in task.wait("failed")["message"]

@@ -12,6 +12,8 @@ import httpx
 import pytest
 from chroma_supervisor.callbacks import TaskCallback
 
+from tests.e2e.rehearsal import events, interpreter
+from tests.support import clocks
 from tests.support.chroma_sessions import make_bucket
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class Machine:
     """An execution whose two states each hand their task token to a queue, and wait for it."""
 
     def __init__(self, client: Callable[[str], Any], heartbeat: int) -> None:
-        self._heartbeat = heartbeat
+        self.heartbeat = heartbeat
         self._sqs, self._states = client("sqs"), client("stepfunctions")
         name = f"session-{uuid.uuid4().hex[:8]}"
         self._queue = self._sqs.create_queue(QueueName=name)["QueueUrl"]
@@ -42,7 +44,7 @@ class Machine:
         return {
             "Type": "Task",
             "Resource": WAIT,
-            "HeartbeatSeconds": self._heartbeat,
+            "HeartbeatSeconds": self.heartbeat,
             "Parameters": {
                 "QueueUrl": self._queue,
                 "MessageBody": {"token.$": "$$.Task.Token"},
@@ -52,25 +54,23 @@ class Machine:
 
     def token(self) -> str:
         """The task token of the state that waits now."""
-        for _ in range(200):
-            answer = self._sqs.receive_message(QueueUrl=self._queue)
-            for message in answer.get("Messages", []):
-                self._sqs.delete_message(
-                    QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"]
-                )
-                token: str = json.loads(message["Body"])["token"]
-                return token
-            time.sleep(0.05)
-        raise AssertionError("no state asks for a task token")
+        messages: list[dict[str, Any]] = []
+
+        def asked() -> bool:
+            messages.extend(self._sqs.receive_message(QueueUrl=self._queue).get("Messages", []))
+            return bool(messages)
+
+        clocks.wait(asked, "no state asks for a task token")
+        [message] = messages
+        self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
+        token: str = json.loads(message["Body"])["token"]
+        return token
 
     def end(self) -> dict[str, Any]:
         """How the execution ended."""
-        for _ in range(200):
-            answer: dict[str, Any] = self._states.describe_execution(executionArn=self._execution)
-            if answer["status"] != "RUNNING":
-                return answer
-            time.sleep(0.05)
-        raise AssertionError("the execution does not end")
+        clocks.wait(lambda: self.status() != "RUNNING", "the execution does not end")
+        answer: dict[str, Any] = self._states.describe_execution(executionArn=self._execution)
+        return answer
 
     def status(self) -> str:
         status: str = self._states.describe_execution(executionArn=self._execution)["status"]
@@ -85,10 +85,12 @@ class Machine:
 def machine(
     aws: str, client: Callable[[str], Any], request: pytest.FixtureRequest
 ) -> Iterator[Machine]:
-    """An execution; its parameter is HeartbeatSeconds, by default enough for a busy machine."""
+    """An execution; its parameter is HeartbeatSeconds on a quiet machine, by default enough."""
     config = {"stepfunctions": {"execute_state_machine": True}}
     httpx.post(aws + MOTO_CONFIG, json=config).raise_for_status()
-    yield Machine(client, getattr(request, "param", 10))
+    before = [*interpreter.fill(), *events.fill()]
+    yield Machine(client, clocks.whole(getattr(request, "param", 20)))
+    interpreter.empty(before)
     config["stepfunctions"]["execute_state_machine"] = False
     httpx.post(aws + MOTO_CONFIG, json=config).raise_for_status()
 
@@ -146,7 +148,7 @@ def test_an_execution_hears_why_a_session_could_not_start(
         TASK_TOKEN=machine.token(),
         STORAGE_URL="s3://no-such-bucket-anywhere/chroma",
     )
-    assert session.process.wait(20) == 4
+    assert session.ended() == 4
     end = machine.end()
     assert end["status"] == "FAILED"
     assert end["error"] == "StartError"
@@ -160,10 +162,10 @@ def test_heartbeats_keep_a_state_waiting_and_their_end_fails_it(
 ) -> None:
     gone = threading.Event()
     callback = TaskCallback(
-        client("stepfunctions"), machine.token(), interval=0.2, on_gone=gone.set
+        client("stepfunctions"), machine.token(), interval=machine.heartbeat / 5, on_gone=gone.set
     )
     callback.start()
-    time.sleep(1.7)
+    time.sleep(1.7 * machine.heartbeat)
     assert machine.status() == "RUNNING"
     callback.close()
     assert machine.end()["status"] == "FAILED"
@@ -177,7 +179,7 @@ def test_a_session_that_nobody_waits_for_ends_by_itself(
     token = machine.token()
     client("stepfunctions").send_task_failure(taskToken=token, error="Gone", cause="the test")
     session = start(ready=False, **aws_environment, TASK_TOKEN=token)
-    assert session.process.wait(20) == 3
+    assert session.ended() == 3
     assert session.find("report") is None
 
 

@@ -18,6 +18,8 @@ from chroma_store.snapshots import Limits, SnapshotStore
 from chroma_store.storage import Storage, open_storage
 from vector_common.storage_s3 import s3_client
 
+from tests.support import clocks
+
 Faults = Callable[..., None]
 
 
@@ -31,7 +33,7 @@ def s3_url() -> Iterator[str]:
         assert process.stdin
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
         process.stdin.close()
-        process.wait(timeout=10)
+        process.wait(timeout=clocks.seconds(30))
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +86,7 @@ def faults(s3_url: str) -> Iterator[Faults]:
 
     def post(*rules: dict[str, Any]) -> None:
         request = urllib.request.Request(f"{s3_url}/_faults", json.dumps(rules).encode())
-        urllib.request.urlopen(request, timeout=5).close()
+        urllib.request.urlopen(request, timeout=clocks.seconds(30)).close()
 
     yield post
     post()

@@ -19,6 +19,7 @@ from chroma_store.snapshots import SnapshotStore
 from chroma_store.storage import open_storage
 
 from tests.integration.vectors.corpus import SPEC, Model, changes, recovered
+from tests.support import clocks
 from tests.support.envelopes import data_of
 
 LAYERS = Path(__file__).parents[3] / "build" / "layers.py"
@@ -36,7 +37,7 @@ class Verb:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=clocks.seconds(60),
             check=False,
         )
         assert done.returncode == code, done.stderr

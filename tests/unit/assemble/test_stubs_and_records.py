@@ -66,7 +66,7 @@ def test_record_has_what_is_left_with_the_hash_of_its_bytes(tmp_path: Path) -> N
     tree.remove("python/demo/gone.py", "rule")
     tree.replace(tree.entries["python/demo/a.py"].with_content(b"changed"))
     tree.add(Entry("python/demo/__pycache__/a.cpython-313.pyc", Bytes(b"x"), "demo"))
-    wheel.correct(tree, read.hashes)
+    wheel.correct_records(tree, read.hashes)
     found = rows(tree, "python/demo-1.0.dist-info/RECORD")
     assert {f"python/{name}" for name in found} == set(tree.entries)
     assert found["demo/a.py"] == (wheels.digest(b"changed"), "7")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith.assemble.tree import Bytes, Entry
-from layersmith.audit.judge import Expected, audit
+from layersmith.audit.judge import Declared, audit
 from layersmith.base import runtimes
 
 from tests.support.tiny_elf import TinyElf
@@ -55,7 +55,7 @@ def judge(
         [Entry(path, Bytes(content), "") for path, content in files.items()],
         runtimes.get(runtime),
         architecture,
-        expected=Expected(**expected),
+        declared=Declared(**expected),
         removed=removed,
         recorded=recorded,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from layersmith.prove.layer_zip import LayerZip, named_for
 from layersmith.prove.reports import Cause, ImportFailure
 from layersmith.prove.smoke.diagnosis import diagnose
+
+from tests.support import zips
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,10 +27,7 @@ class Explain(Protocol):
 @pytest.fixture
 def explain(tmp_path: Path) -> Explain:
     def explained(files: dict[str, bytes], *messages: str) -> str:
-        path = tmp_path / "layer.zip"
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, content in {"python/PIL/__init__.py": b"", **files}.items():
-                archive.writestr(name, content)
+        path = zips.write(tmp_path / "layer.zip", {"python/PIL/__init__.py": b"", **files})
         chain = [Cause(type="ImportError", message=message) for message in messages]
         return str(diagnose(ImportFailure(chain=chain), LayerZip(path), "3.13", "arm64"))
 

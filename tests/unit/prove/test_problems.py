@@ -25,7 +25,7 @@ def outcome(result: str, phase: str = "call", text: str = "") -> TestOutcome:
 
 
 def test_nothing_found_is_proven() -> None:
-    assert layer.of(CLEAN, None, smoke(outcome("passed"))) == []
+    assert layer.problems(CLEAN, None, smoke(outcome("passed"))) == []
 
 
 def test_an_import_names_its_cause_and_what_it_drags_along() -> None:
@@ -36,7 +36,7 @@ def test_an_import_names_its_cause_and_what_it_drags_along() -> None:
         diagnosis="wrong architecture",
         hidden=[f"PIL.m{n}" for n in range(7)],
     )
-    (text,) = layer.of(CLEAN.model_copy(update={"failed": [failed]}), None, None)
+    (text,) = layer.problems(CLEAN.model_copy(update={"failed": [failed]}), None, None)
     assert "import PIL.Image fails: ImportError: no _imaging" in text
     assert "so do 7 others" in text
     assert "PIL.m4, ..." in text
@@ -47,20 +47,20 @@ def test_forbidden_modules_in_the_layer_and_in_memory() -> None:
     proof = ForbiddenProof(
         patterns=["PIL"], present=["PIL"], loaded=["PIL", "PIL.Image"], after="smoke file"
     )
-    present, loaded = layer.of(CLEAN, proof, None)
+    present, loaded = layer.problems(CLEAN, proof, None)
     assert "in the layer: PIL" in present
     assert "loaded after the smoke file: PIL, PIL.Image" in loaded
 
 
 def test_failed_tests_show_their_text() -> None:
-    (text,) = layer.of(CLEAN, None, smoke(outcome("failed", "setup", "E  assert 1 == 2")))
+    (text,) = layer.problems(CLEAN, None, smoke(outcome("failed", "setup", "E  assert 1 == 2")))
     assert "test_it failed in setup" in text
     assert "    E  assert 1 == 2" in text
 
 
 def test_a_file_that_skips_everything_proves_nothing() -> None:
-    assert "every test was skipped" in layer.of(CLEAN, None, smoke(outcome("skipped")))[0]
+    assert "every test was skipped" in layer.problems(CLEAN, None, smoke(outcome("skipped")))[0]
 
 
 def test_one_skip_among_passes_is_fine() -> None:
-    assert layer.of(CLEAN, None, smoke(outcome("skipped"), outcome("passed"))) == []
+    assert layer.problems(CLEAN, None, smoke(outcome("skipped"), outcome("passed"))) == []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 from layersmith.prove.slim.names import Names, absolute, entry_points
+
+from tests.support import zips
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,11 +27,7 @@ SOURCES = {
 
 
 def zipped(folder: Path, sources: dict[str, str]) -> Path:
-    path = folder / "layer.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, text in sources.items():
-            archive.writestr(name, text)
-    return path
+    return zips.write(folder / "layer.zip", sources)
 
 
 def reached(folder: Path, changed: dict[str, str]) -> dict[str, list[str]]:

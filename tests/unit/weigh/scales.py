@@ -11,7 +11,7 @@ from layersmith.lock import inputs as lockinputs
 from layersmith.plan import Target
 from layersmith.weigh import resolve
 from layersmith.weigh import target as weigh
-from layersmith.weigh.listings import Listing, Wanted
+from layersmith.weigh.listings import Listing, ListingRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class Scales:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root = root
-        self.files: list[Wanted] = []
+        self.files: list[ListingRequest] = []
         monkeypatch.setattr(resolve, "resolve", self._resolve)
 
     def add(self, name: str, files: Mapping[str, int], *requires: str, extras: str = "") -> None:
@@ -49,7 +49,9 @@ class Scales:
         path = cache.section("listings") / sha256[:2] / f"{sha256}.json"
         cache.write_text(path, listing.model_dump_json())
         filename = f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
-        self.files.append(Wanted(name, filename, sha256, "https://index.invalid/" + filename))
+        self.files.append(
+            ListingRequest(name, filename, sha256, "https://index.invalid/" + filename)
+        )
 
     def weigh(self, *requirements: str, **settings: object) -> Weighed:
         """Weigh requirements on python3.13 arm64."""

@@ -240,23 +240,23 @@ def _report(
         imports=imports,
         forbidden=forbidden,
         smoke=smoke,
-        problems=of(imports, forbidden, smoke),
+        problems=problems(imports, forbidden, smoke),
         warnings=warnings,
         seconds=round(seconds, 2),
     )
 
 
-def of(
+def problems(
     imports: ImportsProof, forbidden: ForbiddenProof | None, smoke: SmokeFileProof | None
 ) -> list[str]:
-    """Return one text a problem, the likely cause in it."""
-    found = [_import(failed) for failed in imports.failed]
+    """Return one text per problem, the likely cause in it."""
+    found = [_import_words(failed) for failed in imports.failed]
     found += _forbidden_words(forbidden) if forbidden else []
-    found += _smoke(smoke) if smoke else []
+    found += _smoke_words(smoke) if smoke else []
     return found
 
 
-def _import(failed: FailedImport) -> str:
+def _import_words(failed: FailedImport) -> str:
     said = " <- ".join(str(cause) for cause in failed.failure.chain)
     text = f"import {failed.module} fails: {said}"
     if failed.hidden:
@@ -275,7 +275,7 @@ def _forbidden_words(proof: ForbiddenProof) -> Iterator[str]:
         yield f"forbidden modules are loaded after the {proof.after}: {', '.join(proof.loaded[:5])}"
 
 
-def _smoke(proof: SmokeFileProof) -> Iterator[str]:
+def _smoke_words(proof: SmokeFileProof) -> Iterator[str]:
     for test in proof.tests:
         if test.outcome == "failed":
             where = "" if test.phase == "call" else f" in {test.phase}"

@@ -13,12 +13,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+
 from layersmith.errors import ConfigError
 from layersmith.ship.aws import failures, regions
 
 if TYPE_CHECKING:
-    from layersmith.ship.aws.clients import Aws
     from types_boto3_s3.client import S3Client
+
+    from layersmith.ship.aws.clients import Aws
 
 NAME_LIMIT = 63
 """Characters of a bucket name (AWS)."""

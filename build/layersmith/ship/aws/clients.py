@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+
 from layersmith.ship.aws import failures
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from botocore import exceptions as boto
+
 from layersmith.errors import ShipError
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 import semver
+
 from layersmith.errors import ConfigError
 
 DESCRIPTION_LIMIT = 256

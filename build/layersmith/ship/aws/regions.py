@@ -6,6 +6,7 @@ import difflib
 import functools
 
 import boto3
+
 from layersmith.errors import ConfigError
 
 PARTITIONS = ("aws", "aws-cn", "aws-us-gov")

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+
 from layersmith.errors import ShipError
 from layersmith.ship.aws import buckets, failures
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+
 from layersmith.errors import ConfigError
 from layersmith.ship.aws import buckets, failures, labels
 from layersmith.ship.cost import billing

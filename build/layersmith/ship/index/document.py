@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from layersmith import console
 from layersmith.errors import ShipError
 from layersmith.ship.aws import buckets, failures
 from layersmith.ship.aws.labels import order
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

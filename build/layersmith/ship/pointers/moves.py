@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.table import Table
+
 from layersmith import console
 from layersmith.errors import ShipError
 from layersmith.ship import options
@@ -17,7 +19,6 @@ from layersmith.ship.publish import observed as reader
 from layersmith.ship.publish import progress
 from layersmith.ship.publish.models import RegionFinding
 from layersmith.ship.publish.observed import YANKED
-from rich.table import Table
 
 if TYPE_CHECKING:
     import argparse

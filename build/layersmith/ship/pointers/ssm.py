@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
+
 from layersmith.ship.aws import failures, labels
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+
 from layersmith.errors import ShipError
 from layersmith.ship.aws import buckets, failures
 from layersmith.ship.pointers import ssm

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, WaiterError
+
 from layersmith.errors import ShipError
 from layersmith.ship.aws import failures, regions
 from layersmith.ship.aws.labels import DESCRIPTION_LIMIT
 
 if TYPE_CHECKING:
+    from types_boto3_lambda.client import LambdaClient
+
     from layersmith.ship.aws.clients import Aws
     from layersmith.ship.publish.models import Desired
-    from types_boto3_lambda.client import LambdaClient
 
 ROLE = "layersmith-canary"
 """Name of the role of canary functions; it needs to trust Lambda and may do nothing."""

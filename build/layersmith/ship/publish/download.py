@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
+
 from layersmith import cache, console
 from layersmith.errors import ShipError
 from layersmith.ship import github, options

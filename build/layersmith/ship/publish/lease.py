@@ -21,14 +21,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+
 from layersmith.ship.aws import buckets, failures
 from layersmith.ship.aws.failures import AwsFailure, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layersmith.ship.aws.clients import Aws
     from types_boto3_s3.client import S3Client
+
+    from layersmith.ship.aws.clients import Aws
 
 LIFETIME = 900.0
 """Seconds a lock is honoured without being renewed; longer than one upload of 50 MB takes."""

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
+
 from layersmith.ship.aws import buckets, failures, labels
 from layersmith.ship.publish.models import Grant, Held, Pointers, Quarantined, RegionState, Version
 
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from types_boto3_lambda.client import LambdaClient
+
     from layersmith.ship.aws.clients import Aws
     from layersmith.ship.publish.models import Desired
-    from types_boto3_lambda.client import LambdaClient
 
 T = TypeVar("T")
 

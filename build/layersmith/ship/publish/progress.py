@@ -6,10 +6,11 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from layersmith import console
-from layersmith.ship.publish.models import Step
 from rich.live import Live
 from rich.table import Table
+
+from layersmith import console
+from layersmith.ship.publish.models import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,0 +1,1 @@
+"""AWS: clients, regions, buckets, names, and what refusals mean."""

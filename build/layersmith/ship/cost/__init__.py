@@ -1,0 +1,1 @@
+"""What storage, builds and sessions cost."""

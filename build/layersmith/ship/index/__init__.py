@@ -1,0 +1,1 @@
+"""The list of every published ARN, for programs and for people."""

@@ -1,0 +1,1 @@
+"""Publishes layers: desired state, observed state, the plan between them, and its steps."""

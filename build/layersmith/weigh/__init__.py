@@ -1,0 +1,1 @@
+"""Weighs requirements that are not built: sizes, who pulls what, and whether it fits."""
