@@ -1,7 +1,7 @@
 """The sessions that people and CI call; each is a few lines over build/layers.py.
 
 `nox --list` shows them all. Arguments after `--` go to the verb or to pytest:
-`nox -s build -- --layer imaging --runtime python3.13 --json`.
+`nox -s build -- imaging --runtime python3.13 --json`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,24 @@ TOOLS = "locks/tools.txt"
 """The exact versions of what builds layers: other versions may write other bytes."""
 
 
+PROJECT = nox.project.load_toml("pyproject.toml")
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+
+
 def tool(session: nox.Session) -> None:
     """Install what the verbs up to `audit` need."""
     session.install("-r", TOOLS)
 
 
-def groups(session: nox.Session, *names: str) -> None:
-    """Install dependency groups of pyproject.toml."""
-    session.install(*(word for name in names for word in ("--group", f"pyproject.toml:{name}")))
+def extras(session: nox.Session, *names: str, group: str | None = None) -> None:
+    """Install the dependencies of the tool with extras, and a dependency group of its tests."""
+    words = [
+        *PROJECT["project"]["dependencies"],
+        *(word for name in names for word in EXTRAS[name]),
+    ]
+    if group:
+        words += nox.project.dependency_groups(PROJECT, group)
+    session.install(*words)
 
 
 def layers(session: nox.Session, *words: str) -> None:
@@ -57,14 +67,14 @@ def lock_tools(session: nox.Session) -> None:
     session.install("uv")
     session.run(
         "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
-        "--generate-hashes", "--no-header", "--group", "pyproject.toml:build",
-        "--output-file", TOOLS, *session.posargs,
+        "--generate-hashes", "--no-header", "--output-file", TOOLS,
+        "pyproject.toml", *session.posargs,
     )  # fmt: skip
 
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build every layer into dist/; `-- --layer NAME --runtime python3.13 --json` for one."""
+    """Build every layer into dist/; `-- NAME --runtime python3.13 --json` for one."""
     tool(session)
     layers(session, "build", *session.posargs)
 
@@ -83,7 +93,7 @@ def analyze(session: nox.Session) -> None:
         tool(session)
         layers(session, "analyze", *session.posargs)
         return
-    groups(session, "build", "report")
+    extras(session, "report")
     layers(session, "analyze", "--save", "--no-tree", *session.posargs)
     if any(Path("dist").glob("*-python3.*.zip")):
         layers(session, "report")
@@ -92,7 +102,7 @@ def analyze(session: nox.Session) -> None:
 @nox.session
 def report(session: nox.Session) -> None:
     """Write dist/report.html, one file that needs no network; `-- --history DIR`."""
-    groups(session, "build", "report")
+    extras(session, "report")
     layers(session, "report", *session.posargs)
 
 
@@ -100,28 +110,28 @@ def report(session: nox.Session) -> None:
 def image(session: nox.Session) -> None:
     """Make the base image of the Docker proofs, without a registry; `-- --pin` pins AWS's own."""
     tool(session)
-    groups(session, "prove")
+    session.install(*EXTRAS["prove"])
     layers(session, "image", *session.posargs)
 
 
 @nox.session
 def smoke(session: nox.Session) -> None:
-    """Start layers in the Lambda runtime; `-- --all --docker`, or `-- --layer NAME`."""
-    groups(session, "build", "prove")
+    """Start layers in the Lambda runtime; all of them, or `-- NAME`."""
+    extras(session, "prove")
     layers(session, "smoke", *session.posargs)
 
 
 @nox.session
 def coldstart(session: nox.Session) -> None:
-    """Measure how long layers take from start to first answer; `-- --layer NAME`."""
-    groups(session, "build", "prove")
+    """Measure how long layers take from start to first answer; `-- NAME`."""
+    extras(session, "prove")
     layers(session, "coldstart", *session.posargs)
 
 
 @nox.session
 def slim(session: nox.Session) -> None:
-    """Find what a layer can do without, and prove it; `-- --layer NAME`."""
-    groups(session, "build", "prove")
+    """Find what a layer can do without, and prove it; `-- NAME`."""
+    extras(session, "prove")
     layers(session, "slim", *session.posargs)
 
 
@@ -135,21 +145,21 @@ def diff(session: nox.Session) -> None:
 @nox.session
 def release(session: nox.Session) -> None:
     """Bump a layer's version, write changelog and tag; `-- NAME --baseline DIR --bump minor`."""
-    groups(session, "build", "ship")
+    extras(session, "ship")
     layers(session, "release", *session.posargs)
 
 
 @nox.session
 def publish(session: nox.Session) -> None:
     """Publish the zips in dist/; `-- plan` shows what `-- apply` would do."""
-    groups(session, "build", "ship")
+    extras(session, "ship")
     layers(session, "publish", *session.posargs)
 
 
 @nox.session
 def nightly(session: nox.Session) -> None:
     """Publish every released layer everywhere, verify, count the cost; `-- --partition aws`."""
-    groups(session, "build", "ship")
+    extras(session, "ship")
     where, index = session.posargs, "dist/layers-index.json"
     layers(session, "publish", "fetch", "--github", "--skip-unreleased", *where)
     if not any(Path("dist").glob("*.zip")):
@@ -183,21 +193,21 @@ def templates(session: nox.Session) -> None:
         "checkov", "--directory", "infra-templates", "--framework", "cloudformation",
         "--skip-download", "--quiet", "--compact",
     )  # fmt: skip
-    groups(session, "build", "ship")
+    extras(session, "ship")
     layers(session, "stacks", "draw", "--check")
 
 
 @nox.session
 def deploy(session: nox.Session) -> None:
     """Bring a stage up; `-- --stage dev --plan` shows the changes, `--destroy` takes it down."""
-    groups(session, "build", "ship")
+    extras(session, "ship")
     layers(session, "deploy", *session.posargs)
 
 
 @nox.session
 def e2e(session: nox.Session) -> None:
     """Rehearse a whole stage against moto; `-- -k processes` leaves the containers out."""
-    groups(session, "test")
+    extras(session, *EXTRAS, group="test")
     chosen = ("--layer", "vector-common", "--layer", "chromadb-vector", "--runtime", "python3.13")
     layers(session, "build", *chosen)
     session.run("python", "-m", "pytest", "tests/e2e", *session.posargs)
@@ -206,7 +216,7 @@ def e2e(session: nox.Session) -> None:
 @nox.session
 def test(session: nox.Session) -> None:
     """Run the tests; `-- --require-docker` makes a skipped Docker test a failure."""
-    groups(session, "test")
+    extras(session, *EXTRAS, group="test")
     # A file's tests stay together, because they share servers and containers.
     session.run("python", "-m", "pytest", "-n", "auto", "--dist", "loadfile", *session.posargs)
 
@@ -214,25 +224,25 @@ def test(session: nox.Session) -> None:
 @nox.session
 def mutants(session: nox.Session) -> None:
     """Change conditions one at a time and count what the unit tests notice; `-- lock --seed 2`."""
-    groups(session, "mutants")
+    extras(session, *EXTRAS, group="mutants")
     session.run("python", "tests/mutants.py", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure speed against peers that run in the same session."""
-    groups(session, "test")
+    extras(session, *EXTRAS, group="test")
     session.run("python", "-m", "pytest", "tests/bench", "--benchmark-only", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types and workflows."""
-    groups(session, "lint")
+    extras(session, *EXTRAS, group="lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
-    session.run("zizmor", "--offline", "--quiet", ".github/workflows")
+    session.run("zizmor", "--offline", "--quiet", ".")
     actionlint(session)
 
 

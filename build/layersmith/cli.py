@@ -10,14 +10,37 @@ import argparse
 import difflib
 import importlib
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from layersmith import __version__, console
-from layersmith.errors import EXIT_BUG, EXIT_INTERRUPTED, LayersmithError, ManyErrors
+from layersmith import __version__, console, extras
+from layersmith.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    AuditError,
+    BudgetError,
+    BuildError,
+    ConfigError,
+    Interrupted,
+    LayersmithError,
+    LockError,
+    ManyErrors,
+    ProofError,
+    ShipError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+FORMAT = 1
+"""Version of the envelope that ``--json`` prints."""
+
+KINDS: dict[int, type[LayersmithError]] = {
+    kind.exit_code: kind
+    for kind in (ConfigError, LockError, BuildError, AuditError, BudgetError, ProofError, ShipError)
+}
 
 VERBS = {
     "plan": "list the targets of layers.yaml; --matrix prints the GitHub job matrix",
@@ -45,33 +68,106 @@ VERBS = {
     "destroy": "remove the stacks of a stage; data is kept unless told otherwise",
     "stacks": "list the stacks in their order, and draw the state machines",
     "session": "run work against an ephemeral Chroma server",
+    "doctor": "say what this machine has of what the verbs need, and how to get the rest",
+    "completion": "print the completion script of bash or zsh",
     "vectors": "snapshot, restore, compact and check Chroma's data on S3 or in a folder",
 }
 
 
+TYPED = "python build/layers.py"
+"""How texts of this repository start the tool; an installed one is called otherwise."""
+
+
+class VerbParser(argparse.ArgumentParser):
+    """A parser whose complaints are errors like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(message, hint=f"see `{self.prog} --help`")
+
+
+def program() -> int:
+    """Run the command ``layersmith``."""
+    return main(sys.argv[1:])
+
+
 def main(argv: Sequence[str]) -> int:
     """Run one verb and return the exit code of the process."""
+    words = list(argv)
+    if not _wants_json(words):
+        code, errors = _guarded(words)
+        for one in errors:
+            console.error(_as_called(str(one)))
+        return code
+    with console.json_kept() as kept:
+        try:
+            code, errors = _guarded(words)
+        except Exception as bug:
+            traceback.print_exc()
+            code, errors = EXIT_BUG, [LayersmithError(f"{type(bug).__name__}: {bug}")]
+        for one in errors:
+            console.error(_as_called(str(one)))
+    console.emit_json(envelope(words[0], code, kept, errors))
+    return code
+
+
+def envelope(
+    verb: str, code: int, kept: Sequence[Any], errors: Sequence[LayersmithError]
+) -> dict[str, Any]:
+    """Return what ``--json`` prints, docs/json/envelope.schema.json.
+
+    Args:
+        verb: The verb that ran.
+        code: The exit code.
+        kept: What the verb gave, the last one counts.
+        errors: What went wrong; where the verb put it into its data, an entry points there.
+    """
+    data = kept[-1] if kept else None
+    records = [record for one in errors for record in one.records()]
+    if code and not records:
+        found = KINDS.get(code, LayersmithError)("not everything is in order: see `data`")
+        records = [{**record, "code": code} for record in found.records()]
+    for record in records:
+        record["next"] = _as_called(record["next"]) if record["next"] else None
+    return {"format": FORMAT, "verb": verb, "ok": code == 0, "data": data, "errors": records}
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    """Whether ``--json``, or what argparse takes for it, is among the options of a verb."""
+    options = words[1 : words.index("--")] if "--" in words else words[1:]
+    if not words or words[0].startswith("-") or {"-h", "--help"} & set(options):
+        return False
+    return any(len(word) > 2 and "--json".startswith(word) for word in options)
+
+
+def _guarded(words: list[str]) -> tuple[int, list[LayersmithError]]:
+    """Run a verb; return the exit code, and the errors that are told to the user."""
     try:
-        return _dispatch(list(argv))
+        return _dispatch(words), []
     except KeyboardInterrupt:
-        console.error("interrupted")
-        return EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED, [Interrupted("interrupted")]
     except ManyErrors as many:
-        for one in many.errors:
-            console.error(str(one))
-        return many.code
+        return many.code, many.errors
     except LayersmithError as problem:
-        console.error(str(problem))
-        return problem.exit_code
+        return problem.exit_code, [problem]
+    except ModuleNotFoundError as missing:
+        lacking = extras.not_installed(missing.name, words[0])
+        if lacking is None:
+            raise
+        return lacking.exit_code, [lacking]
     except BrokenPipeError:
         # The reader of a pipe went away (`... | head`): nothing is wrong on this side.
         sys.stderr.close()
-        return 0
+        return 0, []
 
 
 def _dispatch(argv: list[str]) -> int:
     if not argv or argv[0] in {"-h", "--help", "help"}:
-        console.emit_text(_overview())
+        console.emit_text(_as_called(_overview()))
         return 0
     if argv[0] in {"-V", "--version"}:
         console.emit_text(f"layersmith {__version__}")
@@ -79,17 +175,62 @@ def _dispatch(argv: list[str]) -> int:
     verb = argv[0]
     if verb not in VERBS:
         close = difflib.get_close_matches(verb, VERBS, n=1)
-        console.error(f"unknown verb {verb!r}" + (f"; did you mean {close[0]}?" if close else ""))
-        return 2
+        raise UsageError(
+            f"unknown verb {verb!r}" + (f"; did you mean {close[0]}?" if close else "")
+        )
     module = importlib.import_module(f"layersmith.verbs.{verb}")
-    parser = argparse.ArgumentParser(
+    args = parser_of(verb, module).parse_args(argv[1:])
+    if hasattr(args, "config") or hasattr(args, "dist"):
+        from layersmith.verbs import options  # noqa: PLC0415 -- imported by the verb already
+
+        options.settle(args)
+    code = module.run(args)
+    return EXIT_BUG if code is None else int(code)
+
+
+def parser_of(verb: str, module: Any) -> VerbParser:
+    """Return the parser of a verb, with the options that every verb has.
+
+    Args:
+        verb: Its name.
+        module: Its module.
+    """
+    parser = VerbParser(
         prog=f"{Path(sys.argv[0]).name} {verb}",
         description=VERBS[verb],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    furnish(parser, module)
+    return parser
+
+
+def furnish(parser: argparse.ArgumentParser, module: Any) -> None:
+    """Add the options of a verb to its parser, and those that every verb has.
+
+    Args:
+        parser: Of the verb.
+        module: Of the verb.
+    """
     module.configure(parser)
-    code = module.run(parser.parse_args(argv[1:]))
-    return EXIT_BUG if code is None else int(code)
+    for one in leaves(parser):
+        one.epilog = _as_called(one.epilog) if one.epilog else None
+        if "--json" not in one._option_string_actions:
+            one.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Yield the parsers that read a whole command: this one, or those of its sub-verbs."""
+    below = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+    if not below:
+        yield parser
+    for action in below:
+        for child in action.choices.values():
+            yield from leaves(child)
+
+
+def _as_called(text: str) -> str:
+    """Return a text with the tool called as it was called now."""
+    return text.replace(TYPED, "layersmith") if Path(sys.argv[0]).stem == "layersmith" else text
 
 
 def _overview() -> str:
@@ -97,13 +238,13 @@ def _overview() -> str:
     lines = [
         "usage: python build/layers.py VERB [options]",
         "",
-        "Python dependencies onto AWS Lambda ARM64: locked, small, reproducible, proven layers.",
+        "Build locked, small, reproducible and tested AWS Lambda layers for ARM64.",
         "",
         "verbs, in the order in which a layer meets them:",
         *(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items()),
         "",
         "`python build/layers.py VERB --help` explains a verb.",
-        "exit codes: 2 config, 4 lock, 5 build, 6 audit, 7 budget, 8 proof, 9 ship,",
-        "            1 a bug of layersmith, 130 interrupted",
+        "exit codes: 2 config, 3 not installed, 4 lock, 5 build, 6 audit, 7 budget, 8 proof,",
+        "            9 ship, 1 a bug of layersmith, 130 interrupted",
     ]
     return "\n".join(lines)

@@ -11,7 +11,8 @@ import functools
 import json
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -71,8 +72,30 @@ def error(message: str) -> None:
     _say(f"error: {message}", style="bold red")
 
 
+_kept: ContextVar[list[Any] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def json_kept() -> Iterator[list[Any]]:
+    """Keep what emit_json is given instead of printing it, and send all else to stderr."""
+    kept: list[Any] = []
+    token = _kept.set(kept)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield kept
+    finally:
+        _kept.reset(token)
+
+
 def emit_json(value: Any) -> None:
-    """Print ``value`` as JSON on stdout, keys as given, with a final newline."""
+    """Print ``value`` as JSON on stdout, keys as given, with a final newline.
+
+    With ``--json`` the command line keeps it, and prints it in its envelope.
+    """
+    kept = _kept.get()
+    if kept is not None:
+        kept.append(value)
+        return
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
@@ -124,7 +147,13 @@ def group(title: str) -> Iterator[None]:
 
 
 def _say(message: str, style: str | None) -> None:
-    stderr().print(message, style=style, markup=False, soft_wrap=True)
+    try:
+        console = stderr()
+    except ImportError:
+        # Without rich, what is said is that packages are missing.
+        _raw(message)
+        return
+    console.print(message, style=style, markup=False, soft_wrap=True)
 
 
 def _raw(line: str) -> None:

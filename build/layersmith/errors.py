@@ -5,7 +5,10 @@ Only the command line catches them, prints them and exits: a room raises, and ne
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EXIT_BUG = 1
 EXIT_INTERRUPTED = 130
@@ -21,9 +24,15 @@ class LayersmithError(Exception):
             ``chromadb-vector-python3.13-arm64``; None where it concerns the whole run.
         cause: The likely cause, in one sentence.
         hint: What to do next, as a sentence or a command.
+        file: The file that is wrong, with ``line`` and ``column`` counted from 1.
+        line: See ``file``.
+        column: See ``file``.
+        parts: The problems one by one, where the message lists several.
     """
 
     exit_code: ClassVar[int] = EXIT_BUG
+    category: ClassVar[str] = "bug"
+    """What `--json` calls errors of this class."""
 
     def __init__(
         self,
@@ -32,12 +41,34 @@ class LayersmithError(Exception):
         target: str | None = None,
         cause: str | None = None,
         hint: str | None = None,
+        file: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        parts: Sequence[LayersmithError] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.target = target
         self.cause = cause
         self.hint = hint
+        self.place = (file, line, column)
+        self.parts = tuple(parts)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return it as `--json` lists it: one entry a problem."""
+        if self.parts:
+            return [record for part in self.parts for record in part.records()]
+        return [
+            {
+                "code": self.exit_code,
+                "kind": self.category,
+                "target": self.target,
+                "message": self.message,
+                "cause": self.cause,
+                "next": self.hint,
+                **dict(zip(("file", "line", "column"), self.place, strict=True)),
+            }
+        ]
 
     def __str__(self) -> str:
         lines = [f"{self.target}: {self.message}" if self.target else self.message]
@@ -52,42 +83,69 @@ class ConfigError(LayersmithError):
     """layers.yaml, or the command line, asks for something that cannot be."""
 
     exit_code = 2
+    category = "config"
+
+
+class Interrupted(LayersmithError):
+    """Somebody pressed Ctrl-C."""
+
+    exit_code = EXIT_INTERRUPTED
+    category = "interrupted"
+
+
+class UsageError(ConfigError):
+    """The command line cannot be read."""
+
+    category = "usage"
+
+
+class NotInstalledError(LayersmithError):
+    """A package or program that the verb needs is not installed."""
+
+    exit_code = 3
+    category = "setup"
 
 
 class LockError(LayersmithError):
     """Requirements do not resolve, or a lock does not fit its inputs."""
 
     exit_code = 4
+    category = "lock"
 
 
 class BuildError(LayersmithError):
     """A target could not be assembled."""
 
     exit_code = 5
+    category = "build"
 
 
 class AuditError(LayersmithError):
     """A layer holds what its runtime cannot load."""
 
     exit_code = 6
+    category = "audit"
 
 
 class BudgetError(LayersmithError):
     """A layer or a function is larger or slower than it may be."""
 
     exit_code = 7
+    category = "budget"
 
 
 class ProofError(LayersmithError):
     """A layer failed when it was started, or could not be started."""
 
     exit_code = 8
+    category = "proof"
 
 
 class ShipError(LayersmithError):
     """AWS, or a release, is not in the state that was asked for."""
 
     exit_code = 9
+    category = "ship"
 
 
 class ManyErrors(LayersmithError):
@@ -98,7 +156,7 @@ class ManyErrors(LayersmithError):
     """
 
     def __init__(self, errors: list[LayersmithError]) -> None:
-        super().__init__(f"{len(errors)} targets failed")
+        super().__init__(f"{len(errors)} targets failed", parts=errors)
         self.errors = errors
 
     @property

@@ -55,7 +55,7 @@ class Peers:
             "--json",
         ]
         done = self._run([*argv, "--runtime", "python3.12", "--arch", "arm64"])
-        unzipped: int = json.loads(done)["reports"][0]["installed"]["unzipped"]
+        unzipped: int = json.loads(done)["data"]["reports"][0]["installed"]["unzipped"]
         return unzipped
 
     def install_and_du(self) -> int:

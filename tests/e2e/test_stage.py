@@ -14,6 +14,7 @@ from tests.e2e.conftest import record_bill
 from tests.e2e.rehearsal import resources, scenarios
 from tests.e2e.rehearsal.processes import ROOT
 from tests.support import clocks
+from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ def test_session_run_follows_a_session_to_its_bill(play: scenarios.Play, tmp_pat
         cwd=ROOT, capture_output=True, text=True, timeout=clocks.seconds(300), check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
+    result: dict[str, Any] = data_of(done.stdout)
     assert result["status"] == "SUCCEEDED"
     assert result["cost"] > 0
     for number, answer in zip(RECEIPTS, result["output"]["results"], strict=True):

@@ -11,15 +11,21 @@ from layersmith.errors import (
     BudgetError,
     BuildError,
     ConfigError,
+    Interrupted,
     LayersmithError,
     LockError,
     ManyErrors,
+    NotInstalledError,
     ProofError,
     ShipError,
+    UsageError,
 )
 
 CODES = {
     ConfigError: 2,
+    UsageError: 2,
+    NotInstalledError: 3,
+    Interrupted: 130,
     LockError: 4,
     BuildError: 5,
     AuditError: 6,

@@ -120,6 +120,9 @@ def _read(path: Path) -> str:
             f"{path.name}:{line}:{column}: this is not UTF-8",
             cause=f"byte 0x{content[error.start]:02x} cannot be decoded",
             hint="save the file as UTF-8",
+            file=str(path),
+            line=line,
+            column=column,
         ) from None
 
 
@@ -129,17 +132,24 @@ def _nothing() -> Problem:
 
 def _report(path: Path, problems: list[Problem]) -> ConfigError:
     """Make one error of all problems, in the order of the file, each place named once."""
-    lines: dict[tuple[Position, str], str] = {}
+    hint = "docs/layers-yaml.md describes every key"
+    lines: dict[tuple[Position, str], ConfigError] = {}
     for problem in sorted(problems, key=lambda one: (one.position, len(one.path))):
         where = translate.dotted(problem.path)
         text = f"{where}: {problem.message}" if where else problem.message
-        place = f"{path.name}:{problem.position.line}:{problem.position.column}"
-        lines.setdefault((problem.position, problem.message), f"{place}: {text}")
+        line, column = problem.position
+        error = ConfigError(
+            f"{path.name}:{line}:{column}: {text}",
+            hint=hint,
+            file=str(path),
+            line=line,
+            column=column,
+        )
+        lines.setdefault((problem.position, problem.message), error)
     found = list(lines.values())
     if len(found) == 1:
-        return ConfigError(found[0], hint="docs/layers-yaml.md describes every key")
-    listing = "\n  ".join(found)
+        return found[0]
+    listing = "\n  ".join(one.message for one in found)
     return ConfigError(
-        f"{path.name} has {len(found)} problems\n  {listing}",
-        hint="docs/layers-yaml.md describes every key",
+        f"{path.name} has {len(found)} problems\n  {listing}", hint=hint, parts=found
     )

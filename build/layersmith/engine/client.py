@@ -49,8 +49,8 @@ class Engine:
                 "no Docker engine answers",
                 cause="it is not installed, not started, or not yours to use:"
                 f" {complaint(problem)}",
-                hint="start Docker (on Debian: `.ci/machine` as root), or use the host runner"
-                " with --runner host",
+                hint="start Docker (`python build/layers.py doctor` says how), or use the host"
+                " runner with --runner host",
             ) from problem
         self.facts = EngineFacts(
             version=str(version.get("Version", "")),

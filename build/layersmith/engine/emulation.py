@@ -23,6 +23,10 @@ MEMORY_ALLOWANCE = 512 * 1024 * 1024
 """Bytes added to a function's memory under emulation, for the emulator's translated code."""
 
 
+REGISTER = "docker run --privileged --rm tonistiigi/binfmt --install arm64"
+"""What registers an emulator of arm64, for all who may use the engine."""
+
+
 @dataclass(frozen=True)
 class Emulation:
     """How programs of an architecture run.
@@ -74,7 +78,7 @@ def warning_for(version: str) -> str | None:
         return None
     return (
         f"QEMU {version} emulates: before {SLOW_QEMU}.0 it takes several times longer, and some"
-        " proofs may run out of time; `.ci/machine` registers a newer one"
+        " proofs may run out of time; `python build/layers.py doctor` says how to get a newer one"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from layersmith.engine.emulation import REGISTER
 from layersmith.errors import ProofError
 
 if TYPE_CHECKING:
@@ -50,6 +51,6 @@ def no_handler(image: str, architecture: str | None) -> ProofError:
         f"this machine cannot run programs of {image} ({architecture or 'its architecture'})",
         cause="no QEMU is registered for the architecture, or not with the flag F, without which"
         " containers do not see it",
-        hint="register one: `.ci/machine` as root on Debian, docker/setup-qemu-action on GitHub;"
+        hint=f"register one: `{REGISTER}`, or docker/setup-qemu-action on GitHub;"
         " or use the host runner with --runner host",
     )

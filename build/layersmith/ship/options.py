@@ -43,8 +43,8 @@ class ShippingJob:
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose targets and regions."""
-    parser.add_argument("--layer", action="append", default=[], help="only this layer (repeatable)")
-    parser.add_argument("--dist", type=Path, default=Path("dist"), help="folder of the built zips")
+    add_layers(parser)
+    parser.add_argument("--dist", type=Path, help="folder of the built zips")
     parser.add_argument(
         "--built", action="store_true", help="only targets whose zip is in the folder"
     )
@@ -52,10 +52,18 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     add_regions(parser)
 
 
+def add_layers(parser: argparse.ArgumentParser) -> None:
+    """Add the two ways to choose layers: by name alone, and by option."""
+    parser.add_argument(
+        "layer", nargs="*", action="extend", default=[], metavar="LAYER", help="only these layers"
+    )
+    parser.add_argument("--layer", action="append", default=[], help="only this layer (repeatable)")
+
+
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add the options that name layers.yaml and choose runtimes and architectures."""
     parser.add_argument(
-        "--config", type=Path, default=Path("layers.yaml"), metavar="FILE", help="layers.yaml"
+        "--config", type=Path, metavar="FILE", help="layers.yaml (default: the nearest)"
     )
     parser.add_argument("--runtime", action="append", default=[], help="only this runtime")
     parser.add_argument(

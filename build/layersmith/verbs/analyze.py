@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from layersmith.plan import Target
     from layersmith.weigh.models import Weighing
 
-FORMAT = 1
-"""Version of what --json prints."""
-
 DEFAULT_RUNTIME, DEFAULT_ARCHITECTURE = runtimes.DEFAULT, "arm64"
 """What requirements on the command line are weighed for where no option says."""
 
@@ -56,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         help="requirements (PEP 508), a requirements file, or names of layers; default: all layers",
     )
-    options.add_filters(parser)
+    options.add_filters(parser, positional=False)
     options.add_dist(parser)
     parser.add_argument(
         "--exclude-newer",
@@ -73,7 +70,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save", action="store_true", help="write dist/<stem>.analysis.json for the report"
     )
-    parser.add_argument("--json", action="store_true", help="print what was found as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -115,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
             errors.append(_refusal(weighing))
     if args.json:
         reports = [weighing.model_dump(mode="json") for weighing in found]
-        console.emit_json({"format": FORMAT, "reports": reports})
+        console.emit_json({"reports": reports})
     if errors:
         raise ManyErrors(errors) if len(errors) > 1 else errors[0]
     return 0

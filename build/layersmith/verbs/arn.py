@@ -40,7 +40,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", type=Path, help="write the table of all ARNs as CSV")
     parser.add_argument("--endpoint-url", help="in place of AWS_ENDPOINT_URL")
     parser.add_argument("--profile", help="profile of the AWS configuration")
-    parser.add_argument("--json", action="store_true", help="print the entry as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,6 +77,9 @@ def _tables(args: argparse.Namespace) -> int:
     if args.csv:
         cache.write_text(args.csv, catalog.csv_table(entries))
     console.success(f"{len(entries)} ARNs written")
+    if args.json:
+        files = [str(path) for path in (args.html, args.csv) if path]
+        console.emit_json({"written": files, "arns": len(entries)})
     return 0
 
 

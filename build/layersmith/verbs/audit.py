@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from layersmith.audit.findings import AuditReport, Finding
     from layersmith.plan import Target
 
-FORMAT = 1
-"""Version of what --json prints."""
-
 NAME = re.compile(r"-(?P<runtime>python3\.\d+)-(?P<arch>arm64|x86_64)\.zip$")
 """End of an artifact's name, which says what it is for."""
 
@@ -42,7 +39,7 @@ what it checks:
 
 examples:
   python build/layers.py audit                            every target in dist/
-  python build/layers.py audit --layer imaging --json
+  python build/layers.py audit imaging --json
   python build/layers.py audit layer.zip --runtime python3.13 --arch arm64     any zip
   python build/layers.py audit layer.zip --forbid PIL --require chromadb-client
 
@@ -54,9 +51,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = EPILOG
     parser.add_argument(
-        "zips", nargs="*", type=Path, metavar="ZIP", help="zips to judge in place of dist/"
+        "what",
+        nargs="*",
+        metavar="ZIP|LAYER",
+        help="zips to judge, or layers whose zips in dist/ are judged (default: all of these)",
     )
-    options.add_filters(parser)
+    options.add_filters(parser, positional=False)
     options.add_dist(parser)
     parser.add_argument(
         "--require",
@@ -73,7 +73,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="with ZIP: a module that must not be there; repeatable",
     )
     parser.add_argument("--codes", action="store_true", help="list the codes of findings and stop")
-    parser.add_argument("--json", action="store_true", help="print the reports as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
             errors.append(problem)
     if args.json:
         found = [report.model_dump(mode="json") for report in reports]
-        console.emit_json({"format": FORMAT, "reports": found})
+        console.emit_json({"reports": found})
     else:
         _show(reports)
     errors += [_refusal(report, told=not args.json) for report in reports if not report.ok]
@@ -104,8 +103,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _jobs(args: argparse.Namespace) -> list[partial[AuditReport]]:
     """Return what is to be judged, a call each, so that one failure does not stop the others."""
-    if args.zips:
-        return [partial(_judge_zip, path, args) for path in args.zips]
+    zips = [Path(word) for word in args.what if word.endswith(".zip") or Path(word).is_file()]
+    args.layer += [word for word in args.what if Path(word) not in zips]
+    if zips and args.layer:
+        raise ConfigError(
+            "zips and layers cannot be judged in one run",
+            hint=f"run `audit` once for each: {', '.join(args.layer)}",
+        )
+    if zips:
+        return [partial(_judge_zip, path, args) for path in zips]
     _, targets = options.chosen(args)
     return [partial(_judge_built, target, args.dist) for target in targets]
 
@@ -168,7 +174,7 @@ def _refusal(report: AuditReport, *, told: bool) -> AuditError:
 
 def _list_codes(*, as_json: bool) -> int:
     if as_json:
-        console.emit_json({"format": FORMAT, "codes": findings.CODES})
+        console.emit_json({"codes": findings.CODES})
         return 0
     width = max(map(len, findings.CODES))
     console.emit_text(

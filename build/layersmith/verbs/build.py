@@ -24,7 +24,7 @@ what it does to a target:
 
 examples:
   python build/layers.py build
-  python build/layers.py build --layer imaging --runtime python3.13 --json
+  python build/layers.py build imaging --runtime python3.13 --json
   python build/layers.py build --baseline last-release/   judge budgets.growth against it
 """
 
@@ -42,7 +42,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="build what is up to date, too")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -28,9 +28,9 @@ what the numbers are:
   measures on a known workload, beside how far off such estimates were.
 
 examples:
-  python build/layers.py coldstart --layer chromadb-vector --runtime python3.13
+  python build/layers.py coldstart chromadb-vector --runtime python3.13
   python build/layers.py coldstart --runner host --runtime python3.12 --starts 21
-  python build/layers.py coldstart --layer imaging --without plain --json
+  python build/layers.py coldstart imaging --without plain --json
 """
 
 
@@ -50,7 +50,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("plain", "floor"),
         help="leave a variant out; repeatable",
     )
-    parser.add_argument("--json", action="store_true", help="print the reports as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

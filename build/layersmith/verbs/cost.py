@@ -42,7 +42,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = EPILOG
-    parser.add_argument("--layer", action="append", default=[], help="only this layer (repeatable)")
+    options.add_layers(parser)
     options.add_config(parser)
     options.add_regions(parser)
     options.add_account(parser)
@@ -64,7 +64,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--append", action="store_true", help="add this day to the history in S3")
     parser.add_argument("--history-out", type=Path, help="write the history to this file, too")
     parser.add_argument("--versions", action="store_true", help="list every layer version")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

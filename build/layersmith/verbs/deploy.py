@@ -54,7 +54,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--lambdas", type=Path, default=options.LAMBDAS, help="folder of the functions"
     )
     parser.add_argument("--cloudformation-role", metavar="ARN", help="role of the stacks' changes")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options.add_account(parser)
 
 

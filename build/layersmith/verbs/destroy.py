@@ -36,7 +36,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--delete-data", action="store_true", help="also what holds data")
     parser.add_argument("--cloudformation-role", metavar="ARN", help="role of the stacks' changes")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options.add_account(parser)
 
 

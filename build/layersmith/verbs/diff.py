@@ -10,9 +10,6 @@ from layersmith.verbs import options
 if TYPE_CHECKING:
     import argparse
 
-FORMAT = 1
-"""Version of what --json prints."""
-
 EPILOG = """\
 what it compares:
   distributions that were added, removed, upgraded or packed otherwise, with the bytes; files; and
@@ -37,9 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             help=f"{text}: a manifest, a lock, a folder of either, or LAYER@VERSION",
         )
     options.add_dist(parser)
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print the comparison as JSON")
-    form.add_argument(
+    parser.add_argument(
         "--markdown", action="store_true", help="print Markdown, as for a pull request"
     )
     parser.add_argument(
@@ -62,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         tables.step_summary(diff_text.markdown(found))
     if args.json:
         shown = [diff.model_dump(mode="json") for diff in found]
-        console.emit_json({"format": FORMAT, "diffs": shown})
+        console.emit_json({"diffs": shown})
     elif args.markdown:
         console.emit_text(diff_text.markdown(found))
     else:

@@ -39,14 +39,13 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = EPILOG
-    parser.add_argument("--layer", action="append", default=[], help="only this layer (repeatable)")
+    options.add_layers(parser)
     options.add_config(parser)
     options.add_regions(parser)
     options.add_account(parser)
     parser.add_argument("--keep", type=int, default=3, help="newest versions that stay (3)")
     parser.add_argument("--days", type=int, default=30, help="days a version stays anyway (30)")
     parser.add_argument("--apply", action="store_true", help="delete; without it nothing is")
-    parser.add_argument("--json", action="store_true", help="print the judgements as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -36,11 +36,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"runtime to make it for (default: {runtimes.DEFAULT}; with --pin: all)",
     )
     parser.add_argument(
-        "--architecture", default="arm64", choices=architectures.NAMES, help="default: arm64"
+        "--arch",
+        "--architecture",
+        dest="architecture",
+        default="arm64",
+        choices=architectures.NAMES,
+        help="default: arm64",
     )
     parser.add_argument("--force", action="store_true", help="make it although it is there")
     parser.add_argument("--pin", action="store_true", help="only refresh the pinned digests")
-    parser.add_argument("--json", action="store_true", help="print what was made as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ what it does to a target:
 
 examples:
   python build/layers.py lock                              every target
-  python build/layers.py lock --layer imaging              the targets of one layer
+  python build/layers.py lock imaging                      the targets of one layer
   python build/layers.py lock --upgrade                    everything to its newest version
   python build/layers.py lock --upgrade pillow urllib3     two distributions to their newest
   python build/layers.py lock --check                      only say whether the locks still fit
@@ -45,7 +45,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="write nothing and ask no index; exit code 4 if a lock does not fit its inputs",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_argument("--json", action="store_true", help="print what changed as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,15 +17,53 @@ if TYPE_CHECKING:
     from layersmith.config.loader import LoadedConfig
 
 
-def add_filters(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose the configuration and the targets."""
+def settle(args: argparse.Namespace) -> None:
+    """Fill in what --config and --dist are where they were not given.
+
+    That is the nearest layers.yaml, in the working directory or above it, and dist/ beside the
+    configuration. What was given is relative to the working directory.
+    """
+    config = getattr(args, "config", None) or nearest_config()
+    if hasattr(args, "config"):
+        args.config = config
+    if hasattr(args, "dist") and args.dist is None:
+        args.dist = (config if config.is_dir() else config.parent) / "dist"
+
+
+def nearest_config() -> Path:
+    """Return the nearest layers.yaml; the working directory's where there is none at all."""
+    here = Path(loader.FILE_NAME)
+    above = (folder / here for folder in Path.cwd().parents)
+    return here if here.is_file() else next((path for path in above if path.is_file()), here)
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the configuration."""
     parser.add_argument(
         "--config",
         type=Path,
-        default=Path("layers.yaml"),
         metavar="FILE",
-        help="the configuration (default: layers.yaml)",
+        help="the configuration (default: the nearest layers.yaml, here or above)",
     )
+
+
+def add_filters(parser: argparse.ArgumentParser, *, positional: bool = True) -> None:
+    """Add the options that choose the configuration and the targets.
+
+    Args:
+        parser: The verb's parser.
+        positional: Take names of layers without an option, too.
+    """
+    if positional:
+        parser.add_argument(
+            "layer",
+            nargs="*",
+            action="extend",
+            default=[],
+            metavar="LAYER",
+            help="only these layers (default: all)",
+        )
+    add_config(parser)
     parser.add_argument(
         "--layer", action="append", default=[], metavar="NAME", help="only this layer; repeatable"
     )
@@ -50,9 +88,8 @@ def add_dist(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dist",
         type=Path,
-        default=Path("dist"),
         metavar="DIR",
-        help="folder of the artifacts (default: dist)",
+        help="folder of the artifacts (default: dist beside layers.yaml)",
     )
 
 

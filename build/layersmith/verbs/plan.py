@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   python build/layers.py plan                     every target, one a line
-  python build/layers.py plan --layer imaging     the targets of one layer
+  python build/layers.py plan imaging             the targets of one layer
   python build/layers.py plan --matrix            one line of JSON for GitHub's job matrix
   python build/layers.py plan --matrix --emulate  the same on x86-64 runners with QEMU
 """
@@ -28,7 +28,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = EPILOG
     options.add_filters(parser)
-    parser.add_argument("--json", action="store_true", help="print the targets as JSON")
     parser.add_argument("--matrix", action="store_true", help="print GitHub's job matrix")
     parser.add_argument(
         "--github-output",
@@ -50,11 +49,11 @@ def run(args: argparse.Namespace) -> int:
     line = json.dumps(jobs, separators=(",", ":"))
     if args.github_output:
         _write_output(args.github_output, line)
+    if args.json:
+        console.emit_json(jobs if args.matrix else jobs["include"])
     elif args.matrix:
         console.emit_text(line)
-    elif args.json:
-        console.emit_json(jobs["include"])
-    else:
+    elif not args.github_output:
         for target in targets:
             console.emit_text(target.identifier)
     return 0

@@ -73,7 +73,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         sub.add_argument("--pilot", action="store_true", help="only each layer's first region")
         sub.add_argument("--no-canary", action="store_true", help="move pointers without a start")
         sub.add_argument("--no-promote", action="store_true", help="leave `latest` where it is")
-        sub.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -173,6 +172,8 @@ def _fetch(args: argparse.Namespace) -> int:
     loaded, chosen = options.targets(args)
     count = download.fetch(args, chosen, loaded.root)
     console.success(f"{count} zips fetched into {args.dist}")
+    if args.json:
+        console.emit_json({"fetched": count, "folder": str(args.dist)})
     return 0
 
 

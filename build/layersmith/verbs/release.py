@@ -11,6 +11,7 @@ from layersmith import console, plan
 from layersmith.config import loader
 from layersmith.errors import ConfigError
 from layersmith.ship.release import bumps, steps
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
@@ -49,15 +50,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baseline", type=Path, help="folder with the last release's manifests")
     parser.add_argument("--force", metavar="REASON", help="take the bump although it does not fit")
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
-    parser.add_argument("--config", type=Path, default=Path("layers.yaml"), help="layers.yaml")
-    parser.add_argument("--dist", type=Path, default=Path("dist"), help="folder of the built zips")
-    parser.add_argument("--json", action="store_true", help="print the release as JSON")
+    options.add_config(parser)
+    options.add_dist(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Decide the release and write it down, or serve release.yml."""
     if args.compare:
-        return _compare(*args.compare)
+        return _compare(args, *args.compare)
     if args.from_tag:
         return _from_tag(args)
     if not args.layer:
@@ -109,8 +109,10 @@ def _from_tag(args: argparse.Namespace) -> int:
     return 0
 
 
-def _compare(first: Path, second: Path) -> int:
+def _compare(args: argparse.Namespace, first: Path, second: Path) -> int:
     """Refuse two builds whose zips differ."""
     count = steps.same_bytes(first, second)
     console.success(f"{count} zips are the same in both builds")
+    if args.json:
+        console.emit_json({"same": count})
     return 0

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import cache, console
-from layersmith.errors import BuildError
 from layersmith.verbs import options
 
 if TYPE_CHECKING:
@@ -31,13 +30,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = EPILOG
-    parser.add_argument(
-        "--config",
-        type=Path,
-        default=Path("layers.yaml"),
-        metavar="FILE",
-        help="the configuration, for budgets and functions (default: layers.yaml)",
-    )
+    options.add_config(parser)
     options.add_dist(parser)
     parser.add_argument(
         "--output",
@@ -59,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb.
 
     Raises:
-        BuildError: There is nothing to report, or what it needs is not installed.
+        BuildError: There is nothing to report.
         ConfigError: layers.yaml is there and not valid.
     """
     from layersmith.report import functions, records  # noqa: PLC0415 -- start-up time
@@ -70,18 +63,14 @@ def run(args: argparse.Namespace) -> int:
     manifests = [one.manifest for one in artifacts]
     root = args.config.resolve().parent
     found = functions.compositions(config, manifests, root) if config else []
-    try:
-        from layersmith.report import html  # noqa: PLC0415 -- start-up time
+    from layersmith.report import html  # noqa: PLC0415 -- start-up time
 
-        text = html.render(artifacts, found)
-    except ImportError as missing:
-        raise BuildError(
-            f"the report needs {missing.name}, which is not installed",
-            hint="run `nox -s report`, or install the dependency group `report`",
-        ) from None
+    text = html.render(artifacts, found)
     output = args.output or args.dist / "report.html"
     cache.write_text(output, text)
     console.success(f"wrote {output}: {len(artifacts)} targets, {len(text) / 1e6:.1f} MB")
+    if args.json:
+        console.emit_json({"report": str(output), "targets": len(artifacts)})
     return 0
 
 

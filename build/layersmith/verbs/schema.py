@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from layersmith import cache, console
 from layersmith.config import reference, schema
@@ -16,12 +18,27 @@ EPILOG = """\
 what is generated:
   docs/layers.schema.json   the JSON Schema, which layers.yaml names for editors
   docs/layers-yaml.md       the reference
+  docs/json/VERB.schema.json   what `data` of the verb's --json holds, where a model describes it
 
 examples:
   python build/layers.py schema            print the JSON Schema
   python build/layers.py schema --write    write both files
   python build/layers.py schema --check    exit code 2 if a file is not what would be written
 """
+
+DATA: dict[str, dict[str, str]] = {
+    "analyze": {"reports": "layersmith.weigh.models.Weighing"},
+    "audit": {"reports": "layersmith.audit.findings.AuditReport"},
+    "coldstart": {"": "layersmith.prove.cold.models.ColdStartReport"},
+    "diff": {"diffs": "layersmith.report.diff_models.Diff"},
+    "slim": {"": "layersmith.prove.slim.models.SlimReport"},
+    "smoke": {
+        "layers": "layersmith.prove.reports.SmokeReport",
+        "functions": "layersmith.prove.reports.FunctionProof",
+    },
+}
+"""Verb to the lists in its data, by key, and the model of their items; without a key the list is
+the data itself. tests/support/envelopes.py holds what the verbs print against the schemas."""
 
 WRITE = "run `python build/layers.py schema --write` and commit docs/"
 
@@ -39,7 +56,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--write", action="store_true", help="write the files")
     choice.add_argument("--check", action="store_true", help="write nothing; say if they are stale")
-    choice.add_argument("--json", action="store_true", help="print the JSON Schema (the default)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,9 +67,11 @@ def run(args: argparse.Namespace) -> int:
     files = {
         args.docs / "layers.schema.json": schema.render(),
         args.docs / "layers-yaml.md": reference.render(),
+        **{args.docs / "json" / f"{verb}.schema.json": render_data(verb) for verb in DATA},
     }
     if args.write:
         for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
             cache.write_text(path, text)
             console.success(f"wrote {path}")
     elif args.check:
@@ -65,9 +83,32 @@ def run(args: argparse.Namespace) -> int:
                 hint=WRITE,
             )
         console.success("the generated files are what the models say")
-    else:
+    if args.json and (args.write or args.check):
+        console.emit_json({"files": [str(path) for path in files]})
+    elif args.json:
+        console.emit_json(schema.schema())
+    elif not (args.write or args.check):
         console.emit_text(schema.render().rstrip("\n"))
     return 0
+
+
+def render_data(verb: str) -> str:
+    """Return the JSON Schema of a verb's data as it is written.
+
+    Args:
+        verb: One of ``DATA``.
+    """
+    from pydantic import TypeAdapter, create_model  # noqa: PLC0415 -- start-up time
+
+    lists: dict[str, Any] = {}
+    for key, dotted in DATA[verb].items():
+        module, _, name = dotted.rpartition(".")
+        lists[key] = list[getattr(importlib.import_module(module), name)]  # type: ignore[misc]
+    fields: dict[str, Any] = {key: (kind, ...) for key, kind in lists.items()}
+    whole = lists[""] if "" in lists else create_model(verb, **fields)
+    found = TypeAdapter(whole).json_schema(mode="serialization")
+    found = {"$schema": schema.DIALECT, **found, "title": f"data of {verb} --json"}
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
 def _read(path: Path) -> str | None:

@@ -44,7 +44,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run_.add_argument("--detach", action="store_true", help="print the execution, do not follow")
     run_.add_argument("--logs", action="store_true", help="print the server's log")
     run_.add_argument("--prices", type=Path, help="JSON that overrides single prices")
-    run_.add_argument("--json", action="store_true", help="print the result as JSON")
     stop = verbs.add_parser("stop", help="abort a session; its data is saved")
     stop.add_argument("execution", help="ARN, as run prints it")
     for sub in (run_, stop):
@@ -62,12 +61,17 @@ def run(args: argparse.Namespace) -> int:
     if args.step == "stop":
         at.stop(args.execution)
         console.success("aborted; the clean-up saves its data and stops its server")
+        if args.json:
+            console.emit_json({"execution": args.execution, "status": "ABORTED"})
         return 0
     prices = billing.load(args.prices)
     arn = at.start(sessions.read_input(args.input, args.database))
     console.info(f"execution {arn}")
     if args.detach:
-        console.emit_text(arn)
+        if args.json:
+            console.emit_json({"execution": arn, "status": "RUNNING"})
+        else:
+            console.emit_text(arn)
         return 0
     ended = _follow(at, arn, logs=args.logs)
     return _report(args, ended, session.items(ended.use, prices), prices)

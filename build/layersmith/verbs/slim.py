@@ -29,9 +29,9 @@ what it tries:
   Stubs, local packages, metadata, licences and bundled libraries always stay.
 
 examples:
-  python build/layers.py slim --layer chromadb-vector --runtime python3.13
-  python build/layers.py slim --layer imaging --bold --at-least 50kB
-  python build/layers.py slim --layer imaging --runner docker --json
+  python build/layers.py slim chromadb-vector --runtime python3.13
+  python build/layers.py slim imaging --bold --at-least 50kB
+  python build/layers.py slim imaging --runner docker --json
 """
 
 
@@ -62,7 +62,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="most copies to build and prove, a target (default: 40)",
     )
-    parser.add_argument("--json", action="store_true", help="print the reports as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ what it does to a target:
   start its zip from dist/ in the runtime it was built for, with AWS's own runtime client; import
   every top-level module and then every other one (what cannot import by design is listed under
   `import-exceptions`); check `forbid-imports`; run the layer's `smoke` file under pytest.
-  Without --layer, functions of layers.yaml that have a sample event are started with their layers.
+  Unless layers are named, functions of layers.yaml that have a sample event are started, too.
   The result of each target is written to dist/<stem>.smoke.json.
 
 runners:
@@ -26,10 +26,11 @@ runners:
   host    without Docker: a twin of the layer for this machine's architecture; says less
 
 examples:
-  python build/layers.py smoke --layer chromadb-vector --runtime python3.13
+  python build/layers.py smoke                            every target
+  python build/layers.py smoke chromadb-vector --runtime python3.13
   python build/layers.py smoke --runner host --runtime python3.12
-  python build/layers.py smoke --all --json
-  python build/layers.py smoke --layer imaging --image public.ecr.aws/lambda/python:3.13-arm64
+  python build/layers.py smoke --json
+  python build/layers.py smoke imaging --image public.ecr.aws/lambda/python:3.13-arm64
 """
 
 
@@ -39,8 +40,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_filters(parser)
     options.add_dist(parser)
     add_runner(parser)
-    parser.add_argument("--all", action="store_true", help="every target, which is the default")
-    parser.add_argument("--json", action="store_true", help="print the reports as JSON")
 
 
 def add_runner(parser: argparse.ArgumentParser) -> None:

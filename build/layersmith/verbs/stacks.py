@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console
-from layersmith.base import runtimes
+from layersmith.base import architectures, runtimes
 from layersmith.errors import ConfigError, ProofError
 from layersmith.stacks import layertest, options, svg, templates
 from layersmith.stacks import stage as stages
@@ -36,7 +36,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     verbs = parser.add_subparsers(dest="step", required=True, metavar="order|draw|test-layer")
     order = verbs.add_parser("order", help="list the stacks and what they import from")
-    order.add_argument("--json", action="store_true", help="print it as JSON")
     draw = verbs.add_parser("draw", help="draw the state machines")
     draw.add_argument("--check", action="store_true", help="only say whether they are up to date")
     draw.add_argument("--out", type=Path, default=PICTURES, help=f"folder ({PICTURES})")
@@ -44,9 +43,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     trial.add_argument("layer", help="ARN of the layer version")
     trial.add_argument("--stage", default="dev", help="whose artifact bucket is used (dev)")
     trial.add_argument("--runtime", default=runtimes.DEFAULT, help=f"default: {runtimes.DEFAULT}")
-    trial.add_argument("--architecture", default="arm64", choices=("arm64", "x86_64"))
+    trial.add_argument(
+        "--arch",
+        "--architecture",
+        dest="architecture",
+        default="arm64",
+        choices=architectures.NAMES,
+        help="default: arm64",
+    )
     trial.add_argument("--module", action="append", required=True, help="to import (repeatable)")
-    trial.add_argument("--json", action="store_true", help="print the answer as JSON")
     options.add_account(trial)
     for sub in (order, draw, trial):
         sub.add_argument("--templates", type=Path, default=options.TEMPLATES, help="their folder")
@@ -106,6 +111,8 @@ def _draw(args: argparse.Namespace) -> int:
                 hint="python build/layers.py stacks draw",
             )
         console.success(f"{len(drawn)} pictures are up to date")
+        if args.json:
+            console.emit_json({"pictures": sorted(drawn), "written": []})
         return 0
     args.out.mkdir(parents=True, exist_ok=True)
     for name in stale:
@@ -113,6 +120,8 @@ def _draw(args: argparse.Namespace) -> int:
         temporary.write_text(drawn[name], "utf-8")
         temporary.replace(args.out / name)
     console.success(f"{len(stale)} of {len(drawn)} pictures written to {args.out}")
+    if args.json:
+        console.emit_json({"pictures": sorted(drawn), "written": stale})
     return 0
 
 

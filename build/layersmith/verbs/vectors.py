@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layersmith import console
+from layersmith import console, extras
 from layersmith.errors import ConfigError, ShipError
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 # A flip under a running session would cost it what its clients wrote.
 _FLIPS = frozenset({"snapshot", "compact", "promote"})
 
-_ROOT = Path(__file__).resolve().parents[3]
+_PACKAGES = [extras.CHECKOUT / folder for folder in ("fargate/chroma", "lambdas/common/src")]
+"""Where the data packages lie in a checkout; an installed tool has them beside itself."""
 
 EPILOG = """\
 STORE is a folder, or s3://bucket/prefix as the stack chroma exports it (StorageUrl).
@@ -68,14 +69,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-last", type=int, default=7, help="retain: ancestors (default 7)")
     parser.add_argument("--keep-days", type=int, default=7, help="retain: by age (default 7)")
     parser.add_argument("--apply", action="store_true", help="retain: delete")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb.
 
     Raises:
-        ConfigError: The arguments do not fit each other, or a package is missing.
+        ConfigError: The arguments do not fit each other.
         ShipError: The data is not in the state that was asked for, or a session is using it.
     """
     with _explained(args.database):
@@ -98,21 +98,11 @@ def run(args: argparse.Namespace) -> int:
 @contextmanager
 def _explained(database: str) -> Iterator[None]:
     """Put the data packages on the path, and turn what they raise into this tool's errors."""
-    for folder in ("fargate/chroma", "lambdas/common/src"):
-        if str(_ROOT / folder) not in sys.path:
-            sys.path.insert(0, str(_ROOT / folder))
-    try:
-        from vector_common.errors import BadRequest, VectorError  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigError(f"the data packages are not in this checkout: {error}") from error
+    sys.path[:0] = [str(path) for path in _PACKAGES if path.is_dir() and str(path) not in sys.path]
+    from vector_common.errors import BadRequest, VectorError  # noqa: PLC0415
+
     try:
         yield
-    except ImportError as error:
-        raise ConfigError(
-            f"a package is missing: {error.name}",
-            cause="the verb vectors needs more than a build does",
-            hint="uv pip install --group vectors, then run it again",
-        ) from error
     except BadRequest as error:
         raise ConfigError(str(error), target=database) from error
     except VectorError as error:

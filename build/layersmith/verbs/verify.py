@@ -39,7 +39,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="open, update or close the issue about drift (in a workflow run)",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from layersmith.weigh import verdict
 
 from tests.support import wheels
 from tests.support.cli import layers
+from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
     import subprocess
@@ -225,7 +226,7 @@ def test_json_and_check(index: RangeIndex) -> None:
     path.write_bytes(path.read_bytes().replace(said, larger))
     done = cli(index, "huge", "--json", "--check")
     assert done.returncode == 7
-    (report,) = json.loads(done.stdout)["reports"]
+    (report,) = data_of(done.stdout)["reports"]
     assert report["verdict"]["word"] == "does not fit"
     assert report["installed"]["unzipped"] > 263_000_000
     assert report["traffic"]["received"] <= 2 * 65536
@@ -236,7 +237,7 @@ def test_a_requirements_file(index: RangeIndex, capsys: pytest.CaptureFixture[st
     path = index.folder.parent / "wanted.txt"
     path.write_text("# what we need\nsmall==1.0\n")
     assert main(["analyze", str(path), "--json"]) == 0
-    (report,) = json.loads(capsys.readouterr().out)["reports"]
+    (report,) = data_of(capsys.readouterr().out)["reports"]
     assert report["identifier"] == "wanted-python3.13-arm64"
     assert report["requirements"] == ["small==1.0"]
 
@@ -255,7 +256,7 @@ def test_a_layer_by_name_is_weighed_by_its_lock(index: RangeIndex) -> None:
     index.wheel("small", "2.0")
     done = cli(index, "demo", "--json", "--save")
     assert done.returncode == 0, done.stderr
-    (report,) = json.loads(done.stdout)["reports"]
+    (report,) = data_of(done.stdout)["reports"]
     found = {one["name"]: one for one in report["distributions"]}
     assert found["small"]["version"] == "1.0", "the lock holds it"
     assert found["heavy"]["left_out"] == "not needed"

@@ -11,6 +11,7 @@ from layersmith.errors import AuditError, BuildError
 
 from tests.support import cli, zips
 from tests.support.breakages import write_wheel
+from tests.support.envelopes import data_of
 from tests.support.tiny_elf import EM_X86_64, TinyElf
 
 NAME = "sample-1.0.0-python3.13-arm64.zip"
@@ -111,7 +112,7 @@ def test_the_verb_takes_the_target_from_the_name(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["format"] == 1
-    assert [one["runtime"] for one in answer["reports"]] == ["python3.13"]
+    assert [one["runtime"] for one in answer["data"]["reports"]] == ["python3.13"]
 
 
 def test_the_verb_asks_for_the_target_where_the_name_says_nothing(tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_the_verb_judges_all_and_exits_with_6(tmp_path: Path) -> None:
     good = zips.write(tmp_path / NAME, GOOD)
     done = audit(bad, good, "--json", "--forbid", "sample")
     assert done.returncode == 6
-    reports = json.loads(done.stdout)["reports"]
+    reports = data_of(done.stdout)["reports"]
     found = [{one["code"] for one in report["findings"]} for report in reports]
     assert found == [{"ELF-MACHINE", "IMPORT-FORBIDDEN"}, {"IMPORT-FORBIDDEN"}]
     table = audit(bad)
@@ -135,4 +136,4 @@ def test_the_verb_judges_all_and_exits_with_6(tmp_path: Path) -> None:
 
 def test_the_verb_lists_its_codes() -> None:
     done = audit("--codes", "--json")
-    assert "NEEDED-MISSING" in json.loads(done.stdout)["codes"]
+    assert "NEEDED-MISSING" in json.loads(done.stdout)["data"]["codes"]

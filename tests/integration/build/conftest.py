@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from layersmith.lock.document import Lock, LockEntry
 from layersmith.plan import Target, plan
 
 from tests.support import cli
+from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
     import subprocess
@@ -68,9 +68,7 @@ class Project:
 
     def build(self, *words: str, **kwargs: Any) -> list[dict[str, Any]]:
         """Build and return what ``--json`` printed."""
-        found: list[dict[str, Any]] = json.loads(
-            self.run("build", "--json", *words, **kwargs).stdout
-        )
+        found: list[dict[str, Any]] = data_of(self.run("build", "--json", *words, **kwargs).stdout)
         return found
 
     def zips(self) -> dict[str, bytes]:

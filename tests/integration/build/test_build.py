@@ -14,6 +14,7 @@ import pytest
 from layersmith.base import interpreters
 
 from tests.support import cli, wheels
+from tests.support.envelopes import data_of
 
 from .conftest import Project
 
@@ -257,7 +258,7 @@ def test_one_failing_target_does_not_stop_the_others(project: Project, tmp_path:
     )
     project.lock(wheels.make(tmp_path, "alpha", SOURCES))
     done = project.run("build", "--json", check=7)
-    results = {one["target"]: one for one in json.loads(done.stdout)}
+    results = {one["target"]: one for one in data_of(done.stdout)}
     assert results["demo-python3.11-arm64"]["status"] == "built"
     assert results["small-python3.11-arm64"]["exit_code"] == 7
 
@@ -280,12 +281,12 @@ def test_a_file_that_cannot_be_had_fails_its_target_alone(project: Project, tmp_
     shutil.rmtree(project.cache / "wheels", ignore_errors=True)
     beta.write_bytes(alpha.read_bytes())
     done = project.run("build", "--json", check=5, UV_FIND_LINKS=str(index), UV_NO_INDEX="1")
-    results = {one["target"]: one for one in json.loads(done.stdout)}
+    results = {one["target"]: one for one in data_of(done.stdout)}
     assert results["demo-python3.11-arm64"]["status"] == "built"
     assert "another hash than its lock" in results["other-python3.11-arm64"]["error"]
     beta.unlink()
     done = project.run("build", "--json", check=5, UV_FIND_LINKS=str(index), UV_NO_INDEX="1")
-    assert "cannot be fetched" in json.loads(done.stdout)[1]["error"]
+    assert "cannot be fetched" in data_of(done.stdout)[1]["error"]
 
 
 def test_a_read_only_dist_is_named(demo: Project) -> None:

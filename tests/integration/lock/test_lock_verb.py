@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ from layersmith.errors import LockError
 
 from tests.support import clocks
 from tests.support.cli import argv
+from tests.support.envelopes import data_of
 
 from .conftest import ROOT, Project, versions
 from .index import Index
@@ -31,7 +31,7 @@ def test_the_verb(project: Project, index: Index) -> None:
     assert first.returncode == 0
     assert first.stdout == ""
     assert "demo-python3.13-arm64: 2 distributions, 2 changed\n  + a 1.0\n  + b 1.0" in first.stderr
-    (record,) = json.loads(project.cli("--check", "--json").stdout)
+    (record,) = data_of(project.cli("--check", "--json").stdout)
     assert record == {
         "target": "demo-python3.13-arm64",
         "lock": "locks/demo-python3.13-arm64.txt",

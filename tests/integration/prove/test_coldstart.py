@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from layersmith.base import interpreters
 
+from tests.support.envelopes import data_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -35,7 +37,7 @@ def measure(call: Call, built: Callable[[str], Path]) -> Callable[..., Any]:
         options = ["--layer", "imaging", "--runtime", "python3.13", "--dist", str(dist)]
         done = call("coldstart", *options, *words, "--json")
         assert done.returncode == 0, done.stderr
-        (report,) = json.loads(done.stdout)
+        (report,) = data_of(done.stdout)
         assert report == json.loads((dist / f"{STEM}.coldstart.json").read_text())
         return report, json.loads((dist / f"{STEM}.importtime.json").read_text())
 

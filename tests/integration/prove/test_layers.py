@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from layersmith.base import interpreters
 
+from tests.support.envelopes import data_of
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -31,9 +33,9 @@ def test_every_layer_and_function_in_the_arm64_runtime(
     call: Call, built: Callable[[str], Path]
 ) -> None:
     dist = built("python3.13")
-    done = call("smoke", "--all", "--runtime", "python3.13", "--dist", str(dist), "--json")
+    done = call("smoke", "--runtime", "python3.13", "--dist", str(dist), "--json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = data_of(done.stdout)
     layers = {one["identifier"]: one for one in found["layers"]}
     vector = layers["chromadb-vector-python3.13-arm64"]
     assert vector["runner"]["kind"] == "docker"
@@ -61,7 +63,7 @@ def test_the_host_twin_of_another_runtime(call: Call, built: Callable[[str], Pat
     words = ["--runtime", "python3.12", "--dist", str(dist), "--runner", "host", "--json"]
     done = call("smoke", *words)
     assert done.returncode == 0, done.stderr
-    for one in json.loads(done.stdout)["layers"]:
+    for one in data_of(done.stdout)["layers"]:
         assert one["runner"]["twin"]
         assert one["architecture"] == "arm64"
         assert one["runner"]["architecture"] != "arm64"

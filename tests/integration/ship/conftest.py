@@ -21,6 +21,7 @@ from layersmith import cli
 from tests.integration.ship import hub as hubs
 from tests.integration.ship import releases
 from tests.support import clocks
+from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
     from tests.integration.ship.hub import Hub
@@ -147,7 +148,7 @@ class Result:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.out)
+        return data_of(self.out)
 
 
 @dataclass

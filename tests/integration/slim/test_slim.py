@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+
+from tests.support.envelopes import data_of
 
 from .conftest import LAYERS_YAML
 
@@ -17,7 +18,7 @@ WORDS = ("slim", "--layer", "engine", "--at-least", "1kB")
 
 
 def slim(project: Project, *words: str) -> dict[str, Any]:
-    [found] = json.loads(project.run(*WORDS, "--json", *words).stdout)
+    [found] = data_of(project.run(*WORDS, "--json", *words).stdout)
     assert isinstance(found, dict)
     return found
 

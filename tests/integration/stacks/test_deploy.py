@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from tests.e2e.rehearsal.cloud import Cloud, empty_zip
 from tests.e2e.rehearsal.processes import ROOT
 from tests.e2e.rehearsal.stage import SETTINGS
 from tests.support import cli, clocks
+from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,16 +49,16 @@ def statuses(cloud: Cloud) -> dict[str, str]:
 def test_a_stage_goes_up_is_found_unchanged_and_goes_down(cloud: Cloud) -> None:
     up = layers(cloud, "--yes", "--json")
     assert up.returncode == 0, up.stderr
-    outcomes: list[dict[str, Any]] = json.loads(up.stdout)
+    outcomes: list[dict[str, Any]] = data_of(up.stdout)
     assert [one["stack"] for one in outcomes] == STACKS
     assert {one["result"] for one in outcomes} == {"created"}
     bucket = next(o for o in outcomes if o["stack"] == "chroma")["outputs"]["DataBucketName"]
-    again = json.loads(layers(cloud, "--yes", "--json").stdout)
+    again = data_of(layers(cloud, "--yes", "--json").stdout)
     assert {one["result"] for one in again} == {"unchanged"}
     cloud.client("s3").put_object(Bucket=bucket, Key="databases/receipts/pointer.json", Body=b"{}")
     down = layers(cloud, "--destroy", "--yes", "--json")
     assert down.returncode == 0, down.stderr
-    removal = json.loads(down.stdout)
+    removal = data_of(down.stdout)
     assert removal["removed"] == STACKS[::-1]
     assert bucket in {one["id"] for one in removal["kept"]}
     assert statuses(cloud) == {}
@@ -73,7 +73,7 @@ def test_data_goes_only_when_it_is_asked_for_by_name(cloud: Cloud) -> None:
         cloud.client("s3").put_object(Bucket=bucket, Key="functions/old.zip", Body=body)
     down = layers(cloud, "--destroy", "--delete-data", "--yes", "--json")
     assert down.returncode == 0, down.stderr
-    assert bucket in {one["id"] for one in json.loads(down.stdout)["deleted"]}
+    assert bucket in {one["id"] for one in data_of(down.stdout)["deleted"]}
     assert cloud.client("s3").list_buckets()["Buckets"] == []
 
 
@@ -110,7 +110,7 @@ def test_a_failing_resource_is_named_and_the_next_run_mends_it(cloud: Cloud) -> 
     dynamodb.delete_table(TableName="layersmith-dev-locks")
     mended = layers(cloud, "--yes", "--json")
     assert mended.returncode == 0, mended.stderr
-    results = [one["result"] for one in json.loads(mended.stdout)]
+    results = [one["result"] for one in data_of(mended.stdout)]
     assert results == ["unchanged"] * 2 + ["created"] * 4
 
 
@@ -126,9 +126,9 @@ def test_a_run_that_is_killed_goes_on_where_it_was(cloud: Cloud, made: int) -> N
     process.wait()
     done = layers(cloud, "--yes", "--json")
     assert done.returncode == 0, done.stderr
-    assert [one["stack"] for one in json.loads(done.stdout)] == STACKS
+    assert [one["stack"] for one in data_of(done.stdout)] == STACKS
     assert {status.rpartition("_")[2] for status in statuses(cloud).values()} == {"COMPLETE"}
-    assert {one["result"] for one in json.loads(layers(cloud, "--yes", "--json").stdout)} == {
+    assert {one["result"] for one in data_of(layers(cloud, "--yes", "--json").stdout)} == {
         "unchanged"
     }
 
@@ -140,7 +140,7 @@ def test_a_bucket_that_the_publisher_made_is_taken_as_it_is(cloud: Cloud) -> Non
     name = buckets.ensure(Aws(endpoint_url=cloud.endpoint), "layersmith", "eu-west-1")
     done = layers(cloud, "--only", "artifacts", "--yes", "--json")
     assert done.returncode == 0, done.stderr
-    [outcome] = json.loads(done.stdout)
+    [outcome] = data_of(done.stdout)
     assert outcome["outputs"]["BucketName"] == name
     assert layers(cloud, "--destroy", "--yes").returncode == 0
     assert cloud.client("s3").head_bucket(Bucket=name)

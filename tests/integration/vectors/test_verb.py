@@ -20,6 +20,7 @@ from chroma_store.storage import open_storage
 
 from tests.integration.vectors.corpus import SPEC, Model, changes, recovered
 from tests.support import clocks
+from tests.support.envelopes import data_of
 
 LAYERS = Path(__file__).parents[3] / "build" / "layers.py"
 
@@ -40,7 +41,7 @@ class Verb:
             check=False,
         )
         assert done.returncode == code, done.stderr
-        return json.loads(done.stdout) if code == 0 else done.stderr
+        return data_of(done.stdout) if code == 0 else done.stderr
 
 
 def test_from_a_file_to_a_snapshot_and_back(tmp_path: Path) -> None:

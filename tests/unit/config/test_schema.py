@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 import yaml
+from layersmith import cli
 from layersmith.config import models, reference, schema
 from layersmith.errors import ConfigError
 from layersmith.verbs import schema as verb
@@ -28,7 +29,7 @@ MODELS = [
 
 def verb_run(*words: str) -> int:
     parser = ArgumentParser()
-    verb.configure(parser)
+    cli.furnish(parser, verb)
     return verb.run(parser.parse_args([*words]))
 
 

@@ -177,7 +177,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_account(parser)
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
 
 
 def run(args: argparse.Namespace, decide: Callable[[Sequence[Observed]], Moves]) -> int:
