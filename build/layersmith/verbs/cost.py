@@ -11,10 +11,11 @@ from rich.table import Table
 
 from layersmith import cache, console
 from layersmith.errors import BudgetError, ShipError
-from layersmith.ship import github, options
+from layersmith.ship import github
 from layersmith.ship.aws import buckets
 from layersmith.ship.cost import billing, history, usage
 from layersmith.ship.publish import observed, progress
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from layersmith.ship.cost.billing import Item, Prices
     from layersmith.ship.cost.usage import RegionUse, SessionUsage
-    from layersmith.ship.publish.apply import Site
+    from layersmith.ship.publish.site import Site
 
 EPILOG = """\
 Reads the bytes of every layer version in every region, against the quota of 75 GB; the artifact
@@ -42,10 +43,9 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = EPILOG
-    parser.add_argument("--layer", action="append", default=[], help="only this layer (repeatable)")
-    options.add_config(parser)
+    options.add_filters(parser)
     options.add_regions(parser)
-    options.add_account(parser)
+    options.add_accounts(parser)
     parser.add_argument("--prices", type=Path, help="JSON file with prices of your own")
     parser.add_argument(
         "--run-jobs", type=Path, action="append", default=[],
@@ -70,9 +70,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read the meters, multiply by the prices, judge."""
     prices = billing.load(args.prices)
-    loaded, targets = options.targets(args)
-    where = options.by_region(args, targets)
-    site = options.make_site(args, loaded, list(where))
+    loaded, targets = options.chosen(args)
+    where = options.region_choice(args).by_region(targets)
+    site = options.site(args, loaded, list(where))
     now = datetime.now(UTC)
     month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     uses, failed = observed.in_parallel(
