@@ -151,9 +151,7 @@ def look(
     return found, stale
 
 
-def clean(
-    site: Site, region: str, targets: Sequence[Target], rule: KeepRule
-) -> list[Judgement]:
+def clean(site: Site, region: str, targets: Sequence[Target], rule: KeepRule) -> list[Judgement]:
     """Judge anew under the region's lock, delete what may go, and return the judgements.
 
     A pointer goes before its version: a killed run leaves a version that the next run deletes,
