@@ -91,6 +91,18 @@ def test_one_owner_each(library: str) -> None:
     assert not strangers
 
 
+def test_only_verbs_and_the_command_line_know_of_options() -> None:
+    """Rooms take values, so that a program can call them; typing imports count, too."""
+    users = {
+        room(path)
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if (isinstance(node, ast.Import) and "argparse" in {alias.name for alias in node.names})
+        or (isinstance(node, ast.ImportFrom) and node.module == "argparse")
+    }
+    assert users == {"verbs", "cli"}
+
+
 def circles(graph: dict[str, set[str]]) -> list[list[str]]:
     """Return one circle of imports a set of modules that import each other."""
     done: set[str] = set()

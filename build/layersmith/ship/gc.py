@@ -1,4 +1,8 @@
-"""Which old versions may go. Pure: it judges what was read."""
+"""Garbage collection: judges which old versions may go, reads who uses them, deletes the rest.
+
+The judgement is pure (``Case``). ``users`` reads the functions of an account, ``look`` judges a
+region, and ``clean`` does so again under the region's lock and deletes.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from layersmith.base.versions import order
+from layersmith.ship import pointers
 from layersmith.ship.aws import buckets, failures, labels
-from layersmith.ship.pointers import ssm
+from layersmith.ship.pointers.interface import YANKED
 from layersmith.ship.publish import lease, observed
 from layersmith.ship.publish.models import Held
 
@@ -20,12 +25,12 @@ if TYPE_CHECKING:
 
     from layersmith.plan import Target
     from layersmith.ship.aws.clients import Aws
-    from layersmith.ship.publish.apply import Site
     from layersmith.ship.publish.models import Version
+    from layersmith.ship.publish.site import Site
 
 
 @dataclass(frozen=True)
-class RetentionRule:
+class KeepRule:
     """What is kept whether it is used or not.
 
     Attributes:
@@ -76,7 +81,7 @@ class Case:
     held: Held
     current: str
     users: Mapping[str, Sequence[str]]
-    rule: RetentionRule
+    rule: KeepRule
 
     def judge(self) -> list[tuple[Version, str]]:
         """Return every released version with the reason why it stays, or with nothing."""
@@ -112,7 +117,7 @@ def _made(version: Version) -> datetime:
 
 
 def look(
-    site: Site, region: str, targets: Sequence[Target], rule: RetentionRule
+    site: Site, region: str, targets: Sequence[Target], rule: KeepRule
 ) -> tuple[list[Judgement], list[tuple[tuple[str, str, str], str]]]:
     """Judge every released version of the targets in one region.
 
@@ -137,18 +142,16 @@ def look(
         place, name = place_of(target), names[target.identifier]
         with failures.explained(region, "lambda"):
             versions = tuple(observed.list_versions(aws.lambda_(region), name))
-        held = Held(versions, observed.read_pointers(aws, region, *place))
+        held = Held(versions, pointers.read(aws, region, place))
         for version, kept in Case(held, target.version, used, rule).judge():
             semver = str(version.semver)
             found.append(Judgement(region, place, name, version.number, semver, 0, kept))
         there = {version.semver for version in versions}
-        stale += [(place, f"{observed.YANKED}{v}") for v in held.pointers.yanked if v not in there]
+        stale += [(place, f"{YANKED}{v}") for v in held.pointers.yanked if v not in there]
     return found, stale
 
 
-def clean(
-    site: Site, region: str, targets: Sequence[Target], rule: RetentionRule
-) -> list[Judgement]:
+def clean(site: Site, region: str, targets: Sequence[Target], rule: KeepRule) -> list[Judgement]:
     """Judge anew under the region's lock, delete what may go, and return the judgements.
 
     A pointer goes before its version: a killed run leaves a version that the next run deletes,
@@ -165,14 +168,14 @@ def clean(
             if one.kept:
                 continue
             lock.renew()
-            ssm.remove(aws, region, one.place, one.semver)
+            pointers.remove(aws, region, one.place, one.semver)
             with failures.explained(region, "lambda"):
                 aws.lambda_(region).delete_layer_version(
                     LayerName=one.name, VersionNumber=one.number
                 )
-            ssm.remove(aws, region, one.place, f"{observed.YANKED}{one.semver}")
+            pointers.remove(aws, region, one.place, f"{YANKED}{one.semver}")
         for place, name in stale:
-            ssm.remove(aws, region, place, name)
+            pointers.remove(aws, region, place, name)
     return found
 
 

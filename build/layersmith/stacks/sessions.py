@@ -221,7 +221,6 @@ def _tell(event: Mapping[str, Any], watch: Watch) -> None:
 def _ended(found: Mapping[str, Any], events: list[dict[str, Any]]) -> Ended:
     output = json.loads(found["output"]) if found.get("output") else None
     end = found.get("stopDate", datetime.now(UTC))
-    task = (output or {}).get("task") or _task_of(events)
     return Ended(
         arn=found["executionArn"],
         status=found["status"],
@@ -229,26 +228,5 @@ def _ended(found: Mapping[str, Any], events: list[dict[str, Any]]) -> Ended:
         error=found.get("error") or "",
         cause=found.get("cause") or "",
         seconds=(end - found["startDate"]).total_seconds(),
-        use=session.measure(events, task, _task_seconds(task, events, end)),
+        use=session.of_execution(events, output=output, end=end),
     )
-
-
-def _task_of(events: list[dict[str, Any]]) -> dict[str, Any]:
-    """The server task as ECS answered to RunTask, for a session that did not come to its end."""
-    for event in events:
-        detail = event.get("taskSubmittedEventDetails", {})
-        if detail.get("resourceType") == "ecs":
-            listed = json.loads(detail.get("output") or "{}").get("Tasks") or [{}]
-            return {"cpu": listed[0].get("Cpu", 0), "memory": listed[0].get("Memory", 0)}
-    return {}
-
-
-def _task_seconds(task: Mapping[str, Any], events: list[dict[str, Any]], end: datetime) -> float:
-    if task.get("createdAt") and task.get("stoppedAt"):
-        first, last = (datetime.fromisoformat(task[key]) for key in ("createdAt", "stoppedAt"))
-        return (last - first).total_seconds()
-    for event in events:
-        if event.get("taskSubmittedEventDetails", {}).get("resourceType") == "ecs":
-            seconds: float = (end - event["timestamp"]).total_seconds()
-            return seconds
-    return 0.0

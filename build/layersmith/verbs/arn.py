@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from layersmith import cache, console
 from layersmith.base import runtimes
 from layersmith.errors import ShipError
+from layersmith.ship import pointers
 from layersmith.ship.aws import clients
 from layersmith.ship.index import catalog, document
-from layersmith.ship.publish import observed
 
 if TYPE_CHECKING:
     import argparse
@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("layer", nargs="?", help="name of the layer")
     parser.add_argument("--region", help="such as eu-west-1")
     parser.add_argument("--runtime", default=runtimes.DEFAULT, help=f"default: {runtimes.DEFAULT}")
-    parser.add_argument("--arch", dest="architecture", default="arm64", help="default: arm64")
+    parser.add_argument("--arch", default="arm64", help="default: arm64")
     parser.add_argument("--version", default="latest", help="a semver; default: latest")
     parser.add_argument("--index", type=Path, action="append", default=[], help="read this index")
     parser.add_argument("--html", type=Path, help="write the table of all ARNs as HTML")
@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
         raise ShipError("say which layer, and in which --region", hint="see `arn --help`")
     arn = _from_index(args) if args.index else _from_region(args)
     if args.json:
-        names = ("layer", "region", "runtime", "architecture", "version")
-        console.emit_json({**{name: getattr(args, name) for name in names}, "arn": arn})
+        said = {name: getattr(args, name) for name in ("layer", "region", "runtime", "version")}
+        console.emit_json({**said, "architecture": args.arch, "arn": arn})
     else:
         console.emit_text(arn)
     return 0
@@ -84,9 +84,9 @@ def _tables(args: argparse.Namespace) -> int:
 
 
 def _from_index(args: argparse.Namespace) -> str:
-    wanted = (args.layer, args.runtime, args.architecture, args.region)
+    asked = (args.layer, args.runtime, args.arch, args.region)
     for entry in _read(args.index).layers:
-        if (entry.layer, entry.runtime, entry.architecture, entry.region) != wanted:
+        if (entry.layer, entry.runtime, entry.architecture, entry.region) != asked:
             continue
         if entry.latest if args.version == "latest" else entry.version == args.version:
             return entry.arn
@@ -95,18 +95,18 @@ def _from_index(args: argparse.Namespace) -> str:
 
 def _from_region(args: argparse.Namespace) -> str:
     aws = clients.Aws(endpoint_url=args.endpoint_url, profile=args.profile)
-    pointers = observed.read_pointers(aws, args.region, args.layer, args.runtime, args.architecture)
+    has = pointers.read(aws, args.region, (args.layer, args.runtime, args.arch))
     latest = args.version == "latest"
-    arn = pointers.latest if latest else pointers.versions.get(args.version)
+    arn = has.latest if latest else has.versions.get(args.version)
     if arn is None:
-        raise _nothing(args, ", ".join(sorted(pointers.versions)))
-    if args.version in pointers.yanked:
-        console.warn(f"{args.version} was yanked: {pointers.yanked[args.version]}")
+        raise _nothing(args, ", ".join(sorted(has.versions)))
+    if args.version in has.yanked:
+        console.warn(f"{args.version} was yanked: {has.yanked[args.version]}")
     return arn
 
 
 def _nothing(args: argparse.Namespace, known: str = "") -> ShipError:
-    what = f"{args.layer} {args.version} for {args.runtime} on {args.architecture}"
+    what = f"{args.layer} {args.version} for {args.runtime} on {args.arch}"
     return ShipError(
         f"{what} is not published in {args.region}",
         cause=f"published there: {known}" if known else None,

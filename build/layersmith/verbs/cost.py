@@ -11,22 +11,25 @@ from rich.table import Table
 
 from layersmith import cache, console
 from layersmith.errors import BudgetError, ShipError
-from layersmith.ship import github, options
+from layersmith.ship import github
 from layersmith.ship.aws import buckets
-from layersmith.ship.cost import billing, history, usage
+from layersmith.ship.cost import billing, history, session, usage
 from layersmith.ship.publish import observed, progress
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
     from layersmith.ship.cost.billing import Item, Prices
-    from layersmith.ship.cost.usage import RegionUse, SessionUsage
-    from layersmith.ship.publish.apply import Site
+    from layersmith.ship.cost.session import SessionUsage
+    from layersmith.ship.cost.usage import RegionUse
+    from layersmith.ship.publish.site import Site
 
 EPILOG = """\
 Reads the bytes of every layer version in every region, against the quota of 75 GB; the artifact
-buckets; and, with --sessions PREFIX, the state machines and Fargate tasks of this month. Prices
+buckets; and, with --sessions PREFIX, what this month's sessions used, billed as `session run`
+bills them. Prices
 come from build/layersmith/ship/cost/prices.json, which names their date and source; free tiers are
 not taken off. A threshold that is passed warns, or fails with exit code 7.
 
@@ -42,10 +45,9 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = EPILOG
-    options.add_layers(parser)
-    options.add_config(parser)
+    options.add_filters(parser)
     options.add_regions(parser)
-    options.add_account(parser)
+    options.add_accounts(parser)
     parser.add_argument("--prices", type=Path, help="JSON file with prices of your own")
     parser.add_argument(
         "--run-jobs", type=Path, action="append", default=[],
@@ -69,9 +71,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read the meters, multiply by the prices, judge."""
     prices = billing.load(args.prices)
-    loaded, targets = options.targets(args)
-    where = options.by_region(args, targets)
-    site = options.make_site(args, loaded, list(where))
+    loaded, targets = options.chosen(args)
+    where = options.region_choice(args).by_region(targets)
+    site = options.site(args, loaded, list(where))
     now = datetime.now(UTC)
     month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     uses, failed = observed.in_parallel(
@@ -79,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         list(where),
         workers=site.workers,
     )
-    used = usage.SessionUsage()
+    used = session.SessionUsage()
     if args.sessions:
         used = usage.sessions(site.aws[site.home], site.home, args.sessions, month)
     jobs = [job for path in args.run_jobs for job in usage.read_jobs(path)]
@@ -112,11 +114,7 @@ def bill(
         )
     ]
     lines += [(key, "GitHub", float(count)) for key, count in minutes.items()]
-    lines += [
-        ("stepfunctions-transition-1000", home, used.transitions / 1000),
-        ("fargate-arm-vcpu-hour", home, used.vcpu_hours),
-        ("fargate-arm-gb-hour", home, used.gb_hours),
-    ]
+    lines += [(key, home, quantity) for key, _, quantity in session.lines(used)]
     return [billing.item(prices, *line) for line in lines if line[2]]
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ShipError
-from layersmith.stacks import assets, deploy, drift, options, render, templates
+from layersmith.stacks import assets, deploy, drift, render, templates
 from layersmith.stacks.changesets import Stacks
 from layersmith.verbs import destroy as destroy_verb
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
@@ -63,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
         return destroy_verb.run(args)
     if args.drift:
         return _drift(args)
-    stage, chosen = options.stage_of(args)
+    stage, chosen = options.stage_templates(args)
     deployment = deploy.Deployment(
-        aws=options.aws_of(args),
+        aws=options.aws(args),
         stage=stage,
         templates=chosen,
         assets=assets.collect(args.lambdas, args.templates / "state-machines"),
@@ -108,8 +109,8 @@ def _print(args: argparse.Namespace, outcomes: list[StackOutcome]) -> None:
 
 
 def _drift(args: argparse.Namespace) -> int:
-    stage, chosen = options.stage_of(args)
-    stacks = Stacks(options.aws_of(args).client("cloudformation", stage.region))
+    stage, chosen = options.stage_templates(args)
+    stacks = Stacks(options.aws(args).client("cloudformation", stage.region))
     found = {
         template.name: drift.detect(stacks, stage.stack_name(template.name))
         for template in templates.order(chosen)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ShipError
-from layersmith.stacks import destroy, options, render
+from layersmith.stacks import destroy, render
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
@@ -41,8 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Remove the stacks."""
-    stage, chosen = options.stage_of(args)
-    aws = options.aws_of(args)
+    stage, chosen = options.stage_templates(args)
+    aws = options.aws(args)
     kept = destroy.data_of(aws, stage, chosen)
     if kept:
         render.kept(kept, "deleted with its data" if args.delete_data else "kept")

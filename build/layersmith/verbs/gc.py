@@ -10,18 +10,17 @@ from rich.table import Table
 
 from layersmith import console
 from layersmith.errors import ConfigError, ShipError
-from layersmith.ship import gc, options
+from layersmith.ship import gc
 from layersmith.ship.index import document
-from layersmith.ship.publish import observed as reader
-from layersmith.ship.publish import progress
+from layersmith.ship.pointers import moves
+from layersmith.ship.publish import observed, progress
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from layersmith.plan import Target
     from layersmith.ship.gc import Judgement
-    from layersmith.ship.publish.apply import Site
 
 EPILOG = """\
 Keeps the newest versions, young ones, the one in layers.yaml, what `latest` points to, and
@@ -39,10 +38,9 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = EPILOG
-    options.add_layers(parser)
-    options.add_config(parser)
+    options.add_filters(parser)
     options.add_regions(parser)
-    options.add_account(parser)
+    options.add_accounts(parser)
     parser.add_argument("--keep", type=int, default=3, help="newest versions that stay (3)")
     parser.add_argument("--days", type=int, default=30, help="days a version stays anyway (30)")
     parser.add_argument("--apply", action="store_true", help="delete; without it nothing is")
@@ -52,21 +50,23 @@ def run(args: argparse.Namespace) -> int:
     """Judge every version, and delete what may go if told to."""
     if args.keep < 1 or args.days < 0:
         raise ConfigError("--keep is at least 1 and --days at least 0")
-    loaded, targets = options.targets(args)
-    where = options.by_region(args, targets)
-    site = options.make_site(args, loaded, list(where))
-    rule = gc.RetentionRule(args.keep, args.days, datetime.now(UTC))
+    loaded, targets = options.chosen(args)
+    where = options.region_choice(args).by_region(targets)
+    site = options.site(args, loaded, list(where))
+    rule = gc.KeepRule(args.keep, args.days, datetime.now(UTC))
 
     def work(region: str) -> list[Judgement]:
         if args.apply:
             return gc.clean(site, region, where[region], rule)
         return gc.look(site, region, where[region], rule)[0]
 
-    done, failed = reader.in_parallel(work, list(where), workers=site.workers)
+    done, failed = observed.in_parallel(work, list(where), workers=site.workers)
     found = [judgement for judgements in done.values() for judgement in judgements]
     gone = [judgement for judgement in found if not judgement.kept]
     if args.apply and gone:
-        _refresh(site, {region: where[region] for region in done})
+        # Take the deleted versions out of the index.
+        left, _ = moves.read(site, {region: where[region] for region in done})
+        document.refresh(site, left)
     if args.json:
         versions = [dataclasses.asdict(judgement) for judgement in found]
         unread = [dataclasses.asdict(one) for one in failed]
@@ -79,16 +79,6 @@ def run(args: argparse.Namespace) -> int:
     verb = "deleted" if args.apply else "would be deleted (give --apply)"
     console.info(f"{len(gone)} of {len(found)} versions {verb}")
     return ShipError.exit_code if failed else 0
-
-
-def _refresh(site: Site, where: Mapping[str, Sequence[Target]]) -> None:
-    """Take the deleted versions out of the index."""
-    observed = [
-        document.Observed(*place, region, reader.read_pointers(site.aws[region], region, *place))
-        for region, targets in where.items()
-        for place in map(gc.place_of, targets)
-    ]
-    document.refresh(site, observed)
 
 
 def _table(found: Sequence[Judgement], *, applied: bool) -> Table:

@@ -1,4 +1,7 @@
-"""What the verbs that work on targets have in common: which file, which targets, which folder."""
+"""What the verbs that work on targets have in common: which file, which targets, which folder.
+
+What ships is imported where it is used, so that a build never waits for boto3.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,23 @@ from typing import TYPE_CHECKING
 from layersmith import console
 from layersmith.base import runtimes
 from layersmith.config import loader
+from layersmith.errors import ConfigError
 from layersmith.plan import Target, plan
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from layersmith.config.loader import LoadedConfig
+    from layersmith.ship.aws.accounts import AccountAccess
+    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.publish.site import RegionChoice, ShippingJob, Site
+    from layersmith.stacks.stage import Stage
+    from layersmith.stacks.templates import Template
+
+TEMPLATES = Path("infra-templates")
+LAMBDAS = Path("lambdas")
+STACK = "layersmith"
 
 
 def settle(args: argparse.Namespace) -> None:
@@ -63,10 +76,15 @@ def add_filters(parser: argparse.ArgumentParser, *, positional: bool = True) -> 
             metavar="LAYER",
             help="only these layers (default: all)",
         )
-    add_config(parser)
+    add_layer_filters(parser)
     parser.add_argument(
         "--layer", action="append", default=[], metavar="NAME", help="only this layer; repeatable"
     )
+
+
+def add_layer_filters(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the configuration, runtimes and architectures."""
+    add_config(parser)
     parser.add_argument(
         "--runtime",
         action="append",
@@ -110,3 +128,215 @@ def chosen(args: argparse.Namespace) -> tuple[LoadedConfig, list[Target]]:
         loaded.config, layers=args.layer, only_runtimes=args.runtime, architectures=args.arch
     )
     return loaded, targets
+
+
+def add_regions(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose regions."""
+    from layersmith.ship.aws import regions  # noqa: PLC0415 -- boto3's start-up time
+
+    parser.add_argument(
+        "--region",
+        action="append",
+        default=[],
+        help="regions to use instead of those in layers.yaml: a name, a partition, or `all` "
+        "(repeatable)",
+    )
+    parser.add_argument(
+        "--partition", choices=regions.PARTITIONS, help="only the regions of this partition"
+    )
+
+
+def add_accounts(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how the accounts of all partitions are reached."""
+    from layersmith.ship.aws import clients  # noqa: PLC0415 -- boto3's start-up time
+
+    group = parser.add_argument_group("AWS")
+    _add_endpoint(group)
+    group.add_argument(
+        "--role",
+        action="append",
+        default=[],
+        metavar="[PARTITION=]ARN",
+        help="role to assume, one per partition (aws, aws-cn, aws-us-gov)",
+    )
+    group.add_argument(
+        "--profile",
+        action="append",
+        default=[],
+        metavar="[PARTITION=]NAME",
+        help="profile of the AWS configuration, one per partition",
+    )
+    group.add_argument("--stack", default=STACK, help=f"name of the installation ({STACK})")
+    group.add_argument(
+        "--concurrency",
+        type=int,
+        default=clients.CONCURRENCY,
+        help=f"regions worked on at once ({clients.CONCURRENCY})",
+    )
+    group.add_argument(
+        "--max-attempts",
+        type=int,
+        default=clients.MAX_ATTEMPTS,
+        help=f"attempts per AWS call before the region is skipped ({clients.MAX_ATTEMPTS})",
+    )
+
+
+def _add_endpoint(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--endpoint-url",
+        help="AWS endpoint to use, e.g. a moto server (overrides AWS_ENDPOINT_URL)",
+    )
+
+
+def add_artifacts(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose built zips, and where they are published."""
+    add_filters(parser)
+    add_dist(parser)
+    parser.add_argument(
+        "--built", action="store_true", help="only targets whose zip is in the folder"
+    )
+    add_regions(parser)
+    add_accounts(parser)
+
+
+def add_publishing(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a run that publishes."""
+    from layersmith.ship.publish import canary  # noqa: PLC0415 -- boto3's start-up time
+
+    parser.add_argument("--canary-role", default=canary.ROLE, help=f"its name ({canary.ROLE})")
+    parser.add_argument(
+        "--lock-wait", type=float, default=960.0, help="seconds to wait for another run (960)"
+    )
+    parser.add_argument(
+        "--direct-limit", type=int, help="bytes above which a zip goes through S3 (AWS's limit)"
+    )
+
+
+def region_choice(args: argparse.Namespace) -> RegionChoice:
+    """Return which regions the options choose."""
+    from layersmith.ship.publish.site import RegionChoice  # noqa: PLC0415 -- boto3's start-up time
+
+    return RegionChoice(args.region, args.partition, getattr(args, "pilot", False))
+
+
+def access(args: argparse.Namespace) -> AccountAccess:
+    """Return how the options say that the accounts are reached.
+
+    Raises:
+        ConfigError: An option names an unknown partition.
+    """
+    from layersmith.ship.aws import accounts  # noqa: PLC0415 -- boto3's start-up time
+
+    return accounts.AccountAccess(
+        endpoint_url=args.endpoint_url,
+        roles=accounts.by_partition(args.role),
+        profiles=accounts.by_partition(args.profile),
+        max_attempts=args.max_attempts,
+        concurrency=args.concurrency,
+    )
+
+
+def site(args: argparse.Namespace, loaded: LoadedConfig, names: Sequence[str]) -> Site:
+    """Return the site for regions; one call a partition proves the credentials.
+
+    Raises:
+        AwsFailure: The credentials of a partition are missing or expired.
+    """
+    from layersmith.ship.publish import canary  # noqa: PLC0415 -- boto3's start-up time
+    from layersmith.ship.publish import site as sites  # noqa: PLC0415 -- boto3's start-up time
+
+    home = sites.home_region(loaded, names)
+    return sites.Site(
+        access(args).clients(list(dict.fromkeys([*names, home]))),
+        home=home,
+        stack=args.stack,
+        workers=args.concurrency,
+        canary_role=getattr(args, "canary_role", canary.ROLE),
+        lock_wait=getattr(args, "lock_wait", 0.0),
+        direct_limit=getattr(args, "direct_limit", None),
+    )
+
+
+def job(args: argparse.Namespace) -> ShippingJob:
+    """Return what the options choose, the zips checked and the credentials proved.
+
+    Raises:
+        ConfigError: layers.yaml is not valid, or nothing is left.
+        ManyErrors: Zips are missing or damaged.
+        AwsFailure: The credentials are missing or expired.
+    """
+    from layersmith.ship.publish import desired, observed  # noqa: PLC0415 -- boto3's start-up time
+    from layersmith.ship.publish.site import ShippingJob  # noqa: PLC0415 -- boto3's start-up time
+
+    loaded, targets = chosen(args)
+    choice = region_choice(args)
+    where = {target.identifier: choice.of(target) for target in targets}
+    if args.built:
+        targets = [one for one in targets if (args.dist / f"{one.stem}.zip").is_file()]
+    if args.partition:
+        targets = [target for target in targets if where[target.identifier]]
+    found = desired.from_dist(targets, args.dist, loaded.root, where)
+    if not found:
+        raise ConfigError("no target matches the filters", hint="see --built and --partition")
+    return ShippingJob(found, site(args, loaded, list(observed.by_region(found))))
+
+
+def add_stage(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a stage."""
+    parser.add_argument("--stage", required=True, help="name of a file in infra-templates/stages")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="STACK.PARAMETER=VALUE",
+        help="a parameter, over what the stage's file says (repeatable)",
+    )
+    add_templates(parser)
+
+
+def add_templates(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the folder of the templates."""
+    parser.add_argument(
+        "--templates", type=Path, default=TEMPLATES, help=f"their folder ({TEMPLATES})"
+    )
+
+
+def add_account(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how the account of a stage is reached."""
+    group = parser.add_argument_group("AWS")
+    group.add_argument("--region", help="region to use instead of the stage's")
+    _add_endpoint(group)
+    group.add_argument("--role", metavar="ARN", help="role to assume")
+    group.add_argument("--profile", metavar="NAME", help="profile of the AWS configuration")
+
+
+def stage(args: argparse.Namespace) -> Stage:
+    """Return the chosen stage.
+
+    Raises:
+        ConfigError: The stage's file is wrong.
+    """
+    from layersmith.stacks import stage as stages  # noqa: PLC0415 -- boto3's start-up time
+
+    found = stages.load(args.templates / "stages", args.stage, getattr(args, "set", []))
+    return found.model_copy(update={"region": args.region}) if args.region else found
+
+
+def stage_templates(args: argparse.Namespace) -> tuple[Stage, list[Template]]:
+    """Return the chosen stage and its templates.
+
+    Raises:
+        ConfigError: The stage's file or a template is wrong, or they do not fit.
+    """
+    from layersmith.stacks import stage as stages  # noqa: PLC0415 -- boto3's start-up time
+    from layersmith.stacks import templates  # noqa: PLC0415 -- boto3's start-up time
+
+    found = stage(args)
+    return found, stages.select(found, templates.load(args.templates))
+
+
+def aws(args: argparse.Namespace) -> Aws:
+    """Return the clients that the options of a stage's account describe."""
+    from layersmith.ship.aws.clients import Aws  # noqa: PLC0415 -- boto3's start-up time
+
+    return Aws(endpoint_url=args.endpoint_url, role_arn=args.role, profile=args.profile)

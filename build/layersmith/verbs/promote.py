@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
-from layersmith.ship.pointers import moves
+from rich.table import Table
+
+from layersmith import console
+from layersmith.errors import ShipError
+from layersmith.ship.index import document
+from layersmith.ship.pointers import moves as moving
+from layersmith.ship.publish import progress
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Sequence
+
+    from layersmith.ship.index.document import ObservedPointers
+    from layersmith.ship.pointers.moves import Move, Moves
 
 EPILOG = """\
 Moves /layers/LAYER/RUNTIME/ARCHITECTURE/latest to a version that is published in the region. A
@@ -22,10 +34,70 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = EPILOG
-    moves.configure(parser)
+    add_moving(parser)
     parser.add_argument("semver", metavar="SEMVER", help="version to point to")
 
 
 def run(args: argparse.Namespace) -> int:
     """Move the pointers."""
-    return moves.run(args, lambda observed: moves.promote(observed, args.semver))
+    return move(args, lambda observed: moving.promote(observed, args.semver))
+
+
+def add_moving(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a verb that moves pointers, as rollback and yank do, too."""
+    parser.add_argument("name", metavar="LAYER", help="name of the layer")
+    options.add_layer_filters(parser)
+    options.add_regions(parser)
+    options.add_accounts(parser)
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def move(args: argparse.Namespace, decide: Callable[[Sequence[ObservedPointers]], Moves]) -> int:
+    """Read the layer's pointers, decide, ask, and move them.
+
+    Args:
+        args: Parsed options.
+        decide: What was read -> the moves, and what stands in the way.
+
+    Raises:
+        ShipError: Nobody confirmed.
+        AwsFailure: The credentials are missing or expired.
+    """
+    args.layer = [args.name]
+    loaded, targets = options.chosen(args)
+    where = options.region_choice(args).by_region(targets)
+    site = options.site(args, loaded, list(where))
+    observed, failed = moving.read(site, where)
+    moves, findings = decide(observed)
+    if moves and not args.json:
+        console.stdout().print(_table(moves))
+    if moves and not args.dry_run:
+        if not args.yes:
+            moving.confirm(len(moves))
+        failed += moving.carry_out(site, moves)
+        gone = {one.region for one in failed}
+        again, _ = moving.read(site, {r: where[r] for r in where if r not in gone})
+        document.refresh(site, again)
+    if args.json:
+        console.emit_json(
+            {
+                "format": 1,
+                "done": not args.dry_run,
+                "moves": [dataclasses.asdict(one) for one in moves],
+                "findings": [dataclasses.asdict(one) for one in findings],
+                "quarantined": [dataclasses.asdict(one) for one in failed],
+            }
+        )
+    progress.show(findings, failed)
+    console.info(f"{len(moves)} pointers {'to move' if args.dry_run else 'moved'}")
+    return ShipError.exit_code if findings or failed else 0
+
+
+def _table(moves: Sequence[Move]) -> Table:
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for name in ("region", "target", "pointer", "move"):
+        table.add_column(name, overflow="fold")
+    for one in moves:
+        table.add_row(one.region, "-".join(one.place), one.name, one.detail)
+    return table

@@ -10,22 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from layersmith import cache, console
 from layersmith.errors import ShipError
-from layersmith.ship import options
 from layersmith.ship.index import document as index
-from layersmith.ship.index import document as listing
 from layersmith.ship.pointers import moves
 from layersmith.ship.publish import apply as publisher
-from layersmith.ship.publish import download, progress
-from layersmith.ship.publish import observed as reader
+from layersmith.ship.publish import download, observed, progress
 from layersmith.ship.publish import plan as planner
-from layersmith.verbs.options import warn_of_deprecated
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layersmith.ship.options import ShippingJob
     from layersmith.ship.publish.models import Quarantined, RegionFinding, RegionState
     from layersmith.ship.publish.plan import Plan
+    from layersmith.ship.publish.site import ShippingJob
 
 EPILOG = """\
 plan reads every region and prints what would be done; apply does it. Both can be repeated: a
@@ -66,8 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--skip-unreleased", action="store_true", help="go on where a version was never released"
     )
     for sub in (plan, apply, fetch):
-        options.add_selection(sub)
-        options.add_account(sub)
+        options.add_artifacts(sub)
     for sub in (plan, apply):
         options.add_publishing(sub)
         sub.add_argument("--pilot", action="store_true", help="only each layer's first region")
@@ -80,9 +76,9 @@ def run(args: argparse.Namespace) -> int:
     if args.step == "fetch":
         return _fetch(args)
     job = options.job(args)
-    warn_of_deprecated(want.runtime for want in job.desired)
-    console.info(f"reading {len(reader.by_region(job.desired))} regions")
-    states, failed = reader.read_all(
+    options.warn_of_deprecated(want.runtime for want in job.desired)
+    console.info(f"reading {len(observed.by_region(job.desired))} regions")
+    states, failed = observed.read_all(
         job.site.aws, job.site.stack, job.desired, workers=job.site.workers
     )
     made = planner.plan(job.desired, states, _options(args))
@@ -121,7 +117,7 @@ def _apply(
         _unchanged(args.plan, made)
     if made.actions:
         _confirm(args, made)
-    table = progress.Board(job.desired, list(states))
+    table = progress.ProgressTable(job.desired, list(states))
     with table.shown():
         run = publisher.Publisher(job.site, _options(args), states, table.say)
         outcome = run.run(job.desired, made)
@@ -157,10 +153,9 @@ def _update_index(
         for want in job.desired
         if (left := tuple(r for r in want.regions if r in outcome.touched - gone))
     ]
-    fresh, _ = reader.read_all(job.site.aws, job.site.stack, again, workers=job.site.workers)
+    fresh, _ = observed.read_all(job.site.aws, job.site.stack, again, workers=job.site.workers)
     known |= fresh
-    observed = index.observe(job.desired, known.values())
-    written = listing.refresh(job.site, observed)
+    written = index.refresh(job.site, index.observe(job.desired, known.values()))
     if written is None:
         return 0
     if args.index:
@@ -169,8 +164,16 @@ def _update_index(
 
 
 def _fetch(args: argparse.Namespace) -> int:
-    loaded, chosen = options.targets(args)
-    count = download.fetch(args, chosen, loaded.root)
+    loaded, targets = options.chosen(args)
+    releases = download.Releases(
+        args.dist,
+        loaded.root,
+        args.stack,
+        options.access(args),
+        options.region_choice(args),
+        on_github=args.github,
+    )
+    count = releases.fetch(targets, skip_unreleased=args.skip_unreleased)
     console.success(f"{count} zips fetched into {args.dist}")
     if args.json:
         console.emit_json({"fetched": count, "folder": str(args.dist)})

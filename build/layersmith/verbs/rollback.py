@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith.ship.pointers import moves
+from layersmith.verbs import promote
 
 if TYPE_CHECKING:
     import argparse
@@ -23,10 +24,10 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = EPILOG
-    moves.configure(parser)
+    promote.add_moving(parser)
     parser.add_argument("--to", metavar="SEMVER", help="version to point to")
 
 
 def run(args: argparse.Namespace) -> int:
     """Move the pointers."""
-    return moves.run(args, lambda observed: moves.rollback(observed, args.to))
+    return promote.move(args, lambda observed: moves.rollback(observed, args.to))

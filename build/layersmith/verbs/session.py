@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from layersmith import console
 from layersmith.errors import ShipError
 from layersmith.ship.cost import billing, session
-from layersmith.stacks import options, sessions
-from layersmith.stacks import stage as stages
+from layersmith.stacks import sessions
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
@@ -48,16 +48,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     stop.add_argument("execution", help="ARN, as run prints it")
     for sub in (run_, stop):
         sub.add_argument("--stage", default="dev", help="the deployed stage (dev)")
-        sub.add_argument("--templates", type=Path, default=options.TEMPLATES, help="their folder")
+        options.add_templates(sub)
         options.add_account(sub)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the sub-verb."""
-    stage = stages.load(args.templates / "stages", args.stage)
-    if args.region:
-        stage = stage.model_copy(update={"region": args.region})
-    at = sessions.Sessions(options.aws_of(args), stage)
+    at = sessions.Sessions(options.aws(args), options.stage(args))
     if args.step == "stop":
         at.stop(args.execution)
         console.success("aborted; the clean-up saves its data and stops its server")

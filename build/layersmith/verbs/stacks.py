@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import console
+from layersmith import cache, console
 from layersmith.base import architectures, runtimes
 from layersmith.errors import ConfigError, ProofError
-from layersmith.stacks import layertest, options, svg, templates
-from layersmith.stacks import stage as stages
+from layersmith.stacks import diagrams, layertest, templates
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
 
 EPILOG = """\
-order lists the stacks as deploy takes them, and what each imports from. draw writes a picture of
-every state machine, from its definition; with --check it writes nothing and fails (exit code 2)
-where a picture is out of date. test-layer makes a stack with one function on a published layer
-version, has it import modules, and removes the stack whatever happens (exit code 8 if a module
-fails).
+order lists the stacks as deploy takes them, and what each imports from. draw writes the page
+with a diagram of every state machine, from their definitions; with --check it writes nothing and
+fails (exit code 2) if the page is out of date. test-layer makes a stack with one function on a
+published layer version, has it import modules, and removes the stack whatever happens (exit code
+8 if a module fails).
 
 examples:
   python build/layers.py stacks order
@@ -28,7 +27,7 @@ examples:
   python build/layers.py stacks draw --check
   python build/layers.py stacks test-layer ARN --runtime python3.13 --module chromadb
 """
-PICTURES = Path("docs/state-machines")
+PAGE = Path("docs/state-machines.md")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     order = verbs.add_parser("order", help="list the stacks and what they import from")
     draw = verbs.add_parser("draw", help="draw the state machines")
     draw.add_argument("--check", action="store_true", help="only say whether they are up to date")
-    draw.add_argument("--out", type=Path, default=PICTURES, help=f"folder ({PICTURES})")
+    draw.add_argument("--out", type=Path, default=PAGE, help=f"the page ({PAGE})")
     trial = verbs.add_parser("test-layer", help="try a layer version in a stack of its own")
     trial.add_argument("layer", help="ARN of the layer version")
     trial.add_argument("--stage", default="dev", help="whose artifact bucket is used (dev)")
@@ -54,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     trial.add_argument("--module", action="append", required=True, help="to import (repeatable)")
     options.add_account(trial)
     for sub in (order, draw, trial):
-        sub.add_argument("--templates", type=Path, default=options.TEMPLATES, help="their folder")
+        options.add_templates(sub)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,12 +68,9 @@ def _test_layer(args: argparse.Namespace) -> int:
     Raises:
         ProofError: A module could not be imported.
     """
-    stage = stages.load(args.templates / "stages", args.stage)
-    if args.region:
-        stage = stage.model_copy(update={"region": args.region})
     trial = layertest.Trial(args.layer, args.runtime, args.architecture, args.module)
     template = templates.load(args.templates)[layertest.TEMPLATE]
-    answer = layertest.run(options.aws_of(args), stage, template, trial)
+    answer = layertest.run(options.aws(args), options.stage(args), template, trial)
     if args.json:
         console.emit_json(answer)
     if answer["failures"]:
@@ -96,34 +92,22 @@ def _order(args: argparse.Namespace) -> int:
 
 
 def _draw(args: argparse.Namespace) -> int:
-    """Write the pictures that changed, each under its final name only when it is whole.
+    """Write the page of diagrams if it changed.
 
     Raises:
-        ConfigError: With --check, a picture is missing or differs.
+        ConfigError: With --check, the page is missing or differs.
     """
-    drawn = svg.pictures(args.templates / "state-machines")
-    stale = [name for name, text in drawn.items() if _read(args.out / name) != text]
-    if args.check:
-        if stale:
-            raise ConfigError(
-                f"out of date in {args.out}: {', '.join(stale)}",
-                cause="a definition changed after its picture was drawn",
-                hint="python build/layers.py stacks draw",
-            )
-        console.success(f"{len(drawn)} pictures are up to date")
-        if args.json:
-            console.emit_json({"pictures": sorted(drawn), "written": []})
-        return 0
-    args.out.mkdir(parents=True, exist_ok=True)
-    for name in stale:
-        temporary = args.out / f".{name}.{os.getpid()}"
-        temporary.write_text(drawn[name], "utf-8")
-        temporary.replace(args.out / name)
-    console.success(f"{len(stale)} of {len(drawn)} pictures written to {args.out}")
+    page = diagrams.page(args.templates / "state-machines")
+    stale = not args.out.is_file() or args.out.read_text("utf-8") != page
+    if args.check and stale:
+        raise ConfigError(
+            f"{args.out} is out of date",
+            cause="a state machine changed after the page was written",
+            hint="python build/layers.py stacks draw",
+        )
+    if stale:
+        cache.write_text(args.out, page)
+    console.success(f"{args.out} {'was written' if stale else 'is up to date'}")
     if args.json:
-        console.emit_json({"pictures": sorted(drawn), "written": stale})
+        console.emit_json({"page": str(args.out), "written": stale})
     return 0
-
-
-def _read(path: Path) -> str:
-    return path.read_text("utf-8") if path.is_file() else ""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache, console
 from layersmith.errors import ShipError
-from layersmith.ship import github, options
+from layersmith.ship import github
 from layersmith.ship.publish import drift, observed, progress
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
@@ -31,8 +32,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = EPILOG
-    options.add_selection(parser)
-    options.add_account(parser)
+    options.add_artifacts(parser)
     parser.add_argument("--summary", type=Path, help="write the result as Markdown to this file")
     parser.add_argument(
         "--github-issue",

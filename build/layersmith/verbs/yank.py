@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from layersmith.errors import ConfigError
 from layersmith.ship.pointers import moves
+from layersmith.verbs import promote
 
 if TYPE_CHECKING:
     import argparse
@@ -25,7 +26,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = EPILOG
-    moves.configure(parser)
+    promote.add_moving(parser)
     parser.add_argument("semver", metavar="SEMVER", help="version to withdraw")
     parser.add_argument("--reason", help="why, for people")
     parser.add_argument("--undo", action="store_true", help="take the withdrawal back")
@@ -34,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Mark the version and move the pointers."""
     if args.undo:
-        return moves.run(args, lambda observed: moves.undo_yank(observed, args.semver))
+        return promote.move(args, lambda observed: moves.undo_yank(observed, args.semver))
     if not args.reason:
         raise ConfigError("a withdrawal needs a reason", hint="give --reason TEXT")
-    return moves.run(args, lambda observed: moves.yank(observed, args.semver, args.reason))
+    return promote.move(args, lambda observed: moves.yank(observed, args.semver, args.reason))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+JOB = {"started_at": "2026-11-21T20:00:00Z", "completed_at": "2026-11-21T20:02:01Z"}
+
+
 class Hub:
     """Issues, runs, jobs and releases of one repository."""
 
@@ -29,10 +32,12 @@ class Hub:
             case "GET", ["issues"]:
                 label = query["labels"][0]
                 found = [i for i in self.issues if label in i["labels"] and i["state"] == "open"]
+                found = [{**i, "labels": [{"name": one} for one in i["labels"]]} for i in found]
                 return 200, found, None
             case "POST", ["issues"]:
                 number = len(self.issues) + 1
                 made = {**body, "number": number, "state": "open", "html_url": f"hub/{number}"}
+                made["url"] = f"{self.url}{path}/{number}"
                 self.issues.append(made)
                 return 201, made, None
             case "PATCH", ["issues", number]:
@@ -42,12 +47,13 @@ class Hub:
             case "GET", ["actions", "runs"]:
                 page = int(query.get("page", ["1"])[0])
                 following = f"{self.url}{path}?page=2" if page == 1 else None
-                return 200, {"workflow_runs": [{"id": page}]}, following
+                run = {"id": page, "jobs_url": f"{self.url}{path}/{page}/jobs"}
+                return 200, {"workflow_runs": [run]}, following
             case "GET", ["actions", "runs", number, "jobs"]:
-                return 200, {"jobs": [{"labels": [f"job of run {number}"]}]}, None
+                return 200, {"jobs": [JOB | {"labels": [f"job of run {number}"]}]}, None
             case "GET", ["releases", "tags", "alpha-v1.0.0"]:
                 assets = [{"name": n, "url": f"{self.url}/assets/{n}"} for n in self.assets]
-                return 200, {"assets": assets}, None
+                return 200, {"tag_name": "alpha-v1.0.0", "assets": assets}, None
             case "GET", ["", "assets", name]:
                 return 200, self.assets[name], None
         return 404, {"message": "Not Found"}, None
@@ -63,7 +69,7 @@ def served() -> Iterator[Hub]:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length) or b"null")
             address = urlsplit(self.path)
-            if self.headers["Authorization"] != "Bearer secret":
+            if self.headers["Authorization"] != "token secret":
                 status, said, following = 401, {"message": "Bad credentials"}, None
             else:
                 query = parse_qs(address.query)

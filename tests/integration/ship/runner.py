@@ -22,7 +22,6 @@ from typing import Any
 
 import boto3
 import botocore.loaders
-import layersmith.ship.options
 import layersmith.ship.publish.apply
 import layersmith.verbs.publish  # noqa: F401 -- loaded before the forks
 from botocore.httpsession import URLLib3Session

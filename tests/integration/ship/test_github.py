@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from layersmith.errors import ShipError
+from layersmith.ship.cost import usage
 from layersmith.ship.github import Repository
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def test_jobs_of_all_pages_are_read(hub: Hub) -> None:
     jobs = Repository.current().jobs(datetime(2026, 11, 1, tzinfo=UTC))
 
     assert [job["labels"] for job in jobs] == [["job of run 1"], ["job of run 2"]]
+    assert usage.minutes(jobs) == {"github-linux-x64-minute": 6}
 
 
 def test_the_files_of_a_release_are_saved(hub: Hub, tmp_path: Path) -> None:
@@ -48,7 +50,7 @@ def test_the_files_of_a_release_are_saved(hub: Hub, tmp_path: Path) -> None:
 
 def test_a_refusal_is_one_line_without_the_token(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", "wrong-token")
-    with pytest.raises(ShipError, match=r"GitHub refused GET issues: .*401") as caught:
+    with pytest.raises(ShipError, match=r"GitHub refused: .*401") as caught:
         Repository.current().report("text", differs=True)
     assert "wrong-token" not in str(caught.value)
     monkeypatch.delenv("GITHUB_TOKEN")

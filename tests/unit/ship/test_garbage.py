@@ -13,7 +13,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 def kept(held: Held, users: dict[str, list[str]] | None = None, **rule: Any) -> dict[int, str]:
     said: dict[str, Any] = {"keep": 1, "days": 0, "now": NOW} | rule
-    case = gc.Case(held, "9.9.9", users or {}, gc.RetentionRule(**said))
+    case = gc.Case(held, "9.9.9", users or {}, gc.KeepRule(**said))
     return {version.number: why for version, why in case.judge()}
 
 

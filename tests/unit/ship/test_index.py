@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from layersmith.ship.publish.models import Pointers
 
 
-def seen(at: Pointers, region: str = "eu-west-1") -> document.Observed:
-    return document.Observed("alpha", "python3.13", "arm64", region, at)
+def seen(at: Pointers, region: str = "eu-west-1") -> document.ObservedPointers:
+    return document.ObservedPointers("alpha", "python3.13", "arm64", region, at)
 
 
 def entry(**changes: Any) -> document.IndexEntry:

@@ -1,4 +1,7 @@
-"""What one session costs, from the history of its execution; pure.
+"""What sessions cost, from the histories of their executions; pure.
+
+``session run`` and ``cost --sessions`` both use ``of_execution`` and ``lines``: one session has one
+bill, wherever it is asked for.
 
 Prices are those of ``prices.json``, on demand. Fargate Spot costs about a third of them, so the
 bill is an upper bound.
@@ -6,14 +9,15 @@ bill is an upper bound.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from layersmith.ship.cost import billing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
+    from collections.abc import Iterable, Mapping, Sequence
 
     from layersmith.ship.cost.billing import Item, Prices
 
@@ -28,6 +32,9 @@ HOURS_A_MONTH = 730.0
 
 CPU_UNITS = 1024.0
 MIB = 1024.0
+
+UNKNOWN_TASK = {"cpu": 1 * CPU_UNITS, "memory": 2 * MIB}
+"""What a Fargate task is counted with if ECS's answer does not say how large it is."""
 
 
 @dataclass(frozen=True)
@@ -84,17 +91,117 @@ def measure(
     )
 
 
+@dataclass(frozen=True)
+class SessionUsage:
+    """What executions used together, in the units that are billed.
+
+    Attributes:
+        executions: How many ran.
+        transitions: State transitions.
+        vcpu_hours: Of Fargate tasks.
+        gb_hours: Of Fargate tasks.
+        invocations: Of functions.
+        function_gb_seconds: Of functions.
+    """
+
+    executions: int = 0
+    transitions: int = 0
+    vcpu_hours: float = 0.0
+    gb_hours: float = 0.0
+    invocations: int = 0
+    function_gb_seconds: float = 0.0
+
+    def plus(self, use: Use) -> SessionUsage:
+        """Return the usage with one more execution."""
+        hours = use.task_seconds / 3600
+        return SessionUsage(
+            self.executions + 1,
+            self.transitions + use.transitions,
+            self.vcpu_hours + use.vcpu * hours,
+            self.gb_hours + use.gb * hours,
+            self.invocations + use.invocations,
+            self.function_gb_seconds + use.function_seconds * FUNCTION_GB,
+        )
+
+
+def of_execution(
+    events: Sequence[Mapping[str, Any]],
+    *,
+    output: Mapping[str, Any] | None = None,
+    end: datetime | None = None,
+) -> Use:
+    """Return what an execution used, from its history.
+
+    A session reports when ECS made its server task and when it stopped. Where it did not come to
+    that, the task is counted from its submission to its end, an upper bound: a task that
+    Step Functions waits for (``runTask.sync``) ends with its state, a server that called back goes
+    on until the execution is over.
+
+    Args:
+        events: Events of GetExecutionHistory, oldest first.
+        output: What the execution gave; None is read from the history.
+        end: When it ended; None is the time of the last event.
+    """
+    task = (_output(events) if output is None else output).get("task") or {}
+    if task.get("createdAt") and task.get("stoppedAt"):
+        first, last = (datetime.fromisoformat(task[key]) for key in ("createdAt", "stoppedAt"))
+        return measure(events, task, (last - first).total_seconds())
+    for number, event in enumerate(events):
+        detail = event.get("taskSubmittedEventDetails", {})
+        if detail.get("resourceType") != "ecs" or "runTask" not in detail.get("resource", ""):
+            continue
+        submitted = task or _submitted(detail.get("output"))
+        if submitted:
+            last = end or events[-1]["timestamp"]
+            if detail["resource"].endswith(".sync"):
+                last = _after(events[number:]) or last
+            return measure(events, submitted, (last - event["timestamp"]).total_seconds())
+    return measure(events, {}, 0.0)
+
+
+def _output(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return what the execution gave, as the last event of its history says; else nothing."""
+    details = events[-1].get("executionSucceededEventDetails", {}) if events else {}
+    try:
+        found = json.loads(details.get("output") or "{}")
+    except ValueError:
+        # Step Functions cuts what is too long.
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _submitted(output: str | None) -> dict[str, Any]:
+    """Return cpu and memory of the task as ECS answered to RunTask; nothing if none was started."""
+    try:
+        tasks = json.loads(output or "")["Tasks"]
+        return {"cpu": tasks[0]["Cpu"], "memory": tasks[0]["Memory"]} if tasks else {}
+    except (ValueError, KeyError, TypeError):
+        return dict(UNKNOWN_TASK)
+
+
+def _after(events: Sequence[Mapping[str, Any]]) -> datetime | None:
+    """Return when the first event's state went on: the time of the event that follows from it."""
+    for event in events[1:]:
+        if event.get("previousEventId") == events[0]["id"]:
+            found: datetime = event["timestamp"]
+            return found
+    return None
+
+
+def lines(used: SessionUsage) -> list[tuple[str, str, float]]:
+    """Return the lines of the bill as price, place and quantity."""
+    return [
+        ("fargate-arm-vcpu-hour", "server", used.vcpu_hours),
+        ("fargate-arm-gb-hour", "server", used.gb_hours),
+        ("lambda-arm-gb-second", "functions", used.function_gb_seconds),
+        ("lambda-request-1000", "functions", used.invocations / 1000),
+        ("stepfunctions-transition-1000", "state machine", used.transitions / 1000),
+    ]
+
+
 def items(use: Use, prices: Prices) -> list[Item]:
     """Return the bill of a session, a line a price."""
-    hours = use.task_seconds / 3600
-    lines = (
-        ("fargate-arm-vcpu-hour", "server", use.vcpu * hours),
-        ("fargate-arm-gb-hour", "server", use.gb * hours),
-        ("lambda-arm-gb-second", "functions", use.function_seconds * FUNCTION_GB),
-        ("lambda-request-1000", "functions", use.invocations / 1000),
-        ("stepfunctions-transition-1000", "state machine", use.transitions / 1000),
-    )
-    return [billing.item(prices, key, place, quantity) for key, place, quantity in lines]
+    return [billing.item(prices, *line) for line in lines(SessionUsage().plus(use))]
 
 
 def month_of_task(use: Use, prices: Prices) -> float:

@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError
 
 from layersmith.errors import ConfigError
 from layersmith.ship.aws import buckets, failures, labels
-from layersmith.ship.cost import billing
+from layersmith.ship.cost import billing, session
+from layersmith.ship.cost.session import SessionUsage
 from layersmith.ship.publish import observed
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
     from layersmith.plan import Target
     from layersmith.ship.aws.clients import Aws
-
-VCPU_DEFAULT = 1.0
-MEMORY_GB_DEFAULT = 2.0
-"""What a Fargate task is counted with where its own figures are not in the history."""
 
 
 @dataclass(frozen=True)
@@ -73,23 +70,6 @@ class RegionUse:
     def share(self) -> float:
         """Share of the quota that is used, 0 to 1."""
         return max(self.code_used, self.layer_bytes) / self.code_limit
-
-
-@dataclass(frozen=True)
-class SessionUsage:
-    """What the state machines of the Chroma stack used this month.
-
-    Attributes:
-        executions: How many ran.
-        transitions: State transitions.
-        vcpu_hours: Of Fargate tasks.
-        gb_hours: Of Fargate tasks.
-    """
-
-    executions: int = 0
-    transitions: int = 0
-    vcpu_hours: float = 0.0
-    gb_hours: float = 0.0
 
 
 def region_use(
@@ -153,8 +133,6 @@ def _bucket(aws: Aws, stack: str, region: str, month: datetime) -> tuple[int, in
 def sessions(aws: Aws, region: str, prefix: str, month: datetime) -> SessionUsage:
     """Read what the state machines whose names begin with ``prefix`` used since ``month``.
 
-    Fargate seconds are those between a task's start and the end of its state, an upper bound.
-
     Raises:
         AwsFailure: Step Functions refused.
     """
@@ -166,7 +144,7 @@ def sessions(aws: Aws, region: str, prefix: str, month: datetime) -> SessionUsag
                 if machine["name"].startswith(prefix):
                     arn = machine["stateMachineArn"]
                     for events in _executions(client, arn, month):
-                        used = _add(used, of_execution(events))
+                        used = used.plus(session.of_execution(events))
     return used
 
 
@@ -180,54 +158,6 @@ def _executions(client: Any, arn: str, month: datetime) -> Iterator[list[dict[st
                 executionArn=one["executionArn"]
             )
             yield [event for page in pages for event in page["events"]]
-
-
-def of_execution(events: list[dict[str, Any]]) -> SessionUsage:
-    """Return what one execution used, from its history.
-
-    Args:
-        events: Events of GetExecutionHistory, in order.
-    """
-    transitions = sum(event["type"].endswith("StateEntered") for event in events)
-    vcpu_hours = gb_hours = 0.0
-    for number, event in enumerate(events):
-        detail = event.get("taskSubmittedEventDetails", {})
-        if detail.get("resourceType") != "ecs" or "runTask" not in detail.get("resource", ""):
-            continue
-        seconds = (_end(events, number) - event["timestamp"]).total_seconds()
-        vcpu, memory = _size(detail.get("output"))
-        vcpu_hours += vcpu * seconds / 3600
-        gb_hours += memory * seconds / 3600
-    return SessionUsage(1, transitions, vcpu_hours, gb_hours)
-
-
-def _end(events: list[dict[str, Any]], start: int) -> datetime:
-    """Return when the task's state ended: the first event after it that follows from it."""
-    family = {events[start]["id"]}
-    for event in events[start + 1 :]:
-        if event.get("previousEventId") in family:
-            found: datetime = event["timestamp"]
-            return found
-    last: datetime = events[-1]["timestamp"]
-    return last
-
-
-def _size(output: str | None) -> tuple[float, float]:
-    """Return vCPU and GB of a task as ECS answered to RunTask."""
-    try:
-        task = json.loads(output or "")["Tasks"][0]
-        return float(task["Cpu"]) / 1024, float(task["Memory"]) / 1024
-    except (ValueError, KeyError, IndexError, TypeError):
-        return VCPU_DEFAULT, MEMORY_GB_DEFAULT
-
-
-def _add(one: SessionUsage, other: SessionUsage) -> SessionUsage:
-    return SessionUsage(
-        one.executions + other.executions,
-        one.transitions + other.transitions,
-        one.vcpu_hours + other.vcpu_hours,
-        one.gb_hours + other.gb_hours,
-    )
 
 
 def read_jobs(path: Path) -> list[dict[str, Any]]:

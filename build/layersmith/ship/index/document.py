@@ -1,5 +1,8 @@
 """The list of every ARN, for programs: one JSON document in S3 and in the release.
 
+Records and their JSON come first, then what pointers say as entries, then the document in the
+home region's bucket, which two runs may write at once.
+
 It follows from the pointers in the accounts. A region that cannot be read keeps what the last
 index said of it, so that an outage does not take ARNs away.
 """
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from layersmith.ship.aws.clients import Aws
-    from layersmith.ship.publish.apply import Site
     from layersmith.ship.publish.models import Desired, Pointers, RegionState
+    from layersmith.ship.publish.site import Site
 
 TRIES = 5
 """Writes of the index before a run gives up against others that write it, too."""
@@ -84,7 +87,7 @@ def parse(text: str | bytes) -> Index:
 
 
 @dataclass(frozen=True)
-class Observed:
+class ObservedPointers:
     """The pointers of one target in one region, as they were read."""
 
     layer: str
@@ -94,10 +97,10 @@ class Observed:
     pointers: Pointers
 
 
-def observe(wanted: Sequence[Desired], states: Iterable[RegionState]) -> list[Observed]:
+def observe(desired: Sequence[Desired], states: Iterable[RegionState]) -> list[ObservedPointers]:
     """Return the pointers of everything that was read."""
     return [
-        Observed(
+        ObservedPointers(
             want.layer,
             want.runtime,
             want.architecture,
@@ -105,12 +108,12 @@ def observe(wanted: Sequence[Desired], states: Iterable[RegionState]) -> list[Ob
             state.held[want.identifier].pointers,
         )
         for state in states
-        for want in wanted
+        for want in desired
         if want.identifier in state.held
     ]
 
 
-def entries(observed: Iterable[Observed]) -> list[IndexEntry]:
+def entries(observed: Iterable[ObservedPointers]) -> list[IndexEntry]:
     """Return an entry for every version that a pointer names."""
     return [
         IndexEntry(
@@ -128,7 +131,7 @@ def entries(observed: Iterable[Observed]) -> list[IndexEntry]:
     ]
 
 
-def merge(old: Index, observed: Sequence[Observed]) -> Index:
+def merge(old: Index, observed: Sequence[ObservedPointers]) -> Index:
     """Return the old index with what was read in the place of what it said of the same."""
     known = {(one.layer, one.runtime, one.architecture, one.region) for one in observed}
     kept = [
@@ -149,7 +152,7 @@ def _sorting(entry: IndexEntry) -> tuple[Any, ...]:
     )
 
 
-def update(aws: Aws, region: str, bucket: str, observed: Sequence[Observed]) -> Index:
+def update(aws: Aws, region: str, bucket: str, observed: Sequence[ObservedPointers]) -> Index:
     """Bring the index in a region's bucket up to date; two runs at once lose nothing.
 
     Args:
@@ -207,7 +210,7 @@ def _write(aws: Aws, region: str, bucket: str, index: Index, etag: str | None) -
     return True
 
 
-def refresh(site: Site, observed: Sequence[Observed]) -> Index | None:
+def refresh(site: Site, observed: Sequence[ObservedPointers]) -> Index | None:
     """Write the index from what was read; return it, or None where its region is down.
 
     Args:

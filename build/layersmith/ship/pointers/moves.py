@@ -1,49 +1,45 @@
-"""Where pointers go: promote, rollback and yank as moves of SSM parameters. Pure."""
+"""Moves of pointers: promote, rollback and yank decide on them, and they are carried out.
+
+What decides is pure: the pointers as they were read -> the moves, and what stands in the way.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from rich.table import Table
 
 from layersmith import console
 from layersmith.base.versions import order
 from layersmith.errors import ShipError
-from layersmith.ship import options
-from layersmith.ship.index import document
-from layersmith.ship.pointers import ssm
-from layersmith.ship.pointers.ssm import LATEST
-from layersmith.ship.publish import observed as reader
-from layersmith.ship.publish import progress
+from layersmith.ship import pointers
+from layersmith.ship.index.document import ObservedPointers
+from layersmith.ship.pointers.interface import LATEST, YANKED
 from layersmith.ship.publish.models import RegionFinding
-from layersmith.ship.publish.observed import YANKED
+from layersmith.ship.publish.observed import in_parallel
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from layersmith.plan import Target
-    from layersmith.ship.index.document import Observed
-    from layersmith.ship.publish.apply import Site
+    from layersmith.ship.pointers.interface import Place
     from layersmith.ship.publish.models import Pointers, Quarantined
+    from layersmith.ship.publish.site import Site
 
 
 @dataclass(frozen=True)
 class Move:
-    """One parameter that is written or removed.
+    """One pointer that is written or removed.
 
     Attributes:
         region: Where.
         place: Layer, runtime and architecture.
         name: ``latest`` or ``yanked/<semver>``.
-        value: What is written; None removes the parameter.
+        value: What is written; None removes the pointer.
         detail: For people: from where to where.
     """
 
     region: str
-    place: tuple[str, str, str]
+    place: Place
     name: str
     value: str | None
     detail: str
@@ -52,18 +48,18 @@ class Move:
 Moves = tuple[list[Move], list[RegionFinding]]
 
 
-def promote(observed: Sequence[Observed], semver: str) -> Moves:
+def promote(observed: Sequence[ObservedPointers], semver: str) -> Moves:
     """Return the moves of ``latest`` to a version, and the places where it is not published."""
     moves: list[Move] = []
     findings: list[RegionFinding] = []
     for one in observed:
-        pointers = one.pointers
-        if semver in pointers.yanked:
-            why = f"yanked: {pointers.yanked[semver]}"
+        has = one.pointers
+        if semver in has.yanked:
+            why = f"yanked: {has.yanked[semver]}"
             hint = "take it back first: `yank --undo`"
             findings.append(_finding(one, (semver, why, hint)))
-        elif semver not in pointers.versions:
-            known = ", ".join(sorted(pointers.versions, key=order)) or "nothing"
+        elif semver not in has.versions:
+            known = ", ".join(sorted(has.versions, key=order)) or "nothing"
             hint = "run `python build/layers.py publish apply`"
             findings.append(_finding(one, (semver, f"not published; there is {known}", hint)))
         else:
@@ -71,7 +67,7 @@ def promote(observed: Sequence[Observed], semver: str) -> Moves:
     return moves, findings
 
 
-def rollback(observed: Sequence[Observed], semver: str | None) -> Moves:
+def rollback(observed: Sequence[ObservedPointers], semver: str | None) -> Moves:
     """Return the moves of ``latest`` back.
 
     Args:
@@ -94,7 +90,7 @@ def rollback(observed: Sequence[Observed], semver: str | None) -> Moves:
     return moves, findings
 
 
-def yank(observed: Sequence[Observed], semver: str, reason: str) -> Moves:
+def yank(observed: Sequence[ObservedPointers], semver: str, reason: str) -> Moves:
     """Return the moves that withdraw a version.
 
     It is marked, and ``latest`` moves off it, to the highest version that is left. The pointer
@@ -102,19 +98,19 @@ def yank(observed: Sequence[Observed], semver: str, reason: str) -> Moves:
     """
     moves: list[Move] = []
     for one in observed:
-        pointers = one.pointers
-        arn = pointers.versions.get(semver)
+        has = one.pointers
+        arn = has.versions.get(semver)
         if arn is None:
             continue
-        if pointers.yanked.get(semver) != reason:
+        if has.yanked.get(semver) != reason:
             name = f"{YANKED}{semver}"
             moves.append(Move(one.region, _place(one), name, reason, f"{semver}: {reason}"))
-        if pointers.latest == arn:
+        if has.latest == arn:
             moves += _off(one, semver)
     return moves, [] if moves or _known(observed, semver) else _nowhere(observed, semver)
 
 
-def undo_yank(observed: Sequence[Observed], semver: str) -> Moves:
+def undo_yank(observed: Sequence[ObservedPointers], semver: str) -> Moves:
     """Return the moves that take a withdrawal back; ``latest`` stays where it is."""
     moves = [
         Move(one.region, _place(one), f"{YANKED}{semver}", None, f"{semver} is no longer yanked")
@@ -124,7 +120,7 @@ def undo_yank(observed: Sequence[Observed], semver: str) -> Moves:
     return moves, [] if _known(observed, semver) else _nowhere(observed, semver)
 
 
-def _off(one: Observed, semver: str) -> list[Move]:
+def _off(one: ObservedPointers, semver: str) -> list[Move]:
     left = _best(one.pointers, without=semver)
     if left:
         return _to(one, left)
@@ -132,7 +128,7 @@ def _off(one: Observed, semver: str) -> list[Move]:
     return [Move(one.region, _place(one), LATEST, None, detail)]
 
 
-def _to(one: Observed, semver: str) -> list[Move]:
+def _to(one: ObservedPointers, semver: str) -> list[Move]:
     arn = one.pointers.versions[semver]
     if one.pointers.latest == arn:
         return []
@@ -140,75 +136,33 @@ def _to(one: Observed, semver: str) -> list[Move]:
     return [Move(one.region, _place(one), LATEST, arn, f"latest: {was} -> {semver}")]
 
 
-def _best(pointers: Pointers, *, below: str | None = None, without: str = "") -> str | None:
+def _best(has: Pointers, *, below: str | None = None, without: str = "") -> str | None:
     usable: Iterable[str] = (
         version
-        for version in pointers.versions
-        if version not in pointers.yanked
+        for version in has.versions
+        if version not in has.yanked
         and version != without
         and (below is None or order(version) < order(below))
     )
     return max(usable, key=order, default=None)
 
 
-def _known(observed: Sequence[Observed], semver: str) -> bool:
+def _known(observed: Sequence[ObservedPointers], semver: str) -> bool:
     return any(semver in one.pointers.versions for one in observed)
 
 
-def _nowhere(observed: Sequence[Observed], semver: str) -> list[RegionFinding]:
+def _nowhere(observed: Sequence[ObservedPointers], semver: str) -> list[RegionFinding]:
     hint = "check the version; `python build/layers.py arn` shows what is there"
     return [_finding(one, (semver, "not published", hint)) for one in observed]
 
 
-def _place(one: Observed) -> tuple[str, str, str]:
+def _place(one: ObservedPointers) -> Place:
     return (one.layer, one.runtime, one.architecture)
 
 
-def _finding(one: Observed, said: tuple[str, str, str]) -> RegionFinding:
+def _finding(one: ObservedPointers, said: tuple[str, str, str]) -> RegionFinding:
     target = f"{one.layer}-{one.runtime}-{one.architecture}"
     return RegionFinding(one.region, target, "pointer latest", *said)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a verb that moves pointers."""
-    parser.add_argument("name", metavar="LAYER", help="name of the layer")
-    options.add_config(parser)
-    options.add_regions(parser)
-    options.add_account(parser)
-    parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-
-
-def run(args: argparse.Namespace, decide: Callable[[Sequence[Observed]], Moves]) -> int:
-    """Read the layer's pointers, decide, ask, and move them.
-
-    Args:
-        args: Parsed options.
-        decide: What was read -> the moves, and what stands in the way.
-
-    Raises:
-        ShipError: Nobody confirmed.
-        AwsFailure: The credentials are missing or expired.
-    """
-    args.layer = [args.name]
-    loaded, targets = options.targets(args)
-    where = options.by_region(args, targets)
-    site = options.make_site(args, loaded, list(where))
-    observed, failed = _read(site, where)
-    moves, findings = decide(observed)
-    if moves and not args.json:
-        console.stdout().print(_table(moves))
-    if moves and not args.dry_run:
-        if not args.yes:
-            confirm(len(moves))
-        failed += _move(site, moves)
-        again, _ = _read(site, {r: where[r] for r in where if r not in _names(failed)})
-        document.refresh(site, again)
-    if args.json:
-        console.emit_json(_document(args, moves, findings, failed))
-    progress.show(findings, failed)
-    console.info(f"{len(moves)} pointers {'to move' if args.dry_run else 'moved'}")
-    return ShipError.exit_code if findings or failed else 0
 
 
 def confirm(count: int) -> None:
@@ -224,31 +178,36 @@ def confirm(count: int) -> None:
         raise ShipError("not confirmed, nothing was done")
 
 
-def _read(site: Site, where: dict[str, list[Target]]) -> tuple[list[Observed], list[Quarantined]]:
-    def one(region: str) -> list[Observed]:
+def read(
+    site: Site, where: Mapping[str, Sequence[Target]]
+) -> tuple[list[ObservedPointers], list[Quarantined]]:
+    """Read the pointers of targets, and return the regions that could not be read.
+
+    Args:
+        site: Where.
+        where: Region -> its targets.
+
+    Raises:
+        AwsFailure: It concerns the whole run, such as expired credentials.
+    """
+
+    def one(region: str) -> list[ObservedPointers]:
+        places = [(t.layer, t.runtime.name, t.architecture) for t in where[region]]
         return [
-            document.Observed(
-                target.layer,
-                target.runtime.name,
-                target.architecture,
-                region,
-                reader.read_pointers(
-                    site.aws[region],
-                    region,
-                    target.layer,
-                    target.runtime.name,
-                    target.architecture,
-                ),
-            )
-            for target in where[region]
+            ObservedPointers(*place, region, pointers.read(site.aws[region], region, place))
+            for place in places
         ]
 
-    done, failed = reader.in_parallel(one, list(where), workers=site.workers)
+    done, failed = in_parallel(one, list(where), workers=site.workers)
     return [observed for found in done.values() for observed in found], failed
 
 
-def _move(site: Site, moves: Sequence[Move]) -> list[Quarantined]:
-    """Write the parameters, each region in its order; return the regions that failed."""
+def carry_out(site: Site, moves: Sequence[Move]) -> list[Quarantined]:
+    """Write the pointers, each region in its order; return the regions that failed.
+
+    Raises:
+        AwsFailure: It concerns the whole run, such as expired credentials.
+    """
     by_region: dict[str, list[Move]] = {}
     for move in moves:
         by_region.setdefault(move.region, []).append(move)
@@ -257,37 +216,9 @@ def _move(site: Site, moves: Sequence[Move]) -> list[Quarantined]:
         for move in by_region[region]:
             aws = site.aws[region]
             if move.value is None:
-                ssm.remove(aws, region, move.place, move.name)
+                pointers.remove(aws, region, move.place, move.name)
             else:
-                ssm.write(aws, region, move.place, move.name, move.value, note=move.detail)
+                pointers.write(aws, region, move.place, move.name, move.value, note=move.detail)
 
-    _, failed = reader.in_parallel(one, list(by_region), workers=site.workers)
+    _, failed = in_parallel(one, list(by_region), workers=site.workers)
     return failed
-
-
-def _table(moves: Sequence[Move]) -> Table:
-    table = Table(box=None, pad_edge=False, show_edge=False)
-    for name in ("region", "target", "pointer", "move"):
-        table.add_column(name, overflow="fold")
-    for move in moves:
-        table.add_row(move.region, "-".join(move.place), move.name, move.detail)
-    return table
-
-
-def _names(failed: Sequence[Quarantined]) -> set[str]:
-    return {one.region for one in failed}
-
-
-def _document(
-    args: argparse.Namespace,
-    moves: Sequence[Move],
-    findings: Sequence[RegionFinding],
-    failed: Sequence[Quarantined],
-) -> dict[str, object]:
-    return {
-        "format": 1,
-        "done": not args.dry_run,
-        "moves": [dataclasses.asdict(move) for move in moves],
-        "findings": [dataclasses.asdict(one) for one in findings],
-        "quarantined": [dataclasses.asdict(one) for one in failed],
-    }

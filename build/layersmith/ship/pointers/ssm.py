@@ -1,4 +1,4 @@
-"""The pointers of a target: SSM parameters that name the ARN of a version, and of the latest."""
+"""Pointers as SSM parameters: ``/layers/LAYER/RUNTIME/ARCHITECTURE/latest`` and their kin."""
 
 from __future__ import annotations
 
@@ -7,25 +7,43 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from layersmith.ship.aws import failures, labels
+from layersmith.ship.pointers.interface import LATEST, YANKED, Place
+from layersmith.ship.publish.models import Pointers
 
 if TYPE_CHECKING:
     from layersmith.ship.aws.clients import Aws
 
-LATEST = "latest"
+DESCRIPTION_LIMIT = 1024
+"""Characters of a parameter's description (AWS Systems Manager API, PutParameter)."""
 
 
-def write(
-    aws: Aws, region: str, place: tuple[str, str, str], name: str, value: str, *, note: str = ""
-) -> None:
+def read(aws: Aws, region: str, place: Place) -> Pointers:
+    """Read the parameters of one target.
+
+    Raises:
+        AwsFailure: SSM refused.
+    """
+    folder = labels.parameter(*place, "")
+    latest: str | None = None
+    versions: dict[str, str] = {}
+    yanked: dict[str, str] = {}
+    with failures.explained(region, "ssm"):
+        pages = aws.ssm(region).get_paginator("get_parameters_by_path")
+        for page in pages.paginate(Path=folder.rstrip("/"), Recursive=True):
+            for parameter in page["Parameters"]:
+                name = parameter.get("Name", "").removeprefix(folder)
+                value = parameter.get("Value", "")
+                if name == LATEST:
+                    latest = value
+                elif name.startswith(YANKED):
+                    yanked[name.removeprefix(YANKED)] = value
+                else:
+                    versions[name] = value
+    return Pointers(latest, versions, yanked)
+
+
+def write(aws: Aws, region: str, place: Place, name: str, value: str, *, note: str = "") -> None:
     """Write one parameter, over what it was.
-
-    Args:
-        aws: Clients of the account.
-        region: Where.
-        place: Layer, runtime and architecture.
-        name: ``latest``, a semver, or ``yanked/<semver>``.
-        value: An ARN, or the reason of a withdrawal.
-        note: Description of the parameter, for people.
 
     Raises:
         AwsFailure: SSM refused.
@@ -36,12 +54,12 @@ def write(
             Value=value,
             Type="String",
             Overwrite=True,
-            Description=note[:1024],
+            Description=note[:DESCRIPTION_LIMIT],
         )
 
 
-def remove(aws: Aws, region: str, place: tuple[str, str, str], name: str) -> None:
-    """Remove one parameter; one that is not there is as well.
+def remove(aws: Aws, region: str, place: Place, name: str) -> None:
+    """Remove one parameter; one that is not there is fine.
 
     Raises:
         AwsFailure: SSM refused.

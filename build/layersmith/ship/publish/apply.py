@@ -1,4 +1,6 @@
-"""Applies what the planner says, region by region, and goes on where a region fails.
+"""Applies a plan, region by region, and goes on where a region fails.
+
+``Publisher`` is one run over all regions; ``RegionUpdate`` is its work on one target in one region.
 
 A target is first published to one region, its pilot: the first of its list that works. Only when
 the canary passed there do the other regions follow, all at once, with the pilot's number.
@@ -14,42 +16,18 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from layersmith.errors import ShipError
+from layersmith.ship import pointers
 from layersmith.ship.aws import buckets, failures
-from layersmith.ship.pointers import ssm
+from layersmith.ship.pointers.interface import LATEST
 from layersmith.ship.publish import canary, lease, observed, plan, progress, uploads
 from layersmith.ship.publish.models import Action, Held, Quarantined, RegionFinding, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from layersmith.ship.aws.clients import Aws
     from layersmith.ship.publish.models import Desired, RegionState, Version
     from layersmith.ship.publish.plan import Plan, PlanOptions
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where to publish, and within which bounds.
-
-    Attributes:
-        aws: Region -> the clients of the account it is published from.
-        home: Region whose bucket holds the index and the history of costs.
-        stack: Name of the installation, part of the artifact buckets' names.
-        workers: Regions at once.
-        canary_role: Name of the role of canary functions.
-        lock_wait: Seconds to wait for another run in a region.
-        direct_limit: Bytes above which a zip goes through the bucket; None is AWS's limit.
-        owner: Who holds the locks.
-    """
-
-    aws: Mapping[str, Aws]
-    home: str
-    stack: str = "layersmith"
-    workers: int = 16
-    canary_role: str = canary.ROLE
-    lock_wait: float = lease.LIFETIME + 60.0
-    direct_limit: int | None = None
-    owner: lease.Owner = field(default_factory=lease.Owner.current)
+    from layersmith.ship.publish.site import Site
 
 
 @dataclass
@@ -98,11 +76,11 @@ class Publisher:
         self._blocked: set[str] = set()
         self._proven: set[str] = set()
 
-    def run(self, wanted: Sequence[Desired], made: Plan) -> RegionOutcome:
+    def run(self, desired: Sequence[Desired], made: Plan) -> RegionOutcome:
         """Publish pilots first, then everything else that the plan asks for.
 
         Args:
-            wanted: The artifacts.
+            desired: The artifacts.
             made: The plan; a region in which it has nothing to do is left alone.
 
         Raises:
@@ -113,18 +91,18 @@ class Publisher:
         # What the plan found where nothing is to be done; the rest is looked at again.
         left = [one for one in made.findings if (one.region, one.target) not in todo]
         self.outcome.findings += left
-        self._pilots(wanted, todo)
+        self._pilots(desired, todo)
         rest: dict[str, list[Desired]] = {}
-        for want in wanted:
+        for want in desired:
             for region in want.regions:
                 if (region, want.identifier) in todo and region in self._usable():
                     rest.setdefault(region, []).append(want)
         self._wave(rest)
         return self.outcome
 
-    def _pilots(self, wanted: Sequence[Desired], todo: set[tuple[str, str]]) -> None:
+    def _pilots(self, desired: Sequence[Desired], todo: set[tuple[str, str]]) -> None:
         """Publish every target to the first of its regions that works; take that out of todo."""
-        waiting = [want for want in wanted if want.identifier not in self._blocked]
+        waiting = [want for want in desired if want.identifier not in self._blocked]
         tried: set[tuple[str, str]] = set()
         while waiting:
             wave: dict[str, list[Desired]] = {}
@@ -165,8 +143,8 @@ class Publisher:
                 self.say(one.region, want.identifier, progress.LEFT_OUT)
         return [one.region for one in failed]
 
-    def _region(self, region: str, wanted: Sequence[Desired]) -> None:
-        todo = [want for want in wanted if want.identifier not in self._blocked]
+    def _region(self, region: str, desired: Sequence[Desired]) -> None:
+        todo = [want for want in desired if want.identifier not in self._blocked]
         if not todo:
             return
         aws = self.site.aws[region]
@@ -181,7 +159,7 @@ class Publisher:
                 if count:
                     lock.renew()
                 try:
-                    RegionUpdate(self, region, want, bucket).bring()
+                    RegionUpdate(self, region, want, bucket).apply()
                 except failures.AwsFailure as failure:
                     if failure.kind not in failures.OF_THE_RUN:
                         failure.target = want.identifier
@@ -252,7 +230,7 @@ class RegionUpdate:
         self._filled: dict[int, int] = {}
         self._skipped: set[int] = set()
 
-    def bring(self) -> None:
+    def apply(self) -> None:
         """Read anew under the lock, and do what is missing.
 
         Raises:
@@ -382,13 +360,12 @@ class RegionUpdate:
         return release.number
 
     def _promote(self, action: Action) -> int:
-        return self._write(ssm.LATEST, action.semver)
+        return self._write(LATEST, action.semver)
 
     def _point(self, action: Action) -> int:
         return self._write(action.semver, action.semver)
 
     def _write(self, name: str, semver: str) -> int:
-        want, release = self.want, self._published
-        place = (want.layer, want.runtime, want.architecture)
-        ssm.write(self.aws, self.region, place, name, release.arn, note=f"layersmith {semver}")
-        return release.number
+        arn, place = self._published.arn, self.want.place
+        pointers.write(self.aws, self.region, place, name, arn, note=f"layersmith {semver}")
+        return self._published.number

@@ -16,15 +16,15 @@ APPLY = "run `python build/layers.py publish apply`"
 BUMP = "a version cannot be changed: bump the layer's version and publish that"
 
 
-def compare(wanted: Sequence[Desired], states: Mapping[str, RegionState]) -> list[RegionFinding]:
-    """Return what differs from what is wanted, in the order of targets and regions.
+def compare(desired: Sequence[Desired], states: Mapping[str, RegionState]) -> list[RegionFinding]:
+    """Return what differs from what is desired, in the order of targets and regions.
 
     Args:
-        wanted: The artifacts.
+        desired: The artifacts.
         states: Region -> what it holds; regions that could not be read are left out.
     """
     found: list[RegionFinding] = []
-    for want in wanted:
+    for want in desired:
         held = {
             region: states[region].held.get(want.identifier, Held())
             for region in want.regions

@@ -1,4 +1,4 @@
-"""What a release wants, what an account holds, and the steps between the two. Data alone."""
+"""What a release desires, what an account holds, and the steps between the two. Data alone."""
 
 from __future__ import annotations
 
@@ -74,6 +74,11 @@ class Desired:
     regions: tuple[str, ...]
     modules: tuple[str, ...] = ()
     smoke: Path | None = None
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Layer, runtime and architecture: what its pointers are found by."""
+        return (self.layer, self.runtime, self.architecture)
 
     @property
     def artifact_key(self) -> str:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
+from layersmith.ship import pointers
 from layersmith.ship.aws import buckets, failures, labels
-from layersmith.ship.publish.models import Grant, Held, Pointers, Quarantined, RegionState, Version
+from layersmith.ship.publish.models import Grant, Held, Quarantined, RegionState, Version
 
 if TYPE_CHECKING:
     import threading
@@ -23,14 +24,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-YANKED = "yanked/"
-"""Parameters under this folder mark versions that were withdrawn; their value is the reason."""
 
-
-def by_region(wanted: Iterable[Desired]) -> dict[str, list[Desired]]:
+def by_region(desired: Iterable[Desired]) -> dict[str, list[Desired]]:
     """Return the artifacts of every region, regions in the order in which they are named."""
     found: dict[str, list[Desired]] = {}
-    for want in wanted:
+    for want in desired:
         for region in want.regions:
             found.setdefault(region, []).append(want)
     return found
@@ -75,20 +73,20 @@ def in_parallel(
 
 
 def read_all(
-    aws: Mapping[str, Aws], stack: str, wanted: Sequence[Desired], *, workers: int
+    aws: Mapping[str, Aws], stack: str, desired: Sequence[Desired], *, workers: int
 ) -> tuple[dict[str, RegionState], list[Quarantined]]:
-    """Read every region that is wanted.
+    """Read every region that an artifact goes to.
 
     Args:
         aws: Region -> the clients of the account it is published from.
         stack: Name of the installation, for the artifact bucket.
-        wanted: The artifacts.
+        desired: The artifacts.
         workers: Regions at once.
 
     Raises:
         AwsFailure: No region can be read, because there are no credentials.
     """
-    regions = by_region(wanted)
+    regions = by_region(desired)
     return in_parallel(
         lambda region: read_region(aws[region], stack, region, regions[region]),
         list(regions),
@@ -96,13 +94,13 @@ def read_all(
     )
 
 
-def read_region(aws: Aws, stack: str, region: str, wanted: Sequence[Desired]) -> RegionState:
-    """Read what one region holds of the wanted targets.
+def read_region(aws: Aws, stack: str, region: str, desired: Sequence[Desired]) -> RegionState:
+    """Read what one region holds of the targets.
 
     Raises:
         AwsFailure: A call failed after all retries.
     """
-    held = {want.identifier: read_target(aws, region, want) for want in wanted}
+    held = {want.identifier: read_target(aws, region, want) for want in desired}
     bucket, kept = read_bucket(
         aws, region, buckets.artifact_bucket(stack, aws.account(region), region)
     )
@@ -134,7 +132,7 @@ def read_target(aws: Aws, region: str, want: Desired) -> Held:
             _detailed(client, want.name, version) if version.semver == want.version else version
             for version in list_versions(client, want.name)
         )
-    return Held(versions, read_pointers(aws, region, want.layer, want.runtime, want.architecture))
+    return Held(versions, pointers.read(aws, region, want.place))
 
 
 def list_versions(client: LambdaClient, name: str) -> list[Version]:
@@ -220,24 +218,3 @@ def _grant(statement: dict[str, Any]) -> Grant | None:
     else:
         fits = grant.principal in str(principal)
     return grant if fits else None
-
-
-def read_pointers(aws: Aws, region: str, layer: str, runtime: str, architecture: str) -> Pointers:
-    """Read the SSM parameters of one target."""
-    folder = labels.parameter(layer, runtime, architecture, "")
-    latest: str | None = None
-    versions: dict[str, str] = {}
-    yanked: dict[str, str] = {}
-    with failures.explained(region, "ssm"):
-        pages = aws.ssm(region).get_paginator("get_parameters_by_path")
-        for page in pages.paginate(Path=folder.rstrip("/"), Recursive=True):
-            for parameter in page["Parameters"]:
-                name = parameter.get("Name", "").removeprefix(folder)
-                value = parameter.get("Value", "")
-                if name == "latest":
-                    latest = value
-                elif name.startswith(YANKED):
-                    yanked[name.removeprefix(YANKED)] = value
-                else:
-                    versions[name] = value
-    return Pointers(latest, versions, yanked)

@@ -1,4 +1,4 @@
-"""What is wanted and what is held -> what to do. Pure: nothing is read, nothing is called."""
+"""What is desired and what is held -> what to do. Pure: nothing is read, nothing is called."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class Plan:
 
 
 def plan(
-    wanted: Sequence[Desired], states: Mapping[str, RegionState], options: PlanOptions
+    desired: Sequence[Desired], states: Mapping[str, RegionState], options: PlanOptions
 ) -> Plan:
-    """Return the steps that bring every region that could be read to what is wanted.
+    """Return the steps that bring every region that could be read to what is desired.
 
     Args:
-        wanted: The artifacts.
+        desired: The artifacts.
         states: Region -> what it holds; a region that could not be read is left out.
         options: What to leave out.
     """
     result = Plan()
-    for want in wanted:
+    for want in desired:
         held = {
             region: states[region].held.get(want.identifier, Held())
             for region in want.regions

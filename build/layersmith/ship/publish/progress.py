@@ -25,16 +25,16 @@ NARROW = 6
 """Targets up to which a column says in words what is done; beyond, a sign has to do."""
 
 
-class Board:
+class ProgressTable:
     """A table of regions and targets that is redrawn while the work goes on.
 
     Args:
-        wanted: The artifacts; each is a column.
+        desired: The artifacts; each is a column.
         regions: The regions; each is a row.
     """
 
-    def __init__(self, wanted: Sequence[Desired], regions: Sequence[str]) -> None:
-        self._targets = [want.identifier for want in wanted]
+    def __init__(self, desired: Sequence[Desired], regions: Sequence[str]) -> None:
+        self._targets = [want.identifier for want in desired]
         self._regions = list(regions)
         self._cells: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
