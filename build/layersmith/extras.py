@@ -13,10 +13,10 @@ from layersmith.errors import NotInstalledError
 MODULES = {
     "": (
         *("deflate", "elftools", "httpx", "packaging", "pathspec", "pydantic"),
-        *("pyproject_hooks", "rich", "shtab", "uv", "yaml", "ziglang"),
+        *("pyproject_hooks", "rich", "semver", "shtab", "uv", "yaml", "ziglang"),
     ),
     "prove": ("docker", "pytest"),
-    "ship": ("boto3", "botocore", "semver"),
+    "ship": ("boto3", "botocore", "github"),
     "report": ("jinja2", "plotly"),
     "vectors": (
         "boto3",

@@ -53,7 +53,7 @@ COMMANDS = {
 }
 """Every command with the least that it takes; nothing of what they name is there."""
 
-SUCCEEDS_ANYWHERE = {"completion", "stacks draw"}
+SUCCEEDS_ANYWHERE = {"completion"}
 
 
 @pytest.fixture(autouse=True)
