@@ -31,7 +31,7 @@ RENEW_SECONDS = 15.0
 POLL_SECONDS = 1.0
 
 
-class Lease:
+class DatabaseLease:
     """The right to write one database.
 
     Args:
@@ -140,7 +140,7 @@ def held(storage: Storage, database: str, command: str) -> Iterator[None]:
         Conflict: A session is.
     """
     name = f"{command}-{uuid.uuid4().hex[:8]}"
-    lease = Lease(storage, database, name, on_lost=_ignore, say=_ignore)
+    lease = DatabaseLease(storage, database, name, on_lost=_ignore, say=_ignore)
     try:
         lease.acquire(0, lambda: False)
         yield

@@ -27,7 +27,7 @@ from vector_common.ids import is_id, new_id
 from vector_common.names import base, check_database, claim_key, collection_key, delta_key
 from vector_common.records import (
     CollectionSpec,
-    Record,
+    VectorRecord,
     pack_floats,
     parse_records,
     parse_spec,
@@ -52,7 +52,7 @@ class Delta:
 
     id: str
     spec: CollectionSpec
-    records: list[Record]
+    records: list[VectorRecord]
 
 
 def encode(delta: Delta) -> bytes:
@@ -224,7 +224,7 @@ def _split(lines: list[bytes]) -> Iterator[list[bytes]]:
     yield part
 
 
-def _encode_record(record: Record) -> bytes:
+def _encode_record(record: VectorRecord) -> bytes:
     value: dict[str, object] = {"op": record.op, "id": record.id}
     if record.embedding is not None:
         value["embedding"] = base64.b64encode(pack_floats(record.embedding)).decode()
