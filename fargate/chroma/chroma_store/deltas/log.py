@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vector_common.deltas import DeltaWriter, decode, is_delta_key
+from vector_common.deltas import DeltaWriter, decode
 from vector_common.errors import BadRequest, Conflict, Damaged
-from vector_common.names import base, check_database, delta_key
+from vector_common.names import check_database, delta_id_of, delta_key, delta_prefix
 from vector_common.records import parse_records
 
 from chroma_store.deltas.replay import Progress, apply_deltas
@@ -139,8 +139,8 @@ class DeltaLog:
         return len(there)
 
     def _all(self) -> Iterator[DeltaInfo]:
-        for info in self.storage.list(f"{base(self.database)}/deltas/"):
-            delta_id = is_delta_key(info.key)
+        for info in self.storage.list(delta_prefix(self.database)):
+            delta_id = delta_id_of(info.key)
             if delta_id is None:
                 raise Damaged(f"{info.key}: is not a delta, but lies among them")
             yield DeltaInfo(delta_id, info.size, info.modified)

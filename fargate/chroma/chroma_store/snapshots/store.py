@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from vector_common.errors import BadRequest, Damaged, NotFound, Refused
 from vector_common.ids import is_id, made_at, new_id
-from vector_common.names import base, check_database, manifest_key, retired_key
+from vector_common.names import (
+    base,
+    check_database,
+    delta_key,
+    delta_prefix,
+    manifest_key,
+    retired_key,
+)
 
 from chroma_store.snapshots import restoring, uploading
 from chroma_store.snapshots.layout import scan
@@ -400,13 +407,12 @@ def still_consumed(
     for `REMEMBER_SECONDS` after that.
     """
     now = int(time.time())
-    prefix = f"{base(database)}/deltas/"
     old = former.consumed if former else {}
-    present = {info.key for info in storage.list(prefix)} if old else set()
+    present = {info.key for info in storage.list(delta_prefix(database))} if old else set()
     kept = {
         delta: second
         for delta, second in old.items()
-        if now - second < REMEMBER_SECONDS or f"{prefix}{delta}.jsonl" in present
+        if now - second < REMEMBER_SECONDS or delta_key(database, delta) in present
     }
     return kept | dict.fromkeys(sorted(new), now)
 
