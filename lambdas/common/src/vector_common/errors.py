@@ -58,6 +58,12 @@ class PreconditionFailed(Conflict):
     """A conditional write lost: the object is not the one that the writer had read."""
 
 
+class Contended(Conflict):
+    """Others kept writing an object that was to be updated."""
+
+    retryable = True
+
+
 class PayloadTooLarge(VectorError):
     """More than a limit allows."""
 

@@ -14,6 +14,7 @@ from vector_common.errors import BadRequest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from vector_common.conditional import Observed
     from vector_common.storage.objects import Blob, ObjectInfo
 
 
@@ -26,6 +27,13 @@ class Storage(Protocol):
 
     def get(self, key: str) -> Blob:
         """Read an object whole.
+
+        Raises:
+            NotFound: There is none.
+        """
+
+    def observe(self, key: str) -> Observed:
+        """Read an object whole, with when it was written and the time now by the store's clock.
 
         Raises:
             NotFound: There is none.
@@ -68,6 +76,13 @@ class Storage(Protocol):
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; those that are gone already count as deleted."""
+
+    def delete_matching(self, key: str, version: str) -> None:
+        """Delete an object if it still has an etag; one that is gone counts as deleted.
+
+        Raises:
+            PreconditionFailed: It has another one.
+        """
 
 
 def open_storage(url: str, *, client: Any = None) -> Storage:

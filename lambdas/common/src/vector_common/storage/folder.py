@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vector_common.conditional import Observed
 from vector_common.errors import Damaged, NotFound, PreconditionFailed, StoreError
 from vector_common.names import check_key
 from vector_common.storage.objects import Blob, ObjectInfo
@@ -45,6 +46,20 @@ class FileStorage:
         with self._errors(key):
             data = self._read(self._path(key))
         return Blob(data, _etag(data))
+
+    def observe(self, key: str) -> Observed:
+        """Read an object with its time, and the time now as the file system stamps a new file."""
+        path = self._path(key)
+        with self._errors(key):
+            self._look_again(path.parent)
+            with path.open("rb") as file:
+                data = file.read()
+                written = os.fstat(file.fileno()).st_mtime
+            # On NFS this is the server's clock, which also stamped the object.
+            scratch = self._write_scratch(b"now")
+            now = scratch.stat().st_mtime
+            scratch.unlink()
+        return Observed(data, _etag(data), _moment(written), _moment(now))
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """Read a part of an object."""
@@ -95,8 +110,7 @@ class FileStorage:
                 status = path.stat()
             except FileNotFoundError:
                 continue  # deleted since
-            modified = datetime.fromtimestamp(status.st_mtime, tz=UTC)
-            yield ObjectInfo(key, status.st_size, "", modified)
+            yield ObjectInfo(key, status.st_size, "", _moment(status.st_mtime))
 
     def folders(self, prefix: str) -> tuple[str, ...]:
         """The names of the folders in a folder."""
@@ -113,6 +127,14 @@ class FileStorage:
         for key in keys:
             with self._errors(key):
                 self._path(key).unlink(missing_ok=True)
+
+    def delete_matching(self, key: str, version: str) -> None:
+        """Delete an object that has not changed."""
+        path = self._path(key)
+        with self._errors(key), suppress(FileNotFoundError), self._locked():
+            if _etag(self._read(path)) != version:
+                raise PreconditionFailed(f"{path.name}: was changed by another writer")
+            path.unlink()
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
@@ -164,10 +186,7 @@ class FileStorage:
                 raise PreconditionFailed(f"{path.name}: exists already") from None
 
     def _replace_matching(self, scratch: Path, path: Path, etag: str, data: bytes) -> None:
-        # On NFS the file's lock belongs to the process, so its threads need one of their own.
-        with _threads, (self._root / _LOCK).open("wb") as lock:
-            # Released when the holder dies, so that a killed writer blocks nobody.
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._locked():
             try:
                 current = self._read(path)
             except FileNotFoundError:
@@ -177,6 +196,14 @@ class FileStorage:
             if _etag(current) != etag:
                 raise PreconditionFailed(f"{path.name}: was changed by another writer")
             scratch.replace(path)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        # On NFS the file's lock belongs to the process, so its threads need one of their own.
+        with _threads, (self._root / _LOCK).open("wb") as lock:
+            # Released when the holder dies, so that a killed writer blocks nobody.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:
@@ -190,6 +217,10 @@ class FileStorage:
 
 def _etag(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, tz=UTC)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from botocore.exceptions import (
@@ -15,6 +18,7 @@ from botocore.exceptions import (
 )
 
 from vector_common import aws
+from vector_common.conditional import Observed
 from vector_common.errors import Damaged, NotFound, PreconditionFailed, StoreError
 from vector_common.names import check_key
 from vector_common.storage.objects import Blob, ObjectInfo
@@ -72,6 +76,16 @@ class S3Storage:
         def attempt() -> Blob:
             answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
             return Blob(answer["Body"].read(), answer["ETag"])
+
+        return self._retry(key, attempt)
+
+    def observe(self, key: str) -> Observed:
+        """Read an object with its time, and the time now as S3's answer has it."""
+
+        def attempt() -> Observed:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
+            now = _date(answer, self.url)
+            return Observed(answer["Body"].read(), answer["ETag"], answer["LastModified"], now)
 
         return self._retry(key, attempt)
 
@@ -145,6 +159,15 @@ class S3Storage:
                     f"{len(errors)} such in {self.url}"
                 )
 
+    def delete_matching(self, key: str, version: str) -> None:
+        """Delete an object that has not changed."""
+
+        def attempt() -> None:
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(key), IfMatch=version)
+
+        with suppress(NotFound):
+            self._retry(key, attempt)
+
     def _key(self, key: str) -> str:
         return self._prefix + check_key(key)
 
@@ -192,3 +215,12 @@ class S3Storage:
         if code == "InvalidRange":
             raise Damaged(f"{key}: is shorter than its manifest says in {self.url}") from None
         raise StoreError(f"{key}: {error} in {self.url}") from error
+
+
+def _date(answer: Any, url: str) -> datetime:
+    """The time at which S3 answered, from the header that RFC 9110 asks of every server."""
+    header = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    if not header:
+        raise StoreError(f"the store at {url} sends no Date header, which leases are judged by")
+    # Dates are in UTC, whichever way a server spells it.
+    return parsedate_to_datetime(header).replace(tzinfo=UTC)
