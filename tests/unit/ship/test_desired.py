@@ -8,9 +8,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from layersmith.assemble import manifest as manifests
 from layersmith.errors import ManyErrors, ShipError
 from layersmith.ship.publish import desired
-from layersmith.ship.publish.models import Grant
+
+from tests.unit.ship.makers import PUBLIC
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +53,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             SimpleNamespace(modules=["alpha", "beta"]),
         ],
     )
-    monkeypatch.setattr(desired.manifests, "read", lambda _: manifest)
+    monkeypatch.setattr(manifests, "read", lambda _: manifest)
     return manifest
 
 
@@ -63,7 +65,7 @@ def test_a_built_zip_becomes_what_every_region_shall_hold(made: Any, tmp_path: P
     found = one(tmp_path, "eu-west-1", "us-east-1", import_exceptions=["_*"], smoke="smoke.py")
     assert (found.name, found.version, found.size) == ("alpha-python3-13-arm64", "1.2.0", 3)
     assert (found.regions, found.modules) == (("eu-west-1", "us-east-1"), ("alpha", "beta"))
-    assert (found.grants, found.align, found.license) == ({Grant("public")}, True, "")
+    assert (found.grants, found.align, found.license) == (PUBLIC, True, "")
     assert (found.smoke, found.sha256) == (tmp_path / "smoke.py", made.artifact.code_sha256)
     assert one(tmp_path, "eu-west-1").modules == ("_private", "alpha", "beta")
     assert one(tmp_path, "eu-west-1").smoke is None

@@ -97,7 +97,7 @@ def test_what_was_never_made_is_empty_and_a_refusal_is_told() -> None:
     assert observed.read_bucket(none, EU, "bucket") == (False, frozenset())
     pages = [{"Contents": [{"Key": "artifacts/a.zip"}]}, {}, {"Contents": [{"Key": "b"}]}]
     some: Any = FakeAws(list_objects_v2=[pages])
-    assert observed.read_bucket(some, EU, "bucket") == (True, {"artifacts/a.zip", "b"})
+    assert observed.read_bucket(some, EU, "bucket") == (True, frozenset({"artifacts/a.zip", "b"}))
     refused: Any = FakeAws(list_objects_v2=[Refusing("AccessDenied")])
     with pytest.raises(AwsFailure):
         observed.read_bucket(refused, EU, "bucket")
