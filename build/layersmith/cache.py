@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO
 
-CHUNK = 1 << 20
-
 
 def cache_root() -> Path:
     """Return the cache folder: LAYERSMITH_CACHE, else the user's cache folder.

@@ -15,6 +15,8 @@ from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from layersmith.errors import ShipError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
@@ -109,6 +111,46 @@ def emit_text(text: str) -> None:
 def in_github_actions() -> bool:
     """Whether this run is a step of a GitHub Actions workflow."""
     return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def can_ask() -> bool:
+    """Whether a person can see a question (stderr) and answer it (stdin)."""
+    # A process started with stdin closed has None there.
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str, *, expected: str | None = None) -> bool:
+    """Ask on stderr and return whether the answer is a yes.
+
+    Args:
+        question: What is asked, as it is shown.
+        expected: What has to be typed exactly; without it ``y`` or ``yes`` will do.
+
+    Raises:
+        ShipError: stdin or stderr is not a terminal.
+    """
+    require_terminal()
+    try:
+        answer = stderr().input(question, markup=False)
+    except EOFError:
+        return False
+    if expected is not None:
+        return answer.strip() == expected
+    return answer.strip().lower() in {"y", "yes"}
+
+
+def require_terminal() -> None:
+    """Check, before long work that ends in a question, that it can be asked.
+
+    Raises:
+        ShipError: stdin or stderr is not a terminal.
+    """
+    if not can_ask():
+        raise ShipError(
+            "confirmation needs a terminal",
+            cause="standard input or standard error is not a terminal",
+            hint="pass --yes to skip the prompt",
+        )
 
 
 @contextmanager

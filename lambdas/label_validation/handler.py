@@ -7,7 +7,7 @@ Event::
      "accept": 0.6, "margin": 0.1, "session": {...}}
 
 Answer: ``{"verdict": "accept" | "review" | "reject", "score", "reasons", "suggestion", "shares",
-"votes", "neighbours"}``; `vector_common.labels` defines them.
+"votes", "neighbours"}``; `vector_common.search.labels` defines them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vector_common.chroma import chroma_client
-from vector_common.embedder import read_embedding
 from vector_common.events import Fields, entrypoint
-from vector_common.labels import LabelRule, judge_label
 from vector_common.names import check_collection
-from vector_common.neighbours import find_neighbours
+from vector_common.search.embedder import read_embedding
+from vector_common.search.labels import LabelRule, judge_label
+from vector_common.search.neighbours import find_neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

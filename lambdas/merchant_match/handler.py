@@ -7,7 +7,7 @@ Event::
      "where": {...}, "session": {...}}
 
 Answer: ``{"outcome": "match" | "ambiguous" | "candidates" | "no_match", "merchant",
-"candidates", "reasons"}``; `vector_common.merchants` defines them.
+"candidates", "reasons"}``; `vector_common.search.merchants` defines them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vector_common.chroma import chroma_client
-from vector_common.embedder import read_embedding
 from vector_common.events import Fields, entrypoint
-from vector_common.merchants import MatchRule, match_merchant
 from vector_common.names import check_collection
-from vector_common.neighbours import find_neighbours
+from vector_common.search.embedder import read_embedding
+from vector_common.search.merchants import MatchRule, match_merchant
+from vector_common.search.neighbours import find_neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

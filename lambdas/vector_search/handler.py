@@ -14,10 +14,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vector_common.chroma import chroma_client
-from vector_common.embedder import read_embedding
 from vector_common.events import Fields, entrypoint
 from vector_common.names import check_collection
-from vector_common.neighbours import find_neighbours
+from vector_common.search.embedder import read_embedding
+from vector_common.search.neighbours import find_neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

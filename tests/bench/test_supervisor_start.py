@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import numpy as np
 import pytest
-from chroma_store.server import ChromaServer, collections
-from chroma_store.snapshots import SnapshotStore
+from chroma_store.server.process import ChromaProcess, collections
+from chroma_store.snapshots.store import SnapshotStore
+from chroma_store.snapshots.versions import running_version
 from chroma_store.storage import open_storage
-from chroma_store.versions import running_version
 
 from tests.support.chroma_sessions import (
     API,
@@ -104,7 +104,7 @@ def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     data = folder / "data"
     data.mkdir()
     chooser = np.random.default_rng(1)
-    with ChromaServer(data) as server:
+    with ChromaProcess(data) as server:
         with httpx.Client(base_url=server.base_url, timeout=120, trust_env=False) as http:
             made = http.post(API, json={"name": "words"}).json()["id"]
             for start in range(0, request.param, 2000):

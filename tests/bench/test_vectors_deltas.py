@@ -7,10 +7,10 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chroma_store.chroma_http import ChromaHttp
-from chroma_store.compaction import compact
-from chroma_store.deltas import DeltaLog
-from chroma_store.server import ChromaServer
+from chroma_store.deltas.compaction import compact
+from chroma_store.deltas.log import DeltaLog
+from chroma_store.server.client import ChromaHttp
+from chroma_store.server.process import ChromaProcess
 from chroma_store.storage import open_storage
 from vector_common.records import CollectionSpec, parse_records
 
@@ -81,7 +81,7 @@ def test_chroma_alone(benchmark: Any, raw: list[dict[str, Any]], tmp_path: Path)
     def feed() -> None:
         shutil.rmtree(tmp_path / "data", ignore_errors=True)
         (tmp_path / "data").mkdir()
-        with ChromaServer(tmp_path / "data") as server:
+        with ChromaProcess(tmp_path / "data") as server:
             http = ChromaHttp(server.base_url)
             collection = http.ensure(SPEC)
             for start in range(0, COUNT, 1000):

@@ -21,26 +21,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import zstandard
-from chroma_store import codec
-from chroma_store.chroma_http import ChromaHttp
-from chroma_store.packs import pack_key
-from chroma_store.server import ChromaServer, collections
-from chroma_store.snapshots import SnapshotStore
+from chroma_store.server.client import ChromaHttp
+from chroma_store.server.process import ChromaProcess, collections
+from chroma_store.snapshots import codec
+from chroma_store.snapshots.packs import pack_key
+from chroma_store.snapshots.store import SnapshotStore
+from chroma_store.snapshots.versions import running_version
 from chroma_store.storage import open_storage
-from chroma_store.versions import running_version
-from vector_common.records import CollectionSpec, Record
+from vector_common.records import CollectionSpec, VectorRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chroma_store.pointer import Pointer
+    from chroma_store.snapshots.pointer import Pointer
 
 DIMENSION = 384
 THREADS = 8
 CHILD = r"""
 import re, sys
 from pathlib import Path
-from chroma_store.snapshots import SnapshotStore
+from chroma_store.snapshots.store import SnapshotStore
 from chroma_store.storage import open_storage
 action, url, folder = sys.argv[1:]
 store = SnapshotStore(open_storage(url), "db")
@@ -65,12 +65,12 @@ class Folders:
         return sum(path.stat().st_size for path in self.before.rglob("*") if path.is_file())
 
 
-def records(rng: np.random.Generator, numbers: list[int]) -> list[Record]:
+def records(rng: np.random.Generator, numbers: list[int]) -> list[VectorRecord]:
     vectors = rng.standard_normal((len(numbers), DIMENSION)).astype("f4")
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     words = [f"word{n}" for n in range(3000)]
     return [
-        Record(
+        VectorRecord(
             "upsert",
             f"r{n}",
             array.array("f", vector.tobytes()),
@@ -83,7 +83,7 @@ def records(rng: np.random.Generator, numbers: list[int]) -> list[Record]:
 
 def fill(folder: Path, numbers: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    with ChromaServer(folder) as server:
+    with ChromaProcess(folder) as server:
         http = ChromaHttp(server.base_url)
         collection = http.ensure(CollectionSpec("receipts", DIMENSION, "cosine"))
         for start in range(0, len(numbers), 1000):
@@ -215,7 +215,7 @@ def test_restore(benchmark: Any, stored: SnapshotStore, tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
     benchmark.pedantic(lambda: stored.restore(tmp_path / "out"), setup=setup, rounds=ROUNDS)
-    with ChromaServer(tmp_path / "out") as server:
+    with ChromaProcess(tmp_path / "out") as server:
         assert [info.name for info in collections(server.base_url)] == ["receipts"]
 
 

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zstandard
-from chroma_store.limits import Limits
+from chroma_store.storage import TransferLimits
 from chroma_supervisor.settings import process_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-THREADS = Limits().threads
+THREADS = TransferLimits().threads
 
 
 def reader(url: str) -> Callable[[str], bytes]:
@@ -67,7 +67,7 @@ def alone(url: str, database: str) -> Callable[[], int]:
 
 def restore(url: str, database: str, folder: str) -> Callable[[], int]:
     """Make what restores into a folder; it returns the bytes that it wrote."""
-    from chroma_store.snapshots import SnapshotStore
+    from chroma_store.snapshots.store import SnapshotStore
     from chroma_store.storage import open_storage
 
     store = SnapshotStore(open_storage(url), database)

@@ -109,9 +109,8 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
 
 def test_verbs_are_the_modules_of_the_room() -> None:
     folder = Path(importlib.import_module("layersmith.verbs").__file__ or "").parent
-    modules = {
-        path.stem for path in folder.glob("*.py") if path.stem not in {"__init__", "options"}
-    }
+    helpers = {"__init__", "options"}
+    modules = {path.stem for path in folder.glob("*.py") if path.stem not in helpers}
     assert modules == set(cli.VERBS)
 
 

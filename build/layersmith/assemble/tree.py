@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PREFIX = "python/"
@@ -185,8 +185,3 @@ class Tree:
     def sorted(self) -> list[Entry]:
         """Return the files in the order in which they are archived: by the bytes of the path."""
         return sorted(self, key=lambda entry: entry.path.encode("utf-8"))
-
-    def of(self, distributions: Iterable[str]) -> list[Entry]:
-        """Return the files of some distributions."""
-        names = set(distributions)
-        return [entry for entry in self if entry.distribution in names]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,18 +84,8 @@ def _accept(args: argparse.Namespace) -> Callable[[Proposal], bool]:
         return lambda _: False
     if args.yes:
         return lambda _: True
-    if not sys.stdin.isatty():
-        raise ShipError(
-            "nobody is there to accept the changes",
-            cause="standard input is not a terminal",
-            hint="--plan shows them, --yes applies them without asking",
-        )
-    return _ask
-
-
-def _ask(proposal: Proposal) -> bool:
-    answer = console.stderr().input(f"apply to {proposal.stack}? [y/N] ")
-    return answer.strip().lower() in {"y", "yes"}
+    console.require_terminal()
+    return lambda proposal: console.confirm(f"apply to {proposal.stack}? [y/N] ")
 
 
 def _print(args: argparse.Namespace, outcomes: list[StackOutcome]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from typing import TYPE_CHECKING
 
 from layersmith import console
@@ -63,15 +62,9 @@ def _confirm(args: argparse.Namespace, stage: Stage, kept: Sequence[Kept]) -> No
     """
     if args.yes:
         return
-    if not sys.stdin.isatty():
-        raise ShipError(
-            f"nobody is there to confirm that the stage {stage.name} goes",
-            cause="standard input is not a terminal",
-            hint="add --yes",
-        )
     what = f" and {len(kept)} resources with data" if args.delete_data and kept else ""
-    answer = console.stderr().input(f"type {stage.name!r} to remove its stacks{what}: ")
-    if answer.strip() != stage.name:
+    question = f"type {stage.name!r} to remove its stacks{what}: "
+    if not console.confirm(question, expected=stage.name):
         raise ShipError("nothing was removed", cause="the stage's name was not confirmed")
 
 

@@ -111,9 +111,9 @@ def _explained(database: str) -> Iterator[None]:
 
 
 def _snapshot(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
-    from chroma_store.server import ChromaServer, collections  # noqa: PLC0415
-    from chroma_store.snapshots import SnapshotStore  # noqa: PLC0415
-    from chroma_store.versions import running_version  # noqa: PLC0415
+    from chroma_store.server.process import ChromaProcess, collections  # noqa: PLC0415
+    from chroma_store.snapshots.store import SnapshotStore  # noqa: PLC0415
+    from chroma_store.snapshots.versions import running_version  # noqa: PLC0415
 
     data = _needed(args, "data")
     if not (data / "chroma.sqlite3").is_file():
@@ -124,7 +124,7 @@ def _snapshot(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
         # would migrate those of an older Chroma.
         copy = Path(folder) / "data"
         shutil.copytree(data, copy)
-        with ChromaServer(copy) as server:
+        with ChromaProcess(copy) as server:
             held = collections(server.base_url)
         report = store.snapshot(
             copy, parent=store.head(), chroma_version=running_version(), collections=held
@@ -140,7 +140,7 @@ def _snapshot(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 
 
 def _restore(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
-    from chroma_store.snapshots import SnapshotStore  # noqa: PLC0415
+    from chroma_store.snapshots.store import SnapshotStore  # noqa: PLC0415
 
     report = SnapshotStore(storage, args.database).restore(_needed(args, "into"), args.snapshot)
     return {
@@ -152,7 +152,7 @@ def _restore(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 
 
 def _list(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
-    from chroma_store.snapshots import SnapshotStore  # noqa: PLC0415
+    from chroma_store.snapshots.store import SnapshotStore  # noqa: PLC0415
 
     store = SnapshotStore(storage, args.database)
     head = store.head()
@@ -190,7 +190,7 @@ def _deltas(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 
 
 def _compact(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
-    from chroma_store.compaction import compact  # noqa: PLC0415
+    from chroma_store.deltas.compaction import compact  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="compaction-") as folder:
         report = compact(
@@ -220,15 +220,14 @@ def _verify(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 
 
 def _promote(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
-    from chroma_store.snapshots import SnapshotStore  # noqa: PLC0415
+    from chroma_store.snapshots.store import SnapshotStore  # noqa: PLC0415
 
     pointer = SnapshotStore(storage, args.database).promote(_needed(args, "snapshot"))
     return {"snapshot": pointer.snapshot_id, "generation": pointer.generation}
 
 
 def _retain(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
-    from chroma_store.retention import RetentionRule  # noqa: PLC0415
-    from chroma_store.snapshots import SnapshotStore  # noqa: PLC0415
+    from chroma_store.snapshots.store import RetentionRule, SnapshotStore  # noqa: PLC0415
 
     rule = RetentionRule(keep_last=args.keep_last, keep_days=args.keep_days)
     report = SnapshotStore(storage, args.database).retain(rule, dry_run=not args.apply)
@@ -242,20 +241,20 @@ def _retain(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 
 
 def _export(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
-    from chroma_store.parquet import export_collection  # noqa: PLC0415
-    from chroma_store.server import ChromaServer  # noqa: PLC0415
+    from chroma_store.deltas.parquet import export_collection  # noqa: PLC0415
+    from chroma_store.server.process import ChromaProcess  # noqa: PLC0415
 
     file, collection = _needed(args, "file"), _needed(args, "collection")
     log, store, consumed = _open(args, storage)
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
         store.restore(Path(folder) / "data")
-        with ChromaServer(Path(folder) / "data") as server:
+        with ChromaProcess(Path(folder) / "data") as server:
             log.replay(server.base_url, consumed)
             return {"records": export_collection(server.base_url, collection, file)}
 
 
 def _import(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
-    from chroma_store.parquet import import_collection  # noqa: PLC0415
+    from chroma_store.deltas.parquet import import_collection  # noqa: PLC0415
 
     log, _, _ = _open(args, storage)
     file, collection = _needed(args, "file"), _needed(args, "collection")
@@ -277,8 +276,8 @@ _ACTIONS: dict[str, Action] = {
 
 
 def _open(args: argparse.Namespace, storage: Storage) -> tuple[Any, Any, frozenset[str]]:
-    from chroma_store.deltas import DeltaLog  # noqa: PLC0415
-    from chroma_store.snapshots import SnapshotStore  # noqa: PLC0415
+    from chroma_store.deltas.log import DeltaLog  # noqa: PLC0415
+    from chroma_store.snapshots.store import SnapshotStore  # noqa: PLC0415
 
     store = SnapshotStore(storage, args.database)
     head = store.head()

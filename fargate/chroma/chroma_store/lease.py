@@ -1,24 +1,25 @@
 """One session a database: whoever writes it holds a lease, an object with an end.
 
 The pointer's condition already keeps two writers from both winning. The lease keeps the second
-one from serving at all, because what a loser's clients wrote cannot be merged.
+one from serving at all, because what a loser's clients wrote cannot be merged. Its age is told by
+the store's clock (`vector_common.conditional`), whatever the clocks of the machines say.
 """
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from vector_common.errors import Conflict, NotFound, PreconditionFailed, VectorError
-from vector_common.names import base
+from vector_common.conditional import ExpiringLease, LeaseLost
+from vector_common.errors import Conflict, VectorError
+from vector_common.names import lease_key
 
 from chroma_store.periodic import Periodic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from chroma_store.storage import Storage
 
@@ -31,7 +32,7 @@ RENEW_SECONDS = 15.0
 POLL_SECONDS = 1.0
 
 
-class Lease:
+class DatabaseLease:
     """The right to write one database.
 
     Args:
@@ -52,13 +53,17 @@ class Lease:
         on_lost: Callable[[], None],
         say: Callable[..., None],
     ) -> None:
-        self._storage = storage
-        self._key = f"{base(database)}/lease.json"
         self._session_id = session_id
         self._holder = uuid.uuid4().hex
         self._on_lost = on_lost
         self._say = say
-        self._etag: str | None = None
+        self._lease = ExpiringLease(
+            storage,
+            lease_key(database),
+            self._describe,
+            seconds=LEASE_SECONDS,
+            passes=self._passes,
+        )
         self._renewal = Periodic(self._renew, RENEW_SECONDS, "lease")
 
     def acquire(self, wait: float, stopping: Callable[[], bool]) -> None:
@@ -73,11 +78,12 @@ class Lease:
             VectorError: The storage failed.
         """
         until = time.monotonic() + wait
-        while (holder := self._try()) is not None:
+        while (holder := self._lease.take()) is not None:
             if time.monotonic() >= until or stopping():
+                name = holder.get("session", "of an unknown name")
                 raise Conflict(
-                    f"Session {holder} is using this database. Finish it, or start again when its "
-                    f"lease has ended, at most {LEASE_SECONDS:g} s after its last sign of life."
+                    f"Session {name} is using this database. Finish it, or start again when "
+                    f"its lease has expired, at most {LEASE_SECONDS:g} s after it was last renewed."
                 )
             time.sleep(POLL_SECONDS)
         self._renewal.start()
@@ -85,40 +91,15 @@ class Lease:
     def release(self) -> None:
         """Let the next one in at once; the lease of somebody else is left alone."""
         self._renewal.stop()
-        if self._etag is None:
-            return
         try:
-            self._storage.put(self._key, self._document(0), if_match=self._etag)
+            self._lease.release()
         except VectorError as error:
             self._say("lease_not_released", cause=str(error))
-        self._etag = None
-
-    def _try(self) -> str | None:
-        """Take the lease, or return the id of the session that holds it."""
-        document = self._document(time.time() + LEASE_SECONDS)
-        try:
-            blob = self._storage.get(self._key)
-        except NotFound:
-            blob = None
-        try:
-            if blob is None:
-                self._etag = self._storage.put(self._key, document, if_none_match=True)
-                return None
-            held = _parse(blob.data)
-            if held["session"] != self._session_id and held["until"] > time.time():
-                return str(held["session"])
-            self._etag = self._storage.put(self._key, document, if_match=blob.etag)
-        except PreconditionFailed:
-            return "of an unknown name"
-        return None
 
     def _renew(self) -> bool:
-        assert self._etag is not None
         try:
-            document = self._document(time.time() + LEASE_SECONDS)
-            self._etag = self._storage.put(self._key, document, if_match=self._etag)
-        except (PreconditionFailed, NotFound):
-            self._etag = None
+            self._lease.renew()
+        except LeaseLost:
             self._say("lease_lost")
             self._on_lost()
             return False
@@ -126,10 +107,14 @@ class Lease:
             self._say("lease_not_renewed", cause=str(error))
         return True
 
-    def _document(self, until: float) -> bytes:
-        # The holder makes two processes of one session write different bytes.
-        value = {"session": self._session_id, "holder": self._holder, "until": until}
-        return json.dumps(value).encode()
+    def _passes(self, holder: Mapping[str, Any]) -> bool:
+        # Earlier images state an end instead of seconds, 0 for a lease that was released.
+        return holder.get("session") == self._session_id or holder.get("until") == 0
+
+    def _describe(self, seconds: float) -> dict[str, object]:
+        # `until` is for earlier images only, which judge it by their own clocks.
+        until = time.time() + seconds if seconds else 0
+        return {"session": self._session_id, "holder": self._holder, "until": until}
 
 
 @contextmanager
@@ -140,7 +125,7 @@ def held(storage: Storage, database: str, command: str) -> Iterator[None]:
         Conflict: A session is.
     """
     name = f"{command}-{uuid.uuid4().hex[:8]}"
-    lease = Lease(storage, database, name, on_lost=_ignore, say=_ignore)
+    lease = DatabaseLease(storage, database, name, on_lost=_ignore, say=_ignore)
     try:
         lease.acquire(0, lambda: False)
         yield
@@ -151,12 +136,3 @@ def held(storage: Storage, database: str, command: str) -> Iterator[None]:
 def _ignore(*_: object, **__: object) -> None:
     # Who has lost the lease loses the flip too, which says so.
     pass
-
-
-def _parse(data: bytes) -> dict[str, Any]:
-    """A lease as it was read; one that is not understood counts as ended."""
-    try:
-        value = json.loads(data)
-        return {"session": str(value["session"]), "until": float(value["until"])}
-    except (ValueError, KeyError, TypeError):
-        return {"session": "", "until": 0.0}

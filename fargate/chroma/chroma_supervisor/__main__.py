@@ -7,8 +7,9 @@ import asyncio
 import os
 import sys
 
+from vector_common.errors import SupervisorError
+
 from chroma_supervisor import settings as settings_module
-from chroma_supervisor.errors import SupervisorError
 from chroma_supervisor.logs import configure, event
 
 
@@ -19,9 +20,9 @@ def main(argv: list[str] | None = None) -> int:
     verb = parser.parse_args(argv).verb
     started = settings_module.process_start()
     if verb == "health":
-        from chroma_supervisor.health import check  # noqa: PLC0415 - it alone is needed
+        from chroma_supervisor.outside import check_health  # noqa: PLC0415 - it alone is needed
 
-        return check(int(os.environ.get("LISTEN_PORT") or 8080))
+        return check_health(int(os.environ.get("LISTEN_PORT") or 8080))
     configure(os.environ.get("LOG_LEVEL") or "INFO")
     try:
         settings = settings_module.from_environment(os.environ)
@@ -32,8 +33,8 @@ def main(argv: list[str] | None = None) -> int:
         from chroma_supervisor.compact import run  # noqa: PLC0415 - half of the image's imports
 
         return run(settings)
-    from chroma_supervisor.clients import Clients  # noqa: PLC0415
-    from chroma_supervisor.supervisor import Supervisor  # noqa: PLC0415
+    from chroma_supervisor.lifecycle import Supervisor  # noqa: PLC0415
+    from chroma_supervisor.outside import Clients  # noqa: PLC0415
 
     return asyncio.run(Supervisor(settings, started=started, clients=Clients()).run())
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from chroma_store.compaction import compact
-from chroma_store.lease import Lease
-from chroma_store.snapshots import PointerMoved
+from chroma_store.deltas.compaction import compact
+from chroma_store.lease import DatabaseLease
+from chroma_store.snapshots.store import PointerMoved
 from chroma_store.storage import open_storage
-from vector_common.errors import VectorError
+from vector_common.errors import EXIT_DONE, FlipError, StartError, VectorError
 
-from chroma_supervisor.errors import EXIT_DONE, FlipError, StartError
 from chroma_supervisor.logs import event
 
 if TYPE_CHECKING:
@@ -29,7 +28,9 @@ def run(settings: Settings) -> int:
         when a session moved the pointer meanwhile (the deltas stay), 4 for anything else.
     """
     storage = open_storage(settings.storage_url)
-    lease = Lease(storage, settings.database, settings.session_id, on_lost=lambda: None, say=event)
+    lease = DatabaseLease(
+        storage, settings.database, settings.session_id, on_lost=lambda: None, say=event
+    )
     try:
         # A flip under a running session would cost it what its clients wrote.
         lease.acquire(settings.lease_wait, lambda: False)

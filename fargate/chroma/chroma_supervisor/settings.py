@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from vector_common.errors import BadRequest
+from vector_common.errors import BadRequest, SettingsError
 from vector_common.names import check_database
-
-from chroma_supervisor.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +37,7 @@ BudgetPolicy = Literal["warn", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ClientLimits:
     """What one session's clients may ask for."""
 
     max_body_bytes: int = CHROMA_PAYLOAD_LIMIT
@@ -84,7 +82,7 @@ class Settings:
     ``refuse``, no bound but the volume under ``warn``."""
     budget_policy: BudgetPolicy = "warn"
     log_level: str = "INFO"
-    limits: Limits = Limits()
+    limits: ClientLimits = ClientLimits()
 
     @property
     def database_dir(self) -> Path:
@@ -102,7 +100,7 @@ class Settings:
         return self.token_lifetime or self.session_deadline + SPOT_WARNING_SECONDS
 
 
-class _Reader:
+class _Environment:
     """Reads one environment and remembers what is wrong with it."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -158,7 +156,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: Something is missing or out of range; the message lists all of it.
     """
-    read = _Reader(environ)
+    read = _Environment(environ)
     mode = read.choice("MODE", get_args(Mode))
     reference = read.required("TOKEN_REFERENCE") if mode == "serve" else ""
     if reference and not reference.startswith(TOKEN_SCHEMES):
@@ -197,9 +195,9 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _limits(read: _Reader) -> Limits:
-    base = Limits()
-    return Limits(
+def _limits(read: _Environment) -> ClientLimits:
+    base = ClientLimits()
+    return ClientLimits(
         max_body_bytes=int(read.number("MAX_BODY_BYTES", base.max_body_bytes, low=1)),
         requests_per_second=read.number(
             "MAX_REQUESTS_PER_SECOND", base.requests_per_second, low=1, high=1e6

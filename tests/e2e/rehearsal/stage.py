@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from chroma_store.chroma_http import ChromaHttp
-from chroma_store.deltas import DeltaLog
-from chroma_store.server import ChromaServer
-from chroma_store.snapshots import SnapshotStore
+from chroma_store.deltas.log import DeltaLog
+from chroma_store.server.client import ChromaHttp
+from chroma_store.server.process import ChromaProcess
+from chroma_store.snapshots.store import SnapshotStore
 from layersmith.ship.aws.clients import Aws
 from layersmith.stacks import assets, deploy, destroy, templates
 from layersmith.stacks import stage as stages
@@ -236,7 +236,7 @@ class Stage:
         with tempfile.TemporaryDirectory(prefix="layersmith-check-") as folder:
             data = Path(folder) / "data"
             report = SnapshotStore(storage, database).restore(data)
-            with ChromaServer(data) as server:
+            with ChromaProcess(data) as server:
                 server.wait_ready()
                 DeltaLog(storage, database).replay(server.base_url, report.consumed)
                 return _all_ids(ChromaHttp(server.base_url), collection)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chroma_store.deltas import DeltaLog
-from chroma_store.server import ChromaServer
+from chroma_store.deltas.log import DeltaLog
+from chroma_store.server.process import ChromaProcess
 from chroma_store.storage import open_storage
 from vector_common import chroma, errors
 from vector_common.chroma import chroma_client
@@ -107,7 +107,7 @@ def session(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     old = [{**r, "id": f"old-{r['id']}"} for r in corpus.records[:50]]
     log.append(old, CollectionSpec("merchants-old", DIMENSION, "cosine"))
     (folder / "data").mkdir()
-    with ChromaServer(folder / "data") as server:
+    with ChromaProcess(folder / "data") as server:
         log.replay(server.base_url)
         yield {"address": server.base_url}
     chroma.forget()

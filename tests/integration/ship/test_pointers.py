@@ -99,7 +99,7 @@ def test_a_pointer_is_not_moved_without_a_yes(aws: AwsServer, three_releases: Pr
     result = three_releases.run("rollback", "alpha", "--config", str(three_releases.root))
 
     assert result.code == 9
-    assert "give --yes" in result.err
+    assert "pass --yes" in result.err
     assert latest(three_releases) == "3"
 
 

@@ -81,7 +81,7 @@ def test_data_goes_only_when_it_is_asked_for_by_name(cloud: Cloud) -> None:
 def test_without_a_person_nothing_is_applied_or_destroyed(cloud: Cloud) -> None:
     refused = layers(cloud)
     assert refused.returncode == ShipError.exit_code
-    assert "nobody is there" in refused.stderr
+    assert "confirmation needs a terminal" in refused.stderr
     planned = layers(cloud, "--plan")
     assert planned.returncode == 0, planned.stderr
     assert "AWS::S3::Bucket" in planned.stderr

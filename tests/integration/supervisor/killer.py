@@ -16,9 +16,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from chroma_supervisor import __main__ as supervisor
-from chroma_supervisor import marker
+from chroma_supervisor.session import marker
 from vector_common.errors import StoreError
-from vector_common.storage_file import FileStorage
+from vector_common.storage.folder import FileStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import httpx
-from chroma_store.snapshots import SnapshotStore
+from chroma_store.snapshots.store import SnapshotStore
 from chroma_store.storage import open_storage
 
 from tests.support import clocks

@@ -179,7 +179,7 @@ def check_confinement(container: Any) -> None:
         "    try: open(place + '/written', 'w')\n"
         "    except OSError: continue\n"
         "    sys.exit('could write to ' + place)\n"
-        "import aiohttp, chroma_supervisor.supervisor\n"
+        "import aiohttp, chroma_supervisor.lifecycle\n"
         "assert os.path.exists(aiohttp.__cached__), 'no bytecode'\n"
         "from aiohttp import http_parser, http_writer\n"
         "assert http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy\n"

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from chroma_store.deltas import DeltaLog
-from chroma_store.snapshots import SnapshotStore
+from chroma_store.deltas.log import DeltaLog
+from chroma_store.snapshots.store import SnapshotStore
 from chroma_store.storage import open_storage
 from vector_common.records import CollectionSpec
 

@@ -78,7 +78,7 @@ def test_a_session_that_changes_nothing_makes_no_snapshot(start: Any, words: Any
 def test_deltas_are_replayed_before_the_session_is_ready(
     start: Any, words: Any, store: str
 ) -> None:
-    from chroma_store.deltas import DeltaLog
+    from chroma_store.deltas.log import DeltaLog
     from chroma_store.storage import open_storage
     from vector_common.records import CollectionSpec
 
@@ -215,7 +215,7 @@ def free_port() -> int:
 
 
 def test_compaction_waits_for_no_session_and_takes_what_is_pending(start: Any, store: str) -> None:
-    from chroma_store.deltas import DeltaLog
+    from chroma_store.deltas.log import DeltaLog
     from chroma_store.storage import open_storage
     from vector_common.records import CollectionSpec
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from chroma_supervisor.callbacks import TaskCallback
+from chroma_supervisor.session.callbacks import TaskCallback
 
 from tests.e2e.rehearsal import events, interpreter
 from tests.support import clocks

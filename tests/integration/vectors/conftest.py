@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chroma_store.manifest import CHUNK_BYTES
-from chroma_store.snapshots import Limits, SnapshotStore
+from chroma_store.snapshots.manifest import CHUNK_BYTES
+from chroma_store.snapshots.store import SnapshotStore, TransferLimits
 from chroma_store.storage import Storage, open_storage
-from vector_common.storage_s3 import s3_client
+from vector_common.storage.s3 import s3_client
 
 from tests.support import clocks
 
@@ -64,7 +64,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 
 @pytest.fixture
 def store(storage: Storage) -> SnapshotStore:
-    return SnapshotStore(storage, "db", limits=Limits(threads=4))
+    return SnapshotStore(storage, "db", limits=TransferLimits(threads=4))
 
 
 @pytest.fixture
@@ -95,6 +95,6 @@ def faults(s3_url: str) -> Iterator[Faults]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again as often as ever, but at once."""
-    monkeypatch.setattr("vector_common.storage_s3._BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr("vector_common.storage.s3._BACKOFF_SECONDS", 0.001)
     backoff = "botocore.retries.standard.ExponentialBackoff.delay_amount"
     monkeypatch.setattr(backoff, lambda *_: 0.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from chroma_store.chroma_http import ChromaHttp
-from chroma_store.server import ChromaServer
+from chroma_store.server.client import ChromaHttp
+from chroma_store.server.process import ChromaProcess
 from vector_common.errors import NotFound
 from vector_common.records import CollectionSpec
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-    from chroma_store.deltas import DeltaLog
-    from chroma_store.snapshots import SnapshotStore
+    from chroma_store.deltas.log import DeltaLog
+    from chroma_store.snapshots.store import SnapshotStore
 
 # Squared Euclidean: Chroma keeps the vectors as they are. (It normalises them for cosine.)
 SPEC = CollectionSpec("receipts", 4, "l2")
@@ -86,6 +86,6 @@ def contents(base_url: str) -> Content:
 def recovered(store: SnapshotStore, log: DeltaLog, folder: Path) -> Content:
     """What a new session would serve: the current snapshot and the pending deltas."""
     report = store.restore(folder)
-    with ChromaServer(folder) as server:
+    with ChromaProcess(folder) as server:
         log.replay(server.base_url, report.consumed)
         return contents(server.base_url)

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any, Literal
 
-from chroma_store import snapshots
-from chroma_store.compaction import compact
-from chroma_store.server import ChromaServer
+from chroma_store.deltas.compaction import compact
+from chroma_store.server.process import ChromaProcess
+from chroma_store.snapshots import store as snapshots
 from chroma_store.storage import open_storage
 from vector_common.errors import VectorError
-from vector_common.storage_s3 import s3_client
+from vector_common.storage.s3 import s3_client
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -187,7 +187,7 @@ def _child(
 def _announce(say: Any, servers: list[int]) -> None:
     """Make the flip a step of its own, and learn the server's process id."""
     module: Any = snapshots
-    flip, start = module.flip_pointer, ChromaServer.start
+    flip, start = module.flip_pointer, ChromaProcess.start
 
     def flip_pointer(*args: Any) -> Any:
         say("flip")
@@ -195,12 +195,12 @@ def _announce(say: Any, servers: list[int]) -> None:
         say("flipped")
         return pointer
 
-    def begin(self: ChromaServer) -> None:
+    def begin(self: ChromaProcess) -> None:
         start(self)
         servers.append(self.pid)
 
     module.flip_pointer = flip_pointer
-    ChromaServer.start = begin  # type: ignore[method-assign]
+    ChromaProcess.start = begin  # type: ignore[method-assign]
 
 
 def _ours(path: object, place: Place, work_dir: Path) -> bool:

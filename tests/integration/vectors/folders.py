@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chroma_store.pointer import Pointer
-    from chroma_store.snapshots import SnapshotReport, SnapshotStore
+    from chroma_store.snapshots.pointer import Pointer
+    from chroma_store.snapshots.store import SnapshotReport, SnapshotStore
 
 Files = dict[str, bytes]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vector_common.errors import NotFound, PreconditionFailed, VectorError
-from vector_common.storage_file import FileStorage
+from vector_common.storage.folder import FileStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -180,7 +180,7 @@ def kept_files_are_no_objects(a: Client, b: Client) -> dict[str, Any]:
     """A file that is deleted while it is read becomes .nfs and a number; no listing shows it."""
     a.do("put", key="kept/1", text="read")
     script = (
-        "import sys, time; from vector_common.storage_file import FileStorage;"
+        "import sys, time; from vector_common.storage.folder import FileStorage;"
         "file = open('/mnt/store/kept/1'); FileStorage('/mnt/store').delete(['kept/1']);"
         "print('deleted', flush=True); time.sleep(600)"
     )

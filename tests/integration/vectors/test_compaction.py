@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chroma_store import compaction
-from chroma_store.chroma_http import ChromaHttp
-from chroma_store.compaction import compact
-from chroma_store.deltas import DeltaLog
-from chroma_store.server import ChromaServer, collections
-from chroma_store.snapshots import PointerMoved, SnapshotStore
-from chroma_store.versions import running_version
+from chroma_store.deltas import compaction
+from chroma_store.deltas.compaction import compact
+from chroma_store.deltas.log import DeltaLog
+from chroma_store.server.client import ChromaHttp
+from chroma_store.server.process import ChromaProcess, collections
+from chroma_store.snapshots.store import PointerMoved, SnapshotStore
+from chroma_store.snapshots.versions import running_version
 from vector_common.deltas import Delta, encode
 from vector_common.errors import Conflict, Damaged, Refused
 from vector_common.ids import new_id
@@ -131,7 +131,7 @@ def test_a_session_writes_and_the_next_one_finds_it(storage: Storage, tmp_path: 
     batch, direct = changes(random.Random(10), 30), changes(random.Random(11), 0)
     log.append(batch, SPEC)
     report = store.restore(tmp_path / "session")
-    with ChromaServer(tmp_path / "session") as server:
+    with ChromaProcess(tmp_path / "session") as server:
         replayed = log.replay(server.base_url, report.consumed)
         http = ChromaHttp(server.base_url)
         direct = [{"id": "direct", "embedding": [1.0, 2.0, 3.0, 4.0]}]
@@ -160,7 +160,7 @@ def test_replaying_again_changes_nothing(storage: Storage, tmp_path: Path) -> No
         log.append(batch[start : start + 50], SPEC)
     model.apply(batch)
     (tmp_path / "data").mkdir()
-    with ChromaServer(tmp_path / "data") as server:
+    with ChromaProcess(tmp_path / "data") as server:
         once = log.replay(server.base_url)
         assert contents(server.base_url) == model.records
         again = log.replay(server.base_url)
@@ -185,7 +185,7 @@ def test_a_server_that_disagrees_with_a_delta_is_named(storage: Storage, tmp_pat
     log = DeltaLog(storage, "db")
     log.append([{"id": "x", "embedding": [1.0] * 5}], CollectionSpec("receipts", 5, "l2"))
     (tmp_path / "data").mkdir()
-    with ChromaServer(tmp_path / "data") as server:
+    with ChromaProcess(tmp_path / "data") as server:
         seed = DeltaLog(storage, "other")
         seed.append([{"id": "y", "embedding": [1.0] * 4}], SPEC)
         seed.replay(server.base_url)
@@ -253,7 +253,7 @@ def test_the_files_are_whole_after_a_killed_server(storage: Storage, tmp_path: P
     log.append(batch, SPEC)
     model.apply(batch)
     (tmp_path / "data").mkdir()
-    server = ChromaServer(tmp_path / "data")
+    server = ChromaProcess(tmp_path / "data")
     with server:
         replayed = log.replay(server.base_url)
         holds = collections(server.base_url)

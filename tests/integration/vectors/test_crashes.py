@@ -9,9 +9,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chroma_store.compaction import compact
-from chroma_store.deltas import DeltaLog
-from chroma_store.snapshots import PointerMoved, SnapshotStore
+from chroma_store.deltas.compaction import compact
+from chroma_store.deltas.log import DeltaLog
+from chroma_store.snapshots.store import PointerMoved, SnapshotStore
 from vector_common.errors import StoreError
 
 from tests.integration.vectors.corpus import SPEC, Model, changes, recovered

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chroma_store import codec
-from chroma_store.manifest import CHUNK_BYTES
-from chroma_store.packs import pack_key
-from chroma_store.snapshots import Limits, SnapshotStore
+from chroma_store.snapshots import codec
+from chroma_store.snapshots.manifest import CHUNK_BYTES
+from chroma_store.snapshots.packs import pack_key
+from chroma_store.snapshots.store import SnapshotStore, TransferLimits
 from vector_common.errors import Damaged, NotFound, Refused, StoreError
 from vector_common.names import manifest_key, pointer_key
 
@@ -132,7 +132,9 @@ def test_a_forged_snapshot_writes_nothing_anywhere(
     store.storage.put(pointer_key("db"), json.dumps(pointer).encode())
     before = files(tmp_path)
     with pytest.raises((Damaged, Refused)):
-        SnapshotStore(store.storage, "db", limits=Limits(max_bytes=10**8)).restore(tmp_path / "out")
+        SnapshotStore(store.storage, "db", limits=TransferLimits(max_bytes=10**8)).restore(
+            tmp_path / "out"
+        )
     after = {path for path in files(tmp_path) if not path.startswith("store/")}
     assert after == {path for path in before if not path.startswith("store/")}
 
@@ -175,7 +177,7 @@ def test_a_disk_that_fills_up(
 def test_a_folder_that_is_too_large_is_refused_before_the_upload(
     storage: Storage, data_dir: Path
 ) -> None:
-    store = SnapshotStore(storage, "db", limits=Limits(max_bytes=CHUNK_BYTES))
+    store = SnapshotStore(storage, "db", limits=TransferLimits(max_bytes=CHUNK_BYTES))
     with pytest.raises(Refused, match="are more than"):
         take(store, data_dir, None)
     assert list(storage.list("databases/")) == []

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from vector_common.storage_file import FileStorage
+from vector_common.storage.folder import FileStorage
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import urllib3
-from chroma_store import serve
-from chroma_store.compaction import compact
-from chroma_store.deltas import DeltaLog
-from chroma_store.manifest import CollectionInfo
-from chroma_store.snapshots import SnapshotStore
+from chroma_store.deltas.compaction import compact
+from chroma_store.deltas.log import DeltaLog
+from chroma_store.server import child as serve
+from chroma_store.snapshots.manifest import CollectionInfo
+from chroma_store.snapshots.store import SnapshotStore
+from chroma_store.snapshots.versions import running_version
 from chroma_store.storage import open_storage
-from chroma_store.versions import running_version
 from vector_common.errors import Refused
 
 from tests.integration.vectors.corpus import SPEC, Model, changes, recovered

@@ -9,10 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from chroma_store.compaction import compact
-from chroma_store.deltas import DeltaLog
-from chroma_store.retention import RetentionRule
-from chroma_store.snapshots import PointerMoved, SnapshotStore
+from chroma_store.deltas.compaction import compact
+from chroma_store.deltas.log import DeltaLog
+from chroma_store.snapshots.store import PointerMoved, RetentionRule, SnapshotStore
 from chroma_store.storage import Storage, open_storage
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st

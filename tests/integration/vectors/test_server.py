@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from chroma_store.server import ChromaServer, collections
+from chroma_store.server.process import ChromaProcess, collections
 
 
 def test_a_warm_server_serves_nothing_until_it_is_started(tmp_path: Path) -> None:
-    server = ChromaServer(tmp_path / "data")
+    server = ChromaProcess(tmp_path / "data")
     server.warm_up()
     warm = server.pid
     try:
@@ -25,7 +25,7 @@ def test_a_warm_server_serves_nothing_until_it_is_started(tmp_path: Path) -> Non
 
 
 def test_a_warm_server_that_is_never_started_ends(tmp_path: Path) -> None:
-    server = ChromaServer(tmp_path / "data")
+    server = ChromaProcess(tmp_path / "data")
     server.warm_up()
     warm = Path(f"/proc/{server.pid}")
     server.stop()
@@ -34,7 +34,7 @@ def test_a_warm_server_that_is_never_started_ends(tmp_path: Path) -> None:
 
 
 def test_a_warm_server_that_died_says_so(tmp_path: Path) -> None:
-    server = ChromaServer(tmp_path / "data")
+    server = ChromaProcess(tmp_path / "data")
     server.warm_up()
     assert server._process
     server._process.kill()

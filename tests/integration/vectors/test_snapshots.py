@@ -6,16 +6,16 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chroma_store import packs
-from chroma_store.layout import STAGING
-from chroma_store.manifest import CHUNK_BYTES, MAX_LAYERS, Manifest
-from chroma_store.pointer import PointerMoved
+from chroma_store.snapshots import packs
+from chroma_store.snapshots.layout import STAGING
+from chroma_store.snapshots.manifest import CHUNK_BYTES, MAX_LAYERS, SnapshotManifest
+from chroma_store.snapshots.pointer import PointerMoved
 from vector_common.errors import NotFound, Refused
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chroma_store.snapshots import SnapshotStore
+    from chroma_store.snapshots.store import SnapshotStore
 
 
 from tests.integration.vectors.folders import Files, files, scatter, take
@@ -174,7 +174,7 @@ def test_a_manifest_survives_the_store(store: SnapshotStore, data_dir: Path) -> 
     report = take(store, data_dir, None)
     assert store.manifest(report.pointer) == report.manifest
     assert store.ids() == [report.pointer.snapshot_id]
-    assert isinstance(store.verify(report.pointer), Manifest)
+    assert isinstance(store.verify(report.pointer), SnapshotManifest)
     for bad in ("", "../x", "latest"):
         with pytest.raises(NotFound):
             store.manifest(bad)

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
-from chroma_store.deltas import DeltaLog
+from chroma_store.deltas.log import DeltaLog
 from chroma_store.lease import held
-from chroma_store.snapshots import SnapshotStore
+from chroma_store.snapshots.store import SnapshotStore
 from chroma_store.storage import open_storage
 
 from tests.integration.vectors.corpus import SPEC, Model, changes, recovered

@@ -12,7 +12,7 @@ import pytest
 from vector_common import errors, tokens
 from vector_common.chroma import chroma_client
 from vector_common.deltas import decode
-from vector_common.embedder import _embedder
+from vector_common.search.embedder import _embedder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vector_common.labels import LabelRule, judge_label
-from vector_common.merchants import MatchRule, match_merchant
-from vector_common.neighbours import Neighbour, similarity
+from vector_common.search.labels import LabelRule, judge_label
+from vector_common.search.merchants import MatchRule, match_merchant
+from vector_common.search.neighbours import Neighbour, similarity
 
 if TYPE_CHECKING:
     import random

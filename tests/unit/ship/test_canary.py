@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+import io
+import json
+from typing import Any
+
 import pytest
+from botocore.exceptions import WaiterError
+from layersmith.errors import ShipError
+from layersmith.ship.aws.failures import AwsFailure
 from layersmith.ship.publish import canary, canary_handler, uploads
 
+from tests.unit.ship.fakes import FakeAws, refusal
 from tests.unit.ship.makers import want
 
 
@@ -38,3 +46,60 @@ def test_canary_names_fit_and_differ() -> None:
     assert all(len(name) <= canary.FUNCTION_NAME_LIMIT for name in long)
     assert canary.function_zip(None) == canary.function_zip(None)
     assert uploads.placeholder_zip() == uploads.placeholder_zip()
+
+
+def proven(aws: FakeAws, **changes: Any) -> canary.CanaryVerdict:
+    double: Any = aws
+    return canary.prove(double, "eu-west-1", want(modules=("alpha",), **changes), "arn:layer")
+
+
+def said(body: bytes, **more: Any) -> list[Any]:
+    return [{"Payload": io.BytesIO(body), **more}]
+
+
+def test_the_function_is_made_invoked_once_and_removed() -> None:
+    aws = FakeAws(
+        invoke=said(b'{"failures": [], "imported": 1, "tests": 0, "skipped": "it needs pytest"}'),
+        delete_function=[refusal("ResourceNotFoundException"), {}],
+    )
+    verdict = proven(aws)
+    assert (verdict.passed, verdict.detail) == (
+        True,
+        "1 modules, 0 tests, smoke test skipped: it needs pytest",
+    )
+    assert aws.names() == [
+        "delete_function",
+        "create_function",
+        "function_active_v2",
+        "invoke",
+        "delete_function",
+    ]
+    (made,) = aws.asked("create_function")
+    assert made["Role"] == "arn:aws:iam::123456789012:role/layersmith-canary"
+    assert (made["Layers"], made["Runtime"]) == (["arn:layer"], "python3.13")
+    assert json.loads(aws.asked("invoke")[0]["Payload"]) == {"modules": ["alpha"], "smoke": False}
+
+
+def test_the_function_goes_whatever_happens() -> None:
+    for broken in (
+        FakeAws(create_function=[refusal("InvalidParameterValueException", "other")]),
+        FakeAws(invoke=[refusal("ServiceException")]),
+    ):
+        with pytest.raises(AwsFailure):
+            proven(broken)
+        assert broken.names()[-1] == "delete_function"
+    late = FakeAws(function_active_v2=[WaiterError("function_active_v2", "late", {})])
+    with pytest.raises(ShipError, match="never became active"):
+        proven(late)
+    assert late.names()[-1] == "delete_function"
+    role = refusal("InvalidParameterValueException", "The role cannot be assumed by Lambda.")
+    with pytest.raises(ShipError, match="cannot be assumed"):
+        proven(FakeAws(create_function=[role]))
+    with pytest.raises(AwsFailure):
+        proven(FakeAws(delete_function=[refusal("AccessDeniedException")]))
+
+
+def test_a_name_is_cut_only_where_it_is_too_long() -> None:
+    fits = "x" * (canary.FUNCTION_NAME_LIMIT - len("canary-"))
+    assert canary.function_name(want(name=fits)) == f"canary-{fits}"
+    assert canary.function_name(want(name=f"{fits}x")) != f"canary-{fits}x"

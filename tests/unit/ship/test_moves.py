@@ -36,3 +36,45 @@ def test_yanking_twice_moves_nothing() -> None:
     at = dataclasses.replace(pointers("1.0.0", v1_0_0=1, v1_1_0=2), yanked={"1.1.0": "broken"})
     assert moves.yank([seen(at)], "1.1.0", "broken") == ([], [])
     assert moves.yank([seen(at)], "9.0.0", "broken")[1]
+
+
+def test_promotion_moves_where_the_version_is_and_names_where_it_is_not() -> None:
+    both = pointers("1.0.0", v1_0_0=1, v1_1_0=2)
+    moves_, findings = moves.promote(
+        [seen(both), seen(pointers("1.0.0", v1_0_0=1), "us-east-1")], "1.1.0"
+    )
+    assert [(m.region, m.name, m.value) for m in moves_] == [("eu-west-1", "latest", arn(2))]
+    assert moves_[0].detail == "latest: 1.0.0 -> 1.1.0"
+    assert [(f.region, f.found) for f in findings] == [
+        ("us-east-1", "not published; there is 1.0.0")
+    ]
+    assert moves.promote([seen(both)], "1.0.0") == ([], [])
+
+
+def test_what_was_yanked_is_not_promoted_and_the_mark_can_be_taken_back() -> None:
+    at = dataclasses.replace(pointers("1.0.0", v1_0_0=1, v1_1_0=2), yanked={"1.1.0": "broken"})
+    none, findings = moves.promote([seen(at)], "1.1.0")
+    assert (none, findings[0].found) == ([], "yanked: broken")
+    assert moved(moves.undo_yank([seen(at)], "1.1.0")) == [("yanked/1.1.0", None)]
+    assert moves.undo_yank([seen(at)], "1.0.0") == ([], [])
+    assert moves.undo_yank([seen(at)], "9.0.0")[1][0].found == "not published"
+
+
+def test_rollback_goes_down_only_and_says_where_it_cannot() -> None:
+    at = pointers("1.1.0", v1_0_0=1, v1_1_0=2, v1_2_0=3)
+    assert moved(moves.rollback([seen(at)], None)) == [("latest", arn(1))]
+    assert moved(moves.rollback([seen(at)], "1.2.0")) == [("latest", arn(3))]
+    lowest = moves.rollback([seen(pointers("1.0.0", v1_0_0=1))], None)
+    assert (lowest[0], lowest[1][0].found) == ([], "latest is 1.0.0")
+    assert moves.rollback([seen(pointers(None, v1_0_0=1))], None)[1][0].found == "latest is nothing"
+
+
+def test_yanking_moves_latest_only_off_the_version_itself() -> None:
+    at = pointers("1.1.0", v1_0_0=1, v1_1_0=2)
+    assert moved(moves.yank([seen(at)], "1.0.0", "old")) == [("yanked/1.0.0", "old")]
+    assert moved(moves.yank([seen(at)], "1.1.0", "new")) == [
+        ("yanked/1.1.0", "new"),
+        ("latest", arn(1)),
+    ]
+    marked = dataclasses.replace(at, yanked={"1.0.0": "old"})
+    assert moved(moves.yank([seen(marked)], "1.0.0", "another")) == [("yanked/1.0.0", "another")]

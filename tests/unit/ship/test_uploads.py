@@ -2,8 +2,21 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING, Any
 
+import pytest
+from layersmith.errors import ShipError
+from layersmith.ship.aws.failures import AwsFailure
+from layersmith.ship.publish import uploads
 from layersmith.ship.publish.uploads import UploadSlots
+
+from tests.unit.ship.fakes import FakeAws, refusal
+from tests.unit.ship.makers import SHA, arn, want
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layersmith.ship.publish.models import Version
 
 
 def test_threads_hold_no_more_together_than_the_gate_lets_in() -> None:
@@ -43,3 +56,66 @@ def test_what_is_larger_than_the_gate_gets_in_alone() -> None:
         assert not waiting.wait(0.05)
     thread.join(timeout=10)
     assert waiting.is_set()
+
+
+def answer(sha: str = SHA) -> dict[str, object]:
+    return {"Version": 3, "LayerVersionArn": arn(3), "Content": {"CodeSha256": sha}}
+
+
+def sent(tmp_path: Path, aws: FakeAws, limit: int, **changes: Any) -> Version:
+    zip_path = tmp_path / "alpha-1.2.0-python3.13-arm64.zip"
+    zip_path.write_bytes(b"x" * 1000)
+    double: Any = aws
+    return uploads.publish(
+        double, "eu-west-1", want(zip_path=zip_path, **changes), "bucket", UploadSlots(),
+        direct_limit=limit,
+    )  # fmt: skip
+
+
+def test_a_zip_of_the_limit_goes_directly_and_a_larger_one_through_the_bucket(
+    tmp_path: Path,
+) -> None:
+    direct = FakeAws(publish_layer_version=[answer()])
+    version = sent(tmp_path, direct, 1000)
+    assert (version.number, version.semver, version.sha256) == (3, "1.2.0", SHA)
+    assert direct.names() == ["publish_layer_version"]
+    (said,) = direct.asked("publish_layer_version")
+    assert said["Content"] == {"ZipFile": b"x" * 1000}
+    assert (said["LicenseInfo"], said["CompatibleRuntimes"]) == ("MIT", ["python3.13"])
+
+    staged = FakeAws(publish_layer_version=[answer()], put_object=[{"VersionId": "null"}])
+    sent(tmp_path, staged, 999, license="")
+    assert staged.names() == ["put_object", "publish_layer_version", "delete_object"]
+    (said,) = staged.asked("publish_layer_version")
+    assert said["Content"].keys() == {"S3Bucket", "S3Key"}
+    assert "LicenseInfo" not in said
+
+    versioned = FakeAws(publish_layer_version=[answer()], put_object=[{"VersionId": "v1"}])
+    sent(tmp_path, versioned, 0)
+    assert versioned.asked("publish_layer_version")[0]["Content"]["S3ObjectVersion"] == "v1"
+
+
+def test_a_damaged_arrival_is_removed_and_sent_once_more(tmp_path: Path) -> None:
+    once = FakeAws(publish_layer_version=[answer("damaged"), answer()])
+    assert sent(tmp_path, once, 1000).number == 3
+    assert once.asked("delete_layer_version") == [
+        {"LayerName": "alpha-python3-13-arm64", "VersionNumber": 3}
+    ]
+    always = FakeAws(publish_layer_version=[answer("damaged")])
+    with pytest.raises(ShipError, match="damaged 2 times"):
+        sent(tmp_path, always, 1000)
+    assert always.names() == ["publish_layer_version", "delete_layer_version"] * 2
+
+
+def test_what_was_staged_goes_although_publishing_fails(tmp_path: Path) -> None:
+    refused = FakeAws(publish_layer_version=[refusal("AccessDeniedException")])
+    with pytest.raises(AwsFailure):
+        sent(tmp_path, refused, 0)
+    assert refused.names()[-1] == "delete_object"
+
+
+def test_sweeping_removes_every_page_of_what_was_left() -> None:
+    pages = [{"Contents": [{"Key": "staging/a"}]}, {}, {"Contents": [{"Key": "staging/b"}]}]
+    aws: Any = FakeAws(list_objects_v2=[pages])
+    assert uploads.sweep(aws, "eu-west-1", "bucket") == 2
+    assert [one["Key"] for one in aws.asked("delete_object")] == ["staging/a", "staging/b"]

@@ -131,12 +131,14 @@ class Sources:
     def __init__(self, *folders: str) -> None:
         roots = [ROOT / folder for folder in folders]
         self.files = {
-            ".".join(path.relative_to(root).with_suffix("").parts): path
+            ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
             for root in roots
             for path in sorted(root.rglob("*.py"))
         }
         # The storage that is a folder calls nothing of AWS.
-        self.files = {name: path for name, path in self.files.items() if "storage_file" not in name}
+        self.files = {
+            name: path for name, path in self.files.items() if "storage.folder" not in name
+        }
         self.trees = {path: ast.parse(path.read_text("utf-8")) for path in self.files.values()}
         self.named = {path: _definitions(tree) for path, tree in self.trees.items()}
 
@@ -172,11 +174,11 @@ class Sources:
                 names = [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
                 found += [self.files[name] for name in names if name in self.files]
         # A protocol or a re-export stands for what its module makes.
-        made = [one for one in found if "storage" in one.name]
+        made = [one for one in found if "storage" in f"{one.parent.name}/{one.name}"]
         return tuple(dict.fromkeys(found + [path for one in made for path in self._storages(one)]))
 
     def _storages(self, path: Path) -> list[Path]:
-        return [one for one in self.files.values() if one.name == "storage_s3.py"]
+        return [one for one in self.files.values() if one.parts[-2:] == ("storage", "s3.py")]
 
 
 def _definitions(tree: ast.Module) -> dict[str, list[ast.AST]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chroma_supervisor import errors
 from layersmith.errors import ConfigError
 from layersmith.stacks import assets, stage, templates
+from vector_common import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from chroma_supervisor.admission import (
+from chroma_supervisor.proxy.admission import (
     changes_data,
     check_headers,
     check_target,
     forwarded,
     grows_data,
 )
-from chroma_supervisor.answers import Refusal
+from chroma_supervisor.proxy.answers import Refusal
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from chroma_supervisor.errors import SettingsError
 from chroma_supervisor.settings import from_environment, process_start
+from vector_common.errors import SettingsError
 
 GOOD = {
     "DATABASE": "receipts",

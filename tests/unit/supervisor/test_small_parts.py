@@ -8,11 +8,12 @@ import logging
 from pathlib import Path
 
 import pytest
-from chroma_supervisor import address, marker
-from chroma_supervisor.budget import Budget
-from chroma_supervisor.limits import Gate, TooMany
+from chroma_supervisor import address
 from chroma_supervisor.logs import JsonFormatter
-from chroma_supervisor.settings import Limits
+from chroma_supervisor.proxy.limits import RequestGate, TooMany
+from chroma_supervisor.session import marker
+from chroma_supervisor.session.budget import Budget
+from chroma_supervisor.settings import ClientLimits
 
 MARK = marker.Marker("run-1", "receipts", "0190", ("a", "b"), "ff", 1.5, ("c",))
 
@@ -34,7 +35,7 @@ def test_a_marker_that_is_not_understood_is_none(tmp_path: Path, text: str) -> N
 
 def test_the_gate_refuses_beyond_rate_and_concurrency() -> None:
     async def scenario() -> None:
-        gate = Gate(Limits(requests_per_second=3, concurrent_requests=2))
+        gate = RequestGate(ClientLimits(requests_per_second=3, concurrent_requests=2))
         async with gate, gate:
             with pytest.raises(TooMany, match="under way"):
                 await gate.__aenter__()

@@ -7,31 +7,31 @@ import stat
 from pathlib import Path
 
 import pytest
-from chroma_supervisor.errors import SettingsError
-from chroma_supervisor.tokens import (
+from chroma_supervisor.session.tokens import (
     FileVault,
     ObjectVault,
     ParameterVault,
     SecretVault,
-    Verdict,
+    TokenVerdict,
     mint,
     open_vault,
 )
+from vector_common.errors import SettingsError
 
 
 def test_only_the_minted_token_is_accepted_and_only_until_it_expires() -> None:
     token, document = mint(60, now=1000.0)
     secret = json.loads(document)["token"]
-    assert token.check(f"Bearer {secret}", 1059.9) is Verdict.ACCEPTED
-    assert token.check(f"bearer {secret}", 1059.9) is Verdict.ACCEPTED
-    assert token.check(f"Bearer {secret}", 1060.0) is Verdict.EXPIRED
+    assert token.check(f"Bearer {secret}", 1059.9) is TokenVerdict.ACCEPTED
+    assert token.check(f"bearer {secret}", 1059.9) is TokenVerdict.ACCEPTED
+    assert token.check(f"Bearer {secret}", 1060.0) is TokenVerdict.EXPIRED
     assert json.loads(document)["expiresAt"] == 1060
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic abc", "token"])
 def test_what_is_no_bearer_token_is_missing(header: str | None) -> None:
     token, _ = mint(60, now=1000.0)
-    assert token.check(header, 1001.0) is Verdict.MISSING
+    assert token.check(header, 1001.0) is TokenVerdict.MISSING
 
 
 @pytest.mark.parametrize("change", ["{}x", "x{}", "{} {}", "\udc80{}"])
@@ -39,8 +39,8 @@ def test_a_changed_token_is_wrong_even_when_expired(change: str) -> None:
     token, document = mint(60, now=1000.0)
     secret = json.loads(document)["token"]
     wrong = change.format(*[secret] * change.count("{}"))
-    assert token.check(f"Bearer {wrong}", 1001.0) is Verdict.WRONG
-    assert token.check(f"Bearer {wrong}", 9999.0) is Verdict.WRONG
+    assert token.check(f"Bearer {wrong}", 1001.0) is TokenVerdict.WRONG
+    assert token.check(f"Bearer {wrong}", 9999.0) is TokenVerdict.WRONG
 
 
 def test_two_sessions_never_share_a_token() -> None:
@@ -48,7 +48,7 @@ def test_two_sessions_never_share_a_token() -> None:
     _, document = mint(60)
     secret = json.loads(document)["token"]
     assert len(secret) >= 43
-    assert first.check(f"Bearer {secret}", 0.0) is Verdict.WRONG
+    assert first.check(f"Bearer {secret}", 0.0) is TokenVerdict.WRONG
 
 
 def test_neither_the_token_nor_its_digest_is_kept_readable() -> None:

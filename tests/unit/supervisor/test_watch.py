@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from chroma_supervisor import settings as settings_module
-from chroma_supervisor.errors import ServerError
-from chroma_supervisor.session import Phase, Session
-from chroma_supervisor.watch import Watcher
+from chroma_supervisor.session.state import Phase, Session
+from chroma_supervisor.session.watch import Watcher
+from vector_common.errors import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ import random
 
 import pytest
 import zstandard
-from chroma_store import codec
-from chroma_store.manifest import CHUNK_BYTES
+from chroma_store.snapshots import codec
+from chroma_store.snapshots.manifest import CHUNK_BYTES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vector_common.errors import Damaged

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from chroma_store.manifest import Chunk, FileEntry, Layer, Manifest
-from chroma_store.restoring import groups
+from chroma_store.snapshots.manifest import Chunk, ChunkLayer, FileEntry, SnapshotManifest
+from chroma_store.snapshots.restoring import groups
 from vector_common.ids import new_id
 
 MIB = 1024 * 1024
 
 
-def manifest(packs: int, chunks_each: int, stored: int) -> Manifest:
+def manifest(packs: int, chunks_each: int, stored: int) -> SnapshotManifest:
     """One file, whose chunks lie in packs in turn, ``stored`` bytes each."""
     names = [f"{new_id()}/{number:06d}" for number in range(packs)]
     chunks = [
-        Chunk(MIB, "0" * 64, (Layer(names[i % packs], i // packs * stored, stored),))
+        Chunk(MIB, "0" * 64, (ChunkLayer(names[i % packs], i // packs * stored, stored),))
         for i in range(packs * chunks_each)
     ]
-    return Manifest(
+    return SnapshotManifest(
         snapshot_id=new_id(),
         database="db",
         parent=None,

@@ -4,8 +4,8 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from chroma_store.layout import STAGING, pieces_of, read_pieces, scan
-from chroma_store.manifest import CHUNK_BYTES, Chunk, Layer, Manifest
+from chroma_store.snapshots.layout import STAGING, pieces_of, read_pieces, scan
+from chroma_store.snapshots.manifest import CHUNK_BYTES, Chunk, ChunkLayer, SnapshotManifest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from vector_common.errors import Refused
@@ -33,11 +33,13 @@ def test_a_folder_and_its_manifest_have_the_same_bytes(
     layout = scan(folder)
     pack = f"{new_id()}/000000"
     chunks = tuple(
-        Chunk(len(read_pieces(folder, pieces)), "0" * 64, (Layer(pack, 0, 1),))
+        Chunk(len(read_pieces(folder, pieces)), "0" * 64, (ChunkLayer(pack, 0, 1),))
         for pieces in layout.pieces
     )
-    manifest = Manifest(new_id(), "db", None, "now", "1.5.9", files=layout.files, chunks=chunks)
-    parsed = Manifest.parse(manifest.serialize())
+    manifest = SnapshotManifest(
+        new_id(), "db", None, "now", "1.5.9", files=layout.files, chunks=chunks
+    )
+    parsed = SnapshotManifest.parse(manifest.serialize())
     assert tuple(map(tuple, pieces_of(parsed))) == layout.pieces
     assert {entry.path: entry.size for entry in parsed.files} == files
     assert all(chunk.size <= CHUNK_BYTES for chunk in chunks)

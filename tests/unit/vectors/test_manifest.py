@@ -7,9 +7,16 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
-from chroma_store.checks import check_path
-from chroma_store.layout import pieces_of
-from chroma_store.manifest import CHUNK_BYTES, Chunk, CollectionInfo, FileEntry, Layer, Manifest
+from chroma_store.snapshots.checks import check_path
+from chroma_store.snapshots.layout import pieces_of
+from chroma_store.snapshots.manifest import (
+    CHUNK_BYTES,
+    Chunk,
+    ChunkLayer,
+    CollectionInfo,
+    FileEntry,
+    SnapshotManifest,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from vector_common.errors import Damaged, Refused
@@ -18,8 +25,8 @@ from vector_common.ids import new_id
 PACK = f"{new_id()}/000000"
 
 
-def manifest(files: list[tuple[str, int, int, int]], sizes: list[int]) -> Manifest:
-    return Manifest(
+def manifest(files: list[tuple[str, int, int, int]], sizes: list[int]) -> SnapshotManifest:
+    return SnapshotManifest(
         snapshot_id=new_id(),
         database="db",
         parent=None,
@@ -29,7 +36,8 @@ def manifest(files: list[tuple[str, int, int, int]], sizes: list[int]) -> Manife
         consumed={new_id(): 1},
         files=tuple(FileEntry(*entry) for entry in files),
         chunks=tuple(
-            Chunk(size, f"{n:064x}", (Layer(PACK, n * 10, 10),)) for n, size in enumerate(sizes)
+            Chunk(size, f"{n:064x}", (ChunkLayer(PACK, n * 10, 10),))
+            for n, size in enumerate(sizes)
         ),
     )
 
@@ -51,7 +59,7 @@ GOOD = manifest(
 
 
 def test_a_manifest_is_read_as_it_was_written() -> None:
-    assert Manifest.parse(GOOD.serialize()) == GOOD
+    assert SnapshotManifest.parse(GOOD.serialize()) == GOOD
 
 
 def test_pieces_cover_every_byte_once() -> None:
@@ -88,7 +96,7 @@ def test_pieces_cover_every_byte_once() -> None:
 )
 def test_paths_that_lead_outside_or_deceive(path: str) -> None:
     with pytest.raises((Refused, Damaged)):
-        Manifest.parse(tampered(files=[[path, 5, 0, 0]]))
+        SnapshotManifest.parse(tampered(files=[[path, 5, 0, 0]]))
 
 
 @given(st.text(max_size=40))
@@ -121,7 +129,7 @@ def test_files_and_chunks_that_contradict(
     files: list[tuple[str, int, int, int]], sizes: list[int]
 ) -> None:
     with pytest.raises(Damaged):
-        Manifest.parse(manifest(files, sizes).serialize())
+        SnapshotManifest.parse(manifest(files, sizes).serialize())
 
 
 @pytest.mark.parametrize(
@@ -135,7 +143,7 @@ def test_files_and_chunks_that_contradict(
 )
 def test_names_that_collide(files: list[tuple[str, int, int, int]]) -> None:
     with pytest.raises(Refused):
-        Manifest.parse(manifest(files, [5]).serialize())
+        SnapshotManifest.parse(manifest(files, [5]).serialize())
 
 
 @pytest.mark.parametrize(
@@ -171,10 +179,10 @@ def test_names_that_collide(files: list[tuple[str, int, int, int]]) -> None:
 )
 def test_tampered_manifests(changes: dict[str, Any]) -> None:
     with pytest.raises((Refused, Damaged)):
-        Manifest.parse(tampered(**changes))
+        SnapshotManifest.parse(tampered(**changes))
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"format":1}'])
 def test_what_is_no_manifest(data: bytes) -> None:
     with pytest.raises((Refused, Damaged)):
-        Manifest.parse(data)
+        SnapshotManifest.parse(data)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import array
 from typing import Any
 
-from chroma_store.replay import fold
+from chroma_store.deltas.replay import fold
 from hypothesis import given
 from hypothesis import strategies as st
-from vector_common.records import Record
+from vector_common.records import VectorRecord
 
 State = tuple[tuple[float, ...], dict[str, Any], str | None]
 
@@ -24,21 +24,25 @@ def _array(vector: tuple[float, ...] | None) -> array.array[float] | None:
 
 records = st.one_of(
     st.builds(
-        lambda i, v, m, d: Record("upsert", i, _array(v), m, d), ids, vectors, metadata, documents
+        lambda i, v, m, d: VectorRecord("upsert", i, _array(v), m, d),
+        ids,
+        vectors,
+        metadata,
+        documents,
     ),
     st.builds(
-        lambda i, v, m, d: Record("update", i, _array(v), m, d),
+        lambda i, v, m, d: VectorRecord("update", i, _array(v), m, d),
         ids,
         st.none() | vectors,
         metadata,
         documents,
     ),
-    st.builds(lambda i: Record("delete", i), ids),
+    st.builds(lambda i: VectorRecord("delete", i), ids),
 )
 states = st.dictionaries(ids, st.tuples(vectors, metadata.map(lambda m: m or {}), documents))
 
 
-def apply(state: dict[str, State], changes: list[Record]) -> dict[str, State]:
+def apply(state: dict[str, State], changes: list[VectorRecord]) -> dict[str, State]:
     """What the changes mean, one after the other."""
     after = dict(state)
     for change in changes:
@@ -61,14 +65,16 @@ def apply(state: dict[str, State], changes: list[Record]) -> dict[str, State]:
 
 
 @given(states, st.lists(records, max_size=12))
-def test_folded_changes_mean_the_same(state: dict[str, State], changes: list[Record]) -> None:
+def test_folded_changes_mean_the_same(state: dict[str, State], changes: list[VectorRecord]) -> None:
     folded = list(fold(changes).values())
     assert len({record.id for record in folded}) == len(folded)
     assert apply(state, folded) == apply(state, changes)
 
 
 @given(states, st.lists(records, max_size=12))
-def test_changes_may_be_replayed_again(state: dict[str, State], changes: list[Record]) -> None:
+def test_changes_may_be_replayed_again(
+    state: dict[str, State], changes: list[VectorRecord]
+) -> None:
     once = apply(state, changes)
     assert apply(once, list(fold(changes).values())) == once
     assert apply(once, changes) == once
@@ -76,7 +82,7 @@ def test_changes_may_be_replayed_again(state: dict[str, State], changes: list[Re
 
 @given(states, st.lists(records, max_size=12), st.integers(0, 12))
 def test_a_replay_that_broke_off_may_begin_again(
-    state: dict[str, State], changes: list[Record], done: int
+    state: dict[str, State], changes: list[VectorRecord], done: int
 ) -> None:
     partly = apply(state, list(fold(changes).values())[:done])
     assert apply(partly, list(fold(changes).values())) == apply(state, changes)

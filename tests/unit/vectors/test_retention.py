@@ -5,13 +5,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chroma_store.manifest import Chunk, FileEntry, Layer, Manifest
-from chroma_store.packs import pack_key
-from chroma_store.pointer import Pointer, PointerMoved, flip_pointer, read_pointer
-from chroma_store.retention import REMEMBER_SECONDS, RetentionRule, consumed
-from chroma_store.snapshots import SnapshotStore
+from chroma_store.snapshots.manifest import Chunk, ChunkLayer, FileEntry, SnapshotManifest
+from chroma_store.snapshots.packs import pack_key
+from chroma_store.snapshots.pointer import Pointer, PointerMoved, flip_pointer, read_pointer
+from chroma_store.snapshots.store import (
+    REMEMBER_SECONDS,
+    RetentionRule,
+    SnapshotStore,
+    still_consumed,
+)
+from chroma_store.snapshots.versions import check_version
 from chroma_store.storage import Storage, open_storage
-from chroma_store.versions import check_version
 from vector_common.errors import BadRequest, Damaged, NotFound, Refused
 from vector_common.ids import new_id
 from vector_common.names import delta_key, manifest_key, pointer_key
@@ -31,15 +35,15 @@ class History:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.head: Pointer | None = None
-        self.former: list[Layer] = []
+        self.former: list[ChunkLayer] = []
 
     def add(self, days: float, version: str = "1.5.9", *, flip: bool = True) -> str:
         made = datetime.now(UTC) - timedelta(days=days)
         identifier = new_id(int(made.timestamp() * 1000))
         pack = f"{identifier}/000000"
         self.storage.put(pack_key("db", pack), bytes(100))
-        layers = [Layer(pack, 0, 10), *self.former[:1]]
-        manifest = Manifest(
+        layers = [ChunkLayer(pack, 0, 10), *self.former[:1]]
+        manifest = SnapshotManifest(
             identifier,
             "db",
             self.head.snapshot_id if self.head else None,
@@ -146,10 +150,10 @@ def test_consumed_deltas_are_remembered_for_a_day_and_while_they_are_there(
     storage.put(delta_key("db", present), b"x")
     monkeypatch.setattr("time.time", lambda: 1_000_000.0)
     past = 1_000_000 - REMEMBER_SECONDS - 1
-    former = Manifest(
+    former = SnapshotManifest(
         new_id(), "db", None, "", "1.5.9", consumed={old: past, present: past, recent: 999_999}
     )
-    found = consumed(storage, "db", former, [new])
+    found = still_consumed(storage, "db", former, [new])
     assert found == {present: past, recent: 999_999, new: 1_000_000}
 
 

@@ -169,12 +169,9 @@ def confirm(count: int) -> None:
     """Ask whether the steps shall be done.
 
     Raises:
-        ShipError: The answer is no, or there is nobody to ask.
+        ShipError: The answer is no, or there is no terminal to ask on.
     """
-    if not console.stderr().is_terminal:
-        raise ShipError("nobody can be asked here", hint="give --yes to do it without a question")
-    console.info(f"Do these {count} steps? [y/N]")
-    if input().strip().lower() not in {"y", "yes"}:
+    if not console.confirm(f"Do these {count} steps? [y/N] "):
         raise ShipError("not confirmed, nothing was done")
 
 

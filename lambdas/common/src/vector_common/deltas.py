@@ -23,11 +23,18 @@ from vector_common.errors import (
     PreconditionFailed,
     Refused,
 )
-from vector_common.ids import is_id, new_id
-from vector_common.names import base, check_database, claim_key, collection_key, delta_key
+from vector_common.ids import new_id
+from vector_common.names import (
+    check_database,
+    claim_key,
+    collection_key,
+    delta_key,
+    delta_prefix,
+    is_delta,
+)
 from vector_common.records import (
     CollectionSpec,
-    Record,
+    VectorRecord,
     pack_floats,
     parse_records,
     parse_spec,
@@ -52,7 +59,7 @@ class Delta:
 
     id: str
     spec: CollectionSpec
-    records: list[Record]
+    records: list[VectorRecord]
 
 
 def encode(delta: Delta) -> bytes:
@@ -224,7 +231,7 @@ def _split(lines: list[bytes]) -> Iterator[list[bytes]]:
     yield part
 
 
-def _encode_record(record: Record) -> bytes:
+def _encode_record(record: VectorRecord) -> bytes:
     value: dict[str, object] = {"op": record.op, "id": record.id}
     if record.embedding is not None:
         value["embedding"] = base64.b64encode(pack_floats(record.embedding)).decode()
@@ -252,13 +259,6 @@ def _json(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=True).encode()
 
 
-def is_delta_key(key: str) -> str | None:
-    """The id in a delta's key, or None if the key is not one."""
-    name = key.rpartition("/")[2].removesuffix(".jsonl")
-    return name if is_id(name) else None
-
-
 def has_deltas(storage: Storage, database: str) -> bool:
     """Whether any delta of a database is in the store, consumed or not."""
-    listing = storage.list(f"{base(database)}/deltas/")
-    return any(is_delta_key(info.key) for info in listing)
+    return any(is_delta(info.key) for info in storage.list(delta_prefix(database)))

@@ -1,12 +1,18 @@
-"""Errors with the HTTP status and the name that callers of the functions see.
+"""Every error of the functions, the data store and the server, in one hierarchy.
 
 A Step Functions state matches ``Retry`` and ``Catch`` on the class name; a function URL or an
-API answers with the status. The classes therefore are part of the functions' interface.
+API answers with the status; a container ends with the exit code. The classes therefore are part
+of the interface of functions and server.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
+
+EXIT_DONE = 0
+"""The pointer names the session's data, or the session changed nothing."""
+
+EXIT_BUG = 1
 
 
 class VectorError(Exception):
@@ -52,6 +58,12 @@ class PreconditionFailed(Conflict):
     """A conditional write lost: the object is not the one that the writer had read."""
 
 
+class Contended(Conflict):
+    """Others kept writing an object that was to be updated."""
+
+    retryable = True
+
+
 class PayloadTooLarge(VectorError):
     """More than a limit allows."""
 
@@ -95,3 +107,43 @@ class Refused(VectorError):
     """Stored data that would be unsafe, or is unsupported, to use here."""
 
     status = 409
+
+
+class SupervisorError(VectorError):
+    """A reason to end the process that its operator can act on.
+
+    Args:
+        message: What happened and what to do next, in one or two sentences.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+
+class SettingsError(SupervisorError):
+    """The environment does not describe a session."""
+
+    exit_code = 2
+
+
+class NobodyWaitsError(SupervisorError):
+    """Step Functions says that the task token is not waited for any more."""
+
+    exit_code = 3
+
+
+class StartError(SupervisorError):
+    """The data could not be restored or replayed, so nothing was served."""
+
+    exit_code = 4
+
+
+class FlipError(SupervisorError):
+    """The session's data did not become the database's current snapshot."""
+
+    exit_code = 5
+
+
+class ServerError(SupervisorError):
+    """The Chroma server would not start, or kept dying."""
+
+    exit_code = 6

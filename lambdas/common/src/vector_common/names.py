@@ -6,6 +6,7 @@ The layout below ``databases/<database>/``::
     snapshots/<snapshot id>.json   one manifest a snapshot
     retired/<snapshot id>.json     manifests that retention has put away, for a day
     packs/<snapshot id>/<number>   compressed chunks that this snapshot uploaded
+    lease.json                     who writes the database now, and for how long that counts
     deltas/<delta id>.jsonl        changes that no snapshot holds yet
     collections/<name>.json        dimension and space of a collection, set by its first delta
     claims/<digest>.json           ids of the deltas of a batch that came with an idempotency key
@@ -16,6 +17,7 @@ from __future__ import annotations
 import re
 
 from vector_common.errors import BadRequest
+from vector_common.ids import is_id
 
 # Chroma's own rule for collections: 3 to 512 of these characters, a letter or digit at both ends.
 _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,510}[A-Za-z0-9]")
@@ -77,9 +79,30 @@ def retired_key(database: str, snapshot_id: str) -> str:
     return f"{base(database)}/retired/{snapshot_id}.json"
 
 
+def lease_key(database: str) -> str:
+    """The key of the lease of a database's writer."""
+    return f"{base(database)}/lease.json"
+
+
+def delta_prefix(database: str) -> str:
+    """The prefix of a database's deltas, which holds nothing else."""
+    return f"{base(database)}/deltas/"
+
+
 def delta_key(database: str, delta_id: str) -> str:
     """The key of a delta."""
-    return f"{base(database)}/deltas/{delta_id}.jsonl"
+    return f"{delta_prefix(database)}{delta_id}.jsonl"
+
+
+def delta_id_of(key: str) -> str | None:
+    """The id in a delta's key, or None if the key is not that of a delta."""
+    name = key.rpartition("/")[2].removesuffix(".jsonl")
+    return name if is_id(name) else None
+
+
+def is_delta(key: str) -> bool:
+    """Whether a key is that of a delta."""
+    return delta_id_of(key) is not None
 
 
 def collection_key(database: str, collection: str) -> str:

@@ -47,7 +47,7 @@ class CollectionSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class VectorRecord:
     """One change of one record.
 
     An upsert replaces the record whole, or makes it. An update changes the parts that it has
@@ -104,7 +104,7 @@ def parse_spec(raw: object) -> CollectionSpec:
     )
 
 
-def parse_records(raw: object, spec: CollectionSpec) -> list[Record]:
+def parse_records(raw: object, spec: CollectionSpec) -> list[VectorRecord]:
     """Check changes as they come from outside.
 
     Args:
@@ -159,7 +159,9 @@ def unpack_floats(data: bytes) -> array.array[float]:
     return vector
 
 
-def _record(item: object, spec: CollectionSpec, place: str, problems: _Problems) -> Record | None:
+def _record(
+    item: object, spec: CollectionSpec, place: str, problems: _Problems
+) -> VectorRecord | None:
     if not isinstance(item, Mapping):
         problems.add(place, "must be an object")
         return None
@@ -176,7 +178,7 @@ def _record(item: object, spec: CollectionSpec, place: str, problems: _Problems)
     if op == "delete":
         if item.keys() - {"op", "id"}:
             problems.add(place, "a delete takes an id and nothing else")
-        return Record("delete", identifier)
+        return VectorRecord("delete", identifier)
     vector = None
     if item.get("embedding") is not None:
         vector = _embedding(item["embedding"], spec.dimension, f"{place}.embedding", problems)
@@ -188,7 +190,7 @@ def _record(item: object, spec: CollectionSpec, place: str, problems: _Problems)
     document = item.get("document")
     if document is not None:
         document = _text(document, f"{place}.document", MAX_DOCUMENT, problems, empty=True)
-    return Record(op, identifier, vector, metadata, document)
+    return VectorRecord(op, identifier, vector, metadata, document)
 
 
 def _embedding(

@@ -1,0 +1,1 @@
+"""Deltas of a database: their log, their replay and their compaction."""

@@ -1,0 +1,144 @@
+"""Compaction: the current snapshot and its pending deltas become the next snapshot."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vector_common.errors import Damaged
+
+from chroma_store.deltas.log import DeltaLog
+from chroma_store.server.process import ChromaProcess, collections
+from chroma_store.snapshots.store import SnapshotStore
+from chroma_store.snapshots.versions import running_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chroma_store.deltas.log import ReplayReport
+    from chroma_store.snapshots.manifest import CollectionInfo, SnapshotManifest
+    from chroma_store.snapshots.store import Pointer, SnapshotReport, TransferLimits
+    from chroma_store.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionReport:
+    """What a compaction did.
+
+    Attributes:
+        pointer: The current pointer after it; None only for a database without data.
+        applied: Ids of the deltas that are in the new snapshot; empty if none were pending.
+        records: Changes in them.
+        dropped: Objects of deltas that were deleted, left-overs of a killed run among them.
+        snapshot: What the new snapshot cost; None if none was needed.
+        seconds: It took.
+    """
+
+    pointer: Pointer | None
+    applied: tuple[str, ...]
+    records: int
+    dropped: int
+    snapshot: SnapshotReport | None
+    seconds: float
+
+
+def compact(
+    storage: Storage,
+    database: str,
+    work_dir: Path,
+    *,
+    migrate: bool = False,
+    limits: TransferLimits | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> CompactionReport:
+    """Restore, replay in order, verify counts, snapshot, flip, drop what was consumed.
+
+    Killed anywhere, the next run starts over from the pointer: before the flip nothing has
+    changed, after it the manifest lists what it contains.
+
+    Args:
+        storage: Where the database lies.
+        database: Its name.
+        work_dir: A folder with room for the data; a folder inside it is made and removed.
+        migrate: Let a newer Chroma migrate the (copied) data.
+        limits: What transfers may cost.
+        say: Called with each step as it begins.
+
+    Raises:
+        PointerMoved: Another writer was first; the deltas stay.
+        Damaged: A stored object is not what it should be, or the counts do not come out.
+        Conflict: The server refuses a delta.
+        Unavailable, StoreError: Chroma or the store failed; run it again.
+    """
+    started = time.monotonic()
+    store, log = SnapshotStore(storage, database, limits=limits), DeltaLog(storage, database)
+    head = store.head()
+    done = frozenset(store.manifest(head).consumed) if head else frozenset[str]()
+    if not log.pending(done):
+        say("nothing pending")
+        return CompactionReport(head, (), 0, log.drop(done), None, time.monotonic() - started)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="compaction-", dir=work_dir))
+    try:
+        replayed, taken = _rebuild(store, log, folder / "data", migrate, say)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    say("drop")
+    dropped = log.drop(taken.manifest.consumed)
+    seconds = time.monotonic() - started
+    return CompactionReport(
+        taken.pointer, replayed.applied, replayed.records, dropped, taken, seconds
+    )
+
+
+def check_counts(
+    found: list[CollectionInfo], expected: dict[str, int], *, what: str, complete: bool = False
+) -> None:
+    """Raise Damaged unless every expected collection has its number of records.
+
+    Args:
+        found: What the server holds.
+        expected: Numbers by collection.
+        what: Says in the message where the numbers come from.
+        complete: Whether there may be no other collection.
+    """
+    counts = {info.name: info.count for info in found}
+    wrong = {name: n for name, n in expected.items() if counts.get(name) != n}
+    if wrong or (complete and counts.keys() - expected.keys()):
+        raise Damaged(f"counts: the server has {counts}, {what} says {expected}")
+
+
+def _rebuild(
+    store: SnapshotStore, log: DeltaLog, data_dir: Path, migrate: bool, say: Callable[[str], None]
+) -> tuple[ReplayReport, SnapshotReport]:
+    version = running_version()
+    say("restore")
+    restored = store.restore(data_dir, chroma_version=version, migrate=migrate)
+    say("serve")
+    with ChromaProcess(data_dir) as server:
+        if restored.manifest:
+            _check_restored(server, restored.manifest)
+        say("replay")
+        replayed = log.replay(server.base_url, restored.consumed)
+        say("verify")
+        holds = collections(server.base_url)
+        check_counts(holds, replayed.expected, what="the replay")
+        say("stop")
+    say("snapshot")
+    taken = store.snapshot(
+        data_dir,
+        parent=restored.pointer,
+        chroma_version=version,
+        collections=holds,
+        consumed=replayed.applied,
+    )
+    return replayed, taken
+
+
+def _check_restored(server: ChromaProcess, manifest: SnapshotManifest) -> None:
+    expected = {info.name: info.count for info in manifest.collections}
+    check_counts(collections(server.base_url), expected, what="the manifest", complete=True)

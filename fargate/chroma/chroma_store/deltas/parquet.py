@@ -1,0 +1,156 @@
+"""Records to and from Parquet: a way in and out that is not Chroma's own format.
+
+Columns: ``id`` (string), ``embedding`` (fixed-size list of 32-bit floats), ``metadata`` (a JSON
+object as string) and ``document`` (string). The file's metadata names the collection's space.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+from vector_common.errors import BadRequest, Conflict
+from vector_common.records import SPACES, CollectionSpec
+
+from chroma_store.server.client import ChromaHttp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from chroma_store.deltas.log import DeltaLog
+
+_PAGE = 1000
+_SPACE = b"chroma.space"
+
+
+def export_collection(base_url: str, name: str, path: Path) -> int:
+    """Write a collection of a running server to a file; return the number of its records.
+
+    The file appears under its name when it is whole.
+
+    Raises:
+        NotFound: There is no such collection.
+        Conflict: It changed while it was read.
+    """
+    server = ChromaHttp(base_url)
+    info = next((c for c in server.collections() if c.name == name), None)
+    collection = server.find(name)
+    dimension = (info.dimension if info else None) or 0
+    schema = _schema(dimension, (info.space if info else None) or "l2")
+    partial = path.with_name(f".{path.name}.partial")
+    written = 0
+    try:
+        with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+            for table in _pages(server, collection, schema):
+                writer.write_table(table)
+                written += table.num_rows
+        if written != server.count(collection):
+            raise Conflict(f"collection {name}: changed while it was exported")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return written
+
+
+def import_collection(log: DeltaLog, name: str, path: Path, *, space: str | None = None) -> int:
+    """Append the records of a file as deltas; return their number.
+
+    Nothing is written unless every record of the file is good.
+
+    Args:
+        log: The database's deltas.
+        name: The collection that they go to.
+        path: The file.
+        space: Of the collection; the file's own if None.
+
+    Raises:
+        BadRequest: The file is not one, or a record is refused.
+        Conflict: The collection is there with another dimension or space.
+    """
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadRequest(f"{path}: is not a Parquet file that can be read: {error}") from None
+    with file:
+        spec = _spec(file, name, space)
+        for checking in (True, False):
+            rows = 0
+            for records in _records(file):
+                log.check(records, spec) if checking else log.append(records, spec)
+                rows += len(records)
+    return rows
+
+
+def _schema(dimension: int, space: str) -> pa.Schema:
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("embedding", pa.list_(pa.float32(), dimension), nullable=False),
+            pa.field("metadata", pa.string()),
+            pa.field("document", pa.string()),
+        ],
+        metadata={_SPACE: space.encode()},
+    )
+
+
+def _pages(server: ChromaHttp, collection: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    offset = 0
+    while True:
+        page = server.page(collection, offset, _PAGE)
+        if not page["ids"]:
+            return
+        columns = [
+            page["ids"],
+            page["embeddings"],
+            [None if m is None else json.dumps(m, allow_nan=False) for m in page["metadatas"]],
+            page["documents"],
+        ]
+        arrays = [pa.array(c, type=f.type) for c, f in zip(columns, schema, strict=True)]
+        yield pa.Table.from_arrays(arrays, schema=schema)
+        offset += len(page["ids"])
+
+
+def _spec(file: pq.ParquetFile, name: str, space: str | None) -> CollectionSpec:
+    schema = file.schema_arrow
+    missing = {"id", "embedding"} - set(schema.names)
+    if missing:
+        raise BadRequest(f"file: has no column {', '.join(sorted(missing))}")
+    kind = schema.field("embedding").type
+    if pa.types.is_fixed_size_list(kind):
+        dimension = kind.list_size
+    else:
+        first = next(iter(file.iter_batches(1, columns=["embedding"])), None)
+        dimension = len(first.column(0)[0]) if first is not None and len(first) else 0
+    space = space or (schema.metadata or {}).get(_SPACE, b"cosine").decode()
+    known = next((s for s in SPACES if s == space), None)
+    if known is None or not dimension:
+        raise BadRequest(f"file: {dimension} dimensions in space {space!r} make no collection")
+    return CollectionSpec(name, dimension, known)
+
+
+def _records(file: pq.ParquetFile) -> Iterator[list[dict[str, Any]]]:
+    columns = [
+        c for c in ("id", "embedding", "metadata", "document") if c in file.schema_arrow.names
+    ]
+    for batch in file.iter_batches(_PAGE, columns=columns):
+        yield [_record(row) for row in batch.to_pylist()]
+
+
+def _record(row: dict[str, Any]) -> dict[str, Any]:
+    metadata = row.get("metadata")
+    if isinstance(metadata, str):
+        try:
+            metadata = json.loads(metadata)
+        except ValueError as error:
+            raise BadRequest(f"record {row['id']}: metadata is not JSON: {error}") from None
+    # Chroma writes null for a key that was removed; it means the same as no key.
+    clean = {k: v for k, v in (metadata or {}).items() if v is not None}
+    return {
+        "id": row["id"],
+        "embedding": row["embedding"],
+        "metadata": clean or None,
+        "document": row.get("document"),
+    }

@@ -1,0 +1,1 @@
+"""Chroma's own server: as a child process, and over HTTP."""

@@ -1,0 +1,185 @@
+"""The few calls of Chroma's HTTP API that replay and compaction need.
+
+chromadb's own client would cost the image 90 MB and numpy; this needs urllib3, which botocore has.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+from vector_common.errors import (
+    BadRequest,
+    Conflict,
+    NotFound,
+    PayloadTooLarge,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    VectorError,
+)
+from vector_common.records import pack_floats
+
+from chroma_store.snapshots.manifest import CollectionInfo
+
+if TYPE_CHECKING:
+    import array
+    from collections.abc import Mapping, Sequence
+
+    from vector_common.records import CollectionSpec, VectorRecord
+
+_API = "/api/v2/tenants/default_tenant/databases/default_database/collections"
+_PAGE = 500
+_ERRORS: dict[int, type[VectorError]] = {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Unauthorized,
+    404: NotFound,
+    409: Conflict,
+    413: PayloadTooLarge,
+    422: BadRequest,
+    429: TooManyRequests,
+}
+
+
+class ChromaHttp:
+    """A Chroma server at an address.
+
+    Args:
+        base_url: ``http://127.0.0.1:8000``.
+        headers: Sent with every request, such as Authorization.
+        timeout: Seconds that one answer may take.
+    """
+
+    def __init__(
+        self, base_url: str, *, headers: Mapping[str, str] | None = None, timeout: float = 60
+    ) -> None:
+        self._base = base_url.rstrip("/")
+        self._headers = {**(headers or {}), "Content-Type": "application/json"}
+        self._http = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=2, read=timeout),
+            # Every call here may be repeated; a request that the server began is not, because
+            # it may still be at work on it.
+            retries=urllib3.Retry(connect=5, read=0, redirect=0, status=0, backoff_factor=0.1),
+        )
+
+    def heartbeat(self) -> None:
+        """Return if the server answers.
+
+        Raises:
+            Unavailable: It does not.
+        """
+        self._call("GET", "/api/v2/heartbeat")
+
+    def collections(self) -> list[CollectionInfo]:
+        """Every collection with its dimension and count, sorted by name."""
+        found: list[CollectionInfo] = []
+        while True:
+            page = self._call("GET", f"{_API}?limit={_PAGE}&offset={len(found)}")
+            found += [
+                CollectionInfo(
+                    item["name"], item["dimension"], self.count(item["id"]), _space(item)
+                )
+                for item in page
+            ]
+            if len(page) < _PAGE:
+                return sorted(found, key=lambda info: info.name)
+
+    def ensure(self, spec: CollectionSpec) -> str:
+        """The id of a collection, which is made if it is missing.
+
+        Raises:
+            Conflict: It is there with another dimension or space.
+        """
+        configuration = {"hnsw": {"space": spec.space}}
+        body = {"name": spec.name, "get_or_create": True, "configuration": configuration}
+        item = self._call("POST", _API, body)
+        dimension, space = item["dimension"], _space(item)
+        if dimension not in {None, spec.dimension} or space != spec.space:
+            raise Conflict(
+                f"collection {spec.name}: the server has {dimension} dimensions in space "
+                f"{space}, its deltas have {spec.dimension} in {spec.space}"
+            )
+        return str(item["id"])
+
+    def count(self, collection: str) -> int:
+        """How many records a collection has; given by its id."""
+        return int(self._call("GET", f"{_API}/{collection}/count"))
+
+    def parts(self, collection: str, ids: Sequence[str]) -> dict[str, tuple[set[str], bool]]:
+        """Of the records that exist: their metadata keys, and whether they have a document."""
+        body = {"ids": list(ids), "include": ["metadatas", "documents"]}
+        answer = self._call("POST", f"{_API}/{collection}/get", body)
+        found = zip(answer["ids"], answer["metadatas"], answer["documents"], strict=True)
+        return {i: (set(metadata or ()), document is not None) for i, metadata, document in found}
+
+    def page(self, collection: str, offset: int, limit: int) -> dict[str, list[Any]]:
+        """Whole records in Chroma's order: lists ids, embeddings, metadatas and documents."""
+        body = {
+            "offset": offset,
+            "limit": limit,
+            "include": ["embeddings", "metadatas", "documents"],
+        }
+        answer: dict[str, list[Any]] = self._call("POST", f"{_API}/{collection}/get", body)
+        return answer
+
+    def find(self, name: str) -> str:
+        """The id of a collection.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        return str(self._call("GET", f"{_API}/{name}")["id"])
+
+    def upsert(
+        self,
+        collection: str,
+        records: Sequence[VectorRecord],
+        metadatas: Sequence[Mapping[str, Any] | None],
+    ) -> None:
+        """Write records whole, with the metadata given beside them."""
+        body: dict[str, Any] = {
+            "ids": [record.id for record in records],
+            "embeddings": [_base64(r.embedding) for r in records if r.embedding is not None],
+            "metadatas": list(metadatas),
+            "documents": [record.document for record in records],
+        }
+        self._call("POST", f"{_API}/{collection}/upsert", body)
+
+    def update(self, collection: str, records: Sequence[VectorRecord]) -> None:
+        """Change the parts that the records have; all must have the same parts."""
+        body: dict[str, Any] = {"ids": [record.id for record in records]}
+        if records[0].embedding is not None:
+            body["embeddings"] = [_base64(r.embedding) for r in records if r.embedding is not None]
+        if records[0].metadata is not None:
+            body["metadatas"] = [dict(record.metadata or {}) for record in records]
+        if records[0].document is not None:
+            body["documents"] = [record.document for record in records]
+        self._call("POST", f"{_API}/{collection}/update", body)
+
+    def delete(self, collection: str, ids: Sequence[str]) -> None:
+        """Delete records."""
+        self._call("POST", f"{_API}/{collection}/delete", {"ids": list(ids)})
+
+    def _call(self, method: str, path: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        try:
+            answer = self._http.request(method, self._base + path, body=data, headers=self._headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"Chroma at {self._base}: {type(error).__name__}: {error}") from error
+        if answer.status >= 400:
+            text = answer.data[:500].decode(errors="replace")
+            kind = _ERRORS.get(answer.status, Unavailable)
+            raise kind(f"Chroma at {self._base}: {answer.status} for {method} {path}: {text}")
+        return json.loads(answer.data)
+
+
+def _space(item: Mapping[str, Any]) -> str | None:
+    hnsw = (item.get("configuration_json") or {}).get("hnsw") or {}
+    return hnsw.get("space")
+
+
+def _base64(vector: array.array[float]) -> str:
+    return base64.b64encode(pack_floats(vector)).decode()

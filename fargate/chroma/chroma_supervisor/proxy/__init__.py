@@ -1,0 +1,1 @@
+"""What faces the network: requests are judged here before Chroma sees them."""

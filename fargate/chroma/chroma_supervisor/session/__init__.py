@@ -1,0 +1,1 @@
+"""One session: its state, its data, its token, and who watches it."""

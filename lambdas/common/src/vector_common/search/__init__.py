@@ -1,0 +1,1 @@
+"""What the search functions decide: neighbours, labels and merchants."""
