@@ -125,8 +125,6 @@ class SnapshotReport:
         manifest: Of the new snapshot.
         bytes_uploaded: Compressed, the manifest included.
         bytes_total: Uncompressed, of all files.
-        chunks_new: Uploaded whole or as patches.
-        chunks_reused: Not uploaded again.
         seconds: It took.
     """
 
@@ -134,8 +132,6 @@ class SnapshotReport:
     manifest: SnapshotManifest
     bytes_uploaded: int
     bytes_total: int
-    chunks_new: int
-    chunks_reused: int
     seconds: float
 
 
@@ -276,14 +272,11 @@ class SnapshotStore:
         if former:
             self._check_reused(manifest)
         pointer, size = self._publish(manifest, parent, started)
-        new = sum(chunk.layers[-1].pack.startswith(snapshot_id) for chunk in chunks)
         return SnapshotReport(
             pointer=pointer,
             manifest=manifest,
             bytes_uploaded=writer.uploaded + size,
             bytes_total=total,
-            chunks_new=new,
-            chunks_reused=len(chunks) - new,
             seconds=time.monotonic() - started,
         )
 

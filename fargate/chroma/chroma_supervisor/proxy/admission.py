@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from vector_common.errors import NotFound
+
 from chroma_supervisor.proxy.answers import Refusal, too_large
 from chroma_supervisor.session.state import ADMIN_PREFIX
 
@@ -68,7 +70,7 @@ def check_target(target: str) -> None:
     if path in REFUSED_CALLS:
         raise Refusal(403, "Forbidden", "A session's data cannot be reset through the proxy.")
     if not path.startswith((API_PREFIX, ADMIN_PREFIX)):
-        raise Refusal(404, "NotFound", f"Only {API_PREFIX} is served here.")
+        raise Refusal.of(NotFound, f"Only {API_PREFIX} is served here.")
 
 
 def _is_plain(segment: str) -> bool:

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vector_common.errors import (
+    REFUSALS,
     BadRequest,
     Conflict,
     NotFound,
-    PayloadTooLarge,
     ServerBusy,
-    Unauthorized,
     VectorError,
 )
 
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
     from vector_common.tokens import Token
 
 _STATUS: dict[int, type[VectorError]] = {
-    401: Unauthorized,
-    403: Unauthorized,
-    413: PayloadTooLarge,
+    **REFUSALS,
     429: ServerBusy,
     502: ServerBusy,
     503: ServerBusy,

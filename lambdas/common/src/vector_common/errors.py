@@ -109,6 +109,15 @@ class Refused(VectorError):
     status = 409
 
 
+REFUSALS: dict[int, type[VectorError]] = {
+    401: Unauthorized,
+    403: Unauthorized,
+    413: PayloadTooLarge,
+}
+"""What these answers of a session's proxy mean to every client; each adds those that it treats in
+its own way."""
+
+
 class SupervisorError(VectorError):
     """A reason to end the process that its operator can act on.
 
