@@ -74,7 +74,9 @@ class RetentionRule:
 
     def __post_init__(self) -> None:
         if self.keep_last < 0 or self.keep_days < 0:
-            raise BadRequest("retention: keeps a number of snapshots and days, not fewer than 0")
+            raise BadRequest(
+                "retention: the numbers of snapshots and days to keep must not be negative"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +333,7 @@ class SnapshotStore:
         for chunk in manifest.chunks:
             for layer in chunk.layers:
                 if sizes.get(layer.pack, -1) < layer.offset + layer.length:
-                    raise NotFound(f"pack {layer.pack}: is gone or cut off; restore again")
+                    raise NotFound(f"pack {layer.pack}: is missing or too short; restore again")
 
     def _publish(
         self, manifest: SnapshotManifest, parent: Pointer | None, started: float

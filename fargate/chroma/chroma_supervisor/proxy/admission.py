@@ -65,7 +65,7 @@ def check_target(target: str) -> None:
     for segment in path[1:].split("/"):
         if not _is_plain(segment):
             raise Refusal(
-                400, "BadTarget", "A name in the path holds a dot segment or a separator."
+                400, "BadTarget", "A name in the path contains a dot segment or a separator."
             )
     if path in REFUSED_CALLS:
         raise Refusal(403, "Forbidden", "A session's data cannot be reset through the proxy.")

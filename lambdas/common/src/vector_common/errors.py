@@ -85,7 +85,7 @@ class Unavailable(VectorError):
 
 
 class StoreError(VectorError):
-    """The store failed in a way that a retry may or may not mend."""
+    """The store failed in a way that a retry may or may not fix."""
 
     status = 503
     retryable = True

@@ -215,7 +215,7 @@ class S3Storage:
         if code in _LOST or code in _RACING:
             raise PreconditionFailed(f"{key}: another writer was first in {self.url}") from None
         if code == "InvalidRange":
-            raise Damaged(f"{key}: is shorter than its manifest says in {self.url}") from None
+            raise Damaged(f"{key}: is shorter in {self.url} than its manifest states") from None
         raise StoreError(f"{key}: {error} in {self.url}") from error
 
 
