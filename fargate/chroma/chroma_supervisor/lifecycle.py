@@ -118,7 +118,7 @@ class Supervisor:
             # The storage or the vault: AWS's answer says what is missing.
             raise StartError(f"Failed while {session.phase.value}: {error}") from error
         if session.stop_reason == NOBODY_WAITS:
-            raise NobodyWaitsError("Nobody waits for this session any more.")
+            raise NobodyWaitsError("The task token of this session was given up.")
         if session.stopping.is_set() and self._resources.resumed is None:
             raise StartError(f"Stopped by {session.stop_reason} before the session was ready.")
 
@@ -166,7 +166,9 @@ class Supervisor:
     async def _close(self) -> Report:
         session, database = self._session, self._resources.database
         if session.stop_reason == NOBODY_WAITS and not session.wrote:
-            raise NobodyWaitsError("Nobody waits for this session any more, and nobody wrote.")
+            raise NobodyWaitsError(
+                "The task token of this session was given up, and no client wrote."
+            )
         session.enter(Phase.DRAINING)
         self._listen_for_end()
         if not await session.drained(self._settings.drain_timeout):

@@ -81,7 +81,6 @@ class Settings:
     """Writes beyond it are answered 507. 0: what the measured rate affords under the policy
     ``refuse``, no bound but the volume under ``warn``."""
     budget_policy: BudgetPolicy = "warn"
-    log_level: str = "INFO"
     limits: ClientLimits = ClientLimits()
 
     @property
@@ -164,6 +163,8 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     storage_url = read.required("STORAGE_URL")
     if storage_url and not storage_url.startswith(("s3://", "file://")):
         read.problems.append("STORAGE_URL does not start with s3:// or file://")
+    # The log is set up before anything else; here its level is only checked.
+    read.choice("LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR"))
     settings = Settings(
         database=read.database("DATABASE"),
         storage_url=storage_url,
@@ -187,7 +188,6 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         budget_policy="refuse"
         if read.choice("BUDGET_POLICY", get_args(BudgetPolicy)) == "refuse"
         else "warn",
-        log_level=read.choice("LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR")),
         limits=_limits(read),
     )
     if read.problems:

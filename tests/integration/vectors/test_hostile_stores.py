@@ -145,7 +145,7 @@ def test_a_full_disk_is_said_before_anything_is_written(
     take(store, data_dir, None)
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(StoreError, match=r"disk full: .* 1000 free"):
+    with pytest.raises(StoreError, match=r"disk is full: .* 1000 are free"):
         store.restore(tmp_path / "out")
     assert files(tmp_path / "out") == {}
 

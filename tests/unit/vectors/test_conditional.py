@@ -12,7 +12,7 @@ import pytest
 from chroma_store import lease as leases
 from chroma_store.lease import LEASE_SECONDS, DatabaseLease, held
 from vector_common import conditional
-from vector_common.conditional import ExpiringLease, LeaseLost, Observed
+from vector_common.conditional import ExpiringLease, LeaseLost, VersionedObject
 from vector_common.errors import Conflict, Contended, NotFound, PreconditionFailed, StoreError
 from vector_common.names import lease_key
 from vector_common.storage.folder import FileStorage
@@ -235,7 +235,7 @@ def test_two_at_once_do_not_both_get_it(
     one, two = lease(store, "one"), lease(store, "two")
     genuine = conditional.read
 
-    def late(where: conditional.ConditionalStore, key: str) -> Observed | None:
+    def late(where: conditional.ConditionalStore, key: str) -> VersionedObject | None:
         seen = genuine(where, key)
         monkeypatch.setattr(conditional, "read", genuine)
         assert two.take() is None

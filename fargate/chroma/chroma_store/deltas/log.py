@@ -142,5 +142,5 @@ class DeltaLog:
         for info in self.storage.list(delta_prefix(self.database)):
             delta_id = delta_id_of(info.key)
             if delta_id is None:
-                raise Damaged(f"{info.key}: is not a delta, but lies among them")
+                raise Damaged(f"{info.key}: is not a delta, but is stored among them")
             yield DeltaInfo(delta_id, info.size, info.modified)

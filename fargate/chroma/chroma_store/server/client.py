@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 from vector_common.errors import (
+    REFUSALS,
     BadRequest,
     Conflict,
     NotFound,
-    PayloadTooLarge,
     TooManyRequests,
-    Unauthorized,
     Unavailable,
     VectorError,
 )
@@ -33,12 +32,10 @@ if TYPE_CHECKING:
 _API = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 _PAGE = 500
 _ERRORS: dict[int, type[VectorError]] = {
+    **REFUSALS,
     400: BadRequest,
-    401: Unauthorized,
-    403: Unauthorized,
     404: NotFound,
     409: Conflict,
-    413: PayloadTooLarge,
     422: BadRequest,
     429: TooManyRequests,
 }

@@ -136,7 +136,7 @@ class ChromaProcess:
 
     def _tail(self) -> str:
         lines = self._log.read_bytes().decode(errors="replace").splitlines()[-5:]
-        return f"its last words: {' / '.join(lines) or '(none)'}"
+        return f"the end of its log: {' / '.join(lines) or '(none)'}"
 
 
 def collections(base_url: str) -> list[CollectionInfo]:

@@ -69,7 +69,7 @@ def decompress(frames: Sequence[Frame], size: int, digest: str, *, what: str) ->
     for number, frame in enumerate(frames):
         data = _decompress_one(frame, data if number else None, what)
     if len(data) != size or sha256(data) != digest:
-        raise Damaged(f"{what}: does not have the checksum that its manifest says")
+        raise Damaged(f"{what}: does not match the checksum in its manifest")
     return data
 
 

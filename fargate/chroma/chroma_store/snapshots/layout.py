@@ -55,7 +55,7 @@ def scan(folder: Path) -> Layout:
             unfinished restore.
     """
     if (folder / STAGING).exists():
-        raise Refused(f"{folder}: an unfinished restore; restore it again first")
+        raise Refused(f"{folder}: contains an unfinished restore; restore it again first")
     found = sorted(_walk(folder, ""), key=lambda item: (item[1] >= CHUNK_BYTES, item[0]))
     files: list[FileEntry] = []
     chunks: list[list[Piece]] = []

@@ -90,7 +90,7 @@ def _clear(folder: Path) -> None:
                 _remove(entry)
         _remove(folder / STAGING)
     if any(folder.iterdir()):
-        raise Refused(f"restore into {folder}: has files already; give an empty folder")
+        raise Refused(f"restore into {folder}: already has files; pass an empty folder")
 
 
 def _remove(entry: Path) -> None:
@@ -103,10 +103,14 @@ def _remove(entry: Path) -> None:
 def _check_room(manifest: SnapshotManifest, folder: Path, limits: TransferLimits) -> None:
     total = manifest.total_bytes
     if total > limits.max_bytes:
-        raise Refused(f"snapshot {manifest.snapshot_id}: {total} bytes, limit {limits.max_bytes}")
+        raise Refused(
+            f"snapshot {manifest.snapshot_id}: has {total} bytes, and the limit is {limits.max_bytes}"
+        )
     free = shutil.disk_usage(folder).free
     if total > free:
-        raise StoreError(f"restore into {folder}: disk full: {total} bytes wanted, {free} free")
+        raise StoreError(
+            f"restore into {folder}: the disk is full: {total} bytes are needed, {free} are free"
+        )
 
 
 def _write_files(storage: Storage, manifest: SnapshotManifest, staging: Path, threads: int) -> None:

@@ -74,7 +74,9 @@ class RetentionRule:
 
     def __post_init__(self) -> None:
         if self.keep_last < 0 or self.keep_days < 0:
-            raise BadRequest("retention: keeps a number of snapshots and days, not fewer than 0")
+            raise BadRequest(
+                "retention: the numbers of snapshots and days to keep must not be negative"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +127,6 @@ class SnapshotReport:
         manifest: Of the new snapshot.
         bytes_uploaded: Compressed, the manifest included.
         bytes_total: Uncompressed, of all files.
-        chunks_new: Uploaded whole or as patches.
-        chunks_reused: Not uploaded again.
         seconds: It took.
     """
 
@@ -134,8 +134,6 @@ class SnapshotReport:
     manifest: SnapshotManifest
     bytes_uploaded: int
     bytes_total: int
-    chunks_new: int
-    chunks_reused: int
     seconds: float
 
 
@@ -276,14 +274,11 @@ class SnapshotStore:
         if former:
             self._check_reused(manifest)
         pointer, size = self._publish(manifest, parent, started)
-        new = sum(chunk.layers[-1].pack.startswith(snapshot_id) for chunk in chunks)
         return SnapshotReport(
             pointer=pointer,
             manifest=manifest,
             bytes_uploaded=writer.uploaded + size,
             bytes_total=total,
-            chunks_new=new,
-            chunks_reused=len(chunks) - new,
             seconds=time.monotonic() - started,
         )
 
@@ -338,7 +333,7 @@ class SnapshotStore:
         for chunk in manifest.chunks:
             for layer in chunk.layers:
                 if sizes.get(layer.pack, -1) < layer.offset + layer.length:
-                    raise NotFound(f"pack {layer.pack}: is gone or cut off; restore again")
+                    raise NotFound(f"pack {layer.pack}: is missing or too short; restore again")
 
     def _publish(
         self, manifest: SnapshotManifest, parent: Pointer | None, started: float

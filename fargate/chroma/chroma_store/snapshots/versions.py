@@ -30,18 +30,18 @@ def check_version(snapshot: str, running: str, *, migrate: bool) -> None:
     theirs, ours = _minor(snapshot), _minor(running)
     if theirs > ours:
         raise Refused(
-            f"snapshot of Chroma {snapshot}: this server is {running}, which cannot read it; "
+            f"snapshot of Chroma {snapshot}: this server is {running} and cannot read it; "
             "use an image with that version, or restore an older snapshot"
         )
     if theirs < ours and not migrate:
         raise Refused(
             f"snapshot of Chroma {snapshot}: this server is {running} and would migrate it; "
-            "allow that (migrate) to migrate a copy, the snapshot stays as it is"
+            "allow the migration (--migrate) of a copy; the snapshot stays unchanged"
         )
 
 
 def _minor(version: str) -> tuple[int, int]:
     match = re.match(r"(\d+)\.(\d+)", version)
     if not match:
-        raise Refused(f"Chroma version {version[:40]!r} is not one")
+        raise Refused(f"{version[:40]!r} is not a version of Chroma")
     return int(match[1]), int(match[2])

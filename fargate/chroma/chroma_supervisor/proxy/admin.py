@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from vector_common.errors import BadRequest, NotFound
 
 from chroma_supervisor.proxy.answers import Refusal
 from chroma_supervisor.proxy.bodies import RequestBody
@@ -44,7 +45,7 @@ class Admin:
         routes = {"/_session/status": "GET", "/_session/finish": "POST"}
         method = routes.get(request.path)
         if method is None:
-            raise Refusal(404, "NotFound", f"The session answers {', '.join(routes)}.")
+            raise Refusal.of(NotFound, f"The session answers {', '.join(routes)}.")
         if request.method != method:
             raise Refusal(405, "MethodNotAllowed", f"Use {method}.", {"Allow": method})
         if method == "GET":
@@ -74,5 +75,5 @@ def _task_token(body: bytes) -> str | None:
     if document == {}:
         return None
     if not isinstance(token, str) or not token:
-        raise Refusal(400, "BadRequest", 'The body is either empty or {"taskToken": "..."}.')
+        raise Refusal.of(BadRequest, 'The body is either empty or {"taskToken": "..."}.')
     return token

@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from vector_common.errors import NotFound
+
 from chroma_supervisor.proxy.answers import Refusal, too_large
 from chroma_supervisor.session.state import ADMIN_PREFIX
 
@@ -63,12 +65,12 @@ def check_target(target: str) -> None:
     for segment in path[1:].split("/"):
         if not _is_plain(segment):
             raise Refusal(
-                400, "BadTarget", "A name in the path holds a dot segment or a separator."
+                400, "BadTarget", "A name in the path contains a dot segment or a separator."
             )
     if path in REFUSED_CALLS:
         raise Refusal(403, "Forbidden", "A session's data cannot be reset through the proxy.")
     if not path.startswith((API_PREFIX, ADMIN_PREFIX)):
-        raise Refusal(404, "NotFound", f"Only {API_PREFIX} is served here.")
+        raise Refusal.of(NotFound, f"Only {API_PREFIX} is served here.")
 
 
 def _is_plain(segment: str) -> bool:

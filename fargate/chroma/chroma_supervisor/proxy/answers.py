@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aiohttp import web
+from vector_common.errors import PayloadTooLarge, TooManyRequests, Unauthorized, Unavailable
+
+if TYPE_CHECKING:
+    from vector_common.errors import VectorError
 
 
 @dataclass(eq=False)
@@ -25,6 +30,18 @@ class Refusal(Exception):  # it is an answer, not a fault of this program
     headers: dict[str, str] = field(default_factory=dict)
     close: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        kind: type[VectorError],
+        message: str,
+        headers: dict[str, str] | None = None,
+        *,
+        close: bool = False,
+    ) -> Refusal:
+        """A refusal that has its status and its name from the errors that clients raise for it."""
+        return cls(kind.status, kind.__name__, message, headers or {}, close)
+
     def response(self) -> web.Response:
         """The refusal as a response with a JSON body."""
         answer = web.json_response(
@@ -42,9 +59,8 @@ def unauthorized(description: str | None) -> Refusal:
     challenge = 'Bearer realm="chroma session"'
     if description:
         challenge += f', error="invalid_token", error_description="{description}"'
-    return Refusal(
-        401,
-        "Unauthorized",
+    return Refusal.of(
+        Unauthorized,
         description or "This session asks for its bearer token.",
         {"WWW-Authenticate": challenge},
         close=True,
@@ -53,19 +69,18 @@ def unauthorized(description: str | None) -> Refusal:
 
 def too_large(limit: int) -> Refusal:
     """413; the rest of the body is not read."""
-    return Refusal(
-        413,
-        "PayloadTooLarge",
-        f"A request's body may have {limit} bytes; send fewer records at once.",
+    return Refusal.of(
+        PayloadTooLarge,
+        f"A request's body may have at most {limit} bytes; send fewer records at once.",
         close=True,
     )
 
 
 def unavailable(message: str) -> Refusal:
     """503 with a second to wait."""
-    return Refusal(503, "Unavailable", message, {"Retry-After": "1"})
+    return Refusal.of(Unavailable, message, {"Retry-After": "1"})
 
 
 def too_many(message: str, retry_after: int) -> Refusal:
     """429 with the seconds to wait."""
-    return Refusal(429, "TooManyRequests", message, {"Retry-After": str(retry_after)})
+    return Refusal.of(TooManyRequests, message, {"Retry-After": str(retry_after)})

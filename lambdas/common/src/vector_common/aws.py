@@ -20,7 +20,7 @@ def client(service: str, config: dict[str, Any], **options: Any) -> Any:
     """Make a client, by default with the environment's region, credentials and endpoint.
 
     Args:
-        service: Such as ``s3``.
+        service: For example ``s3``.
         config: Arguments of botocore's ``Config``: timeouts and retries.
         options: Further arguments of ``boto3.client``, such as ``endpoint_url``.
     """

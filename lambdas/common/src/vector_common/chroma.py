@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vector_common.errors import (
+    REFUSALS,
     BadRequest,
     Conflict,
     NotFound,
-    PayloadTooLarge,
     ServerBusy,
-    Unauthorized,
     VectorError,
 )
 
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
     from vector_common.tokens import Token
 
 _STATUS: dict[int, type[VectorError]] = {
-    401: Unauthorized,
-    403: Unauthorized,
-    413: PayloadTooLarge,
+    **REFUSALS,
     429: ServerBusy,
     502: ServerBusy,
     503: ServerBusy,
@@ -63,7 +60,7 @@ def chroma_client(session: Mapping[str, Any] | None = None) -> ClientAPI:
     Raises:
         BadRequest: The session is not one.
         Unauthorized: It is over.
-        ServerBusy: There is no server to be had.
+        ServerBusy: No server is configured.
     """
     global _current  # noqa: PLW0603 -- of the execution environment
     endpoint = _endpoint(session)
@@ -159,8 +156,8 @@ def _local() -> ClientAPI:
     thin = getattr(chromadb, "is_client", False)
     if thin or "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
         raise ServerBusy(
-            "server: there is no session in the event and CHROMA_URL is not set"
-            + ("; chromadb-client has no local database" if thin else "")
+            "server: the event has no session and CHROMA_URL is not set"
+            + ("; chromadb-client cannot open a local database" if thin else "")
         )
     path = os.environ.get("CHROMA_PATH")
     return chromadb.PersistentClient(path) if path else chromadb.EphemeralClient()

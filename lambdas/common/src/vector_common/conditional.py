@@ -34,7 +34,7 @@ LONGEST_PAUSE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class VersionedObject:
     """An object as it was read.
 
     Attributes:
@@ -58,7 +58,7 @@ class Observed:
 class ConditionalStore(Protocol):
     """What a store must offer; both storages in `vector_common.storage` do."""
 
-    def observe(self, key: str) -> Observed:
+    def observe(self, key: str) -> VersionedObject:
         """Read an object with its version and the store's time, or raise NotFound."""
 
     def put(
@@ -84,7 +84,7 @@ class ConditionalStore(Protocol):
         """Delete objects without a condition."""
 
 
-def read(store: ConditionalStore, key: str) -> Observed | None:
+def read(store: ConditionalStore, key: str) -> VersionedObject | None:
     """An object, or None if there is none."""
     try:
         return store.observe(key)
@@ -92,7 +92,7 @@ def read(store: ConditionalStore, key: str) -> Observed | None:
         return None
 
 
-def write(store: ConditionalStore, key: str, data: bytes, over: Observed | None) -> str:
+def write(store: ConditionalStore, key: str, data: bytes, over: VersionedObject | None) -> str:
     """Write over an object as it was read, or where there was none.
 
     Returns:

@@ -85,7 +85,7 @@ class Unavailable(VectorError):
 
 
 class StoreError(VectorError):
-    """The store failed in a way that a retry may or may not mend."""
+    """The store failed in a way that a retry may or may not fix."""
 
     status = 503
     retryable = True
@@ -107,6 +107,15 @@ class Refused(VectorError):
     """Stored data that would be unsafe, or is unsupported, to use here."""
 
     status = 409
+
+
+REFUSALS: dict[int, type[VectorError]] = {
+    401: Unauthorized,
+    403: Unauthorized,
+    413: PayloadTooLarge,
+}
+"""What these answers of a session's proxy mean to every client; each adds those that it treats in
+its own way."""
 
 
 class SupervisorError(VectorError):

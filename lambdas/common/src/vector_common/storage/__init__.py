@@ -14,7 +14,7 @@ from vector_common.errors import BadRequest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from vector_common.conditional import Observed
+    from vector_common.conditional import VersionedObject
     from vector_common.storage.objects import Blob, ObjectInfo
 
 
@@ -32,7 +32,7 @@ class Storage(Protocol):
             NotFound: There is none.
         """
 
-    def observe(self, key: str) -> Observed:
+    def observe(self, key: str) -> VersionedObject:
         """Read an object whole, with when it was written and the time now by the store's clock.
 
         Raises:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vector_common.conditional import Observed
+from vector_common.conditional import VersionedObject
 from vector_common.errors import Damaged, NotFound, PreconditionFailed, StoreError
 from vector_common.names import check_key
 from vector_common.storage.objects import Blob, ObjectInfo
@@ -47,7 +47,7 @@ class FileStorage:
             data = self._read(self._path(key))
         return Blob(data, _etag(data))
 
-    def observe(self, key: str) -> Observed:
+    def observe(self, key: str) -> VersionedObject:
         """Read an object with its time, and the time now as the file system stamps a new file."""
         path = self._path(key)
         with self._errors(key):
@@ -59,7 +59,7 @@ class FileStorage:
             scratch = self._write_scratch(b"now")
             now = scratch.stat().st_mtime
             scratch.unlink()
-        return Observed(data, _etag(data), _moment(written), _moment(now))
+        return VersionedObject(data, _etag(data), _moment(written), _moment(now))
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """Read a part of an object."""

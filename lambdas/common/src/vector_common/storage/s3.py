@@ -18,7 +18,7 @@ from botocore.exceptions import (
 )
 
 from vector_common import aws
-from vector_common.conditional import Observed
+from vector_common.conditional import VersionedObject
 from vector_common.errors import Damaged, NotFound, PreconditionFailed, StoreError
 from vector_common.names import check_key
 from vector_common.storage.objects import Blob, ObjectInfo
@@ -79,13 +79,15 @@ class S3Storage:
 
         return self._retry(key, attempt)
 
-    def observe(self, key: str) -> Observed:
+    def observe(self, key: str) -> VersionedObject:
         """Read an object with its time, and the time now as S3's answer has it."""
 
-        def attempt() -> Observed:
+        def attempt() -> VersionedObject:
             answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
             now = _date(answer, self.url)
-            return Observed(answer["Body"].read(), answer["ETag"], answer["LastModified"], now)
+            return VersionedObject(
+                answer["Body"].read(), answer["ETag"], answer["LastModified"], now
+            )
 
         return self._retry(key, attempt)
 
@@ -213,7 +215,7 @@ class S3Storage:
         if code in _LOST or code in _RACING:
             raise PreconditionFailed(f"{key}: another writer was first in {self.url}") from None
         if code == "InvalidRange":
-            raise Damaged(f"{key}: is shorter than its manifest says in {self.url}") from None
+            raise Damaged(f"{key}: is shorter in {self.url} than its manifest states") from None
         raise StoreError(f"{key}: {error} in {self.url}") from error
 
 
