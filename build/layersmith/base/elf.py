@@ -5,6 +5,7 @@ pyelftools parses; this module keeps only what a dynamic loader and the audit as
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import struct
@@ -81,6 +82,14 @@ class ElfFacts:
     initializer: bool | None = None
 
 
+@dataclass(frozen=True)
+class DynamicSymbols:
+    """The names in .dynsym: what a file wants from others, and what it offers them."""
+
+    undefined: frozenset[str]
+    defined: frozenset[str]
+
+
 def parse_version(text: str) -> tuple[int, ...]:
     """Return ``2.17`` as (2, 17)."""
     return tuple(int(number) for number in text.split("."))
@@ -102,9 +111,51 @@ def read(content: bytes, *, module: str | None = None) -> ElfFacts:
     Raises:
         DamagedElf: The file is cut short, or its tables contradict each other.
     """
-    try:
-        elf = ELFFile(io.BytesIO(content))
+    with _parsed(content) as elf:
         return _facts(elf, module)
+
+
+def symbols(content: bytes) -> DynamicSymbols:
+    """Return the dynamic symbols of an ELF file.
+
+    Raises:
+        DamagedElf: The file is cut short, or its tables contradict each other.
+    """
+    with _parsed(content) as elf:
+        table: Any = elf.get_section_by_name(".dynsym")
+        every = list(table.iter_symbols()) if table is not None else []
+        return DynamicSymbols(
+            frozenset(one.name for one in every if one["st_shndx"] == "SHN_UNDEF" and one.name),
+            frozenset(one.name for one in every if one["st_shndx"] != "SHN_UNDEF"),
+        )
+
+
+def section_sizes(content: bytes) -> dict[str, int]:
+    """Return the bytes of each section of an ELF file, by its name.
+
+    Raises:
+        DamagedElf: The file is cut short, or its tables contradict each other.
+    """
+    with _parsed(content) as elf:
+        return {section.name: int(section["sh_size"]) for section in elf.iter_sections()}
+
+
+def highest_glibc(facts: ElfFacts) -> tuple[int, int]:
+    """Return the highest version of glibc that a file needs, or (0, 0)."""
+    names = [name for versions in facts.versions.values() for name in versions]
+    found = [
+        parse_version(match["numbers"])
+        for match in map(VERSION.match, names)
+        if match and match["prefix"] == "GLIBC"
+    ]
+    return max(((numbers[0], numbers[1]) for numbers in found if len(numbers) > 1), default=(0, 0))
+
+
+@contextlib.contextmanager
+def _parsed(content: bytes) -> Iterator[ELFFile]:
+    """Hand out pyelftools' view of a file, and give what it raises over damage one name."""
+    try:
+        yield ELFFile(io.BytesIO(content))
     except (
         ELFError,
         DWARFError,

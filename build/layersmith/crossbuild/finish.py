@@ -11,11 +11,7 @@ from email.generator import Generator
 from email.parser import HeaderParser
 from typing import TYPE_CHECKING
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-from elftools.elf.gnuversions import GNUVerNeedSection
-
-from layersmith.base import architectures
+from layersmith.base import architectures, elf
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -62,20 +58,17 @@ def finish(built: Path, out: Path, runtime: Runtime, architecture: str) -> tuple
 
 def _judge(name: str, content: bytes, runtime: Runtime, architecture: str) -> tuple[int, int]:
     try:
-        elf = ELFFile(io.BytesIO(content))
-        machine = architectures.named(elf["e_machine"])
-        section = elf.get_section_by_name(".gnu.version_r")
-        versions = list(section.iter_versions()) if isinstance(section, GNUVerNeedSection) else []
-        found = [re.fullmatch(r"GLIBC_(\d+)\.(\d+).*", a.name) for _, aux in versions for a in aux]
-    except ELFError as problem:
+        facts = elf.read(content)
+    except elf.DamagedElf as problem:
         raise BuildError(f"{name} is damaged: {problem}") from problem
+    machine = architectures.named(facts.machine)
     if machine != architecture:
         raise BuildError(
             f"{name} was compiled for {machine}, not for {architecture}",
             cause="the build calls a compiler by its own name, not the one that CC or CXX names",
             hint="set its option for the compiler under `build:`, or `container: true`",
         )
-    highest = max(((int(m[1]), int(m[2])) for m in found if m), default=(0, 0))
+    highest = elf.highest_glibc(facts)
     if highest > runtime.glibc:
         raise BuildError(
             f"{name} needs GLIBC_{highest[0]}.{highest[1]}, and {runtime.name} has"

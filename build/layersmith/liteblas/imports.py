@@ -6,20 +6,15 @@ and its symbols have carried different prefixes and suffixes over the years.
 
 from __future__ import annotations
 
-import io
 import posixpath
 import re
 import zipfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.dynamic import DynamicSection
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
 from packaging.utils import parse_wheel_filename
 
-from layersmith.base import architectures
+from layersmith.base import architectures, elf
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -32,14 +27,21 @@ _FORTRAN = re.compile(r"(?P<prefix>(?:scipy_)?)(?P<name>[a-z0-9]+)_(?P<suffix>64
 
 
 @dataclass(frozen=True)
-class Elf:
-    """The dynamic section of one ELF file."""
+class Library:
+    """One ELF file with its dynamic symbols."""
 
-    machine: str
-    soname: str
-    needed: tuple[str, ...]
-    undefined: frozenset[str]
-    defined: frozenset[str]
+    facts: elf.ElfFacts
+    symbols: elf.DynamicSymbols
+
+    @property
+    def machine(self) -> str:
+        """Its architecture as AWS spells it, or its machine where that is none of Lambda's."""
+        return architectures.named(self.facts.machine)
+
+    @property
+    def soname(self) -> str:
+        """Name under which others load it; empty where it has none."""
+        return self.facts.soname or ""
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,12 @@ def read(wheel: Path) -> Imports:
     library = _library(files, wheel)
     provider = files[library]
     importers = {
-        path: elf
-        for path, elf in files.items()
-        if provider.soname in elf.needed and path != library
+        path: one
+        for path, one in files.items()
+        if provider.soname in one.facts.needed and path != library
     }
-    symbols = sorted({s for elf in importers.values() for s in elf.undefined & provider.defined})
+    offered = provider.symbols.defined
+    symbols = sorted({s for one in importers.values() for s in one.symbols.undefined & offered})
     prefix, suffix = naming(symbols)
     return Imports(
         str(version),
@@ -127,39 +130,29 @@ def naming(symbols: Iterable[str]) -> tuple[str, str]:
     return found.pop()
 
 
-def parse(content: bytes) -> Elf:
-    """Read the dynamic section of an ELF file.
+def parse(content: bytes) -> Library:
+    """Read what an ELF file needs and offers.
 
     Raises:
         BuildError: It is damaged.
     """
     try:
-        elf = ELFFile(io.BytesIO(content))
-        dynamic, table = elf.get_section_by_name(".dynamic"), elf.get_section_by_name(".dynsym")
-        tags: list[Any] = list(dynamic.iter_tags()) if isinstance(dynamic, DynamicSection) else []
-        symbols = list(table.iter_symbols()) if isinstance(table, SymbolTableSection) else []
-        return Elf(
-            architectures.named(elf["e_machine"]),
-            next((tag.soname for tag in tags if tag.entry.d_tag == "DT_SONAME"), ""),
-            tuple(tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED"),
-            frozenset(s.name for s in symbols if s["st_shndx"] == "SHN_UNDEF" and s.name),
-            frozenset(s.name for s in symbols if s["st_shndx"] != "SHN_UNDEF"),
-        )
-    except (ELFError, ValueError, KeyError) as problem:
+        return Library(elf.read(content), elf.symbols(content))
+    except elf.DamagedElf as problem:
         raise BuildError(f"an ELF file cannot be read: {problem}") from problem
 
 
-def _elf_files(archive: zipfile.ZipFile) -> Iterator[tuple[str, Elf]]:
+def _elf_files(archive: zipfile.ZipFile) -> Iterator[tuple[str, Library]]:
     for name in archive.namelist():
         if ".so" not in posixpath.basename(name):
             continue
         with archive.open(name) as member:
-            if member.read(4) != b"\x7fELF":
+            if not elf.is_elf(member.read(4)):
                 continue
         yield name, parse(archive.read(name))
 
 
-def _library(files: dict[str, Elf], wheel: Path) -> str:
+def _library(files: dict[str, Library], wheel: Path) -> str:
     found = [
         path for path in files if path.startswith("numpy.libs/") and "openblas" in path.lower()
     ]
