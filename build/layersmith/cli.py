@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import __version__, console
+from layersmith import __version__, console, process
 from layersmith.errors import EXIT_BUG, EXIT_INTERRUPTED, LayersmithError, ManyErrors
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ VERBS = {
 def main(argv: Sequence[str]) -> int:
     """Run one verb and return the exit code of the process."""
     try:
-        return _dispatch(list(argv))
+        with process.ended_by_ctrl_c():
+            return _dispatch(list(argv))
     except KeyboardInterrupt:
         console.error("interrupted")
         return EXIT_INTERRUPTED
@@ -86,10 +87,25 @@ def _dispatch(argv: list[str]) -> int:
         prog=f"{Path(sys.argv[0]).name} {verb}",
         description=VERBS[verb],
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_volume()],
     )
     module.configure(parser)
-    code = module.run(parser.parse_args(argv[1:]))
+    # Read first, so that they may also stand behind a sub-verb.
+    flags, rest = _volume().parse_known_args(argv[1:])
+    args = parser.parse_args(rest, flags)
+    console.set_volume(quiet=args.quiet, verbose=args.verbose)
+    code = module.run(args)
     return EXIT_BUG if code is None else int(code)
+
+
+def _volume() -> argparse.ArgumentParser:
+    """Return the options of every verb."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--quiet", action="store_true", help="show no progress, only results")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="also show what child processes print"
+    )
+    return parser
 
 
 def _overview() -> str:

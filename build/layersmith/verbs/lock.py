@@ -44,7 +44,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write nothing and ask no index; exit code 4 if a lock does not fit its inputs",
     )
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="print what changed as JSON")
 
 

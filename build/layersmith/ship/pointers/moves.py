@@ -17,7 +17,6 @@ from layersmith.ship.publish import observed as reader
 from layersmith.ship.publish import progress
 from layersmith.ship.publish.models import RegionFinding
 from layersmith.ship.publish.observed import YANKED
-from rich.table import Table
 
 if TYPE_CHECKING:
     import argparse
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from layersmith.ship.index.document import Observed
     from layersmith.ship.publish.apply import Site
     from layersmith.ship.publish.models import Pointers, Quarantined
+    from rich.console import RenderableType
 
 
 @dataclass(frozen=True)
@@ -262,13 +262,9 @@ def _move(site: Site, moves: Sequence[Move]) -> list[Quarantined]:
     return failed
 
 
-def _table(moves: Sequence[Move]) -> Table:
-    table = Table(box=None, pad_edge=False, show_edge=False)
-    for name in ("region", "target", "pointer", "move"):
-        table.add_column(name, overflow="fold")
-    for move in moves:
-        table.add_row(move.region, "-".join(move.place), move.name, move.detail)
-    return table
+def _table(moves: Sequence[Move]) -> RenderableType:
+    rows = [(move.region, "-".join(move.place), move.name, move.detail) for move in moves]
+    return console.table(("region", "target", "pointer", "move"), rows)
 
 
 def _names(failed: Sequence[Quarantined]) -> set[str]:
