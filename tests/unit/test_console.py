@@ -54,3 +54,22 @@ def test_a_table_that_cannot_be_narrow_becomes_blocks() -> None:
     for row in ROWS:
         for name, cell in zip(HEADINGS, row, strict=True):
             assert not cell or f"{name}: {cell}" in lines or name == "target"
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_without_a_terminal_each_phase_is_one_line(
+    quiet: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.stderr.cache_clear()
+    console.set_volume(quiet=quiet)
+    try:
+        with console.phases("imaging") as show:
+            show("importing", "200 of 300 modules")
+            show("importing", "300 of 300 modules")
+            show("smoke file")
+        said = capsys.readouterr().err.splitlines()
+    finally:
+        console.set_volume()
+        console.stderr.cache_clear()
+    told = ["imaging: importing 200 of 300 modules", "imaging: smoke file"]
+    assert said == ([] if quiet else told)
