@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from layersmith import __version__, console, extras
+from layersmith import __version__, console, extras, process
 from layersmith.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -147,7 +147,8 @@ def _wants_json(words: Sequence[str]) -> bool:
 def _guarded(words: list[str]) -> tuple[int, list[LayersmithError]]:
     """Run a verb; return the exit code, and the errors that are told to the user."""
     try:
-        return _dispatch(words), []
+        with process.ended_by_ctrl_c():
+            return _dispatch(words), []
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED, [Interrupted("interrupted")]
     except ManyErrors as many:
@@ -184,6 +185,7 @@ def _dispatch(argv: list[str]) -> int:
         from layersmith.verbs import options  # noqa: PLC0415 -- imported by the verb already
 
         options.settle(args)
+    console.set_volume(quiet=args.quiet, verbose=args.verbose)
     code = module.run(args)
     return EXIT_BUG if code is None else int(code)
 
@@ -214,8 +216,18 @@ def furnish(parser: argparse.ArgumentParser, module: Any) -> None:
     module.configure(parser)
     for one in leaves(parser):
         one.epilog = _as_called(one.epilog) if one.epilog else None
-        if "--json" not in one._option_string_actions:
-            one.add_argument("--json", action="store_true", help="print the result as JSON")
+        _add_common(one)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    common = {
+        "--json": (["--json"], "print the result as JSON"),
+        "--quiet": (["--quiet"], "show no progress, only results"),
+        "--verbose": (["-v", "--verbose"], "also show what child processes print"),
+    }
+    for name, (words, text) in common.items():
+        if name not in parser._option_string_actions:
+            parser.add_argument(*words, action="store_true", help=text)
 
 
 def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -10,18 +10,20 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import sys
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from layersmith.errors import ShipError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from typing import TextIO
 
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import Progress
 
 PIPED_WIDTH = 200
@@ -49,14 +51,45 @@ def _width(stream: TextIO) -> int | None:
     return None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
 
 
+@dataclass
+class _Volume:
+    quiet: bool = False
+    verbose: bool = False
+
+
+_volume = _Volume()
+
+
+def set_volume(*, quiet: bool = False, verbose: bool = False) -> None:
+    """Choose how much is said, for the whole run.
+
+    Args:
+        quiet: No progress and no talk; warnings, errors and results stay.
+        verbose: Also what child processes print.
+    """
+    _volume.quiet, _volume.verbose = quiet, verbose
+
+
+def is_verbose() -> bool:
+    """Whether what child processes print is shown."""
+    return _volume.verbose
+
+
 def info(message: str) -> None:
-    """Say what is being done."""
-    _say(message, style=None)
+    """Say what is being done; not with ``--quiet``."""
+    if not _volume.quiet:
+        _say(message, style=None)
 
 
 def success(message: str) -> None:
-    """Say that something was done."""
-    _say(message, style="green")
+    """Say that something was done; not with ``--quiet``."""
+    if not _volume.quiet:
+        _say(message, style="green")
+
+
+def child(line: str) -> None:
+    """Repeat a line that a child process printed."""
+    _say(line, style="dim")
 
 
 def warn(message: str) -> None:
@@ -111,6 +144,137 @@ def emit_text(text: str) -> None:
 def in_github_actions() -> bool:
     """Whether this run is a step of a GitHub Actions workflow."""
     return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def size(count: int) -> str:
+    """Return bytes as text: kB below 100 kB, MB (10**6 bytes) from there."""
+    return f"{count / 1e3:,.1f} kB" if count < 100_000 else f"{count / 1e6:,.2f} MB"
+
+
+def table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Collection[str] = (),
+    drop: Sequence[str] = (),
+    styles: Sequence[str | None] | None = None,
+    title: str | None = None,
+    width: int | None = None,
+) -> RenderableType:
+    """Return a table that fits, without cutting a number or a word.
+
+    Columns of text are folded at spaces, hyphens, slashes and colons; where that is not enough,
+    columns are left out in the order of ``drop``, and a line below says which; where even that is
+    not enough, each row becomes a block with a line per cell.
+
+    Args:
+        headings: One name per column.
+        rows: Cells as plain text, without markup.
+        right: Columns that hold numbers.
+        drop: Columns that may be left out, the least important one first.
+        styles: A style per row.
+        title: Line above.
+        width: Columns of the terminal; without it those of stdout.
+    """
+    from rich import box  # noqa: PLC0415 -- start-up time
+    from rich.console import Group  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    room = width or stdout().width
+    kept = list(range(len(headings)))
+    for name in drop:
+        if _widths(headings, rows, right, kept, room):
+            break
+        kept.remove(headings.index(name))
+    widths = _widths(headings, rows, right, kept, room)
+    colours = styles or [None] * len(rows)
+    if widths is None:
+        blocks = [
+            Text(
+                "\n".join(f"{headings[i]}: {row[i]}" for i in range(len(headings)) if row[i])
+                + "\n",
+                style=colour or "",
+            )
+            for row, colour in zip(rows, colours, strict=True)
+        ]
+        return Group(*([Text(title)] if title else []), *blocks)
+    drawn = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=Text(title) if title else None,
+        title_justify="left",
+        caption_justify="left",
+    )
+    for i, columns in zip(kept, widths, strict=True):
+        drawn.add_column(
+            Text("\n".join(_folded(headings[i], columns))),
+            justify="right" if headings[i] in right else "left",
+            width=columns,
+            no_wrap=True,
+        )
+    for row, colour in zip(rows, colours, strict=True):
+        cells = [
+            "\n".join(_folded(row[i], columns)) for i, columns in zip(kept, widths, strict=True)
+        ]
+        drawn.add_row(*map(Text, cells), style=colour)
+    gone = [name for i, name in enumerate(headings) if i not in kept]
+    if gone:
+        drawn.caption = Text(f"left out, as the terminal is narrow: {', '.join(gone)}")
+    return drawn
+
+
+GAP = 3
+"""Columns between two cells of a table."""
+
+EDGES = 2
+"""Columns of the outer edges of a table."""
+
+_PIECE = re.compile(r"[^\s\-/:]*[\-/:]?\s*")
+
+
+def _widths(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Collection[str],
+    kept: Sequence[int],
+    room: int,
+) -> list[int] | None:
+    """Return a width for every kept column, or None where they do not fit side by side."""
+    cells = [[headings[i], *(row[i] for row in rows)] for i in kept]
+    widths = [max(len(line) for cell in column for line in cell.split("\n")) for column in cells]
+    least = [
+        whole if headings[i] in right else max(_longest_piece(cell) for cell in column)
+        for i, whole, column in zip(kept, widths, cells, strict=True)
+    ]
+    over = sum(widths) + GAP * (len(kept) - 1) + EDGES - room
+    while over > 0:
+        slack = [whole - small for whole, small in zip(widths, least, strict=True)]
+        if not any(slack):
+            return None
+        # The widest of those that can give gives one column.
+        widest = max((i for i, one in enumerate(slack) if one), key=lambda i: widths[i])
+        widths[widest] -= 1
+        over -= 1
+    return widths
+
+
+def _longest_piece(cell: str) -> int:
+    return max(len(piece.rstrip()) for piece in _PIECE.findall(cell))
+
+
+def _folded(cell: str, width: int) -> list[str]:
+    """Return a cell as lines of at most ``width`` columns, broken between its pieces."""
+    lines = []
+    for line in cell.split("\n"):
+        now = ""
+        for piece in _PIECE.findall(line):
+            if now and len((now + piece).rstrip()) > width:
+                lines.append(now.rstrip())
+                now = ""
+            now += piece
+        lines.append(now.rstrip())
+    return lines
 
 
 def can_ask() -> bool:
@@ -170,10 +334,34 @@ def progress(*, quiet: bool = False) -> Iterator[Progress]:
         TimeElapsedColumn(),
         console=stderr(),
         transient=True,
-        disable=quiet or not stderr().is_terminal,
+        disable=quiet or _volume.quiet or not stderr().is_terminal,
     )
     with display:
         yield display
+
+
+@contextmanager
+def phases(title: str) -> Iterator[Callable[..., None]]:
+    """Show what one thing is being done to, until the block ends.
+
+    What is given takes the phase, such as ``importing``, and how far it is, such as ``200 of 950
+    modules``, from any thread. Where stderr is no terminal, each new phase is one plain line.
+
+    Args:
+        title: What it is done to, such as the identifier of a target.
+    """
+    with progress() as display:
+        task = display.add_task(title, total=None, step="")
+        said = ""
+
+        def show(phase: str, detail: str = "") -> None:
+            nonlocal said
+            display.update(task, step=f"{phase} {detail}".rstrip())
+            if phase != said and display.disable:
+                info(f"{title}: {phase} {detail}".rstrip())
+            said = phase
+
+        yield show
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from layersmith import cache, console, lock
+from layersmith import cache, console, lock, process
 from layersmith.assemble import budgets, collect, describe, digest, layer, outputs
 from layersmith.assemble import manifest as manifests
 from layersmith.assemble.layer import LayerJob
@@ -187,7 +187,8 @@ class Build:
         task = self._shown[name]
         started = time.monotonic()
         try:
-            manifest = self._make(job, lambda step: display.update(task, step=step))
+            with process.labelled(name):
+                manifest = self._make(job, lambda step: display.update(task, step=step))
             result = BuildResult(job.target, "built", time.monotonic() - started, manifest)
         except LayersmithError as problem:
             result = _failed(job.target, problem, time.monotonic() - started)

@@ -8,13 +8,27 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
+import threading
+import time
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
+
+from layersmith import console
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+GRACE = 5.0
+"""Seconds between the request to end and the kill, when a run is interrupted."""
+
+_target: ContextVar[str] = ContextVar("target", default="")
+_running: set[subprocess.Popen[Any]] = set()
+_interrupted = threading.Event()
 
 SECRET_NAME = re.compile(
     r"^AWS_(?!CA_BUNDLE$)|^ACTIONS_|^GITHUB_(TOKEN|ENV|OUTPUT|PATH|STATE)$|^GH_TOKEN$"
@@ -86,16 +100,7 @@ def run(
     if index_login:
         environment |= {k: v for k, v in os.environ.items() if INDEX_LOGIN.match(k)}
     try:
-        done = subprocess.run(
-            words,
-            cwd=cwd,
-            env=environment,
-            input=stdin if stdin is not None else "",
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        done = _run(words, stdin or "", timeout, cwd=cwd, env=environment, text=True)
     except FileNotFoundError as missing:
         raise CommandFailed(Completed(words, 127, "", str(missing))) from missing
     except subprocess.TimeoutExpired as late:
@@ -115,15 +120,140 @@ def pipe(argv: Sequence[str | Path], data: bytes, *, env: Mapping[str, str] | No
     """
     words = tuple(str(word) for word in argv)
     try:
-        done = subprocess.run(
-            words, env=scrubbed_environment(env), input=data, capture_output=True, check=False
-        )
+        done = _run(words, data, None, env=scrubbed_environment(env))
     except FileNotFoundError as missing:
         raise CommandFailed(Completed(words, 127, "", str(missing))) from missing
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace")
         raise CommandFailed(Completed(words, done.returncode, "", said))
-    return done.stdout
+    return bytes(done.stdout)
+
+
+@contextmanager
+def labelled(target: str) -> Iterator[None]:
+    """Put a target's name before what children of this thread print with ``--verbose``."""
+    token = _target.set(target)
+    try:
+        yield
+    finally:
+        _target.reset(token)
+
+
+@contextmanager
+def ended_by_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C end the children of all threads, with what they started.
+
+    Python interrupts only the main thread, which would then wait for workers whose children go on.
+    Outside the main thread, where no signal can be caught, nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: object) -> None:
+        _interrupted.set()
+        # Not a daemon: the run does not end before its children did.
+        threading.Thread(target=_end, args=(list(_running),)).start()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        _interrupted.clear()
+
+
+def _run(
+    words: tuple[str, ...], data: Any, timeout: float | None, **options: Any
+) -> subprocess.CompletedProcess[Any]:
+    """Do what ``subprocess.run`` does, for a child with a process group of its own."""
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+    pipe_ = subprocess.PIPE
+    child = subprocess.Popen(
+        words, stdin=pipe_, stdout=pipe_, stderr=pipe_, start_new_session=True, **options
+    )
+    _running.add(child)
+    if _interrupted.is_set():
+        # Ctrl-C came between the first look and the line above.
+        _end([child])
+    try:
+        if console.is_verbose() and options.get("text"):
+            out, err = _streamed(child, data, timeout)
+        else:
+            out, err = child.communicate(data, timeout)
+    except subprocess.TimeoutExpired:
+        _signal(child, signal.SIGKILL)
+        child.communicate()
+        raise
+    except BaseException:
+        _end([child])
+        raise
+    finally:
+        _running.discard(child)
+    return subprocess.CompletedProcess(words, child.returncode, out, err)
+
+
+def _streamed(child: subprocess.Popen[str], data: str, timeout: float | None) -> tuple[str, str]:
+    """Repeat on stderr, line by line, what a child prints, and return all of it."""
+    prefix = _target.get() or os.path.basename(str(child.args[0]))  # type: ignore[index]  # noqa: PTH119
+    said: tuple[list[str], list[str]] = ([], [])
+
+    def repeat(stream: IO[str], lines: list[str]) -> None:
+        for line in stream:
+            lines.append(line)
+            console.child(f"{prefix}: {line.rstrip()}")
+
+    streams = [stream for stream in (child.stdout, child.stderr) if stream]
+    readers = [
+        threading.Thread(target=repeat, args=pair, daemon=True)
+        for pair in zip(streams, said, strict=True)
+    ]
+    for reader in readers:
+        reader.start()
+    with suppress(BrokenPipeError):
+        if child.stdin:
+            child.stdin.write(data)
+            child.stdin.close()
+    child.stdin = None
+    child.wait(timeout)
+    for reader in readers:
+        reader.join()
+    for stream in streams:
+        stream.close()
+    child.stdout = child.stderr = None
+    return "".join(said[0]), "".join(said[1])
+
+
+def _end(children: Sequence[subprocess.Popen[Any]]) -> None:
+    """Ask process groups to end, and kill what is left of them after ``GRACE`` seconds."""
+    for child in children:
+        _signal(child, signal.SIGTERM)
+    late = time.monotonic() + GRACE
+    left = list(children)
+    while left and time.monotonic() < late:
+        left = [child for child in left if _lives(child)]
+        time.sleep(0.02)
+    for child in left:
+        _signal(child, signal.SIGKILL)
+    for child in children:
+        child.wait()
+
+
+def _lives(child: subprocess.Popen[Any]) -> bool:
+    """Whether anything of a child's process group still runs."""
+    child.poll()
+    return _signal(child, 0)
+
+
+def _signal(child: subprocess.Popen[Any], number: int) -> bool:
+    # The group has the child's number, which the system gives to nobody else while one of it lives.
+    try:
+        os.killpg(child.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def start(

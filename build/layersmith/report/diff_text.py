@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith import console
-from layersmith.report.tables import size
+from layersmith.console import size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from layersmith.report.diff_models import Diff, DistributionChange, Side, Timing
 
@@ -95,7 +95,7 @@ def _growth(before: Side | None, after: Side | None, what: str) -> str:
     return signed(new - old) + share
 
 
-def _distributions(changes: Sequence[DistributionChange]) -> Table:
+def _distributions(changes: Sequence[DistributionChange]) -> RenderableType:
     rows = [
         (
             f"[{STYLES.get(one.kind, 'default')}]{one.kind}[/]",
@@ -148,19 +148,12 @@ def _slower(one: Timing) -> str:
     return f"{one.after - one.before:+,.1f} ms{share}"
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    from rich import box  # noqa: PLC0415 -- start-up time
-    from rich.table import Table  # noqa: PLC0415 -- start-up time
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    numbers = {"before", "after", "change", "unzipped", "zip"}
-    for heading in headings:
-        table.add_column(
-            heading, justify="right" if heading in numbers else "left", overflow="fold"
-        )
-    for row in rows:
-        table.add_row(*row)
-    return table
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
+    return console.table(
+        headings,
+        rows,
+        right={"before", "after", "change", "unzipped", "zip"}.intersection(headings),
+    )
 
 
 def _summary(diff: Diff) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from layersmith.assemble.describe import NATIVE_SUFFIXES
 from layersmith.base import runtimes
+from layersmith.console import size
 from layersmith.report.functions import CODE
-from layersmith.report.tables import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

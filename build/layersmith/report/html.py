@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersmith import __version__
+from layersmith.console import size
 from layersmith.report import figures, views
-from layersmith.report.tables import size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 HEADINGS = ("target", "zipped", "unzipped", "files", "bytecode", "glibc", "status", "time")
 
 
-def size(count: int) -> str:
-    """Return bytes as text: kB below 100 kB, MB (10**6 bytes) from there."""
-    return f"{count / 1e3:,.1f} kB" if count < 100_000 else f"{count / 1e6:,.2f} MB"
-
-
 def rows(results: Sequence[BuildResult]) -> list[tuple[str, ...]]:
     """Return the cells of the table, a row a target."""
     return [_row(result) for result in results]
@@ -28,18 +23,14 @@ def rows(results: Sequence[BuildResult]) -> list[tuple[str, ...]]:
 
 def show(results: Sequence[BuildResult]) -> None:
     """Print the table on stdout."""
-    from rich import box  # noqa: PLC0415 -- start-up time
-    from rich.table import Table  # noqa: PLC0415 -- start-up time
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in HEADINGS:
-        right = heading in {"zipped", "unzipped", "files", "bytecode", "time"}
-        table.add_column(
-            heading, justify="right" if right else "left", no_wrap=True, overflow="ignore"
-        )
     styles = {"failed": "red", "built": "green"}
-    for result, cells in zip(results, rows(results), strict=True):
-        table.add_row(*cells, style=styles.get(result.status))
+    table = console.table(
+        HEADINGS,
+        rows(results),
+        right={"zipped", "unzipped", "files", "bytecode", "time"},
+        drop=("glibc", "bytecode", "time", "files", "unzipped"),
+        styles=[styles.get(result.status) for result in results],
+    )
     console.stdout().print(table)
 
 
@@ -78,8 +69,8 @@ def _row(result: BuildResult) -> tuple[str, ...]:
     compiled = manifest.bytecode.compiled
     return (
         result.target.identifier,
-        size(manifest.artifact.zipped),
-        size(manifest.artifact.unzipped),
+        console.size(manifest.artifact.zipped),
+        console.size(manifest.artifact.unzipped),
         f"{manifest.artifact.files:,}",
         f"{compiled:,}" if compiled else "none",
         manifest.audit.highest.get("GLIBC", "-"),

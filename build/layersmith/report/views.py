@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layersmith.base import runtimes
+from layersmith.console import size
 from layersmith.prove.cold import importtime
 from layersmith.report import figures
-from layersmith.report.tables import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

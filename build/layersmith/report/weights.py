@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.assemble.budgets import megabytes
+from layersmith.console import size
 from layersmith.report.bars import bar, is_ascii
-from layersmith.report.tables import size
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -184,15 +184,11 @@ def _list_codes(*, as_json: bool) -> int:
 
 
 def _show(reports: list[AuditReport]) -> None:
-    from rich.table import Table  # noqa: PLC0415 -- start-up time
-
     if not reports:
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("target", "files", "ELF", "machine", "glibc", "errors", "warnings"):
-        table.add_column(heading, justify="left" if heading in {"target", "machine"} else "right")
-    for report in reports:
-        table.add_row(
+    headings = ("target", "files", "ELF", "machine", "glibc", "errors", "warnings")
+    rows = [
+        (
             report.identifier,
             f"{report.files:,}",
             str(report.elf_files),
@@ -200,8 +196,16 @@ def _show(reports: list[AuditReport]) -> None:
             report.highest.get("GLIBC", "-"),
             str(len(report.errors) or "-"),
             str(len(report.warnings) or "-"),
-            style=None if report.ok else "red",
         )
+        for report in reports
+    ]
+    table = console.table(
+        headings,
+        rows,
+        right=set(headings) - {"target", "machine"},
+        drop=("glibc", "machine", "ELF", "files"),
+        styles=[None if report.ok else "red" for report in reports],
+    )
     console.stdout().print(table)
     for report in reports:
         for line, style in _details(report):

@@ -41,7 +41,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="folder with the manifests of the last release, for budgets.growth",
     )
     parser.add_argument("--force", action="store_true", help="build what is up to date, too")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def run(args: argparse.Namespace) -> int:

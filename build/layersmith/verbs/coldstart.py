@@ -74,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
     errors: list[LayersmithError] = []
     for target in targets:
         try:
-            report, tree = coldstart_run.measure(target, plan)
+            with console.phases(target.identifier) as show:
+                report, tree = coldstart_run.measure(target, plan, show)
         except LayersmithError as problem:
             problem.target = target.identifier
             errors.append(problem)

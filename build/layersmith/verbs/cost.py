@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
+    from rich.console import RenderableType
+
     from layersmith.ship.cost.billing import Item, Prices
     from layersmith.ship.cost.session import SessionUsage
     from layersmith.ship.cost.usage import RegionUse
@@ -174,25 +176,29 @@ def _print(
     console.stdout().print(_bill_table(prices, items))
 
 
-def _versions_table(uses: Sequence[RegionUse]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("region", "layer", "version", "number", "MB"):
-        table.add_column(name, justify="right" if name in {"number", "MB"} else "left")
-    for use in uses:
-        for one in use.versions:
-            size = f"{one.size / 1e6:,.2f}"
-            table.add_row(use.region, one.layer, one.version, str(one.number), size)
-    return table
+def _versions_table(uses: Sequence[RegionUse]) -> RenderableType:
+    rows = [
+        (use.region, one.layer, one.version, str(one.number), f"{one.size / 1e6:,.2f}")
+        for use in uses
+        for one in use.versions
+    ]
+    headings = ("region", "layer", "version", "number", "MB")
+    return console.table(headings, rows, right={"number", "MB"})
 
 
-def _regions_table(uses: Sequence[RegionUse]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("region", "layer versions", "layers MB", "bucket MB", "of quota"):
-        table.add_column(name, justify="left" if name == "region" else "right")
-    for use in uses:
-        cells = (f"{use.layer_bytes / 1e6:,.2f}", f"{use.bucket_bytes / 1e6:,.2f}")
-        table.add_row(use.region, str(len(use.versions)), *cells, f"{use.share:.2%}")
-    return table
+def _regions_table(uses: Sequence[RegionUse]) -> RenderableType:
+    rows = [
+        (
+            use.region,
+            str(len(use.versions)),
+            f"{use.layer_bytes / 1e6:,.2f}",
+            f"{use.bucket_bytes / 1e6:,.2f}",
+            f"{use.share:.2%}",
+        )
+        for use in uses
+    ]
+    headings = ("region", "layer versions", "layers MB", "bucket MB", "of quota")
+    return console.table(headings, rows, right=headings[1:])
 
 
 def _bill_table(prices: Prices, items: Sequence[Item]) -> Table:

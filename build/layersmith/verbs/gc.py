@@ -6,8 +6,6 @@ import dataclasses
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from layersmith import console
 from layersmith.errors import ConfigError, ShipError
 from layersmith.ship import gc
@@ -19,6 +17,8 @@ from layersmith.verbs import options
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+    from rich.console import RenderableType
 
     from layersmith.ship.gc import Judgement
 
@@ -81,12 +81,18 @@ def run(args: argparse.Namespace) -> int:
     return ShipError.exit_code if failed else 0
 
 
-def _table(found: Sequence[Judgement], *, applied: bool) -> Table:
-    table = Table(box=None, pad_edge=False, show_edge=False)
-    for name in ("region", "layer", "number", "version", "what"):
-        table.add_column(name, overflow="fold")
-    gone = "[red]deleted[/]" if applied else "[red]delete[/]"
-    for one in found:
-        what = f"keep: {one.kept}" if one.kept else gone
-        table.add_row(one.region, one.name, str(one.number), one.semver, what)
-    return table
+def _table(found: Sequence[Judgement], *, applied: bool) -> RenderableType:
+    gone = "deleted" if applied else "delete"
+    rows = [
+        (
+            one.region,
+            one.name,
+            str(one.number),
+            one.semver,
+            f"keep: {one.kept}" if one.kept else gone,
+        )
+        for one in found
+    ]
+    styles = [None if one.kept else "red" for one in found]
+    headings = ("region", "layer", "number", "version", "what")
+    return console.table(headings, rows, right={"number"}, styles=styles)

@@ -44,7 +44,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write nothing and ask no index; exit code 4 if a lock does not fit its inputs",
     )
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from layersmith import console
 from layersmith.errors import ShipError
 from layersmith.ship.index import document
@@ -17,6 +15,8 @@ from layersmith.verbs import options
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
+
+    from rich.console import RenderableType
 
     from layersmith.ship.index.document import ObservedPointers
     from layersmith.ship.pointers.moves import Move, Moves
@@ -94,10 +94,6 @@ def move(args: argparse.Namespace, decide: Callable[[Sequence[ObservedPointers]]
     return ShipError.exit_code if findings or failed else 0
 
 
-def _table(moves: Sequence[Move]) -> Table:
-    table = Table(box=None, pad_edge=False, show_edge=False)
-    for name in ("region", "target", "pointer", "move"):
-        table.add_column(name, overflow="fold")
-    for one in moves:
-        table.add_row(one.region, "-".join(one.place), one.name, one.detail)
-    return table
+def _table(moves: Sequence[Move]) -> RenderableType:
+    rows = [(move.region, "-".join(move.place), move.name, move.detail) for move in moves]
+    return console.table(("region", "target", "pointer", "move"), rows)

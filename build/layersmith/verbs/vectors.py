@@ -293,13 +293,9 @@ def _needed(args: argparse.Namespace, option: str) -> Any:
 
 
 def _print(result: dict[str, Any]) -> None:
-    from rich.table import Table  # noqa: PLC0415 -- start-up time
-
     for key, value in result.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            table = Table(*value[0])
-            for row in value:
-                table.add_row(*(str(cell) for cell in row.values()))
-            console.stdout().print(table)
+            rows = [[str(cell) for cell in row.values()] for row in value]
+            console.stdout().print(console.table(list(value[0]), rows))
         else:
             console.emit_text(f"{key}: {value}")

@@ -20,7 +20,7 @@ from layersmith.prove.cold.variants import Built, prepare
 from layersmith.prove.runners import choice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from layersmith.plan import Target
     from layersmith.prove.cold.models import Kind, Variant, VariantName
@@ -55,8 +55,15 @@ class ColdStartPlan:
     names: Sequence[VariantName] = NAMES
 
 
-def measure(target: Target, plan: ColdStartPlan) -> tuple[ColdStartReport, importtime.ImportTree]:
+def measure(
+    target: Target, plan: ColdStartPlan, show: Callable[..., None] = lambda *_: None
+) -> tuple[ColdStartReport, importtime.ImportTree]:
     """Measure a target, and write dist/<stem>.coldstart.json and .importtime.json.
+
+    Args:
+        target: The target.
+        plan: How to measure.
+        show: Told the phase.
 
     Raises:
         ProofError: It does not start, or emulated times cannot be turned into an estimate.
@@ -69,9 +76,11 @@ def measure(target: Target, plan: ColdStartPlan) -> tuple[ColdStartReport, impor
     )
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="layersmith-cold-")))
+        show("preparing the runtime")
         made = choice.make(plan.kind, target.runtime, target.architecture, image=plan.image)
         opened = stack.enter_context(made)
         native = None if opened.emulation.native else stack.enter_context(_native(target))
+        show("measuring starts", f"of {', '.join(plan.names)}")
         report, roots = _measure(built, plan, opened, native, folder)
     _write(plan.dist / f"{target.stem}.coldstart.json", report)
     tree = importtime.ImportTree(

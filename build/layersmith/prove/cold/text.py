@@ -19,20 +19,17 @@ WORDS = {
 
 def show(report: ColdStartReport, tree: ImportTree, rows: int = 10) -> None:
     """Print a report, and the costliest imports, on stdout."""
-    from rich import box  # noqa: PLC0415 -- start-up time
-    from rich.table import Table  # noqa: PLC0415
-
     title = f"{report.identifier}: {WORDS[report.kind]}; {report.starts} starts"
     console.emit_text(title)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("ms", "init", "of it import", "first call", "total", "p90", "spread", "MB"):
-        table.add_column(heading, justify="left" if heading == "ms" else "right")
+    headings = ("ms", "init", "of it import", "first call", "total", "p90", "spread", "MB")
+    cells = []
     for variant in report.variants:
         phases = (variant.init, variant.imports, variant.call, variant.total)
         medians = [f"{phase.median / report.factor:,.0f}" for phase in phases]
-        table.add_row(variant.name, *medians, *_spread(variant.total, report.factor),
-                      f"{variant.unzipped / 1e6:.1f}")  # fmt: skip
-    console.stdout().print(table)
+        spread = _spread(variant.total, report.factor)
+        cells.append((variant.name, *medians, *spread, f"{variant.unzipped / 1e6:.1f}"))
+    drop = ("MB", "p90", "first call", "of it import")
+    console.stdout().print(console.table(headings, cells, right=headings[1:], drop=drop))
     for line in _notes(report):
         console.emit_text(line)
     _show_imports(tree, rows)

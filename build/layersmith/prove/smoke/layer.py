@@ -57,12 +57,15 @@ class Subject:
     forbidden: Sequence[str] = ()
 
 
-def prove(subject: Subject, runner: Runner) -> SmokeReport:
+def prove(
+    subject: Subject, runner: Runner, show: Callable[..., None] = lambda *_: None
+) -> SmokeReport:
     """Start a layer and return what was found; a layer that fails is data.
 
     Args:
         subject: The layer.
         runner: An open runner of the target's runtime.
+        show: Told the phase and how far it is, from several threads.
 
     Raises:
         ProofError: The machine cannot start anything, or the layer is missing.
@@ -74,9 +77,11 @@ def prove(subject: Subject, runner: Runner) -> SmokeReport:
         folder = Path(name)
         layer = placed(subject, runner, folder)
         with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
-            importing = pool.submit(_imports, subject, runner, zipped, layer, folder)
+            importing = pool.submit(_imports, subject, runner, zipped, layer, folder, show=show)
             smoking = pool.submit(_smoke_file, subject, runner, layer, folder)
             imports, loaded = importing.result()
+            if subject.smoke and not smoking.done():
+                show("smoke file", subject.smoke.name)
             smoke = smoking.result()
     forbidden = _forbidden(subject, zipped, smoke, loaded)
     tested = smoke[0] if smoke else None
@@ -93,13 +98,19 @@ def placed(subject: Subject, runner: Runner, folder: Path) -> Path:
 
 
 def _imports(
-    subject: Subject, runner: Runner, zipped: LayerZip, layer: Path, folder: Path
+    subject: Subject,
+    runner: Runner,
+    zipped: LayerZip,
+    layer: Path,
+    folder: Path,
+    *,
+    show: Callable[..., None],
 ) -> tuple[ImportsProof, list[str]]:
     found = modules.modules_of(zipped.paths)
     names = sorted((module.name for module in found), key=lambda name: ("." in name, name))
     code = probing.prepare(folder / "imports", runner.runtime.minor)
     specification = probing.specification(code, [layer], _bytecode_in_tmp(zipped))
-    outcomes, loaded = probing.import_all(runner, specification, names, subject.forbidden)
+    outcomes, loaded = probing.import_all(runner, specification, names, subject.forbidden, show)
     return _judge_imports(subject, runner, zipped, found, outcomes), loaded
 
 

@@ -12,7 +12,7 @@ from layersmith.prove.models import FunctionError, FunctionSpec
 from layersmith.prove.reports import Cause, ImportFailure, ImportOutcome, TestOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from layersmith.prove.runners.choice import Runner
@@ -80,7 +80,11 @@ def start(runner: Runner, spec: FunctionSpec) -> Instance:
 
 
 def import_all(
-    runner: Runner, spec: FunctionSpec, names: Sequence[str], patterns: Sequence[str] = ()
+    runner: Runner,
+    spec: FunctionSpec,
+    names: Sequence[str],
+    patterns: Sequence[str] = (),
+    show: Callable[..., None] = lambda *_: None,
 ) -> tuple[list[ImportOutcome], list[str]]:
     """Import modules in one process, one after the other.
 
@@ -91,9 +95,11 @@ def import_all(
         ProofError: The runtime does not come up at all.
     """
     outcomes: list[ImportOutcome] = []
+    show("starting")
     instance = start(runner, spec)
     try:
         for begin in range(0, len(names), BATCH):
+            show("importing", f"{min(begin + BATCH, len(names))} of {len(names)} modules")
             batch = names[begin : begin + BATCH]
             answer = instance.invoke({"op": "import", "modules": list(batch)})
             if answer.ok:

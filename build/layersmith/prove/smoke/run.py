@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -72,7 +73,10 @@ class SmokeRun:
     ) -> None:
         first = targets[0]
         made = choice.make(self.kind, first.runtime, first.architecture, image=self.image)
-        with made as opened:
+        with contextlib.ExitStack() as stack:
+            with console.phases(f"{first.runtime.name}-{first.architecture}") as show:
+                show("preparing the runtime")
+                opened = stack.enter_context(made)
             console.info(f"{first.runtime.name}: {opened.facts.described}")
             for target in targets:
                 try:
@@ -94,7 +98,8 @@ class SmokeRun:
             exceptions=settings.import_exceptions,
             forbidden=settings.forbid_imports,
         )
-        report = layer.prove(subject, opened)
+        with console.phases(target.identifier) as show:
+            report = layer.prove(subject, opened, show)
         outcome.reports.append(report)
         text = json.dumps(report.model_dump(mode="json"), indent=1) + "\n"
         cache.write_text(self.dist / f"{target.stem}.smoke.json", text)

@@ -15,6 +15,8 @@ from layersmith.ship.publish.models import Step
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rich.console import RenderableType
+
     from layersmith.ship.publish.models import Action, Desired, Quarantined, RegionFinding
 
 WAITING = "[dim]·[/]"
@@ -112,24 +114,21 @@ def _in_words(action: Action) -> str:
             return str(action.step)
 
 
-def findings_table(findings: Sequence[RegionFinding]) -> Table:
-    """Return what differs as a table, one row a finding."""
-    table = Table(title="drift", title_justify="left", box=None, pad_edge=False)
-    for name in ("region", "target", "what", "expected", "found", "next"):
-        table.add_column(name, overflow="fold")
-    for one in findings:
-        table.add_row(one.region, one.target, one.field, one.expected, one.found, one.hint)
-    return table
+def findings_table(findings: Sequence[RegionFinding]) -> RenderableType:
+    """Return what differs as a table for stderr, one row a finding."""
+    headings = ("region", "target", "what", "expected", "found", "next")
+    rows = [
+        (one.region, one.target, one.field, one.expected, one.found, one.hint) for one in findings
+    ]
+    return console.table(headings, rows, title="drift", width=console.stderr().width)
 
 
-def quarantine_table(regions: Sequence[Quarantined]) -> Table:
-    """Return the regions that were left out, with the reason."""
-    table = Table(title="regions left out", title_justify="left", box=None, pad_edge=False)
-    for name in ("region", "why", "next"):
-        table.add_column(name, overflow="fold")
-    for one in regions:
-        table.add_row(one.region, one.reason, one.hint)
-    return table
+def quarantine_table(regions: Sequence[Quarantined]) -> RenderableType:
+    """Return the regions that were left out, with the reason, as a table for stderr."""
+    rows = [(one.region, one.reason, one.hint) for one in regions]
+    return console.table(
+        ("region", "why", "next"), rows, title="regions left out", width=console.stderr().width
+    )
 
 
 def show(findings: Sequence[RegionFinding], quarantined: Sequence[Quarantined]) -> None:
