@@ -104,8 +104,7 @@ def _check_room(manifest: SnapshotManifest, folder: Path, limits: TransferLimits
     total = manifest.total_bytes
     if total > limits.max_bytes:
         raise Refused(
-            f"snapshot {manifest.snapshot_id}: has {total} bytes,"
-            f" and the limit is {limits.max_bytes}"
+            f"snapshot {manifest.snapshot_id}: has {total} bytes, more than {limits.max_bytes}"
         )
     free = shutil.disk_usage(folder).free
     if total > free:

@@ -118,7 +118,7 @@ def _read_former(storage: Storage, database: str, chunks: list[Chunk]) -> dict[C
             for chunk in chunks
         }
     except (NotFound, Damaged):
-        # Without its base a patch is worthless: these chunks are uploaded whole, as a repair.
+        # Without its base a patch is worthless: uploading these chunks whole repairs them.
         return {}
 
 
