@@ -90,7 +90,7 @@ def plan(
     ]
     if not targets:
         raise ConfigError(
-            "no target is left",
+            "no target matches the filters",
             cause="no layer is built for that runtime and architecture",
             hint="run `python build/layers.py plan` to see all targets",
         )

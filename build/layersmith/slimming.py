@@ -116,10 +116,10 @@ class Copies:
         verdict = self._judge(self.target, result.manifest, dist)
         if not verdict.ok:
             raise ProofError(
-                "does not pass its proofs as it is",
+                "does not pass its proofs unchanged",
                 target=self.target.identifier,
                 cause="\n".join([*verdict.texts, *(text for _, text in verdict.broken)])[:2000],
-                hint="mend the layer first; `python build/layers.py smoke` says more",
+                hint="fix the layer first; run `python build/layers.py smoke` for details",
             )
         return result.manifest, self._readable(zipped), found
 

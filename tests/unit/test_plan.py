@@ -45,7 +45,7 @@ def test_filters_combine(config: Config) -> None:
         ({"layers": ["vektor"]}, "did you mean vector"),
         ({"only_runtimes": ["python3.21"]}, "unknown runtime"),
         ({"architectures": ["arm46"]}, "did you mean arm64"),
-        ({"layers": ["vector"], "architectures": ["x86_64"]}, "no target is left"),
+        ({"layers": ["vector"], "architectures": ["x86_64"]}, "no target matches the filters"),
     ],
 )
 def test_a_filter_that_matches_nothing_is_refused(

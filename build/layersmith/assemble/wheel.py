@@ -144,7 +144,7 @@ def directory(path: Path) -> list[zipfile.ZipInfo]:
     """Return the files that a zip lists.
 
     Raises:
-        BuildError: It is no zip.
+        BuildError: It is not a zip.
     """
     try:
         with zipfile.ZipFile(path) as archive:

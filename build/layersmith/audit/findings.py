@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CODES = {
     "PATH-UNSAFE": "a path leaves the layer, is absolute or has a backslash",
-    "PATH-TWICE": "one path is in the archive twice",
+    "PATH-TWICE": "a path is in the archive more than once",
     "SYMLINK": "an entry is a symbolic link",
     "LAYOUT-DEPTH": "packages lie where Lambda's Python does not look, or should not have to",
     "ELF-DAMAGED": "a native file is cut short or contradicts itself",
@@ -48,7 +48,7 @@ CODES = {
     "MODE": "a file has a mode other than 0644 and 0755",
     "IMPORT-MISSING": "a requirement has nothing to import in the layer",
     "IMPORT-FORBIDDEN": "the layer holds a module that layers.yaml forbids",
-    "PATH-CASE": "two paths differ in case alone",
+    "PATH-CASE": "two paths differ only in case",
     "SHADOW-RUNTIME": "the layer hides a module that the runtime provides",
     "SHADOW-STDLIB": "the layer hides a module of Python's standard library",
     "MANAGED-CONFLICT": "a managed layer used beside this one holds the same distribution",
@@ -141,7 +141,11 @@ class AuditReport(ManifestPart):
         if not groups:
             return
         lines = [f"{group[0].code}: {headline(group)}" for group in groups]
-        message = lines[0] if len(lines) == 1 else "\n    ".join(["the audit refuses it:", *lines])
+        message = (
+            lines[0]
+            if len(lines) == 1
+            else "\n    ".join(["the audit rejected this layer:", *lines])
+        )
         first = groups[0][0]
         raise AuditError(message, target=self.identifier, cause=first.cause, hint=first.next)
 

@@ -137,7 +137,7 @@ def audit_zip(
 
     Raises:
         BuildError: The file is missing.
-        AuditError: It is no zip.
+        AuditError: It is not a zip.
     """
     files, findings = open_zip(path)
     content = gather(files, runtime, architecture)

@@ -96,7 +96,7 @@ def _why_deep(content: Content, folder: str) -> str:
         return "python/ was put in front twice; nothing looks there"
     if version != content.runtime.python_version:
         return f"the layer was laid out for Python {version}; {content.runtime.name} ignores it"
-    return "it was copied from a virtual environment; the layer would fit one Python alone"
+    return "it was copied from a virtual environment; the layer would fit only one Python version"
 
 
 def _case(content: Content) -> Iterator[Finding]:
@@ -109,7 +109,7 @@ def _case(content: Content) -> Iterator[Finding]:
                 "PATH-CASE",
                 Severity.WARNING,
                 path,
-                f"{path} and {other} differ in case alone",
+                f"{path} and {other} differ only in case",
                 "two distributions, or two versions of one, spell a folder differently",
                 "exclude one of them; unpacked on macOS or Windows one file hides the other",
             )
@@ -132,7 +132,7 @@ def _path_file(content: Content, path: str) -> Finding:
         "LAYOUT-PTH",
         Severity.WARNING,
         path,
-        f"{path} will not be read: Python reads .pth files in site-packages alone",
+        f"{path} will not be read: Python reads .pth files only in site-packages",
         "the distribution expects to be installed in site-packages",
         f"prove it with `python build/layers.py smoke`, and leave it out: prune: add: "
         f"[{path.removeprefix(PREFIX)}]",
@@ -149,7 +149,7 @@ def _bytecode(content: Content, path: str) -> Iterator[Finding]:
             Severity.WARNING if cached else Severity.ERROR,
             path,
             f"{path} is not bytecode of {content.runtime.name}",
-            "it was compiled by another Python, such as the one that installed the wheel",
+            "it was compiled by another Python version, e.g. the one that installed the wheel",
             "build again: the bytecode of wheels is pruned, and compiled for the target",
         )
         return

@@ -77,9 +77,9 @@ def _foreign(content: Content, path: str, head: bytes) -> Iterator[Finding]:
         path=path,
         distribution=content.owner(path),
         what=f"{path} is a native file for {system}"
-        + (f"; Python will say: {symptom(path)}" if name else ""),
+        + (f"; Python fails with: {symptom(path)}" if name else ""),
         cause=f"the wheel is for {system}" if name else "the wheel carries files for every system",
-        next="build from the target's lock, which takes wheels for Linux alone"
+        next="build from the target's lock, which takes only wheels for Linux"
         if name
         else f"leave it out: prune: add: [{path.removeprefix(PREFIX)}]",
     )
@@ -99,7 +99,7 @@ def _machine(content: Content, path: str, facts: ElfFacts) -> Finding:
         path=path,
         distribution=content.owner(path),
         what=f"{path} is {is_what}, the layer is for {layer}; "
-        f"Python will say: {_load_error(content, path, name)}",
+        f"Python fails with: {_load_error(content, path, name)}",
         cause=cause,
         next=_machine_next(content, path),
     )
@@ -107,7 +107,7 @@ def _machine(content: Content, path: str, facts: ElfFacts) -> Finding:
 
 def _machine_next(content: Content, path: str) -> str:
     if not _others_fit(content, path):
-        return "build from the target's lock, which takes wheels for the target alone"
+        return "build from the target's lock, which takes only wheels for the target"
     if _says(content, module_name(path)):
         return "build again from the wheel"
     return (

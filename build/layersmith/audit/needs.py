@@ -105,7 +105,7 @@ def _too_new(
             path=path,
             distribution=content.owner(path),
             what=f"{path} needs {name} of {library}; {content.runtime.name} ({rules.title}) "
-            f"ends at {prefix}_{ceiling}; Python will say: version `{name}' not found",
+            f"ends at {prefix}_{ceiling}; Python fails with: version `{name}' not found",
             cause=f"it was compiled on a newer system than {rules.title}",
             next="take a wheel with an older manylinux tag, or compile it for the target's glibc "
             f"{'.'.join(map(str, content.runtime.glibc))}",
@@ -166,7 +166,7 @@ def explain(content: Content, path: str, library: str, links: Links) -> Finding:
         or _Why("it was built on a machine that has it, and never repaired by auditwheel", BUNDLE)
     )
     needs = f"{path} needs {library}"
-    said = f"; Python will say: {library}: cannot open shared object file"
+    said = f"; Python fails with: {library}: cannot open shared object file"
     return Finding(
         code=why.code,
         severity=why.severity,

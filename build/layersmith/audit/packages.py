@@ -103,7 +103,7 @@ def forbidden(content: Content, modules: Collection[str]) -> Iterator[Finding]:
             distribution=owner,
             what=f"{module} is in the layer, and `forbid-imports` does not allow it",
             cause=f"{owner or 'a distribution'} brings it, as a requirement or pulled by one",
-            next=f"`python build/layers.py analyze` says who pulls it; exclude {owner or 'it'}",
+            next=f"exclude {owner or 'it'}; `python build/layers.py analyze` shows what requires it",
         )
 
 
@@ -126,7 +126,7 @@ def shadows(content: Content, kept: Collection[str]) -> Iterator[Finding]:
                 distribution=owner,
                 what=f"{module} hides the copy that {content.runtime.name} provides",
                 cause=f"{owner or 'a distribution'} is in the layer; /opt/python comes first",
-                next=f"leave it out, or say that it is meant: keep-provided: [{provided[module]}]",
+                next=f"exclude it, or keep it on purpose with keep-provided: [{provided[module]}]",
             )
         elif module in stdlib:
             yield Finding(
@@ -175,9 +175,9 @@ def _missing(content: Content, distribution: InstalledDistribution, path: str) -
     extension = module_name(path)
     said = ""
     if extension and path.endswith(".so") and extension.tag:
-        said = f"; Python will say: {symptom(path)}"
+        said = f"; Python fails with: {symptom(path)}"
     elif is_shared_library(path):
-        said = f"; Python will say: {path.rsplit('/', 1)[-1]}: cannot open shared object file"
+        said = f"; Python fails with: {path.rsplit('/', 1)[-1]}: cannot open shared object file"
     return Finding(
         code="FILE-MISSING",
         severity=Severity.ERROR,
@@ -214,7 +214,7 @@ def _pruned(distribution: InstalledDistribution, path: str, rule: str) -> Findin
         severity=Severity.WARNING,
         path=path,
         distribution=distribution.name,
-        what=f"{path} was pruned; if anything needs it, Python will say: {symptom(path)}",
+        what=f"{path} was pruned; if anything imports it, Python fails with: {symptom(path)}",
         cause=f"the prune rule {rule!r} matches it",
         next=f"prove it with `python build/layers.py smoke`, or keep it: prune: keep: "
         f"[{path.removeprefix(PREFIX)}]",

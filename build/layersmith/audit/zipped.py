@@ -21,7 +21,7 @@ def open_zip(path: Path) -> tuple[list[Entry], list[Finding]]:
 
     Raises:
         BuildError: The file is missing.
-        AuditError: It is no zip, or cannot be read.
+        AuditError: It is not a zip, or cannot be read.
     """
     if not path.is_file():
         raise BuildError(
@@ -67,7 +67,7 @@ def _mode_cause(mode: int) -> str:
 
 
 _WHAT = {
-    "PATH-TWICE": " is in the zip twice",
+    "PATH-TWICE": " is in the zip more than once",
     "PATH-UNSAFE": " is not a plain relative path",
     "SYMLINK": " is a symbolic link",
 }
@@ -80,5 +80,5 @@ def _finding(code: str, path: str, cause: str, what: str = "") -> Finding:
         path=path,
         what=path + (what or _WHAT[code]),
         cause=cause,
-        next="build the zip with `python build/layers.py build`, which writes 0644 and 0755 alone",
+        next="build the zip with `python build/layers.py build`: it writes only modes 0644 and 0755",
     )

@@ -176,7 +176,7 @@ class _Reader:
             if key is None:
                 continue
             if key in values:
-                message = f"the key stands twice, first in line {keys[key].line}"
+                message = f"duplicate key; first defined on line {keys[key].line}"
                 self._problem(where, (*path, key), message)
                 continue
             keys[key] = where

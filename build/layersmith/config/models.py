@@ -152,7 +152,7 @@ class LayerSettings(Model):
     constraints: Annotated[Requirements, Field(examples=[["numpy<2.4"]])] = []
     """Versions that the resolver must respect; they ask for nothing by themselves."""
     excludes: Annotated[
-        dict[DistributionName, Reason], Field(examples=[{"grpcio": "used by the server alone"}])
+        dict[DistributionName, Reason], Field(examples=[{"grpcio": "used only by the server"}])
     ] = {}
     """Distributions that are resolved but left out of the layer, each with the reason."""
     stubs: Annotated[

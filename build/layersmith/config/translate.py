@@ -106,7 +106,7 @@ def _message(detail: ErrorDetails, node: YamlNode | None, path: Path) -> str:
     if kind == "too_short":
         return "at least one entry is needed"
     if kind == "byte_size":
-        return "a size is a number with a unit, such as 30MB or 250MiB"
+        return "a size is a number with a unit, e.g. 30MB or 250MiB"
     text = str(detail["msg"])
     return text[:1].lower() + text[1:]
 
@@ -122,7 +122,7 @@ def _quoted(raw: str, path: Path) -> str:
     if len(path) == VERSION_DEPTH and path[-1] == "version":
         parts = raw.split(".")
         whole = ".".join([*parts, "0", "0"][:3])
-        return f'"{whole}"' if re.fullmatch(SEMVER_PATTERN, whole) else 'a version such as "1.2.0"'
+        return f'"{whole}"' if re.fullmatch(SEMVER_PATTERN, whole) else 'a version, e.g. "1.2.0"'
     if len(path) > 1 and path[-2] == "runtimes":
         name = f"python{raw}"
         return name if name in RUNTIMES else f"one of {', '.join(RUNTIMES)}"
@@ -136,7 +136,7 @@ def _is_number(value: Any) -> bool:
 def _unknown_key(path: Path) -> str:
     key = str(path[-1])
     if path[:-1] == ("defaults",) and key in _keys_at(("layers", "any")):
-        return f"{key} cannot be a default; every layer says its own"
+        return f"{key} cannot be set under `defaults`; set it in each layer"
     known = _keys_at(path[:-1])
     close = difflib.get_close_matches(key.lower().replace("_", "-"), known, n=1, cutoff=0.5)
     if close:

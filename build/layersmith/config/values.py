@@ -69,7 +69,7 @@ def _number(title: str, pattern: str) -> WithJsonSchema:
 def _size(value: Any) -> Any:
     """Let pydantic turn ``30MB`` into bytes, in the units of the schema alone."""
     if isinstance(value, str) and not _matches(SIZE_PATTERN, value):
-        raise ValueError("a size is a number with a unit, such as 30MB or 250MiB")
+        raise ValueError("a size is a number with a unit, e.g. 30MB or 250MiB")
     return value
 
 
@@ -79,7 +79,7 @@ def _duration(value: Any) -> Any:
         return value
     found = _matches(DURATION_PATTERN, value)
     if not found:
-        raise ValueError("a duration is a number with ms or s, such as 3s or 450ms")
+        raise ValueError("a duration is a number with ms or s, e.g. 3s or 450ms")
     return float(found[1]) / (1000 if found[3] == "ms" else 1)
 
 
@@ -89,7 +89,7 @@ def _percent(value: Any) -> Any:
         return value
     found = _matches(PERCENT_PATTERN, value)
     if not found:
-        raise ValueError("a growth is a percentage, such as 10%")
+        raise ValueError("a growth is a percentage, e.g. 10%")
     return float(found[1])
 
 
@@ -145,7 +145,7 @@ Percent = Annotated[
 RuntimeName = Annotated[str, *_one_of("runtime", tuple(runtimes.RUNTIMES))]
 Architecture = Annotated[str, *_one_of("architecture", architectures.NAMES)]
 SemVer = Annotated[
-    str, *_text("semantic version", SEMVER_PATTERN, "a semantic version, such as 1.2.0")
+    str, *_text("semantic version", SEMVER_PATTERN, "a semantic version, e.g. 1.2.0")
 ]
 PackageVersion = Annotated[str, AfterValidator(_version)]
 RequirementString = Annotated[
@@ -183,8 +183,8 @@ Name = Annotated[
         maxLength=NAME_LENGTH,
     ),
 ]
-Region = Annotated[str, *_text("region", REGION_PATTERN, "a region, such as eu-central-1")]
-ModuleName = Annotated[str, *_text("module", MODULE_PATTERN, "a module, such as PIL or numpy.f2py")]
+Region = Annotated[str, *_text("region", REGION_PATTERN, "a region, e.g. eu-central-1")]
+ModuleName = Annotated[str, *_text("module", MODULE_PATTERN, "a module, e.g. PIL or numpy.f2py")]
 Variable = Annotated[
     str, *_text("variable", VARIABLE_PATTERN, "the name of an environment variable")
 ]

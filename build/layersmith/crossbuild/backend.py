@@ -145,7 +145,7 @@ class Backend:
         return BuildError(
             f"{self._project.name} {self._project.version} does not cross-compile:\n{said}",
             cause=causes[0] if causes else "its build reported an error, shown above",
-            hint=f"give it options under `build: {{{self._project.name}: ...}}`, set `container:"
+            hint=f"add options under `build: {{{self._project.name}: ...}}`, set `container:"
             " true` there, or pin a version that has a wheel",
         )
 

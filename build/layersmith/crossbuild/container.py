@@ -99,7 +99,7 @@ def _image_id(name: str, platform: str) -> str:
         return process.run(inspect, timeout=60).stdout.strip()
     except process.CommandFailed as failed:
         raise BuildError(
-            f"the image {name} cannot be had: {failed.output[-500:]}",
+            f"could not pull image {name}: {failed.output[-500:]}",
             cause="no Docker engine answers, or the registry is out of reach",
             hint=f"start Docker, or name an image with a compiler in {IMAGE_VARIABLE}",
         ) from failed
@@ -120,7 +120,7 @@ def _requirements(job: CrossBuildJob, folder: Path) -> list[str]:
         process.run(argv, timeout=600, index_login=True)
     except process.CommandFailed as failed:
         raise BuildError(
-            f"the build requirements of {project.name} cannot be had:\n{failed.output[-2000:]}",
+            f"could not install the build requirements of {project.name}:\n{failed.output[-2000:]}",
             cause="one of them has no wheel for the target, or the index is out of reach",
         ) from failed
     for script in (folder / "bin").glob("*"):

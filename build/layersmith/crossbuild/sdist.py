@@ -97,7 +97,7 @@ def read(path: Path) -> Project:
     try:
         name, version = parse_sdist_filename(path.name)
     except InvalidSdistFilename as problem:
-        raise BuildError(f"{path.name} is no sdist: {problem}") from problem
+        raise BuildError(f"{path.name} is not an sdist: {problem}") from problem
     try:
         table: dict[str, Any] = tomllib.loads(_pyproject(path)).get("build-system", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:

@@ -107,10 +107,12 @@ class Engine:
             data = self._client.images.get_registry_data(name)
         except errors.APIError as problem:
             raise ProofError(
-                f"the registry says nothing of {name}", cause=complaint(problem)
+                f"the registry gave no answer for {name}", cause=complaint(problem)
             ) from problem
         if not data.has_platform(architectures.get(architecture).docker):  # type: ignore[no-untyped-call]
-            raise ProofError(f"{name} is not there for {architectures.get(architecture).docker}")
+            raise ProofError(
+                f"{name} is not available for {architectures.get(architecture).docker}"
+            )
         return str(data.id)
 
     def create_network(self, *, internal: bool) -> Network:

@@ -78,7 +78,7 @@ def warning_for(version: str) -> str | None:
         return None
     return (
         f"QEMU {version} emulates: before {SLOW_QEMU}.0 it takes several times longer, and some"
-        " proofs may run out of time; `python build/layers.py doctor` says how to get a newer one"
+        " proofs may run out of time; `python build/layers.py doctor` shows how to get a newer one"
     )
 
 

@@ -118,7 +118,7 @@ def naming(symbols: Iterable[str]) -> tuple[str, str]:
         match = _CBLAS.fullmatch(symbol) or _FORTRAN.fullmatch(symbol)
         if match is None:
             raise BuildError(
-                f"numpy imports {symbol} from its OpenBLAS, which is no routine of BLAS or LAPACK",
+                f"numpy imports {symbol} from its OpenBLAS, which is not a BLAS or LAPACK routine",
                 hint="leave `lite-blas` out for this version of numpy",
             )
         found.add((match["prefix"], match["suffix"]))

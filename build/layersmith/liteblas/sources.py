@@ -118,7 +118,7 @@ def sdist(version: str, runtime: Runtime, allowed: Collection[str] | None) -> tu
 
 def _missing(version: str, cause: str) -> BuildError:
     return BuildError(
-        f"the sdist of numpy {version} cannot be had, and a lite BLAS is built from it",
+        f"could not download the sdist of numpy {version}; lite BLAS is built from it",
         cause=cause,
         hint="give uv an index with sdists, or leave `lite-blas` out for this layer",
     )

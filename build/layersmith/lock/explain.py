@@ -45,13 +45,13 @@ _CAUSES = (
     ),
     (
         re.compile(r"Failed to build|build backend", re.IGNORECASE),
-        "the metadata of a local package or sdist cannot be had without running its build",
+        "the metadata of a local package or sdist is only known after running its build",
         "declare its dependencies statically under [project] (PEP 621), or repair its build",
     ),
     (
         re.compile(r"requires Python|does not satisfy Python"),
         "a requirement asks for another version of Python than the runtime's",
-        "ask for a version that supports the runtime, or choose another runtime",
+        "request a version that supports the runtime, or choose another runtime",
     ),
     (
         re.compile(r"there is no version of|only .* available"),
@@ -187,7 +187,7 @@ def refusal(
         known = newest.setdefault(canonicalize_name(name), version)
         newest[canonicalize_name(name)] = max(known, version, key=Version)
     cause = "; ".join(filter(None, (_lacks(target, *pin, root) for pin in newest.items())))
-    hint = "ask for a version that has one, choose another runtime, or compile it under `build:`"
+    hint = "request a version that has one, choose another runtime, or compile it under `build:`"
     if not cause:
         cause, hint = _cause(explanation)
     indented = "\n".join(f"    {line}" if line else "" for line in explanation.splitlines())
@@ -205,7 +205,7 @@ def no_wheel(target: Target, name: str, version: str, files: Iterable[File]) -> 
         f"{name} {version} has no wheel for {platform_text(target)}",
         target=target.identifier,
         cause=f"wheels exist for {wheels_text(target, files)}",
-        hint=f"ask for a version of {name} that has one, or list it under `build:` to compile it",
+        hint=f"request a version of {name} that has one, or list it under `build:` to compile it",
     )
 
 

@@ -152,7 +152,7 @@ def _judge_extras(
     for name in extras:
         if name not in known:
             raise LockError(
-                f"extras are asked for {name}, which is no requirement and no local package",
+                f"`extras` names {name}, which is neither a requirement nor a local package",
                 target=target.identifier,
                 hint=f"list {name} under `requirements`, or drop it from `extras`",
             )

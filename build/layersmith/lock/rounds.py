@@ -153,7 +153,7 @@ def _said(last: str, first: str, without: Sequence[tuple[str, str]]) -> str:
     """
     if last != first and "Failed to" in last and "build" in last:
         summary = last.splitlines()[0].removeprefix("error: ")
-        last = f"{first}\n\nfrom its sdist it cannot be had either: {summary}"
+        last = f"{first}\n\nits sdist does not build either: {summary}"
     if without:
         last += f"\n\nnot for the target's glibc and ruled out before: {_listed(without)}"
     return last

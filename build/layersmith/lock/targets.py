@@ -138,6 +138,7 @@ def _superfluous(target: Target, new: Lock) -> list[str]:
         target.runtime.provided - set(settings.keep_provided)
     )
     return [
-        f"{name} is there for {root} alone, which stays out of the layer: exclude it, too"
+        f"only {root} needs {name}, and {root} is excluded from the layer; consider excluding"
+        f" {name} as well"
         for name, root in lock.orphans(new, left_out).items()
     ]

@@ -75,7 +75,7 @@ def fetch(
             failed[download.sha256] = problem
         except OSError as problem:
             failed[download.sha256] = BuildError(
-                f"{download.filename} cannot be fetched: {problem.strerror or problem}",
+                f"{download.filename} could not be downloaded: {problem.strerror or problem}",
                 cause="the cache's disk is full or read-only, or an index in a folder lost it",
                 hint="LAYERSMITH_CACHE names another folder for the cache",
             )
@@ -152,7 +152,7 @@ def _download(client: httpx.Client, download: Download) -> Path:
         except httpx.TransportError as transport:
             problem = transport
     raise BuildError(
-        f"{download.filename} cannot be downloaded: {_reason(problem)}",
+        f"{download.filename} could not be downloaded: {_reason(problem)}",
         cause="the index is out of reach, or the file was removed from it",
         hint="run the build again; if the file is gone, run `nox -s lock`",
     ) from problem

@@ -41,7 +41,7 @@ class LayerZip:
                 hint="run `nox -s build`",
             ) from None
         except zipfile.BadZipFile as problem:
-            raise ProofError(f"{path.name} is no zip", cause=str(problem)) from problem
+            raise ProofError(f"{path.name} is not a zip", cause=str(problem)) from problem
 
     @cached_property
     def by_name(self) -> dict[str, list[str]]:

@@ -75,7 +75,7 @@ def _service_names(tree: ast.Module, file: Path) -> Iterator[str]:
             try:
                 yield from map(str, ast.literal_eval(node.value))
             except (ValueError, TypeError) as problem:
-                raise ConfigError(f"SERVICES in {file.name} is no tuple of strings") from problem
+                raise ConfigError(f"SERVICES in {file.name} is not a tuple of strings") from problem
 
 
 @contextlib.contextmanager

@@ -100,7 +100,7 @@ class Case:
         if version.arn == self.held.pointers.latest:
             return "latest points to it"
         if version.number == self.held.top:
-            return "it is the last one: its number must stay visible"
+            return "kept: the highest version number must stay visible"
         if semver == self.current:
             return "it is the version in layers.yaml"
         if semver in newest:

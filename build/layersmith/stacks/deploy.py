@@ -160,7 +160,7 @@ class Deployment:
             ]
         if missing:
             raise ConfigError(
-                f"the stage {self.stage.name} says nothing of {', '.join(missing)}",
+                f"the stage {self.stage.name} does not set {', '.join(missing)}",
                 hint=f"put it into the stage's file, or add --set {missing[0]}=VALUE",
             )
 

@@ -46,7 +46,7 @@ def detect(stacks: Stacks, stack: str) -> list[Drift]:
         stacks.pause(stacks.poll_seconds)
     if answer["DetectionStatus"] == "DETECTION_FAILED" and "StackDriftStatus" not in answer:
         raise ShipError(
-            f"the drift of {stack} cannot be told: {answer.get('DetectionStatusReason', '')}"
+            f"drift detection failed for {stack}: {answer.get('DetectionStatusReason', '')}"
         )
     return _differences(client, stack)
 

@@ -199,7 +199,7 @@ def read_input(path: Path, database: str) -> dict[str, Any]:
     event = {"items": content} if isinstance(content, list) else content
     if not isinstance(event, dict) or ("items" in event) == ("source" in event):
         raise ConfigError(
-            f"{path} is no input of a session",
+            f"{path} is not a valid session input",
             hint='write an array of {"function", "event"}, or an object with `items` or `source`',
         )
     if len(event.get("items", [])) > INLINE_ITEMS:

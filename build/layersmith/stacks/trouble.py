@@ -36,7 +36,9 @@ def failure(client: Any, stack: str, status: str, *, after: str) -> ShipError:
     """
     first = first_failure(_since(_events(client, stack), after))
     if first is None:
-        return ShipError(f"{stack} is {status}", hint="its events in the console say why")
+        return ShipError(
+            f"{stack} is {status}", hint="see its events in the console for the reason"
+        )
     return ShipError(
         f"{stack} is {status}: {first['LogicalResourceId']} ({first.get('ResourceType', '')}) "
         f"failed first: {first.get('ResourceStatusReason', 'no reason given')}",

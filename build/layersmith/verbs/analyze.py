@@ -59,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--exclude-newer",
         metavar="DATE",
         type=_date,
-        help="resolve as on that day (ISO 8601); the index must say when files were uploaded",
+        help="resolve as of that day (ISO 8601); the index must provide upload times",
     )
     parser.add_argument("--all", action="store_true", help="show every distribution")
     parser.add_argument(
@@ -139,7 +139,7 @@ def _chosen(args: argparse.Namespace) -> tuple[Path, list[Target]]:
     if named or args.layer:
         raise ConfigError(
             "layers and requirements cannot be weighed together",
-            hint=f"name layers alone, or run `analyze` once for each: {', '.join(named)}",
+            hint=f"name only layers, or run `analyze` once for each: {', '.join(named)}",
         )
     return Path.cwd(), _from_requirements(args)
 
@@ -160,7 +160,7 @@ def _from_requirements(args: argparse.Namespace) -> list[Target]:
             Requirement(word)
         except InvalidRequirement as problem:
             raise ConfigError(
-                f"{word!r} is no requirement, no file and no layer: {problem}",
+                f"{word!r} is not a requirement, a file or a layer: {problem}",
                 hint="quote requirements for the shell: analyze 'chromadb==1.5.9'",
             ) from None
         lines.append(word)

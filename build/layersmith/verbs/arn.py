@@ -31,14 +31,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = EPILOG
     parser.add_argument("layer", nargs="?", help="name of the layer")
-    parser.add_argument("--region", help="such as eu-west-1")
+    parser.add_argument("--region", help="e.g. eu-west-1")
     parser.add_argument("--runtime", default=runtimes.DEFAULT, help=f"default: {runtimes.DEFAULT}")
     parser.add_argument("--arch", default="arm64", help="default: arm64")
     parser.add_argument("--version", default="latest", help="a semver; default: latest")
     parser.add_argument("--index", type=Path, action="append", default=[], help="read this index")
     parser.add_argument("--html", type=Path, help="write the table of all ARNs as HTML")
     parser.add_argument("--csv", type=Path, help="write the table of all ARNs as CSV")
-    parser.add_argument("--endpoint-url", help="in place of AWS_ENDPOINT_URL")
+    parser.add_argument(
+        "--endpoint-url",
+        help="AWS endpoint to use, e.g. a moto server (overrides AWS_ENDPOINT_URL)",
+    )
     parser.add_argument("--profile", help="profile of the AWS configuration")
 
 
@@ -47,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.html or args.csv:
         return _tables(args)
     if not args.layer or not args.region:
-        raise ShipError("say which layer, and in which --region", hint="see `arn --help`")
+        raise ShipError("LAYER and --region are required", hint="see `arn --help`")
     arn = _from_index(args) if args.index else _from_region(args)
     if args.json:
         said = {name: getattr(args, name) for name in ("layer", "region", "runtime", "version")}
@@ -70,7 +73,7 @@ def _read(paths: list[Path]) -> document.Index:
 
 def _tables(args: argparse.Namespace) -> int:
     if not args.index:
-        raise ShipError("say which index to make the table of", hint="give --index PATH")
+        raise ShipError("the table needs an index", hint="pass --index PATH")
     entries = _read(args.index).layers
     if args.html:
         cache.write_text(args.html, catalog.html(entries))

@@ -43,7 +43,7 @@ examples:
   python build/layers.py audit layer.zip --runtime python3.13 --arch arm64     any zip
   python build/layers.py audit layer.zip --forbid PIL --require chromadb-client
 
-exit code: 6 where a layer is refused; warnings alone are 0.
+exit code: 6 if a layer is rejected; 0 if there are only warnings.
 """
 
 
@@ -70,7 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODULE",
-        help="with ZIP: a module that must not be there; repeatable",
+        help="with ZIP: a module that must not be in it; repeatable",
     )
     parser.add_argument("--codes", action="store_true", help="list the codes of findings and stop")
 
@@ -133,7 +133,7 @@ def _platform(path: Path, args: argparse.Namespace) -> tuple[str, str]:
         return runtime, arch
     raise ConfigError(
         f"{path.name}: for which runtime and architecture?",
-        cause="its name does not say, or the options name none, several or unknown ones",
+        cause="neither its name nor the options name exactly one known target",
         hint=f"python build/layers.py audit {path} --runtime python3.13 --arch arm64",
     )
 
@@ -165,7 +165,7 @@ def _refusal(report: AuditReport, *, told: bool) -> AuditError:
     """Return the error of a refused layer; causes are left out where the findings gave them."""
     count = len(report.errors)
     return AuditError(
-        f"the audit refuses it: {count} error{'s' if count > 1 else ''}",
+        f"the audit rejected this layer: {count} error{'s' if count > 1 else ''}",
         target=report.identifier,
         cause=None if told else report.errors[0].cause,
         hint=None if told else report.errors[0].next,

@@ -40,7 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder with the manifests of the last release, for budgets.growth",
     )
-    parser.add_argument("--force", action="store_true", help="build what is up to date, too")
+    parser.add_argument(
+        "--force", action="store_true", help="rebuild targets even if they are up to date"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -41,7 +41,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_dist(parser)
     add_runner(parser)
     parser.add_argument(
-        "--starts", type=int, metavar="N", help="fresh processes a variant (11; emulated 3)"
+        "--starts",
+        type=int,
+        metavar="N",
+        help="number of fresh processes per variant (11; 3 under emulation)",
     )
     parser.add_argument(
         "--without",

@@ -61,12 +61,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="ask GitHub for this month's workflow runs (in a workflow run)",
     )
     parser.add_argument("--sessions", metavar="PREFIX", help="prefix of the state machines' names")
-    parser.add_argument("--warn", type=float, help="money a month above which the run warns")
-    parser.add_argument("--fail", type=float, help="money a month above which the run fails")
+    parser.add_argument(
+        "--warn", type=float, help="warn if the monthly cost exceeds this amount (USD)"
+    )
+    parser.add_argument(
+        "--fail", type=float, help="fail if the monthly cost exceeds this amount (USD)"
+    )
     parser.add_argument("--quota-warn", type=float, default=0.7, help="share of the quota (0.7)")
     parser.add_argument("--quota-fail", type=float, default=0.95, help="share of the quota (0.95)")
     parser.add_argument("--append", action="store_true", help="add this day to the history in S3")
-    parser.add_argument("--history-out", type=Path, help="write the history to this file, too")
+    parser.add_argument("--history-out", type=Path, help="also write the history to this file")
     parser.add_argument("--versions", action="store_true", help="list every layer version")
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 EPILOG = """\
 Every stack is brought to its template by a change set, which is shown before it is applied. The
 order follows from the exports and imports in the templates. Run it again after a failure or a
-kill: what is done is not done twice. Exit code 9 says that CloudFormation refused, that a resource
-failed (the first one is named), or, with --drift, that something differs.
+kill: completed steps are not repeated. Exit code 9: CloudFormation refused, a resource failed (the
+first one is named), or, with --drift, something differs.
 
 examples:
   python build/layers.py deploy --stage dev --plan
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_stage(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--plan", action="store_true", help="show the change sets, apply none")
-    what.add_argument("--drift", action="store_true", help="say what differs from the templates")
+    what.add_argument("--drift", action="store_true", help="show what differs from the templates")
     what.add_argument("--destroy", action="store_true", help="remove the stacks, as `destroy` does")
     parser.add_argument(
         "--only", action="append", default=[], metavar="STACK", help="this stack (repeatable)"
@@ -112,6 +112,6 @@ def _drift(args: argparse.Namespace) -> int:
     else:
         render.drifts(found)
     if not any(found.values()):
-        console.success(f"{len(found)} stacks are as their templates say")
+        console.success(f"{len(found)} stacks match their templates")
         return 0
     return ShipError.exit_code

@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--summary",
         action="store_true",
-        help="add it to the summary of the running GitHub step, too",
+        help="also add it to the summary of the running GitHub step",
     )
 
 

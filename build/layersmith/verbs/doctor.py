@@ -1,4 +1,4 @@
-"""`doctor`: say what this machine has of what the verbs need, and how to get the rest.
+"""`doctor`: check this machine for what the verbs need, and show how to install the rest.
 
 It imports only the standard library before it looks, so that it also works where nothing is
 installed.

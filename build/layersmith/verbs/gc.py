@@ -42,7 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_regions(parser)
     options.add_accounts(parser)
     parser.add_argument("--keep", type=int, default=3, help="newest versions that stay (3)")
-    parser.add_argument("--days", type=int, default=30, help="days a version stays anyway (30)")
+    parser.add_argument(
+        "--days", type=int, default=30, help="days for which a version is kept in any case (30)"
+    )
     parser.add_argument("--apply", action="store_true", help="delete; without it nothing is")
 
 
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         console.stdout().print(_table(found, applied=args.apply))
     progress.show([], failed)
-    verb = "deleted" if args.apply else "would be deleted (give --apply)"
+    verb = "deleted" if args.apply else "would be deleted (pass --apply)"
     console.info(f"{len(gone)} of {len(found)} versions {verb}")
     return ShipError.exit_code if failed else 0
 

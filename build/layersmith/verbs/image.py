@@ -19,7 +19,7 @@ Elsewhere this verb makes a stand-in from Debian packages, AWS's runtime interfa
 boto3, in seconds and without running anything emulated. It can make {runtimes}.
 
 examples:
-  python build/layers.py image --runtime python3.13   make the stand-in, unless it is there
+  python build/layers.py image --runtime python3.13   build the stand-in, unless it exists
   python build/layers.py image --force                make it anew
   python build/layers.py image --pin                  write AWS's digests into images.json
 """
@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=architectures.NAMES,
         help="default: arm64",
     )
-    parser.add_argument("--force", action="store_true", help="make it although it is there")
+    parser.add_argument("--force", action="store_true", help="rebuild the image even if it exists")
     parser.add_argument("--pin", action="store_true", help="only refresh the pinned digests")
 
 

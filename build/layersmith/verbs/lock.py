@@ -25,7 +25,7 @@ examples:
   python build/layers.py lock imaging                      the targets of one layer
   python build/layers.py lock --upgrade                    everything to its newest version
   python build/layers.py lock --upgrade pillow urllib3     two distributions to their newest
-  python build/layers.py lock --check                      only say whether the locks still fit
+  python build/layers.py lock --check                      only check whether the locks still fit
 """
 
 

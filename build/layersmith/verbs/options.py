@@ -90,7 +90,7 @@ def add_layer_filters(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="RUNTIME",
-        help="only this runtime, such as python3.13; repeatable",
+        help="only this runtime, e.g. python3.13; repeatable",
     )
     parser.add_argument(
         "--arch",
@@ -289,7 +289,7 @@ def add_stage(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="STACK.PARAMETER=VALUE",
-        help="a parameter, over what the stage's file says (repeatable)",
+        help="a parameter that overrides the stage's file (repeatable)",
     )
     add_templates(parser)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 Moves /layers/LAYER/RUNTIME/ARCHITECTURE/latest to a version that is published in the region. A
-region that has not got it is named and left as it is (exit code 9).
+region without that version is reported and left unchanged (exit code 9).
 
 examples:
   python build/layers.py promote chromadb-vector 1.2.0 --dry-run

@@ -47,11 +47,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     plan = verbs.add_parser(
         "plan", help="print what would be done", epilog=EPILOG, formatter_class=shape
     )
-    plan.add_argument("--out", type=Path, help="write the plan as JSON to this file, too")
+    plan.add_argument("--out", type=Path, help="also write the plan as JSON to this file")
     apply = verbs.add_parser("apply", help="do it", epilog=EPILOG, formatter_class=shape)
     apply.add_argument("--yes", action="store_true", help="do not ask")
     apply.add_argument("--plan", type=Path, help="refuse if the accounts changed since this plan")
-    apply.add_argument("--index", type=Path, help="write the JSON index to this file, too")
+    apply.add_argument("--index", type=Path, help="also write the JSON index to this file")
     fetch = verbs.add_parser(
         "fetch",
         help="get released zips back from the artifact bucket",
@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     fetch.add_argument("--github", action="store_true", help="from GitHub's releases instead")
     fetch.add_argument(
-        "--skip-unreleased", action="store_true", help="go on where a version was never released"
+        "--skip-unreleased", action="store_true", help="skip versions that were never released"
     )
     for sub in (plan, apply, fetch):
         options.add_artifacts(sub)
@@ -188,8 +188,8 @@ def _unchanged(path: Path, made: Plan) -> None:
         raise ShipError(f"{path} is not a plan: {problem}") from None
     if looked_at != [action.to_json() for action in made.actions]:
         raise ShipError(
-            f"the accounts are not as they were when {path.name} was made",
-            cause="somebody published, or changed a version or a pointer, in between",
+            f"the accounts have changed since {path.name} was made",
+            cause="a version or a pointer was published or changed in the meantime",
             hint="look at `publish plan` again",
         )
 

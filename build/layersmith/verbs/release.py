@@ -48,7 +48,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="part of the version to raise; without it the least that fits",
     )
     parser.add_argument("--baseline", type=Path, help="folder with the last release's manifests")
-    parser.add_argument("--force", metavar="REASON", help="take the bump although it does not fit")
+    parser.add_argument(
+        "--force",
+        metavar="REASON",
+        help="use this bump even though the changes call for a larger one",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
     options.add_config(parser)
     options.add_dist(parser)
@@ -61,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     if args.from_tag:
         return _from_tag(args)
     if not args.layer:
-        raise ConfigError("say which layer to release", hint="see `release --help`")
+        raise ConfigError("name the layer to release", hint="see `release --help`")
     loaded = loader.load(args.config)
     targets = plan.plan(loaded.config, layers=[args.layer])
     found = None

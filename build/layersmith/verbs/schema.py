@@ -55,7 +55,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--write", action="store_true", help="write the files")
-    choice.add_argument("--check", action="store_true", help="write nothing; say if they are stale")
+    choice.add_argument(
+        "--check", action="store_true", help="write nothing; fail if they are out of date"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,11 +80,11 @@ def run(args: argparse.Namespace) -> int:
         stale = [str(path) for path, text in files.items() if _read(path) != text]
         if stale:
             raise ConfigError(
-                f"not what the models say: {', '.join(stale)}",
+                f"out of date: {', '.join(stale)}",
                 cause="a model in build/layersmith/config was changed",
                 hint=WRITE,
             )
-        console.success("the generated files are what the models say")
+        console.success("the generated files are up to date")
     if args.json and (args.write or args.check):
         console.emit_json({"files": [str(path) for path in files]})
     elif args.json:

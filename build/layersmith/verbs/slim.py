@@ -1,4 +1,4 @@
-"""`slim`: find what a layer can do without, and prove it."""
+"""`slim`: find what can be removed from a layer, and prove that it still works."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--image", metavar="NAME", help="image to use as the runtime")
     parser.add_argument(
-        "--bold", action="store_true", help="try what loaded code names, and data, too"
+        "--bold",
+        action="store_true",
+        help="also try to remove data files and modules that loaded code refers to",
     )
     parser.add_argument(
         "--at-least",
@@ -60,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=40,
         metavar="N",
-        help="most copies to build and prove, a target (default: 40)",
+        help="maximum number of trial builds per target (default: 40)",
     )
 
 

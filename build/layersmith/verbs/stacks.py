@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="step", required=True, metavar="order|draw|test-layer")
     order = verbs.add_parser("order", help="list the stacks and what they import from")
     draw = verbs.add_parser("draw", help="draw the state machines")
-    draw.add_argument("--check", action="store_true", help="only say whether they are up to date")
+    draw.add_argument("--check", action="store_true", help="only check whether they are up to date")
     draw.add_argument("--out", type=Path, default=PAGE, help=f"the page ({PAGE})")
     trial = verbs.add_parser("test-layer", help="try a layer version in a stack of its own")
     trial.add_argument("layer", help="ARN of the layer version")

@@ -37,5 +37,5 @@ def run(args: argparse.Namespace) -> int:
     if args.undo:
         return promote.move(args, lambda observed: moves.undo_yank(observed, args.semver))
     if not args.reason:
-        raise ConfigError("a withdrawal needs a reason", hint="give --reason TEXT")
+        raise ConfigError("a withdrawal needs a reason", hint="pass --reason TEXT")
     return promote.move(args, lambda observed: moves.yank(observed, args.semver, args.reason))

@@ -184,7 +184,7 @@ def _read(stream: RemoteFile | io.BufferedIOBase, wanted: ListingRequest, length
     except (zipfile.BadZipFile, tarfile.TarError, OSError, ValueError, EOFError) as problem:
         raise BuildError(
             f"{wanted.filename} is not a readable {_kind(wanted)}: {problem}",
-            cause="it is broken on the index, or was cut off on its way there",
+            cause="it is damaged on the index, or was cut off during its upload",
             hint=f"ask for another version of {wanted.name}, or tell its authors",
         ) from problem
     except (zlib.error, KeyError, NotImplementedError) as problem:

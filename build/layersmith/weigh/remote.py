@@ -161,7 +161,7 @@ class RemoteFile(io.RawIOBase):
         span, _, length = rest.partition("/")
         first = span.partition("-")[0]
         if unit != "bytes" or not first.isdigit() or not length.isdigit():
-            raise self._failed("the index sends a range and does not say which")
+            raise self._failed("the index sent a range without naming it")
         if int(first) + len(answer.content) > int(length):
             raise self._failed("the index sends more than the file holds")
         return int(first), int(length)

@@ -131,7 +131,7 @@ def test_the_verb_judges_all_and_exits_with_6(tmp_path: Path) -> None:
     assert found == [{"ELF-MACHINE", "IMPORT-FORBIDDEN"}, {"IMPORT-FORBIDDEN"}]
     table = audit(bad)
     assert "ELF-MACHINE" in table.stdout
-    assert "the audit refuses it: 1 error" in table.stderr
+    assert "the audit rejected this layer: 1 error" in table.stderr
 
 
 def test_the_verb_lists_its_codes() -> None:

@@ -69,7 +69,7 @@ def test_prices_can_be_overridden(layers: Project) -> None:
     result = cost(layers, "--prices", str(mine), "--run-jobs", str(jobs), "--fail", "1")
 
     assert result.code == 7
-    assert "USD a month is over 1.00" in result.err
+    assert "USD per month is over 1.00" in result.err
     mine.write_text('{"s3-gut-1000": 1}', encoding="utf-8")
     assert cost(layers, "--prices", str(mine)).code == 2
 

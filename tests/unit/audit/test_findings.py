@@ -59,7 +59,7 @@ def test_the_error_names_the_root_cause_first_and_everything_once() -> None:
     with pytest.raises(AuditError) as raised:
         refused.raise_for_errors()
     expected = """\
-imaging-python3.13-arm64: the audit refuses it:
+imaging-python3.13-arm64: the audit rejected this layer:
     ELF-MACHINE: python/PIL/_imaging.so is wrong (and 2 more files of pillow: _webp, libtiff)
     NEEDED-MISSING: python/PIL/_webp.so is wrong
   likely cause: cause of ELF-MACHINE

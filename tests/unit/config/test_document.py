@@ -66,7 +66,7 @@ def test_the_same_words_are_text_in_quotes(word: str) -> None:
 
 
 def test_duplicate_keys_are_refused_at_the_second() -> None:
-    assert complaints("a: 1\nb: 2\na: 3\n") == [(3, 1, "the key stands twice, first in line 1")]
+    assert complaints("a: 1\nb: 2\na: 3\n") == [(3, 1, "duplicate key; first defined on line 1")]
 
 
 def test_a_key_must_be_text() -> None:

@@ -152,7 +152,7 @@ def test_a_problem_of_the_defaults_is_reported_once(problems: Problems) -> None:
         ("version: 1", "6:14", 'write "1.0.0"'),
         ("version: 1.2", "6:14", 'write "1.2.0"'),
         ("version: 1e3", "6:14", "not a semantic version"),
-        ("version: 1.5e+3", "6:14", 'write a version such as "1.2.0"'),
+        ("version: 1.5e+3", "6:14", 'write a version, e.g. "1.2.0"'),
         ("version: 1.0.0+build", "6:14", "not a semantic version"),
         ("version: 01.0.0", "6:14", "not a semantic version"),
         ("version: 2026-11-21", "6:14", "not a semantic version"),

@@ -21,7 +21,7 @@ def test_the_last_number_stays_visible() -> None:
     held = Held((release(1, "2.0.0"), release(2, "1.0.0")))
     assert kept(held) == {
         1: "one of the newest 1",
-        2: "it is the last one: its number must stay visible",
+        2: "kept: the highest version number must stay visible",
     }
 
 

@@ -73,7 +73,7 @@ def choose(engine: Engine, runtime: Runtime, architecture: str, named: str | Non
     if found is None:
         raise ProofError(
             f"no image for {runtime.name} on {architecture}",
-            cause="AWS's base image is not here, and no stand-in has been made",
+            cause="AWS's base image is not available, and no stand-in has been built",
             hint="run `nox -s image` (seconds, no registry needed), or name one with --image",
         )
     return Choice(found, "stand-in")

@@ -141,7 +141,7 @@ def _answer(instance: Instance, *, prepare: bool) -> tuple[float, float, int | N
     raise ProofError(
         f"the first call failed: {error}",
         cause="\n".join([*(error.trace if error else []), instance.logs()[-3000:]]).strip(),
-        hint="`python build/layers.py smoke` says more about a layer that does not start",
+        hint="run `python build/layers.py smoke` for details on a layer that does not start",
     )
 
 

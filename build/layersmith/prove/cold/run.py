@@ -177,8 +177,8 @@ def _native(target: Target) -> Runner:
         return choice.make("host", target.runtime, target.architecture)
     except ProofError as problem:
         raise ProofError(
-            "an emulated time says nothing of a cold start by itself",
-            cause=f"the factor is measured natively, too, and {problem.message}",
+            "emulated times alone cannot be turned into a cold-start estimate",
+            cause=f"the factor is also measured natively, and {problem.message}",
             hint=problem.hint,
         ) from problem
 

@@ -74,7 +74,7 @@ def _unzip(layer: Path, into: Path) -> None:
         ) from None
     except zipfile.BadZipFile as problem:
         raise ProofError(
-            f"{layer.name} is no zip that can be read", cause=str(problem), hint="build it anew"
+            f"{layer.name} is not a readable zip", cause=str(problem), hint="build it anew"
         ) from problem
 
 

@@ -80,7 +80,7 @@ class Search:
                     break
         except OutOfTrialsError:
             kept = {one.pattern for one in self._accepted}
-            why = f"not tried alone: the limit of {self.limit} trials was reached"
+            why = f"not tried separately: the limit of {self.limit} trials was reached"
             self.rejected += [
                 Rejected(pattern=one.pattern, why=why) for one in pending if one.pattern not in kept
             ]

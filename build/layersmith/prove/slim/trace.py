@@ -47,11 +47,11 @@ def touched(
 
     Raises:
         ConfigError: The layer has no smoke file.
-        ProofError: The layer does not pass its proofs as it is.
+        ProofError: The layer does not pass its proofs unchanged.
     """
     if subject.smoke is None:
         raise ConfigError(
-            "the layer has no `smoke` file, so nothing says what it must be able to do",
+            "the layer has no `smoke` file that shows what it must be able to do",
             target=subject.identifier,
             hint="write one (docs/proofs.md): what it does not call may be left out",
         )
@@ -108,10 +108,10 @@ def _of_smoke_file(
             failed = [test for test in tests if test.outcome == "failed"]
             if failed:
                 raise ProofError(
-                    f"does not pass its proofs as it is: {failed[0].name}",
+                    f"does not pass its proofs unchanged: {failed[0].name}",
                     target=subject.identifier,
                     cause=failed[0].text[-2000:],
-                    hint="mend the layer first; `python build/layers.py smoke` says more",
+                    hint="fix the layer first; run `python build/layers.py smoke` for details",
                 )
             return _ask(instance, root)
 
@@ -149,5 +149,5 @@ def why_first_call_fails(first_call: Path, subject: Subject, runner: Runner) -> 
 def _ask(instance: Instance, root: str) -> set[str]:
     answer = instance.invoke({"op": ASK, "root": root})
     if answer.error:
-        raise ProofError(f"the runtime did not say what it touched: {answer.error}")
+        raise ProofError(f"the runtime did not report which files it used: {answer.error}")
     return {str(path) for path in answer.payload["files"]}

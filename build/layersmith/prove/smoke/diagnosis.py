@@ -52,7 +52,10 @@ def _explanations(text: str, layer: LayerZip, python: str, architecture: str) ->
     if match := _CANNOT_OPEN.search(text):
         yield from _unopened(match["file"], layer, architecture)
     if match := _NOT_READABLE.search(text):
-        yield f"{match['path']} may be read by its owner alone: its mode in the zip is wrong"
+        yield (
+            f"{match['path']} is readable only by its owner (mode in the zip); Lambda runs the"
+            " function as another user"
+        )
     if match := _BAD_HEADER.search(text):
         yield f"{_name(match['file'])} is damaged, or not an ELF file of {architecture}"
     if match := _SYMBOL_VERSION.search(text):
@@ -115,10 +118,10 @@ def _unopened(file: str, layer: LayerZip, architecture: str) -> Iterator[str]:
 def _wrong_machine(path: str, layer: LayerZip, architecture: str) -> Iterator[str]:
     machine = layer.machine(path)
     if machine is None:
-        yield f"{path} is no ELF file"
+        yield f"{path} is not an ELF file"
     elif machine != architecture:
         yield (
-            f"wrong architecture: {path} is a file for {machine}, whatever its name says, and the"
+            f"wrong architecture: {path} is a file for {machine}, despite its name, and the"
             f" target is {architecture}"
         )
 

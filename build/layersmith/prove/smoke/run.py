@@ -144,8 +144,8 @@ def unproven(report: SmokeReport) -> ProofError:
     return ProofError(
         f"not proven, {number} problem{'s' if number > 1 else ''}:\n" + "\n".join(report.problems),
         target=report.identifier,
-        hint="mend the layer; a module that cannot import by design goes under"
-        " `import-exceptions` in layers.yaml, with the reason",
+        hint="fix the layer, or list modules that are not meant to be importable under"
+        " `import-exceptions` in layers.yaml, with a reason",
     )
 
 
@@ -153,5 +153,5 @@ def _failed(proof: FunctionProof) -> ProofError:
     return ProofError(
         f"does not handle its sample event: {proof.error}",
         cause="\n".join([*(proof.error.trace if proof.error else []), proof.logs]).strip() or None,
-        hint="run it alone with `python build/layers.py smoke --runtime ...` after a change",
+        hint="run it separately with `python build/layers.py smoke --runtime ...` after a change",
     )

@@ -82,15 +82,15 @@ _LIKELY = {
     Kind.DENIED: "the role lacks a permission, or an organization's policy forbids it",
     Kind.THROTTLED: "the account's request rate is used up in this region",
     Kind.DOWN: "the region or the way to it is down",
-    Kind.REJECTED: "AWS does not accept the request as it is",
+    Kind.REJECTED: "AWS rejected the request",
 }
 _NEXT = {
     Kind.CREDENTIALS: "sign in (`aws sso login`, or the workflow's OIDC role) and run it again",
     Kind.CLOCK: "set the clock (`timedatectl set-ntp true`) and run it again",
     Kind.OPTED_OUT: "enable the region, or take it out of `regions` in layers.yaml",
     Kind.DENIED: "allow the action for the publishing role and run it again",
-    Kind.THROTTLED: "run it again: what is done is not done twice",
-    Kind.DOWN: "run it again later: what is done is not done twice",
+    Kind.THROTTLED: "run it again; completed steps are not repeated",
+    Kind.DOWN: "run it again later; completed steps are not repeated",
     Kind.REJECTED: "read the message; nothing was changed by this call",
 }
 

@@ -142,9 +142,9 @@ def alarms(money: float, stored: dict[str, float], limits: Thresholds, unit: str
     """
     found: list[Alarm] = []
     if limits.fail is not None and money > limits.fail:
-        found.append(Alarm(True, f"{money:.2f} {unit} a month is over {limits.fail:.2f}"))
+        found.append(Alarm(True, f"{money:.2f} {unit} per month is over {limits.fail:.2f}"))
     elif limits.warn is not None and money > limits.warn:
-        found.append(Alarm(False, f"{money:.2f} {unit} a month is over {limits.warn:.2f}"))
+        found.append(Alarm(False, f"{money:.2f} {unit} per month is over {limits.warn:.2f}"))
     for region, share in sorted(stored.items()):
         fails = share > limits.quota_fail
         if fails or share > limits.quota_warn:

@@ -172,7 +172,10 @@ def update(aws: Aws, region: str, bucket: str, observed: Sequence[ObservedPointe
             return merged
         if _write(aws, region, bucket, merged, etag):
             return merged
-    raise ShipError(f"{region}: others keep writing the index", hint="run it again")
+    raise ShipError(
+        f"{region}: the index kept changing while it was being updated; gave up after 5 attempts",
+        hint="run it again",
+    )
 
 
 def fetch(aws: Aws, region: str, bucket: str) -> tuple[Index, str | None]:

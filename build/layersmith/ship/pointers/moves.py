@@ -152,7 +152,7 @@ def _known(observed: Sequence[ObservedPointers], semver: str) -> bool:
 
 
 def _nowhere(observed: Sequence[ObservedPointers], semver: str) -> list[RegionFinding]:
-    hint = "check the version; `python build/layers.py arn` shows what is there"
+    hint = "check the version; `python build/layers.py arn` lists what is published"
     return [_finding(one, (semver, "not published", hint)) for one in observed]
 
 

@@ -355,7 +355,7 @@ class RegionUpdate:
                 f"{self.region}: the canary failed: {verdict.detail}",
                 target=self.want.identifier,
                 cause=f"{release.arn} does not work in {self.want.runtime}",
-                hint="no pointer was moved; mend the layer and bump its version",
+                hint="no pointer was moved; fix the layer and bump its version",
             )
         return release.number
 

@@ -61,7 +61,7 @@ def one(target: Target, dist: Path, root: Path, where: Sequence[str]) -> Desired
         raise ShipError(
             "there is no region to publish to",
             target=target.identifier,
-            hint="add `regions` to the layer or to `defaults` in layers.yaml, or give --region",
+            hint="add `regions` to the layer or to `defaults` in layers.yaml, or pass --region",
         )
     settings = target.settings
     return Desired(

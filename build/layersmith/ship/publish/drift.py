@@ -76,7 +76,7 @@ def _attributes(want: Desired, release: Version) -> Iterator[Difference]:
         yield "permissions", _spell(want.grants), _spell(granted), APPLY
     if release.foreign_statements:
         sids = ", ".join(release.foreign_statements)
-        yield "permissions", "none of others", sids, "remove them by hand if nobody knows them"
+        yield "permissions", "none of others", sids, "remove them by hand if they are not yours"
 
 
 def _pointers(want: Desired, has: Held, release: Version) -> Iterator[Difference]:
@@ -107,7 +107,7 @@ def _numbers(want: Desired, held: Mapping[str, Held]) -> list[RegionFinding]:
     if len(set(numbers.values())) < 2:
         return []
     usual = Counter(numbers.values()).most_common(1)[0][0]
-    hint = "numbers are never given twice; the next release is aligned again"
+    hint = "AWS never reuses a number; the next release is aligned again"
     return [
         RegionFinding(region, want.identifier, "number", str(usual), str(number), hint)
         for region, number in numbers.items()

@@ -129,7 +129,7 @@ def misaligned(want: Desired, region: str, expected: int, real: int) -> RegionFi
         "number",
         str(expected),
         str(real),
-        "numbers are never given twice; the next release is aligned again",
+        "AWS never reuses a number; the next release is aligned again",
     )
 
 

@@ -86,14 +86,14 @@ def _does_not_fit(layer: str, bump: Bump, need: Bump, found: Sequence[ReleaseCha
             "nothing changed since the last release",
             target=layer,
             cause="the present build has the same bytes as the last release",
-            hint='build first, or give --force "REASON"',
+            hint='build first, or pass --force "REASON"',
         )
     heaviest = "; ".join(change.text for change in found if change.bump is need)
     return ShipError(
         f"a {bump.name.lower()} release does not fit: {heaviest}",
         target=layer,
         cause=f"that asks for --bump {need.name.lower()}",
-        hint=f'use it, or give --force "REASON"; {CHANGELOG} will say the reason',
+        hint=f'use it, or pass --force "REASON"; {CHANGELOG} will say the reason',
     )
 
 
@@ -124,7 +124,7 @@ def read_baseline(layer: str, folder: Path) -> dict[str, Manifest]:
     if len({manifest.version for manifest in found}) > 1:
         raise ShipError(
             f"{folder} holds manifests of several versions of {layer}",
-            hint="keep those of the last release alone",
+            hint="keep only those of the last release",
         )
     return {manifest.identifier: manifest for manifest in found}
 
@@ -204,7 +204,7 @@ def same_bytes(first: Path, second: Path) -> int:
         ShipError: A zip is missing on one side, or has other bytes; all are named.
     """
     one, two = ({p.name: p for p in sorted(d.rglob("*.zip"))} for d in (first, second))
-    wrong = [f"{name} is in one of them alone" for name in sorted(one.keys() ^ two.keys())]
+    wrong = [f"{name} is in only one of them" for name in sorted(one.keys() ^ two.keys())]
     for name in sorted(one.keys() & two.keys()):
         digests = [cache.sha256_file(path) for path in (one[name], two[name])]
         if digests[0] != digests[1]:
