@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -531,6 +532,39 @@ def test_what_is_below_four_hundred_is_an_answer(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(server._http, "request", lambda *_, **__: Answer(399, b'{"a": 1}'))
     assert server._call("GET", "/x") == {"a": 1}
     assert client._PAGE == 500
+
+
+def test_an_update_sends_the_parts_that_the_records_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ChromaHttp("http://127.0.0.1:1")
+    sent: list[Any] = []
+    monkeypatch.setattr(server, "_call", lambda *call: sent.append(call[2]))
+    server.update("c", [VectorRecord("update", "a", array("f", [1.0]), None, "text")])
+    server.update("c", [VectorRecord("update", "a", None, {"k": 1}, None)])
+    assert sent == [
+        {"ids": ["a"], "embeddings": ["AACAPw=="], "documents": ["text"]},
+        {"ids": ["a"], "metadatas": [{"k": 1}]},
+    ]
+
+
+def test_an_answer_is_quoted_up_to_five_hundred_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ChromaHttp("http://127.0.0.1:1")
+    monkeypatch.setattr(server._http, "request", lambda *_, **__: Answer(500, b"x" * 501))
+    with pytest.raises(Unavailable) as raised:
+        server._call("GET", "/y")
+    assert str(raised.value).count("x") == 500
+
+
+def test_what_is_dropped_is_remembered_for_a_day(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store.REMEMBER_SECONDS == 86_400
+    monkeypatch.setattr(time, "time", lambda: 200_000)
+    young, old, there = new_id(), new_id(), new_id()
+    storage.put(delta_key("db", there), b"x")
+    consumed = {young: 200_000 - 86_399, old: 200_000 - 86_400, there: 1}
+    former = SnapshotManifest(new_id(), "db", None, "now", "1.5.9", consumed=consumed)
+    kept = store.still_consumed(storage, "db", former, ["new"])
+    assert kept == {young: 200_000 - 86_399, there: 1, "new": 200_000}
 
 
 def test_a_call_is_repeated_until_it_says_no() -> None:
