@@ -15,7 +15,7 @@ from chroma_store.deltas.log import DeltaLog
 from chroma_store.periodic import Periodic
 from chroma_store.server import client
 from chroma_store.server.client import ChromaHttp
-from chroma_store.snapshots import codec, packs, restoring, store, uploading
+from chroma_store.snapshots import codec, packs, restoring, store, uploading, versions
 from chroma_store.snapshots.checks import check_names, check_path, integer, text
 from chroma_store.snapshots.layout import STAGING, Piece, read_pieces, scan
 from chroma_store.snapshots.manifest import (
@@ -544,6 +544,37 @@ def test_an_update_sends_the_parts_that_the_records_have(monkeypatch: pytest.Mon
         {"ids": ["a"], "embeddings": ["AACAPw=="], "documents": ["text"]},
         {"ids": ["a"], "metadatas": [{"k": 1}]},
     ]
+
+
+@pytest.mark.parametrize(("count", "pages"), [(499, 1), (500, 2), (501, 2)])
+def test_collections_are_listed_five_hundred_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, count: int, pages: int
+) -> None:
+    server = ChromaHttp("http://127.0.0.1:1")
+    asked: list[str] = []
+
+    def call(_: str, path: str, body: object = None) -> Any:
+        assert body is None
+        if path.endswith("/count"):
+            return 7
+        asked.append(path)
+        query = dict(part.split("=") for part in path.partition("?")[2].split("&"))
+        start = int(query["offset"])
+        numbers = range(start, min(count, start + int(query["limit"])))
+        return [{"id": str(n), "name": f"c{n}", "dimension": 2} for n in numbers]
+
+    monkeypatch.setattr(server, "_call", call)
+    assert len(server.collections()) == count
+    assert len(asked) == pages
+
+
+def test_the_version_is_that_of_the_image_if_it_states_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CHROMA_VERSION", "9.8.7")
+    assert versions.running_version() == "9.8.7"
+    monkeypatch.setenv("CHROMA_VERSION", "")
+    assert versions.running_version() == "1.5.9"
 
 
 def test_an_answer_is_quoted_up_to_five_hundred_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
