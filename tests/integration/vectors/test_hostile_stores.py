@@ -56,7 +56,7 @@ def test_a_damaged_parent_is_mended_or_the_flip_refused(
     first = take(store, data_dir, None)
     for pack in first.manifest.packs:
         store.storage.delete([pack_key("db", pack)])
-    with pytest.raises(NotFound, match="is gone"):
+    with pytest.raises(NotFound, match="is missing"):
         take(store, data_dir, first.pointer)
     assert store.head() == first.pointer
     scatter(data_dir / "chroma.sqlite3", seed=8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from chroma_store.deltas.log import DeltaLog
 from chroma_store.periodic import Periodic
 from chroma_store.server import client
 from chroma_store.server.client import ChromaHttp
-from chroma_store.snapshots import codec, packs, restoring, store, uploading
+from chroma_store.snapshots import codec, packs, restoring, store, uploading, versions
 from chroma_store.snapshots.checks import check_names, check_path, integer, text
 from chroma_store.snapshots.layout import STAGING, Piece, read_pieces, scan
 from chroma_store.snapshots.manifest import (
@@ -531,6 +532,70 @@ def test_what_is_below_four_hundred_is_an_answer(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(server._http, "request", lambda *_, **__: Answer(399, b'{"a": 1}'))
     assert server._call("GET", "/x") == {"a": 1}
     assert client._PAGE == 500
+
+
+def test_an_update_sends_the_parts_that_the_records_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ChromaHttp("http://127.0.0.1:1")
+    sent: list[Any] = []
+    monkeypatch.setattr(server, "_call", lambda *call: sent.append(call[2]))
+    server.update("c", [VectorRecord("update", "a", array("f", [1.0]), None, "text")])
+    server.update("c", [VectorRecord("update", "a", None, {"k": 1}, None)])
+    assert sent == [
+        {"ids": ["a"], "embeddings": ["AACAPw=="], "documents": ["text"]},
+        {"ids": ["a"], "metadatas": [{"k": 1}]},
+    ]
+
+
+@pytest.mark.parametrize(("count", "pages"), [(499, 1), (500, 2), (501, 2)])
+def test_collections_are_listed_five_hundred_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, count: int, pages: int
+) -> None:
+    server = ChromaHttp("http://127.0.0.1:1")
+    asked: list[str] = []
+
+    def call(_: str, path: str, body: object = None) -> Any:
+        assert body is None
+        if path.endswith("/count"):
+            return 7
+        asked.append(path)
+        query = dict(part.split("=") for part in path.partition("?")[2].split("&"))
+        start = int(query["offset"])
+        numbers = range(start, min(count, start + int(query["limit"])))
+        return [{"id": str(n), "name": f"c{n}", "dimension": 2} for n in numbers]
+
+    monkeypatch.setattr(server, "_call", call)
+    assert len(server.collections()) == count
+    assert len(asked) == pages
+
+
+def test_the_version_is_that_of_the_image_if_it_states_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CHROMA_VERSION", "9.8.7")
+    assert versions.running_version() == "9.8.7"
+    monkeypatch.setenv("CHROMA_VERSION", "")
+    assert versions.running_version() == "1.5.9"
+
+
+def test_an_answer_is_quoted_up_to_five_hundred_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ChromaHttp("http://127.0.0.1:1")
+    monkeypatch.setattr(server._http, "request", lambda *_, **__: Answer(500, b"x" * 501))
+    with pytest.raises(Unavailable) as raised:
+        server._call("GET", "/y")
+    assert str(raised.value).count("x") == 500
+
+
+def test_what_is_dropped_is_remembered_for_a_day(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store.REMEMBER_SECONDS == 86_400
+    monkeypatch.setattr(time, "time", lambda: 200_000)
+    young, old, there = new_id(), new_id(), new_id()
+    storage.put(delta_key("db", there), b"x")
+    consumed = {young: 200_000 - 86_399, old: 200_000 - 86_400, there: 1}
+    former = SnapshotManifest(new_id(), "db", None, "now", "1.5.9", consumed=consumed)
+    kept = store.still_consumed(storage, "db", former, ["new"])
+    assert kept == {young: 200_000 - 86_399, there: 1, "new": 200_000}
 
 
 def test_a_call_is_repeated_until_it_says_no() -> None:
