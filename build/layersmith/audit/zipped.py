@@ -80,5 +80,5 @@ def _finding(code: str, path: str, cause: str, what: str = "") -> Finding:
         path=path,
         what=path + (what or _WHAT[code]),
         cause=cause,
-        next="build the zip with `python build/layers.py build`: it writes only modes 0644 and 0755",
+        next="build it with `python build/layers.py build`, which writes only modes 0644 and 0755",
     )

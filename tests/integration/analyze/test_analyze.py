@@ -186,7 +186,7 @@ def test_a_conflict_is_explained_as_a_whole(index: RangeIndex) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["==1.0"], "is no requirement, no file and no layer"),
+        (["==1.0"], "is not a requirement, a file or a layer"),
         (["small", "--runtime", "python3.131"], "did you mean python3.13"),
         (["small", "--arch", "aarch64"], "known: arm64, x86_64"),
     ],

@@ -241,7 +241,7 @@ def test_names_of_layers(problems: Problems, name: str) -> None:
         ("- layers\n", "a mapping is expected here"),
         ("just text\n", "a mapping is expected here"),
         ("defaults: {runtimes: [python3.13]}\n", "layers: this key is missing"),
-        ("defaults: {version: 1.0.0}\nlayers: {a: {}}\n", "version cannot be a default"),
+        ("defaults: {version: 1.0.0}\nlayers: {a: {}}\n", "version cannot be set under `defaults`"),
         ("layer: {}\nlayers: {a: 5}\n", "unknown key; did you mean layers?"),
     ],
 )

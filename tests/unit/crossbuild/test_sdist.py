@@ -84,7 +84,7 @@ def test_a_broken_pyproject_is_named(tmp_path: Path) -> None:
 
 
 def test_a_wheel_is_no_sdist(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="is no sdist"):
+    with pytest.raises(BuildError, match="is not an sdist"):
         sdist.read(tmp_path / "thing-1.0-py3-none-any.whl")
 
 

@@ -144,7 +144,7 @@ def test_extras_are_added_to_requirements(make_target: MakeTarget, package: Path
 
 
 def test_extras_of_something_else_are_refused(make_target: MakeTarget, tmp_path: Path) -> None:
-    with pytest.raises(LockError, match="`extras` names httpx, which is no requirement"):
+    with pytest.raises(LockError, match="`extras` names httpx, which is neither a requirement"):
         lockinputs.collect(make_target(extras={"httpx": ["http2"]}), tmp_path)
 
 

@@ -66,7 +66,7 @@ def test_foreign_file_under_the_right_name(explain: Explain) -> None:
         {OURS: X86},
         f"/opt/{OURS}: cannot open shared object file: No such file or directory",
     )
-    assert "is a file for x86_64, whatever its name says" in said
+    assert "is a file for x86_64, despite its name" in said
 
 
 def test_foreign_library_under_the_right_name(explain: Explain) -> None:
@@ -95,7 +95,7 @@ def test_newer_c_library(explain: Explain) -> None:
 
 def test_files_that_are_not_readable(explain: Explain) -> None:
     said = explain({}, "[Errno 13] Permission denied: '/opt/python/PIL/Image.py'")
-    assert said.startswith("python/PIL/Image.py may be read by its owner alone")
+    assert said.startswith("python/PIL/Image.py is readable only by its owner")
 
 
 def test_text_in_the_place_of_a_library(explain: Explain) -> None:

@@ -41,8 +41,8 @@ def test_services(smoke: Callable[[str], Path], text: str, expected: tuple[str, 
     ("text", "message"),
     [
         ("SERVICES = ('postgres',)", "asks for the service 'postgres'"),
-        ("SERVICES = make()", "no tuple of strings"),
-        ("SERVICES = 3", "no tuple of strings"),
+        ("SERVICES = make()", "not a tuple of strings"),
+        ("SERVICES = 3", "not a tuple of strings"),
         ("def broken(:", "is no Python"),
     ],
 )

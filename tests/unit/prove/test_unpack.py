@@ -43,5 +43,5 @@ def test_missing_and_damaged_zips(tmp_path: Path) -> None:
     with pytest.raises(ProofError, match="is not there"):
         unpack((tmp_path / "none.zip",), tmp_path / "a")
     (tmp_path / "text.zip").write_text("no zip")
-    with pytest.raises(ProofError, match="no zip that can be read"):
+    with pytest.raises(ProofError, match="not a readable zip"):
         unpack((tmp_path / "text.zip",), tmp_path / "b")

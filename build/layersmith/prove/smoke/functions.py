@@ -40,7 +40,7 @@ def prove(
         root: Folder that the paths of layers.yaml are relative to.
 
     Raises:
-        ConfigError: Its folder or its event is missing, or the event is no JSON.
+        ConfigError: Its folder or its event is missing, or the event is not valid JSON.
         ProofError: The machine cannot start anything.
     """
     event = _event(name, function, root)
@@ -86,5 +86,5 @@ def _event(name: str, function: Function, root: Path) -> object:
         raise ConfigError(f"functions.{name}: the event {function.event} is not there") from None
     except ValueError as problem:
         raise ConfigError(
-            f"functions.{name}: {function.event} is no JSON", cause=str(problem)
+            f"functions.{name}: {function.event} is not valid JSON", cause=str(problem)
         ) from problem
