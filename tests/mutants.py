@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 SOURCES = [ROOT / name for name in ("build", "fargate/chroma", "lambdas/common/src")]
 ROOMS = {
-    "base": ("build/layersmith/base", ["unit/base", "unit/audit", "unit/lock", "unit/config"]),
+    "base": ("build/layersmith/base", ["unit/base", "unit/audit", "unit/lock", "integration/base"]),
     "lock": ("build/layersmith/lock", ["unit/lock", "integration/lock/test_lock.py"]),
     "assemble": ("build/layersmith/assemble", ["unit/assemble", "unit/strip", "unit/stubs"]),
     "audit": ("build/layersmith/audit", ["unit/audit"]),

@@ -13,7 +13,7 @@ from layersmith.errors import NotInstalledError
 MODULES = {
     "": (
         *("deflate", "elftools", "httpx", "packaging", "pathspec", "pydantic"),
-        *("pyproject_hooks", "rich", "semver", "shtab", "uv", "yaml", "ziglang"),
+        *("pyproject_hooks", "rich", "semver", "shtab", "tenacity", "uv", "yaml", "ziglang"),
     ),
     "prove": ("docker", "pytest"),
     "ship": ("boto3", "botocore", "github"),

@@ -7,6 +7,7 @@ know yet.
 from __future__ import annotations
 
 import datetime
+import difflib
 import os
 import re
 import sys
@@ -353,6 +354,9 @@ def get(name: str) -> Runtime:
             hint=supported,
         )
     meant = next((known for known in RUNTIMES if _digits(known) == _digits(name)), None)
+    if meant is None and not (found and len(found["minor"]) <= 2):
+        # No version of Python at all: a slip of the finger.
+        meant = next(iter(difflib.get_close_matches(name, RUNTIMES, n=1, cutoff=0.8)), None)
     raise ConfigError(
         f"unknown runtime {name!r}", hint=f"did you mean {meant}?" if meant else supported
     )

@@ -6,8 +6,6 @@ build checks the SHA-256 again, so that a damaged disk is found before a layer i
 
 from __future__ import annotations
 
-import netrc
-import os
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from layersmith import cache
+from layersmith.base import http
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     import httpx
 
 DOWNLOADS_AT_ONCE = 8
-ATTEMPTS = 3
 
 
 class Download(NamedTuple):
@@ -135,45 +133,20 @@ def _check_members(path: Path) -> None:
 
 
 def _download(client: httpx.Client, download: Download) -> Path:
-    import httpx  # noqa: PLC0415 -- see fetch
-
     if urlsplit(download.url).scheme == "file":
         return admit(download.sha256, download.filename, _read_local(download.url))
-    problem: Exception | None = None
-    for _ in range(ATTEMPTS):
-        try:
-            answer = client.get(download.url, auth=login(download.url))
-            answer.raise_for_status()
-            return admit(download.sha256, download.filename, answer.content)
-        except httpx.HTTPStatusError as status:
-            problem = status
-            if status.response.status_code < 500:
-                break
-        except httpx.TransportError as transport:
-            problem = transport
-    raise BuildError(
-        f"{download.filename} could not be downloaded: {_reason(problem)}",
-        cause="the index is out of reach, or the file was removed from it",
-        hint="run the build again; if the file is gone, run `nox -s lock`",
-    ) from problem
-
-
-def _reason(problem: Exception | None) -> str:
-    # httpx puts the whole URL, and with it any login, into its messages.
-    status = getattr(getattr(problem, "response", None), "status_code", None)
-    return f"the index answered {status}" if status else type(problem).__name__
+    try:
+        answer = http.get(client, download.url)
+    except http.RequestFailed as problem:
+        raise BuildError(
+            f"{download.filename} could not be downloaded: {problem}",
+            cause="the index is out of reach, or the file was removed from it",
+            hint="run the build again; if the file is gone, run `nox -s lock`",
+        ) from problem
+    return admit(download.sha256, download.filename, answer.content)
 
 
 def _read_local(url: str) -> bytes:
     from pathlib import Path  # noqa: PLC0415 -- only for indexes in a folder
 
     return Path(unquote(urlsplit(url).path)).read_bytes()
-
-
-def login(url: str) -> tuple[str, str] | None:
-    """Return the login for a host from the user's netrc file; logins in URLs are httpx's own."""
-    try:
-        found = netrc.netrc(os.environ.get("NETRC")).authenticators(urlsplit(url).hostname or "")
-    except (OSError, netrc.NetrcParseError):
-        return None
-    return (found[0], found[2]) if found and found[2] is not None else None

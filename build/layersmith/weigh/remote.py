@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from layersmith.base import http
 from layersmith.errors import BuildError
-from layersmith.lock import wheelstore
 
 if TYPE_CHECKING:
     import httpx
 
 TAIL = 64 * 1024
 """Bytes asked for at first; they hold the directory of nine wheels in ten."""
-
-ATTEMPTS = 3
 
 PARTIAL = 206
 """HTTP status of an answer to a range request."""
@@ -167,27 +165,14 @@ class RemoteFile(io.RawIOBase):
         return int(first), int(length)
 
     def _ask(self, span: str) -> httpx.Response:
-        import httpx  # noqa: PLC0415 -- start-up time
-
         headers = {"Range": span, "Accept-Encoding": "identity"}
-        problem: Exception | None = None
-        for _ in range(ATTEMPTS):
-            try:
-                answer = self._client.get(
-                    self._url, headers=headers, auth=wheelstore.login(self._url)
-                )
-                answer.raise_for_status()
-            except httpx.HTTPStatusError as status:
-                problem = status
-                if status.response.status_code < 500:
-                    break
-            except httpx.TransportError as transport:
-                problem = transport
-            else:
-                whole = answer.status_code != PARTIAL
-                self._traffic.count(self._filename, len(answer.content), whole=whole)
-                return answer
-        raise self._failed(_reason(problem)) from problem
+        try:
+            answer = http.get(self._client, self._url, headers)
+        except http.RequestFailed as problem:
+            raise self._failed(str(problem)) from problem
+        whole = answer.status_code != PARTIAL
+        self._traffic.count(self._filename, len(answer.content), whole=whole)
+        return answer
 
     def _failed(self, why: str) -> BuildError:
         return BuildError(
@@ -195,9 +180,3 @@ class RemoteFile(io.RawIOBase):
             cause="the index is out of reach, or went away while it was read",
             hint="run the command again; what was read is kept",
         )
-
-
-def _reason(problem: Exception | None) -> str:
-    # httpx puts the whole URL into its messages, and with it what may be secret in a query.
-    status = getattr(getattr(problem, "response", None), "status_code", None)
-    return f"the index answered {status}" if status else type(problem).__name__

@@ -13,6 +13,7 @@ import pytest
 from layersmith.base import runtimes
 
 from tests.integration.lock.index import Handler, Index, serving
+from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +90,7 @@ def test_an_invented_runtime_takes_one_entry(project: Path) -> None:
     (zipped,) = (project / "dist").glob("*.zip")
     assert zipped.name == "demo-1.0.0-python3.99-arm64.zip"
 
-    (report,) = json.loads(run(project, "audit", "--json").stdout)["reports"]
+    (report,) = data_of(run(project, "audit", "--json").stdout)["reports"]
     assert report["runtime"] == "python3.99"
     assert report["findings"] == []
 

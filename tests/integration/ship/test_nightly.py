@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +52,11 @@ def nightly(session: Session) -> None:
     """Run the function of that name in noxfile.py."""
     source = (ROOT / "noxfile.py").read_text(encoding="utf-8")
     parts = re.findall(
-        r"^def (?:groups|layers|nightly)\(.*?(?=^\S)", source, re.DOTALL | re.MULTILINE
+        r"^def (?:extras|layers|nightly)\(.*?(?=^\S)", source, re.DOTALL | re.MULTILINE
     )
-    names: dict[str, Any] = {"Path": Path}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    names: dict[str, Any] = {"Path": Path, "PROJECT": project, "EXTRAS": extras}
     exec("from __future__ import annotations\nimport os\n" + "".join(parts), names)
     names["nox"] = type(
         "Nox", (), {"command": type("Command", (), {"CommandFailed": CommandFailed})}

@@ -119,7 +119,7 @@ def test_a_failing_resource_is_named_and_the_next_run_mends_it(cloud: Cloud) -> 
 def test_a_run_that_is_killed_goes_on_where_it_was(cloud: Cloud, made: int) -> None:
     log = subprocess.DEVNULL
     process = subprocess.Popen(
-        command(cloud, "--yes"), cwd=ROOT, stdout=log, stderr=log, env={**os.environ}
+        cli.argv(*command(cloud, "--yes")), cwd=ROOT, stdout=log, stderr=log, env={**os.environ}
     )
     clocks.wait(lambda: len(statuses(cloud)) > made or process.poll() is not None)
     process.send_signal(signal.SIGKILL)

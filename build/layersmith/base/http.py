@@ -1,0 +1,115 @@
+"""Asks an index over HTTP: with the login of the user's netrc, and again where that may help."""
+
+from __future__ import annotations
+
+import email.utils
+import netrc
+import os
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpx
+    import tenacity
+
+ATTEMPTS = 4
+"""Times that one request is sent before it counts as failed."""
+
+PAUSE, LONGEST_PAUSE = 0.2, 5.0
+"""Seconds before the second attempt, doubled for each further one, with jitter; and their bound."""
+
+LONGEST_RETRY_AFTER = 60.0
+"""Seconds that a server may ask to wait (Retry-After); one that asks for more is not waited for."""
+
+TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
+"""Status numbers (RFC 6585, RFC 9110): 429, and from 500 on all that is the server's fault."""
+
+
+class RequestFailed(Exception):
+    """A request has no answer that can be used; the text holds no URL and so no login."""
+
+
+def get(client: httpx.Client, url: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+    """Return the answer to a GET, sent again after faults that pass.
+
+    Those are connections that break, the status 429, and those from 500 on. The pauses grow and
+    differ from run to run, so that many clients do not come back at once; a server's Retry-After
+    (RFC 9110, in seconds or as a date) is kept to.
+
+    Raises:
+        RequestFailed: The status is an error, or nothing answered.
+    """
+    import httpx  # noqa: PLC0415 -- start-up time: a build with a warm cache needs none
+    import tenacity  # noqa: PLC0415 -- see above
+
+    def send() -> httpx.Response:
+        return client.get(url, headers=headers, auth=login(url)).raise_for_status()
+
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=_pause,
+        retry=tenacity.retry_if_exception(_may_pass),
+        reraise=True,
+    )
+    try:
+        return retrying(send)
+    except httpx.HTTPStatusError as problem:
+        status = problem.response.status_code
+        raise RequestFailed(f"the index answered {status}") from problem
+    except httpx.TransportError as problem:
+        raise RequestFailed(type(problem).__name__) from problem
+
+
+def login(url: str) -> tuple[str, str] | None:
+    """Return the login for a host from the user's netrc file; logins in URLs are httpx's own."""
+    try:
+        found = netrc.netrc(os.environ.get("NETRC")).authenticators(urlsplit(url).hostname or "")
+    except (OSError, netrc.NetrcParseError):
+        return None
+    return (found[0], found[2]) if found and found[2] is not None else None
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Return the seconds that a Retry-After header asks to wait, or None where it asks nothing.
+
+    Args:
+        value: The header, in seconds or as an HTTP date.
+        now: Seconds since the epoch.
+    """
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, date.timestamp() - now)
+
+
+def _may_pass(problem: BaseException) -> bool:
+    import httpx  # noqa: PLC0415 -- see get
+
+    if isinstance(problem, httpx.HTTPStatusError):
+        status = problem.response.status_code
+        return (status == TOO_MANY_REQUESTS or status >= SERVER_ERROR) and (
+            _asked(problem) or 0.0
+        ) <= LONGEST_RETRY_AFTER
+    return isinstance(problem, httpx.TransportError)
+
+
+def _asked(problem: BaseException | None) -> float | None:
+    answer = getattr(problem, "response", None)
+    return retry_after(answer.headers.get("retry-after"), time.time()) if answer else None
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    import tenacity  # noqa: PLC0415 -- see get
+
+    asked = _asked(state.outcome.exception() if state.outcome else None)
+    if asked is not None:
+        return asked
+    return tenacity.wait_exponential_jitter(initial=PAUSE, max=LONGEST_PAUSE, jitter=PAUSE)(state)
