@@ -19,7 +19,8 @@ from typing import IO, TYPE_CHECKING
 
 import deflate
 
-from layersmith.assemble.tree import EXECUTABLE_MODE, FILE_MODE, Entry, WheelMember
+from layersmith.assemble.tree import Entry, WheelMember
+from layersmith.base.zips import EXECUTABLE_MODE, FILE_MODE
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 PREFIX = "python/"
 """Where Lambda's Python runtimes look for packages below /opt."""
 
-FILE_MODE = 0o644
-EXECUTABLE_MODE = 0o755
-
 
 class Source(Protocol):
     """Where the bytes of an entry are."""

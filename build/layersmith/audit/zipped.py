@@ -6,8 +6,9 @@ import stat
 from typing import TYPE_CHECKING
 
 from layersmith.assemble import wheel
-from layersmith.assemble.tree import EXECUTABLE_MODE, FILE_MODE, Entry
+from layersmith.assemble.tree import Entry
 from layersmith.audit.findings import Finding, Severity
+from layersmith.base.zips import EXECUTABLE_MODE, FILE_MODE
 from layersmith.errors import AuditError, BuildError
 
 if TYPE_CHECKING:

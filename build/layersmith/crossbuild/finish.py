@@ -11,7 +11,7 @@ from email.generator import Generator
 from email.parser import HeaderParser
 from typing import TYPE_CHECKING
 
-from layersmith.base import architectures, elf
+from layersmith.base import architectures, elf, zips
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layersmith.base.runtimes import Runtime
-
-DATE = (1980, 1, 1, 0, 0, 0)
-"""The earliest date that a zip can hold."""
 
 
 def finish(built: Path, out: Path, runtime: Runtime, architecture: str) -> tuple[Path, str]:
@@ -52,7 +49,9 @@ def finish(built: Path, out: Path, runtime: Runtime, architecture: str) -> tuple
     path = out / ("-".join(stem) + ".whl")
     _retag(members, stem[-3:])
     _record(members)
-    _write(path, members)
+    contents = {name: content for name, (content, _) in members.items()}
+    executables = {name for name, (_, executable) in members.items() if executable}
+    path.write_bytes(zips.pack(contents, executables=executables, level=6))
     return path, f"{highest[0]}.{highest[1]}" if native else ""
 
 
@@ -104,14 +103,3 @@ def _record(members: dict[str, tuple[bytes, bool]]) -> None:
         quoted = f'"{path}"' if "," in path else path
         lines.append(f"{quoted},sha256={digest.decode()},{len(members[path][0])}\n")
     members[name] = ("".join([*lines, f"{name},,\n"]).encode("utf-8"), False)
-
-
-def _write(path: Path, members: dict[str, tuple[bytes, bool]]) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for name in sorted(members):
-            content, executable = members[name]
-            info = zipfile.ZipInfo(name, DATE)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.create_system = 3  # Unix, whatever writes it
-            info.external_attr = (0o100755 if executable else 0o100644) << 16
-            archive.writestr(info, content)

@@ -7,14 +7,13 @@ names it, an upload is never repeated, and what an older deployment used stays w
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from layersmith.base import zips
 from layersmith.errors import ConfigError
 from layersmith.ship.aws import failures
 
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
 
     from layersmith.stacks.templates import Template
 
-EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that zip can say; the same content makes the same bytes."""
-
-MODE = 0o100644 << 16
 SKIPPED = {"__pycache__", "tests"}
 
 
@@ -93,17 +88,14 @@ def upload(s3: Any, bucket: str, asset: Asset, account: str) -> bool:
 
 def zip_folder(folder: Path) -> bytes:
     """Return a zip of a function's folder: sorted, dated 1980, the same on every machine."""
-    memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for path in sorted(folder.rglob("*")):
-            relative = path.relative_to(folder)
-            if not path.is_file() or SKIPPED & set(relative.parts) or path.suffix == ".pyc":
-                continue
-            entry = zipfile.ZipInfo(relative.as_posix(), EPOCH)
-            entry.external_attr = MODE
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, path.read_bytes())
-    return memory.getvalue()
+    found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    return zips.pack(
+        {
+            relative.as_posix(): path.read_bytes()
+            for relative, path in found.items()
+            if not SKIPPED & set(relative.parts) and path.suffix != ".pyc"
+        }
+    )
 
 
 def parameter_of(name: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import secrets
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from layersmith.base import zips
 from layersmith.errors import ShipError
 from layersmith.ship.aws import buckets, failures
 from layersmith.ship.publish import canary
@@ -94,12 +93,7 @@ def _invoke(aws: Aws, stage: Stage, function: str, trial: Trial) -> dict[str, An
 
 def _upload(aws: Aws, stage: Stage) -> str:
     """Put the canary's handler where the template looks for it, and return the key."""
-    memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
-        entry = zipfile.ZipInfo("handler.py", assets.EPOCH)
-        entry.external_attr = assets.MODE
-        archive.writestr(entry, canary.HANDLER_SOURCE.read_bytes())
-    content = memory.getvalue()
+    content = zips.pack({"handler.py": canary.HANDLER_SOURCE.read_bytes()})
     key = f"functions/canary-{assets.digest(content)}.zip"
     account = aws.account(stage.region)
     bucket = buckets.artifact_bucket(stage.project, account, stage.region)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, WaiterError
 
+from layersmith.base import zips
 from layersmith.errors import ShipError
 from layersmith.ship.aws import failures, regions
 from layersmith.ship.aws.labels import DESCRIPTION_LIMIT
@@ -35,7 +34,6 @@ on the answer (aws.READ_TIMEOUT) and invokes a second time."""
 FUNCTION_NAME_LIMIT = 64
 """Characters of a function's name (AWS Lambda API, CreateFunction)."""
 
-EPOCH = (1980, 1, 1, 0, 0, 0)
 HANDLER_SOURCE = Path(__file__).with_name("canary_handler.py")
 
 
@@ -103,14 +101,7 @@ def function_zip(smoke: Path | None) -> bytes:
     files = {"canary_handler.py": HANDLER_SOURCE.read_bytes()}
     if smoke:
         files["smoke_test.py"] = smoke.read_bytes()
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in sorted(files.items()):
-            entry = zipfile.ZipInfo(name, EPOCH)
-            # A file without read permission for all cannot be imported in Lambda.
-            entry.external_attr = 0o100644 << 16
-            archive.writestr(entry, content)
-    return buffer.getvalue()
+    return zips.pack(files)
 
 
 def judge(body: bytes, failed: str | None) -> CanaryVerdict:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
-import zipfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from layersmith.base import zips
 from layersmith.base.runtimes import DIRECT_UPLOAD_LIMIT
 from layersmith.errors import ShipError
 from layersmith.ship.aws import buckets, failures, labels
@@ -117,12 +116,7 @@ def placeholder(aws: Aws, region: str, want: Desired) -> int:
 
 def placeholder_zip() -> bytes:
     """Return a zip with one file that says what it is for; always the same bytes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        entry = zipfile.ZipInfo("PLACEHOLDER", (1980, 1, 1, 0, 0, 0))
-        entry.external_attr = 0o100644 << 16
-        archive.writestr(entry, "Uses up a version number; see docs/publishing.md.\n")
-    return buffer.getvalue()
+    return zips.pack({"PLACEHOLDER": b"Uses up a version number; see docs/publishing.md.\n"})
 
 
 def keep(aws: Aws, region: str, want: Desired, bucket: str) -> None:
