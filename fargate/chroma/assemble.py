@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "build"))
 
 from layersmith import console, process  # noqa: E402 - after its path
 from layersmith.assemble.strip import strip  # noqa: E402
-from layersmith.base import interpreters  # noqa: E402 - after its path
+from layersmith.base import interpreters, uv  # noqa: E402 - after its path
 from layersmith.errors import BuildError, LayersmithError  # noqa: E402
 
 MINOR = 13
@@ -96,12 +96,11 @@ def assemble(output: Path, architecture: str) -> int:
 
 
 def _install(target: Path, architecture: str, lock: Path) -> None:
-    uv = interpreters.uv_program()
-    command: list[str | Path] = [uv, "pip", "install", "--quiet", "--target", target]
-    command += ["--python-platform", PLATFORMS[architecture], "--python-version", f"3.{MINOR}"]
-    command += ["--only-binary", ":all:", "--no-deps", "--require-hashes", "--link-mode", "copy"]
+    options: list[str | Path] = ["--quiet", "--target", target]
+    options += ["--python-platform", PLATFORMS[architecture], "--python-version", f"3.{MINOR}"]
+    options += ["--only-binary", ":all:", "--no-deps", "--require-hashes", "--link-mode", "copy"]
     try:
-        process.run([*command, "--requirements", lock], timeout=600, index_login=True)
+        uv.run("pip", "install", *options, "--requirements", lock, timeout=600)
     except process.CommandFailed as failed:
         raise BuildError(
             f"{lock.name} could not be installed for {architecture}",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.base.interpreters import uv_program
+from layersmith.base import uv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ class Peers:
         """Return what du says of an installation."""
         target = self.folder / "installed"
         shutil.rmtree(target, ignore_errors=True)
-        argv: list[str | Path] = [uv_program(), "pip", "install", "--quiet", "--target", target]
+        argv: list[str | Path] = [uv.program(), "pip", "install", "--quiet", "--target", target]
         argv += ["--python-platform", "aarch64-manylinux_2_34", "--python-version", "3.12"]
         self._run([*argv, "--python", sys.executable, "--only-binary", ":all:", REQUIREMENT])
         return int(self._run(["du", "--summarize", "--bytes", target]).split()[0])

@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.base import interpreters
-from layersmith.base.interpreters import uv_program
+from layersmith.base import interpreters, uv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +101,7 @@ def install(root: Path, name: str) -> str:
     """Return the shell line with which a user makes one of the layers."""
     target = root / "uv" / name
     return (
-        f"{uv_program()} pip install --quiet --target {target}/python "
+        f"{uv.program()} pip install --quiet --target {target}/python "
         "--python-platform aarch64-manylinux_2_34 --python-version 3.12 --only-binary :all: "
         f"-r {name}.txt && cd {target} && zip -qr ../{name}.zip python"
     )
@@ -151,7 +150,7 @@ def measure_sam(place: Workplace) -> None:
             f"    Properties: {{ContentUri: {name}, CompatibleRuntimes: [python3.12]}}\n"
         )
     (sam / "template.yaml").write_text(SAM + "".join(resources))
-    command = [uv_program(), "tool", "run", "--from", "aws-sam-cli", "sam", "build"]
+    command = [uv.program(), "tool", "run", "--from", "aws-sam-cli", "sam", "build"]
     zips = " && ".join(
         f"(cd .aws-sam/build/{name.upper()} && zip -qr ../{name}.zip python)" for name in LAYERS
     )

@@ -31,6 +31,8 @@ OWNERS = {
     "docker": {"engine"},
     "boto3": {"ship/aws"},
     "elftools": {"base/elf.py"},
+    "tenacity": {"base/http.py"},
+    "uv": {"base/uv.py"},
     "rich.console": {"console.py"},
     "semver": {"base/versions.py"},
 }

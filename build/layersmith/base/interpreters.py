@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console, process
+from layersmith.base import uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,26 +74,12 @@ def _is_cpython(path: Path, minor: int) -> bool:
 
 
 def _managed(minor: int) -> Path | None:
-    uv = uv_program()
+    managed = ("--managed-python", "--no-python-downloads")
     try:
-        process.run([uv, "python", "install", f"3.{minor}"], timeout=300)
-        found = process.run(
-            [uv, "python", "find", "--managed-python", "--no-python-downloads", f"3.{minor}"],
-            timeout=60,
-        )
+        uv.run("python", "install", f"3.{minor}", timeout=300)
+        found = uv.run("python", "find", *managed, f"3.{minor}", timeout=60)
     except process.CommandFailed as failed:
         said = failed.output.splitlines() or ["it said nothing"]
         console.info(f"uv cannot install CPython 3.{minor} here: {said[-1].strip()}")
         return None
     return Path(found.stdout.strip())
-
-
-@functools.cache
-def uv_program() -> str:
-    """Return uv: the one installed beside this interpreter, else the one on PATH."""
-    try:
-        from uv import find_uv_bin  # noqa: PLC0415 -- absent where uv came from elsewhere
-
-        return str(find_uv_bin())
-    except (ImportError, FileNotFoundError):
-        return shutil.which("uv") or "uv"

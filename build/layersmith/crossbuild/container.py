@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console, process
-from layersmith.base import architectures, interpreters
+from layersmith.base import architectures, uv
 from layersmith.crossbuild import finish, store
 from layersmith.errors import BuildError
 
@@ -109,15 +109,15 @@ def _requirements(job: CrossBuildJob, folder: Path) -> list[str]:
     """Install the target's build requirements into ``folder``; return what they are."""
     project = job.project
     wanted = [*ALWAYS, *project.requires, *BACKEND_TOOLS.get(project.kind, ())]
-    argv = [
-        *(interpreters.uv_program(), "pip", "install", "--quiet", "--target", str(folder)),
+    words = [
+        *("pip", "install", "--quiet", "--target", str(folder)),
         *("--python-platform", job.runtime.uv_platform(job.architecture)),
         *("--python-version", job.runtime.python_version),
         *("--only-binary", ":all:"),
         *wanted,
     ]
     try:
-        process.run(argv, timeout=600, index_login=True)
+        uv.run(*words, timeout=600)
     except process.CommandFailed as failed:
         raise BuildError(
             f"could not install the build requirements of {project.name}:\n{failed.output[-2000:]}",

@@ -16,7 +16,7 @@ from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
 from layersmith import cache, process
-from layersmith.base import interpreters
+from layersmith.base import uv
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -105,12 +105,9 @@ def _build(source: Path, scratch: Path, environment: Mapping[str, str], what: st
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns(*IGNORED))
         source = copy
     out = scratch / "out"
-    uv = interpreters.uv_program()
-    command = [uv, "build", "--wheel", "--out-dir", str(out), str(source)]
+    variables = {"SOURCE_DATE_EPOCH": EPOCH, **environment}
     try:
-        process.run(
-            command, env={"SOURCE_DATE_EPOCH": EPOCH, **environment}, index_login=True, timeout=900
-        )
+        uv.run("build", "--wheel", "--out-dir", out, source, env=variables, timeout=900)
     except process.CommandFailed as failed:
         raise BuildError(
             f"the {what} does not build:\n{_indent(failed.output)}",

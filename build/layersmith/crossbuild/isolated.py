@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import process
-from layersmith.base import interpreters
+from layersmith.base import interpreters, uv
 from layersmith.crossbuild import sysconfigdata
 from layersmith.errors import BuildError
 
@@ -158,8 +158,7 @@ class Virtualenv:
 
 def _uv(words: Sequence[str]) -> str:
     try:
-        argv = [interpreters.uv_program(), *words]
-        return process.run(argv, timeout=TIMEOUT, index_login=True).stdout
+        return uv.run(*words, timeout=TIMEOUT).stdout
     except process.CommandFailed as failed:
         raise BuildError(
             f"the build environment cannot be made:\n{failed.output[-2000:]}",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 import tempfile
 import tomllib
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import canonicalize_name
 
 from layersmith import process
-from layersmith.base import architectures, interpreters
+from layersmith.base import architectures, uv
 from layersmith.lock.document import CONFIG
 
 if TYPE_CHECKING:
@@ -205,11 +204,11 @@ def _export(lines: list[str], options: list[str], root: Path, *, deps: bool = Fa
 
 
 def _compile(words: list[str | Path], options: list[str], root: Path) -> None:
-    common = ["--no-header", "--no-progress", "--color", "never", "--quiet"]
-    python = ["--python", sys.executable, "--no-python-downloads"]
-    argv = [interpreters.uv_program(), "pip", "compile", *words, *options, *python, *common]
+    quiet = ("--no-header", "--no-progress", "--color", "never", "--quiet")
     try:
-        process.run(argv, cwd=root, timeout=TIMEOUT, index_login=True)
+        uv.run(
+            "pip", "compile", *words, *options, *uv.THIS_PYTHON, *quiet, cwd=root, timeout=TIMEOUT
+        )
     except process.CommandFailed as failed:
         raise Unresolvable(without_logins(failed.output)) from None
 

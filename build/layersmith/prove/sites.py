@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import process
-from layersmith.base import interpreters
+from layersmith.base import uv
 from layersmith.errors import ProofError
 
 if TYPE_CHECKING:
@@ -49,10 +49,9 @@ def install(folder: Path, arguments: Sequence[str], *, what: str) -> None:
     Raises:
         ProofError: The package index does not answer, or has no wheel.
     """
-    command = [interpreters.uv_program(), "pip", "install", "--quiet", "--no-deps"]
-    command += ["--target", str(folder), "--only-binary", ":all:", *arguments]
+    options = ("--quiet", "--no-deps", "--only-binary", ":all:", "--target", folder)
     try:
-        process.run(command, timeout=300)
+        uv.run("pip", "install", *options, *arguments, timeout=300)
     except process.CommandFailed as failed:
         raise ProofError(
             f"{what} could not be installed",

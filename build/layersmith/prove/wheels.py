@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith import process
-from layersmith.base import architectures, interpreters
+from layersmith.base import architectures, uv
 from layersmith.errors import ProofError
 from layersmith.lock.resolver import UV_GLIBC
 
@@ -34,9 +34,9 @@ def install(
     options = ["--quiet", "--no-deps", "--no-compile-bytecode", "--only-binary", ":all:"]
     machine = ["--python-platform", platform(runtime, architecture)]
     version = ["--python-version", runtime.python_version]
-    command = [interpreters.uv_program(), "pip", "install", *options, *machine, *version]
+    where = [*options, *machine, *version, "--target", str(folder)]
     try:
-        process.run([*command, "--target", folder, *pins], timeout=600, index_login=True)
+        uv.run("pip", "install", *where, *pins, timeout=600)
     except process.CommandFailed as failed:
         raise ProofError(
             f"{what} for {architecture}: the wheels could not be installed",

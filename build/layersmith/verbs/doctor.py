@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from layersmith import cache, console, extras, process
-from layersmith.base import interpreters, runtimes
+from layersmith.base import interpreters, runtimes, uv
 from layersmith.errors import LayersmithError, NotInstalledError
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _importable(name: str) -> bool:
 
 def _uv() -> Iterator[Diagnosis]:
     try:
-        said = process.run([interpreters.uv_program(), "--version"], timeout=20).stdout.strip()
+        said = uv.run("--version", timeout=20).stdout.strip()
     except process.CommandFailed as failed:
         advice = "python3 -m pip install uv"
         yield Diagnosis("uv", "missing", failed.output or str(failed), advice, needed=True)
@@ -176,9 +176,8 @@ def _runtimes() -> list[str]:
 def _index() -> Iterator[Diagnosis]:
     # uv is asked, because it knows the indexes and proxies that this user has configured.
     words = ("pip", "compile", "-", "--no-deps", "--no-cache", "--quiet", "--no-header")
-    argv = [interpreters.uv_program(), *words, "--python", sys.executable]
     try:
-        process.run(argv, stdin="packaging\n", timeout=INDEX_TIMEOUT, index_login=True)
+        uv.run(*words, *uv.THIS_PYTHON, stdin="packaging\n", timeout=INDEX_TIMEOUT)
     except process.CommandFailed as failed:
         said = (failed.output.splitlines() or [str(failed)])[-1].strip()
         advice = "check the network, a proxy (HTTPS_PROXY), or uv's index (UV_DEFAULT_INDEX)"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from layersmith import __version__, extras
-from layersmith.base.interpreters import uv_program
+from layersmith.base import uv
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[3]
@@ -57,7 +57,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    done = run(uv_program(), "build", "--quiet", "--wheel", "--out-dir", folder, ROOT)
+    done = run(uv.program(), "build", "--quiet", "--wheel", "--out-dir", folder, ROOT)
     assert done.returncode == 0, done.stderr
     return next(folder.glob("*.whl"))
 
@@ -70,7 +70,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = folder / "bin" / "python"
     # The versions that are tested here, so that nothing newer has to be fetched.
     pins = [f"{name}=={metadata.version(name)}" for name in core()]
-    done = run(uv_program(), "pip", "install", "--quiet", "--python", python, wheel, *pins)
+    done = run(uv.program(), "pip", "install", "--quiet", "--python", python, wheel, *pins)
     assert done.returncode == 0, done.stderr
     return folder / "bin"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith.base import interpreters
+from layersmith.base import uv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,7 +132,7 @@ def _install(target: Path) -> None:
     """The packages of the server image, for the machine's Python."""
     server = ROOT / "fargate/chroma"
     platform = ["--python-platform", "x86_64-manylinux_2_28", "--python-version", PYTHON]
-    command: list[str | Path] = [interpreters.uv_program(), "pip", "install", "--quiet"]
+    command: list[str | Path] = [uv.program(), "pip", "install", "--quiet"]
     command += ["--target", target]
     command += [*platform, "--only-binary", ":all:", "--link-mode", "copy"]
     names = ("aiohttp", "aiolimiter", "botocore", "urllib3", "zstandard")
