@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jinja2
+import plotly.offline
+
 from layersmith import __version__
 from layersmith.console import size
 from layersmith.report import figures, views
@@ -29,8 +32,6 @@ def render(
         artifacts: What is reported, at least one target.
         compositions: The functions of layers.yaml with their layers.
     """
-    import jinja2  # noqa: PLC0415 -- start-up time
-    import plotly.offline  # noqa: PLC0415 -- start-up time
     from markupsafe import Markup  # noqa: PLC0415 -- start-up time
 
     environment = jinja2.Environment(

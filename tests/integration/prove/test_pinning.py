@@ -148,13 +148,13 @@ def test_an_image_for_the_wrong_platform_is_not_pinned(
 ) -> None:
     registry.add("lambda/python", "3.13-arm64", "amd64")
     before = data_file.read_text()
-    with pytest.raises(ProofError, match="is not there for linux/arm64"):
+    with pytest.raises(ProofError, match="is not available for linux/arm64"):
         choose.pin(Engine("tests"), [runtime], data_file)
     assert data_file.read_text() == before
 
 
 def test_a_registry_without_the_image(runtime: runtimes.Runtime, data_file: Path) -> None:
-    with pytest.raises(ProofError, match="the registry says nothing"):
+    with pytest.raises(ProofError, match="the registry gave no answer"):
         choose.pin(Engine("tests"), [runtime], data_file)
 
 

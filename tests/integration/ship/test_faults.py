@@ -132,7 +132,7 @@ def test_a_number_taken_between_plan_and_apply(
 
     refused = project.apply("--plan", str(plan))
     assert refused.code == 9
-    assert "the accounts are not as they were" in refused.err
+    assert "the accounts have changed since" in refused.err
     assert not any(has["layers"].get(f"{NAME}-") for has in snapshot(THREE).values())
 
     assert project.apply().code == 0

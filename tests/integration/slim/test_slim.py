@@ -77,7 +77,7 @@ def test_a_layer_must_pass_its_proofs_first(project: Project) -> None:
 def test_a_layer_needs_a_smoke_file(project: Project) -> None:
     project.write(LAYERS_YAML.replace("    smoke: smoke.py\n", ""))
     done = project.run(*WORDS, check=2)
-    assert "nothing says what it must be able to do" in done.stderr
+    assert "file that shows what it must be able to do" in done.stderr
 
 
 def test_a_size_that_is_none(project: Project) -> None:
