@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 
 from layersmith.assemble import wheel
 from layersmith.assemble.manifest import Distribution, FileRecord, PrunedRule
+from layersmith.base import modules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from layersmith.assemble.manifest import Manifest
     from layersmith.assemble.tree import Entry, Tree
     from layersmith.plan import Target
-
-NATIVE_SUFFIXES = (".so", ".a", ".dylib")
 
 
 @dataclass(frozen=True)
@@ -132,8 +131,7 @@ def _distribution(
 
 def is_native(entry: Entry) -> bool:
     """Whether a file looks like a shared library by its name."""
-    name = entry.path.rsplit("/", 1)[-1]
-    return name.endswith(NATIVE_SUFFIXES) or ".so." in name
+    return modules.is_native(entry.path)
 
 
 def files(tree: Tree, sizes: Mapping[str, int]) -> list[FileRecord]:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from layersmith.lock import Lock
     from layersmith.plan import Target
 
-ELF_MAGIC = b"\x7fELF"
 SMALLEST_ELF = 64
 """Bytes of an ELF header (System V ABI); smaller files need no look."""
 
@@ -175,10 +174,9 @@ def _strip(collected: Collected, entry: Entry) -> None:
     if not describe.is_native(entry) or entry.size < SMALLEST_ELF:
         return
     content = entry.source.read()
-    if content.startswith(ELF_MAGIC):
-        stripped = strip.strip(content)
-        if stripped != content:
-            collected.tree.replace(entry.with_content(stripped))
+    stripped = strip.strip(content)
+    if stripped != content:
+        collected.tree.replace(entry.with_content(stripped))
 
 
 def _manifest(

@@ -14,7 +14,8 @@ import struct
 from dataclasses import dataclass
 from typing import NamedTuple
 
-MAGIC = b"\x7fELF"
+from layersmith.base.elf import is_elf
+
 ELF64_LITTLE = b"\x02\x01\x01"
 """EI_CLASS 64 bit, EI_DATA little-endian, EI_VERSION 1 (gABI): all that Lambda runs."""
 
@@ -129,7 +130,7 @@ def strip(content: bytes) -> bytes:
     Args:
         content: The bytes of any file.
     """
-    if content[:4] != MAGIC or content[4:7] != ELF64_LITTLE:
+    if not is_elf(content) or content[4:7] != ELF64_LITTLE:
         return content
     try:
         elf = _parse(content)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from layersmith.assemble.tree import PREFIX
 from layersmith.audit.findings import Finding, Severity
-from layersmith.base import architectures
+from layersmith.base import architectures, modules
 from layersmith.base.modules import ModuleName, module_name
 
 if TYPE_CHECKING:
@@ -225,8 +225,5 @@ def _for_whom(name: ModuleName, code: str) -> str:
 def _usable_sibling(content: Content, path: str, name: ModuleName) -> str | None:
     """Return the file that Python takes for the same module, or None."""
     stem = f"{posixpath.dirname(path)}/{name.module}"
-    fitting = (
-        f".cpython-3{content.runtime.minor}-{architectures.get(content.architecture).triplet}.so"
-    )
-    suffixes = (fitting, ".abi3.so", ".so", ".py")
-    return next((stem + suffix for suffix in suffixes if stem + suffix in content.files), None)
+    ends = (*modules.suffixes(content.runtime, content.architecture), ".py")
+    return next((stem + end for end in ends if stem + end in content.files), None)

@@ -35,6 +35,9 @@ MACHINES = {
 }
 """Names of machines as wheel tags spell them (PEP 600), by pyelftools' name of e_machine."""
 
+HEAD = 20
+"""Bytes of a file up to the end of e_machine (System V gABI, "ELF Header")."""
+
 PF_X = 1
 """Segment may be executed (System V gABI, p_flags)."""
 
@@ -98,6 +101,17 @@ def parse_version(text: str) -> tuple[int, ...]:
 def is_elf(head: bytes) -> bool:
     """Whether a file that begins with ``head`` claims to be an ELF file."""
     return head[:4] == MAGIC
+
+
+def machine(head: bytes) -> str | None:
+    """Return the architecture that an ELF header names, as AWS spells it; None for other files.
+
+    Args:
+        head: The first ``HEAD`` bytes of a file, or more.
+    """
+    if len(head) < HEAD or not is_elf(head):
+        return None
+    return architectures.of_elf(int.from_bytes(head[18:HEAD], "little"))
 
 
 def read(content: bytes, *, module: str | None = None) -> ElfFacts:

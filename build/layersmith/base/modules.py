@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layersmith.base import architectures
+
+if TYPE_CHECKING:
+    from layersmith.base.runtimes import Runtime
 
 _EXTENSION = re.compile(
     r"^(?P<module>[A-Za-z_]\w*)"
     r"(?:\.(?P<tag>abi3|cpython-(?P<python>\d+)(?P<flags>[a-z]*)(?:-(?P<platform>[\w-]+))?"
     r"|pypy(?P<pypy>\d+)-[\w-]+))?\.so$"
 )
+_COMPILED = re.compile(r"\.(?:abi3|cpython-\d+[^.]*)(?=\.(?:so|pyc)$)")
+_NATIVE = re.compile(r"\.so\.[^/]*$|\.(?:so|a|dylib)$")
 _OTHER_SYSTEM = re.compile(r"^(?P<module>[A-Za-z_]\w*)\.(?P<tag>[\w-]+)\.pyd$")
 
 
@@ -36,6 +44,11 @@ class ModuleName:
     flags: str = ""
     platform: str | None = None
 
+    @property
+    def is_for_cpython(self) -> bool:
+        """Whether some CPython on Linux may look for it."""
+        return self.platform != "win" and not (self.python or "").startswith("pypy")
+
 
 def module_name(path: str) -> ModuleName | None:
     """Parse the name of a file, or return None if no import looks for such a name."""
@@ -48,6 +61,22 @@ def module_name(path: str) -> ModuleName | None:
         )
     windows = _OTHER_SYSTEM.match(name)
     return ModuleName(windows["module"], windows["tag"], None, "", "win") if windows else None
+
+
+def suffixes(runtime: Runtime, architecture: str) -> tuple[str, str, str]:
+    """Return the ends of extensions that a runtime's Python looks for, in its order."""
+    triplet = architectures.get(architecture).triplet
+    return f".{runtime.bytecode_tag}-{triplet}.so", ".abi3.so", ".so"
+
+
+def without_tag(path: str) -> str:
+    """Return the path of an extension or .pyc file without the Python and platform in its name."""
+    return _COMPILED.sub("", path)
+
+
+def is_native(path: str) -> bool:
+    """Whether a name is that of a compiled library, of this system or of another one."""
+    return _NATIVE.search(path) is not None
 
 
 def is_shared_library(path: str) -> bool:

@@ -39,7 +39,7 @@ def finish(built: Path, out: Path, runtime: Runtime, architecture: str) -> tuple
     highest = (0, 0)
     native = False
     for name, (content, _) in members.items():
-        if content[:4] == b"\x7fELF":
+        if elf.is_elf(content):
             native = True
             highest = max(highest, _judge(name, content, runtime, architecture))
     stem = built.name[: -len(".whl")].split("-")

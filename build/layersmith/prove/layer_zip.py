@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import zipfile
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from layersmith.base import architectures
+from layersmith.base import architectures, elf, modules
 from layersmith.errors import ProofError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_TAG = re.compile(
-    r"\.cpython-(?P<version>\d+)[a-z]*-"
-    rf"(?P<machine>{'|'.join(machine.wheel for machine in architectures.MACHINES.values())})-"
-)
 
 
 class LayerZip:
@@ -54,11 +48,7 @@ class LayerZip:
     def machine(self, member: str) -> str | None:
         """Return the architecture in a file's ELF header; None where it is no ELF file."""
         with zipfile.ZipFile(self.path) as archive, archive.open(member) as stream:
-            head = stream.read(20)
-        if len(head) < 20 or not head.startswith(b"\x7fELF"):
-            return None
-        number = int.from_bytes(head[18:20], "little")
-        return architectures.of_elf(number)
+            return elf.machine(stream.read(elf.HEAD))
 
 
 def named_for(path: str) -> tuple[str, str] | None:
@@ -66,8 +56,9 @@ def named_for(path: str) -> tuple[str, str] | None:
 
     ``_imaging.cpython-312-x86_64-linux-gnu.so`` is for ``("3.12", "x86_64")``.
     """
-    found = _TAG.search(path)
-    if not found:
+    name = modules.module_name(path)
+    if name is None or not name.is_for_cpython or not name.python or not name.platform:
         return None
-    version = found["version"]
-    return f"{version[0]}.{version[1:]}", architectures.named(found["machine"])
+    machine = architectures.named(name.platform.partition("-")[0])
+    known = machine in architectures.MACHINES
+    return (f"{name.python[0]}.{name.python[1:]}", machine) if known else None

@@ -13,14 +13,12 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith.base import architectures
+from layersmith.base import architectures, elf
 from layersmith.prove import wheels
 
 if TYPE_CHECKING:
     from layersmith.assemble.manifest import Manifest
     from layersmith.base.runtimes import Runtime
-
-ELF = b"\x7fELF"
 
 
 def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, into: Path) -> Path:
@@ -59,7 +57,7 @@ def _unpack_portable(layer: Path, into: Path) -> list[str]:
             if member.is_dir():
                 continue
             content = archive.read(member)
-            if content.startswith(ELF):
+            if elf.is_elf(content):
                 native.append(member.filename)
                 continue
             place = into / member.filename

@@ -6,13 +6,11 @@ page's source.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from layersmith.assemble.describe import NATIVE_SUFFIXES
-from layersmith.base import runtimes
+from layersmith.base import modules, runtimes
 from layersmith.console import size
 from layersmith.report.functions import CODE
 
@@ -28,9 +26,6 @@ if TYPE_CHECKING:
 KINDS = ("native", "python", "bytecode", "data")
 """What a file of a layer is, in the order of the legend."""
 
-EXTENSION_TAG = re.compile(r"\.(?:cpython-\d+[^.]*|abi3)(\.so|\.pyc)$")
-"""What stands between name and suffix of compiled files (PEP 3147, 3149), too long for a tile."""
-
 LEAST_SHARE = 0.002
 """Share of all imports below which modules are drawn together."""
 
@@ -43,7 +38,7 @@ VARIANTS = {"layer": "this layer", "plain": "plain installation", "floor": "floo
 def kind(path: str) -> str:
     """Return what a file is: one of ``KINDS``."""
     name = PurePosixPath(path).name
-    if name.endswith(NATIVE_SUFFIXES) or ".so." in name:
+    if modules.is_native(name):
         return "native"
     if name.endswith(".pyc"):
         return "bytecode"
@@ -81,7 +76,7 @@ def treemap(manifest: Manifest) -> dict[str, Any]:
 
 def _tile(root: str, file: FileRecord) -> tuple[str, str, str, int, str]:
     parent = f"{root}/{file.distribution}"
-    name = EXTENSION_TAG.sub(r"\1", PurePosixPath(file.path).name)
+    name = modules.without_tag(PurePosixPath(file.path).name)
     return f"{parent}/{file.path}", name, parent, file.size, kind(file.path)
 
 

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layersmith.base import modules
 from layersmith.errors import ConfigError, ProofError
 from layersmith.prove import services
 from layersmith.prove.cold import measure
@@ -25,7 +26,6 @@ WATCHER = "layersmith_slim.py"
 ASK = "layersmith-touched"
 
 _BYTECODE = re.compile(r"(?:__pycache__/)?(?P<stem>[^/.]+)(?:\.cpython-\d+)?\.pyc$")
-_TAG = re.compile(r"\.cpython-\d+[a-z]*-\w+-linux-gnu\.so$")
 
 
 def touched(
@@ -77,7 +77,7 @@ def unit(path: str) -> str:
         found = _BYTECODE.search(name)
         stem = found["stem"] if found else name.removesuffix(".pyc")
         return f"{folder.removesuffix('/__pycache__')}/{stem}.py"
-    return _TAG.sub(".so", path).replace(".abi3.so", ".so")
+    return modules.without_tag(path)
 
 
 def watched(spec: FunctionSpec) -> FunctionSpec:

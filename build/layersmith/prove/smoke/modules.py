@@ -7,10 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from layersmith.base.modules import module_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_EXTENSION = re.compile(r"^(?P<stem>[^.]+)(\.(cpython-\d+[a-z]*-[\w-]+|abi3))?\.so$")
 _SITE = re.compile(r"^lib/python3\.\d+/site-packages/")
 
 
@@ -43,7 +44,7 @@ def modules_of(paths: Iterable[str]) -> list[Module]:
     """
     found: dict[str, Module] = {}
     for path in sorted(paths):
-        name = _module_name(path)
+        name = _imported_as(path)
         if name:
             found.setdefault(name, Module(name, path))
     return sorted(found.values(), key=lambda module: module.name.split("."))
@@ -60,7 +61,7 @@ def excepted(name: str, exceptions: Mapping[str, str]) -> str | None:
     return None
 
 
-def _module_name(path: str) -> str | None:
+def _imported_as(path: str) -> str | None:
     if not path.startswith("python/"):
         return None
     inner = _SITE.sub("", path.removeprefix("python/"))
@@ -68,10 +69,10 @@ def _module_name(path: str) -> str | None:
     if file.endswith(".py") or (file.endswith(".pyc") and "__pycache__" not in folders):
         stem = file.rpartition(".")[0]
     else:
-        match = _EXTENSION.match(file)
-        if not match:
+        extension = module_name(file)
+        if extension is None or not extension.is_for_cpython:
             return None
-        stem = match["stem"]
+        stem = extension.module
     if stem == "__main__":
         return None
     parts = folders if stem == "__init__" else [*folders, stem]
