@@ -1,8 +1,15 @@
-"""Turns what a backend built into the wheel that is kept: checked, tagged, in one normal form."""
+"""Turns what a backend built into the wheel that is kept: checked, tagged, in one normal form.
+
+PyPA's wheel (0.48) cannot write that form: its WheelFile dates RECORD by the clock, or by the
+SOURCE_DATE_EPOCH of the whole process, gives it mode 0664 and puts it last, and its `tags`, in a
+private module, keeps order, dates and modes as the backend left them. What it wrote would have to
+be written again, so tags and RECORD are two short functions here.
+"""
 
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import io
 import re
@@ -95,11 +102,11 @@ def _record(members: dict[str, tuple[bytes, bool]]) -> None:
     (name,) = (name for name in members if re.fullmatch(r"[^/]+\.dist-info/RECORD", name))
     for signature in (f"{name}.jws", f"{name}.p7s"):
         members.pop(signature, None)
-    lines = []
-    for path in sorted(members):
-        if path == name:
-            continue
-        digest = base64.urlsafe_b64encode(hashlib.sha256(members[path][0]).digest()).rstrip(b"=")
-        quoted = f'"{path}"' if "," in path else path
-        lines.append(f"{quoted},sha256={digest.decode()},{len(members[path][0])}\n")
-    members[name] = ("".join([*lines, f"{name},,\n"]).encode("utf-8"), False)
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    for path in sorted(members.keys() - {name}):
+        content = members[path][0]
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
+        writer.writerow((path, f"sha256={digest.decode()}", len(content)))
+    writer.writerow((name, "", ""))
+    members[name] = (rows.getvalue().encode("utf-8"), False)

@@ -56,7 +56,7 @@ def test_a_pure_wheel_keeps_its_tag(tmp_path: Path, out: Path) -> None:
 
 
 def test_the_record_fits_every_member(tmp_path: Path, out: Path) -> None:
-    files = {"thing/a.so": extension(), "thing/b,c.py": b"x = 1\n"}
+    files = {"thing/a.so": extension(), "thing/b,c.py": b"x = 1\n", 'thing/"d".txt': b"d"}
     path, _ = finish.finish(wheels.make(tmp_path, "thing", files, tag=TAG), out, AL2023, "arm64")
 
     with zipfile.ZipFile(path) as wheel:
