@@ -109,15 +109,9 @@ def _requirements(job: CrossBuildJob, folder: Path) -> list[str]:
     """Install the target's build requirements into ``folder``; return what they are."""
     project = job.project
     wanted = [*ALWAYS, *project.requires, *BACKEND_TOOLS.get(project.kind, ())]
-    words = [
-        *("pip", "install", "--quiet", "--target", str(folder)),
-        *("--python-platform", job.runtime.uv_platform(job.architecture)),
-        *("--python-version", job.runtime.python_version),
-        *("--only-binary", ":all:"),
-        *wanted,
-    ]
+    version, platform = job.runtime.python_version, uv.platform(job.runtime, job.architecture)
     try:
-        uv.run(*words, timeout=600)
+        uv.install_wheels(folder, wanted, python_version=version, platform=platform, deps=True)
     except process.CommandFailed as failed:
         raise BuildError(
             f"could not install the build requirements of {project.name}:\n{failed.output[-2000:]}",

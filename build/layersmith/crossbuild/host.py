@@ -107,7 +107,7 @@ def _build(source: Path, scratch: Path, environment: Mapping[str, str], what: st
     out = scratch / "out"
     variables = {"SOURCE_DATE_EPOCH": EPOCH, **environment}
     try:
-        uv.run("build", "--wheel", "--out-dir", out, source, env=variables, timeout=900)
+        uv.build_wheel(source, out, variables)
     except process.CommandFailed as failed:
         raise BuildError(
             f"the {what} does not build:\n{_indent(failed.output)}",

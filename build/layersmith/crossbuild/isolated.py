@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from layersmith.base.runtimes import Runtime
 
 SCRATCH = Path("/tmp")  # noqa: S108 -- the same path on every machine; see scratch()
-TIMEOUT = 600.0
-"""Seconds for one call of uv, which may download."""
-
 PROBE = """
 import importlib, json, sys, sysconfig
 name = sysconfig._get_sysconfigdata_name()
@@ -136,7 +133,8 @@ class Virtualenv:
         Raises:
             BuildError: uv cannot make it.
         """
-        _uv(["venv", "--quiet", "--no-project", "--python", str(found.program), str(self.folder)])
+        with _made():
+            uv.create_virtualenv(self.folder, found.program)
         (site,) = self.folder.glob("lib/python3.*/site-packages")
         source = sysconfigdata.module(variables)
         (site / f"{sysconfigdata.MODULE}.py").write_text(source, "utf-8")
@@ -148,17 +146,20 @@ class Virtualenv:
             BuildError: They do not resolve, or cannot be built on this machine.
         """
         if requirements:
-            _uv(["pip", "install", "--quiet", "--python", str(self.python), *requirements])
+            with _made():
+                uv.install(self.python, requirements)
 
     def installed(self) -> list[str]:
         """Return what is installed, as ``name==version``, sorted."""
-        said = _uv(["pip", "freeze", "--quiet", "--python", str(self.python)])
-        return sorted(line for line in said.splitlines() if re.match(r"[\w.-]+==", line))
+        with _made():
+            lines = uv.installed(self.python)
+        return sorted(line for line in lines if re.match(r"[\w.-]+==", line))
 
 
-def _uv(words: Sequence[str]) -> str:
+@contextlib.contextmanager
+def _made() -> Iterator[None]:
     try:
-        return uv.run(*words, timeout=TIMEOUT).stdout
+        yield
     except process.CommandFailed as failed:
         raise BuildError(
             f"the build environment cannot be made:\n{failed.output[-2000:]}",

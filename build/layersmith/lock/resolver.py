@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import canonicalize_name
 
 from layersmith import process
-from layersmith.base import architectures, uv
+from layersmith.base import uv
 from layersmith.lock.document import CONFIG
 
 if TYPE_CHECKING:
@@ -31,11 +31,9 @@ if TYPE_CHECKING:
     from layersmith.plan import Target
 
 __all__ = [
-    "UV_GLIBC",
     "Unresolvable",
     "every_offer",
     "offers",
-    "platform",
     "resolve",
     "sdist",
     "solve",
@@ -43,9 +41,6 @@ __all__ = [
 
 TIMEOUT = 600.0
 """Seconds that one call of uv may take; it may have to build the metadata of an sdist."""
-
-UV_GLIBC = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
-"""The glibc 2.x that uv has a manylinux platform for (`uv pip compile --python-platform`)."""
 
 OLDEST_PYTHON = "3.8"
 """A Python below all that are of interest, to see the wheels for each of them."""
@@ -172,24 +167,13 @@ def _input_lines(inputs: LockInputs) -> Iterator[str]:
 def _for_target(target: Target, from_source: Collection[str]) -> list[str]:
     return [
         "--python-platform",
-        platform(target),
+        uv.platform(target.runtime, target.architecture),
         "--python-version",
         target.runtime.python_version,
         "--only-binary",
         ":all:",
         *(word for name in sorted(from_source) for word in ("--no-binary", name)),
     ]
-
-
-def platform(target: Target) -> str:
-    """Return the platform to give to uv: the target's, or the closest above it that uv knows.
-
-    uv knows glibc 2.28 but not 2.26, the one of Amazon Linux 2; so what it finds may need a
-    newer glibc than the target has, and has to be judged again by its tags.
-    """
-    major, minor = target.runtime.glibc
-    closest = next(known for known in UV_GLIBC if known >= minor)
-    return f"{architectures.get(target.architecture).wheel}-manylinux_{major}_{closest}"
 
 
 def _export(lines: list[str], options: list[str], root: Path, *, deps: bool = False) -> list[Offer]:
@@ -204,11 +188,8 @@ def _export(lines: list[str], options: list[str], root: Path, *, deps: bool = Fa
 
 
 def _compile(words: list[str | Path], options: list[str], root: Path) -> None:
-    quiet = ("--no-header", "--no-progress", "--color", "never", "--quiet")
     try:
-        uv.run(
-            "pip", "compile", *words, *options, *uv.THIS_PYTHON, *quiet, cwd=root, timeout=TIMEOUT
-        )
+        uv.compile_pins(*words, *options, cwd=root, timeout=TIMEOUT)
     except process.CommandFailed as failed:
         raise Unresolvable(without_logins(failed.output)) from None
 

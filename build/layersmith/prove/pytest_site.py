@@ -27,8 +27,7 @@ def folder(minor: int) -> Path:
     key = cache.sha256_bytes("\n".join(wanted).encode())[:16]
 
     def fill(site: Path) -> None:
-        arguments = ["--python-version", f"3.{minor}", *wanted]
-        sites.install(site, arguments, what="pytest for the smoke files")
+        sites.install(site, wanted, f"3.{minor}", what="pytest for the smoke files")
         _compile(site, minor)
 
     return sites.once(cache.section("pytest-site") / f"3.{minor}-{key}", fill)

@@ -177,7 +177,7 @@ def chroma_bindings(version: str) -> Path:
         ProofError: There is no wheel for this machine, or the index does not answer.
     """
     final = cache.section("chroma-server") / f"{version}-3.{sys.version_info[1]}"
-    wanted = ["--python", sys.executable, f"chromadb=={version}"]
+    wanted = [f"chromadb=={version}"]
     what = f"the Chroma server {version}"
     return sites.once(final, lambda folder: sites.install(folder, wanted, what=what))
 

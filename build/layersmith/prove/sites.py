@@ -38,20 +38,22 @@ def once(final: Path, fill: Callable[[Path], object]) -> Path:
     return final
 
 
-def install(folder: Path, arguments: Sequence[str], *, what: str) -> None:
+def install(
+    folder: Path, pins: Sequence[str], python_version: str | None = None, *, what: str
+) -> None:
     """Install packages by uv, wheels alone and without what they require.
 
     Args:
         folder: Where to.
-        arguments: Packages and options for ``uv pip install``.
+        pins: ``name==version``.
+        python_version: Of the Python that imports them, ``3.13``; None for the one that runs.
         what: What cannot be installed, for messages.
 
     Raises:
         ProofError: The package index does not answer, or has no wheel.
     """
-    options = ("--quiet", "--no-deps", "--only-binary", ":all:", "--target", folder)
     try:
-        uv.run("pip", "install", *options, *arguments, timeout=300)
+        uv.install_wheels(folder, pins, python_version=python_version)
     except process.CommandFailed as failed:
         raise ProofError(
             f"{what} could not be installed",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith import process
-from layersmith.base import architectures, uv
+from layersmith.base import uv
 from layersmith.errors import ProofError
-from layersmith.lock.resolver import UV_GLIBC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +20,8 @@ def install(
 ) -> None:
     """Install distributions without what they require, and without bytecode.
 
+    What uv finds may need a newer glibc than Lambda has; the twin and the stand-in have one.
+
     Args:
         pins: ``name==version``.
         runtime: The Lambda runtime.
@@ -31,25 +32,12 @@ def install(
     Raises:
         ProofError: A distribution has no wheel for the target, or the index does not answer.
     """
-    options = ["--quiet", "--no-deps", "--no-compile-bytecode", "--only-binary", ":all:"]
-    machine = ["--python-platform", platform(runtime, architecture)]
-    version = ["--python-version", runtime.python_version]
-    where = [*options, *machine, *version, "--target", str(folder)]
+    version, platform = runtime.python_version, uv.platform(runtime, architecture)
     try:
-        uv.run("pip", "install", *where, *pins, timeout=600)
+        uv.install_wheels(folder, pins, python_version=version, platform=platform)
     except process.CommandFailed as failed:
         raise ProofError(
             f"{what} for {architecture}: the wheels could not be installed",
             cause=failed.output,
             hint="check that the Python package index answers, and has a wheel for that target",
         ) from failed
-
-
-def platform(runtime: Runtime, architecture: str) -> str:
-    """Return the platform to give to uv: the runtime's, or the closest above it that uv knows.
-
-    Where the twin and the stand-in run, the C library is newer than on Lambda in any case.
-    """
-    major, minor = runtime.glibc
-    closest = next(known for known in UV_GLIBC if known >= minor)
-    return f"{architectures.get(architecture).wheel}-manylinux_{major}_{closest}"

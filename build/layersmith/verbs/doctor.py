@@ -141,12 +141,12 @@ def _importable(name: str) -> bool:
 
 def _uv() -> Iterator[Diagnosis]:
     try:
-        said = uv.run("--version", timeout=20).stdout.strip()
+        said = uv.version()
     except process.CommandFailed as failed:
         advice = "python3 -m pip install uv"
         yield Diagnosis("uv", "missing", failed.output or str(failed), advice, needed=True)
     else:
-        yield Diagnosis("uv", "ok", said.removeprefix("uv "), needed=True)
+        yield Diagnosis("uv", "ok", said, needed=True)
 
 
 def _interpreters() -> Iterator[Diagnosis]:
@@ -175,9 +175,9 @@ def _runtimes() -> list[str]:
 
 def _index() -> Iterator[Diagnosis]:
     # uv is asked, because it knows the indexes and proxies that this user has configured.
-    words = ("pip", "compile", "-", "--no-deps", "--no-cache", "--quiet", "--no-header")
+    words = ("-", "--no-deps", "--no-cache")
     try:
-        uv.run(*words, *uv.THIS_PYTHON, stdin="packaging\n", timeout=INDEX_TIMEOUT)
+        uv.compile_pins(*words, stdin="packaging\n", timeout=INDEX_TIMEOUT)
     except process.CommandFailed as failed:
         said = (failed.output.splitlines() or [str(failed)])[-1].strip()
         advice = "check the network, a proxy (HTTPS_PROXY), or uv's index (UV_DEFAULT_INDEX)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from layersmith.base import uv
 from layersmith.lock import compare, explain, resolver
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.lock.inputs import LockInputs
@@ -12,6 +13,8 @@ from layersmith.lock.resolver import File, Offer, Pin, Unresolvable
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from layersmith.plan import Target
 
     from .conftest import MakeTarget
 
@@ -152,10 +155,12 @@ def test_files_are_read_from_a_pylock_without_logins(tmp_path: Path) -> None:
 
 
 def test_the_platform_is_the_closest_that_uv_knows(make_target: MakeTarget) -> None:
-    assert resolver.platform(make_target("python3.13")) == "aarch64-manylinux_2_34"
-    assert resolver.platform(make_target("python3.11")) == "aarch64-manylinux_2_28"
-    x86 = make_target("python3.10", architecture="x86_64")
-    assert resolver.platform(x86) == "x86_64-manylinux_2_28"
+    def platform(target: Target) -> str:
+        return uv.platform(target.runtime, target.architecture)
+
+    assert platform(make_target("python3.13")) == "aarch64-manylinux_2_34"
+    assert platform(make_target("python3.11")) == "aarch64-manylinux_2_28"
+    assert platform(make_target("python3.10", architecture="x86_64")) == "x86_64-manylinux_2_28"
 
 
 def test_changes_between_locks() -> None:

@@ -1,0 +1,64 @@
+"""What uv is asked, word by word."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from layersmith import process
+from layersmith.base import runtimes, uv
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, Any]]]:
+    """What was run; nothing is."""
+    calls: list[tuple[list[str], dict[str, Any]]] = []
+
+    def run(argv: list[str | Path], **options: Any) -> process.Completed:
+        calls.append(([str(word) for word in argv[1:]], options))
+        return process.Completed(("uv",), 0, "uv 1.2 (here)\n", "")
+
+    monkeypatch.setattr(process, "run", run)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("minor", "expected"), [(17, 17), (18, 28), (26, 28), (28, 28), (29, 31), (34, 34), (40, 40)]
+)
+def test_the_platform_is_the_next_that_uv_knows(minor: int, expected: int) -> None:
+    class Stub:
+        glibc = (2, minor)
+
+    assert uv.platform(Stub(), "arm64") == f"aarch64-manylinux_2_{expected}"  # type: ignore[arg-type]
+
+
+def test_wheels_for_a_target(said: list[tuple[list[str], dict[str, Any]]]) -> None:
+    runtime = runtimes.get("python3.13")
+    uv.install_wheels(
+        Path("/x"), ["a==1"], python_version="3.13", platform=uv.platform(runtime, "arm64")
+    )
+    uv.install_wheels(Path("/x"), ["a==1", "b"], deps=True)
+    start = ["pip", "install", "--no-compile-bytecode", "--only-binary", ":all:"]
+    where = ["--quiet", "--target", "/x"]
+    target = ["--python-version", "3.13", "--python-platform", "aarch64-manylinux_2_34"]
+    this = ["--python", sys.executable, "--no-python-downloads"]
+    assert [words for words, _ in said] == [
+        [*start, "--no-deps", *target, *where, "a==1"],
+        [*start, *this, *where, "a==1", "b"],
+    ]
+    assert all(options["index_login"] for _, options in said)
+
+
+def test_pins_are_compiled_with_this_python(said: list[tuple[list[str], dict[str, Any]]]) -> None:
+    uv.compile_pins("-", "--no-deps", stdin="a\n", cwd=Path("/r"), timeout=5)
+    ((words, options),) = said
+    assert words[:4] == ["pip", "compile", "-", "--no-deps"]
+    assert "--quiet" in words
+    assert words[words.index("--python") + 1] == sys.executable
+    assert (options["stdin"], options["cwd"], options["timeout"]) == ("a\n", Path("/r"), 5)
+
+
+def test_the_version_is_without_the_name(said: list[tuple[list[str], dict[str, Any]]]) -> None:
+    assert uv.version() == "1.2 (here)"
