@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith.base import uv
+from layersmith.base import debian, uv
+from layersmith.errors import ProofError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,32 +71,21 @@ def missing() -> str | None:
     absent = [name for name in PROGRAMS if shutil.which(name, path=path) is None]
     if absent:
         return f"needs {', '.join(absent)} (Debian: qemu-system-x86, mmdebstrap, e2fsprogs)"
-    if mirror() is None:
-        return "apt's package lists name no Debian mirror (apt-get update)"
+    try:
+        debian.mirror()
+    except ProofError as problem:
+        return str(problem)
     return None
-
-
-def mirror() -> str | None:
-    """The Debian mirror that the machine's own apt uses."""
-    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)"]
-    listed = subprocess.run(
-        [*command, "Created-By: Packages"], capture_output=True, text=True, check=False
-    )
-    found = (line.partition(" ") for line in listed.stdout.splitlines())
-    return next((address for address, _, label in found if label == "Debian"), None)
 
 
 def make(folder: Path) -> Image:
     """Make the disk; takes a minute."""
     root = folder / "root"
-    include = f"--include={','.join(PACKAGES)}"
     exclude = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in UNUSED]
-    sources = f"deb {mirror()} {SUITE} main"
+    options = ["--quiet", "--variant=minbase", *exclude]
     try:
-        _run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", include, *exclude, SUITE, root, sources]
-        )
-    except AssertionError as error:
+        debian.bootstrap(SUITE, root, PACKAGES, architecture="amd64", options=options, timeout=600)
+    except ProofError as error:
         raise NoPackages(f"no Debian {SUITE} from apt's mirror: {error}") from error
     _install(root / "opt/packages")
     init = root / "sbin/lab"

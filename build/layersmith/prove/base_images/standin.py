@@ -17,7 +17,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from layersmith import cache, process
-from layersmith.base import architectures, interpreters, runtimes
+from layersmith.base import architectures, debian, interpreters, runtimes
 from layersmith.engine import owner
 from layersmith.errors import ProofError
 from layersmith.prove.base_images import archive as image_archive
@@ -95,7 +95,14 @@ def make(runtime: Runtime, architecture: str, folder: Path) -> StandIn:
     """
     root = folder / "root"
     base = folder / "base.tar"
-    _debootstrap(suite(runtime), architectures.get(architecture).debian, base)
+    debian.bootstrap(
+        suite(runtime),
+        base,
+        PACKAGES,
+        architecture=architectures.get(architecture).debian,
+        options=["--variant=extract"],
+        timeout=300,
+    )
     _unpack(base, root)
     base.unlink()
     _lay_out(root, runtime, architecture)
@@ -115,48 +122,6 @@ def make(runtime: Runtime, architecture: str, folder: Path) -> StandIn:
         },
     )
     return StandIn(tag(runtime, architecture), label, archive)
-
-
-def _debootstrap(name: str, architecture: str, output: Path) -> None:
-    if shutil.which("mmdebstrap") is None:
-        raise ProofError(
-            "a base image cannot be made here",
-            cause="mmdebstrap is not installed",
-            hint="run `.ci/machine` as root on Debian, or name an image with --image",
-        )
-    command = ["mmdebstrap", f"--arch={architecture}", "--variant=extract"]
-    command += [f"--include={','.join(PACKAGES)}", name, str(output), _mirror()]
-    try:
-        process.run(command, timeout=300)
-    except process.CommandFailed as failed:
-        complaints = [line for line in failed.output.splitlines() if line.startswith("E:")]
-        raise ProofError(
-            f"mmdebstrap could not unpack Debian {name} for {architecture}",
-            cause="\n".join(complaints) or failed.output[-1000:],
-            hint="check that the Debian mirror in the machine's apt sources answers",
-        ) from failed
-
-
-def _mirror() -> str:
-    """Return the Debian mirror that the machine's own apt uses."""
-    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)"]
-    try:
-        listed = process.run([*command, "Created-By: Packages"], timeout=30).stdout
-    except process.CommandFailed as failed:
-        raise ProofError(
-            "the machine's Debian mirror is not known",
-            cause=failed.output,
-            hint="a stand-in image can be made on Debian; elsewhere name an image with --image",
-        ) from failed
-    for line in listed.splitlines():
-        address, _, label = line.partition(" ")
-        if label == "Debian":
-            return address
-    raise ProofError(
-        "apt lists no Debian mirror",
-        cause="the machine's package lists are empty, or it is not Debian",
-        hint="run `apt-get update`",
-    )
 
 
 def _unpack(base: Path, root: Path) -> None:
