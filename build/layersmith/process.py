@@ -129,6 +129,11 @@ def pipe(argv: Sequence[str | Path], data: bytes, *, env: Mapping[str, str] | No
     return bytes(done.stdout)
 
 
+def was_interrupted() -> bool:
+    """Whether Ctrl-C was pressed, for threads that wait for something that is not a child."""
+    return _interrupted.is_set()
+
+
 @contextmanager
 def labelled(target: str) -> Iterator[None]:
     """Put a target's name before what children of this thread print with ``--verbose``."""

@@ -7,24 +7,30 @@ under QEMU, 10 to 40 times slower than cross-compiling.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
+import secrets
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from layersmith import console, process
-from layersmith.base import architectures, uv
+from layersmith.base import uv
 from layersmith.crossbuild import finish, store
-from layersmith.errors import BuildError
+from layersmith.engine import owner
+from layersmith.engine.models import ContainerSpec
+from layersmith.errors import BuildError, NotInstalledError, ProofError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from layersmith.base.runtimes import Runtime
     from layersmith.crossbuild.job import CrossBuildJob
     from layersmith.crossbuild.options import CrossBuildOptions
     from layersmith.crossbuild.sdist import Project
     from layersmith.crossbuild.store import BuiltWheel
+    from layersmith.engine.client import Engine
+    from layersmith.engine.models import ImageFacts
 
 FORMAT = 1
 """Counts changes of how wheels are built that their other inputs do not show."""
@@ -64,45 +70,74 @@ def build_wheel(job: CrossBuildJob, work_cache: Path) -> BuiltWheel:
     Raises:
         BuildError: There is no engine or image, or the build fails.
     """
-    name = image(job.runtime, job.architecture)
-    inputs = {
-        **job.inputs,
-        "image": {"name": name, "id": _image_id(name, architectures.get(job.architecture).docker)},
-        "runtime": job.runtime.name,
-        "architecture": job.architecture,
-    }
-    folder = work_cache / "wheels" / store.key([FORMAT, inputs])
-    if found := store.read(folder):
-        return found
-    with tempfile.TemporaryDirectory(prefix="layersmith-") as scratch:
-        root = Path(scratch)
-        for part in ("in", "out", "finished"):
+    with _answering() as engine:
+        found = _pulled(engine, image(job.runtime, job.architecture), job.architecture)
+        inputs = {
+            **job.inputs,
+            "image": {"name": found.name, "id": found.id},
+            "runtime": job.runtime.name,
+            "architecture": job.architecture,
+        }
+        folder = work_cache / "wheels" / store.key([FORMAT, inputs])
+        if kept := store.read(folder):
+            return kept
+        engine.sweep_orphans()
+        return _build(job, engine, found, inputs, folder)
+
+
+def _build(
+    job: CrossBuildJob, engine: Engine, found: ImageFacts, inputs: dict[str, Any], folder: Path
+) -> BuiltWheel:
+    with owner.workspace() as workspace:
+        root = Path(workspace)
+        for part in ("in", "out", "tmp", "finished"):
             (root / part).mkdir()
-        (root / "in" / job.sdist.name).write_bytes(job.sdist.read_bytes())
+        shutil.copy(job.sdist, root / "in")
         installed = _requirements(job, root / "requirements")
-        console.info(f"building {job.label} in {name}; slow where {job.architecture} is emulated")
-        _run(job, name, root)
+        slow = "" if engine.facts.architecture == job.architecture else "; slow, as it is emulated"
+        console.info(f"building {job.label} in {found.name}{slow}")
+        _run(job, engine, found, root)
         (built,) = (root / "out").glob("*.whl")
         path, glibc = finish.finish(built, root / "finished", job.runtime, job.architecture)
         return store.write(folder, path, {**inputs, "build_requirements": installed}, glibc)
 
 
-def _image_id(name: str, platform: str) -> str:
-    """Return the identifier of the image, pulled if the engine does not have it."""
-    inspect = ["docker", "image", "inspect", "--format", "{{.Id}}", name]
+@contextlib.contextmanager
+def _answering() -> Iterator[Engine]:
+    """Give an engine that answers, and turn what it refuses into a failure of the build.
+
+    Raises:
+        NotInstalledError: The package that talks to engines is not installed.
+        BuildError: No engine answers, or it refuses something.
+    """
     try:
-        return process.run(inspect, timeout=60).stdout.strip()
-    except process.CommandFailed:
-        console.info(f"pulling {name}")
+        from layersmith.engine.client import Engine  # noqa: PLC0415 -- needs an extra
+    except ImportError as missing:
+        raise NotInstalledError(
+            "`container: true` needs the package docker, which is not installed",
+            cause="it belongs to the extra `prove`",
+            hint='pip install "layersmith[prove]", or leave `container: true` out',
+        ) from missing
     try:
-        process.run(["docker", "pull", "--quiet", "--platform", platform, name], timeout=1800)
-        return process.run(inspect, timeout=60).stdout.strip()
-    except process.CommandFailed as failed:
+        yield Engine(secrets.token_hex(6))
+    except ProofError as problem:
         raise BuildError(
-            f"could not pull image {name}: {failed.output[-500:]}",
-            cause="no Docker engine answers, or the registry is out of reach",
+            problem.message,
+            cause=problem.cause,
             hint=f"start Docker, or name an image with a compiler in {IMAGE_VARIABLE}",
-        ) from failed
+        ) from problem
+
+
+def _pulled(engine: Engine, name: str, architecture: str) -> ImageFacts:
+    """Return the image, pulled if the engine does not have it."""
+    found = engine.image(name)
+    if found is not None:
+        return found
+    console.info(f"pulling {name}")
+    try:
+        return engine.pull(name, architecture)
+    except ProofError as problem:
+        raise ProofError(f"could not pull image {name}", cause=problem.cause) from problem
 
 
 def _requirements(job: CrossBuildJob, folder: Path) -> list[str]:
@@ -133,28 +168,35 @@ def _portable(script: Path, runtime: Runtime) -> None:
         )
 
 
-def _run(job: CrossBuildJob, name: str, root: Path) -> None:
+def _run(job: CrossBuildJob, engine: Engine, found: ImageFacts, root: Path) -> None:
     variables = {"SOURCE_DATE_EPOCH": "315532800", "LC_ALL": "C.UTF-8", **job.options.environment}
-    argv = [
-        *("docker", "run", "--rm", "--network", "none", "--label", f"layersmith.run={os.getpid()}"),
-        *("--platform", architectures.get(job.architecture).docker),
-        *("--user", f"{os.getuid()}:{os.getgid()}", "--entrypoint", "/bin/sh"),
-        *("--volume", f"{root / 'in'}:/in:ro", "--volume", f"{root / 'out'}:/out"),
-        *("--volume", f"{root / 'requirements'}:/requirements:ro"),
-        *(word for key, value in variables.items() for word in ("--env", f"{key}={value}")),
-        *(name, "-c", BUILD, "build", f"python{job.runtime.python_version}", "-m", "pip", "wheel"),
-        *("--no-deps", "--no-build-isolation", "--no-index", "--no-cache-dir"),
-        *("--disable-pip-version-check", "--wheel-dir", "/out"),
-        *_settings(job.project, job.options),
-    ]
-    try:
-        process.run(argv, timeout=TIMEOUT)
-    except process.CommandFailed as failed:
+    pip = [f"python{job.runtime.python_version}", "-m", "pip", "wheel", "--no-deps"]
+    pip += ["--no-build-isolation", "--no-index", "--no-cache-dir"]
+    pip += ["--disable-pip-version-check", "--wheel-dir", "/out"]
+    spec = ContainerSpec(
+        image=found.id,
+        called=found.name,
+        entrypoint=["/bin/sh"],
+        command=["-c", BUILD, "build", *pip, *_settings(job.project, job.options)],
+        environment=variables,
+        mounts={"/in": root / "in", "/requirements": root / "requirements"},
+        outputs={"/out": root / "out", "/tmp": root / "tmp"},  # noqa: S108 -- in there
+        network=None,
+        uid=os.getuid(),
+        gid=os.getgid(),
+        architecture=job.architecture,
+        longest=TIMEOUT,
+    )
+    repeat = (lambda line: console.child(f"{job.label}: {line}")) if console.is_verbose() else None
+    ended, said = engine.run_to_end(spec, repeat)
+    if ended is None or ended.code != 0:
         raise BuildError(
-            f"{job.label} does not build in {name}:\n{failed.output[-3000:]}",
-            cause="its build reported an error, shown above",
+            f"{job.label} does not build in {found.name}:\n{said.strip()[-3000:]}",
+            cause="its build reported an error, shown above"
+            if ended
+            else f"it was not done after {TIMEOUT / 3600:g} hours",
             hint=f"name an image that holds what it needs in {IMAGE_VARIABLE}",
-        ) from failed
+        )
 
 
 def _settings(project: Project, options: CrossBuildOptions) -> Sequence[str]:

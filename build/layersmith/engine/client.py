@@ -1,6 +1,6 @@
 """The engine: what it has, what it can fetch, and how a container is started.
 
-This module and docker_objects are the only ones that know the docker package.
+This module and containers are the only ones that know the docker package.
 
 Everything made here carries labels: the run it belongs to, and the process that made it. What a
 killed run left behind is found by them and removed by the next one.
@@ -9,12 +9,14 @@ killed run left behind is found by them and removed by the next one.
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 import docker
 from docker import errors
 from docker.types import Mount, Ulimit
 
+from layersmith import process
 from layersmith.base import architectures
 from layersmith.engine import owner
 from layersmith.engine.containers import Container, Network, complaint, discard
@@ -28,8 +30,16 @@ if TYPE_CHECKING:
 
     from docker.models.containers import Container as DockerContainer
 
+    from layersmith.engine.models import Exit, Sandbox
+
 RUN_LABEL = "layersmith.run"
 OWNER_LABEL = "layersmith.owner"
+
+LAST_LINES = 5.0
+"""Seconds in which the engine hands over what a container wrote before it ended."""
+
+PATIENCE = 0.2
+"""Seconds between two looks for Ctrl-C while a container runs."""
 
 
 class Engine:
@@ -143,7 +153,7 @@ class Engine:
         """
         created: DockerContainer | None = None
         try:
-            created = self._client.containers.create(**self._arguments(spec))
+            created = self._client.containers.create(**arguments(spec, self._labels))
             created.start()
             return Container(created, spec, on_exit)
         except errors.APIError as problem:
@@ -152,6 +162,35 @@ class Engine:
         except BaseException:
             discard(created)
             raise
+
+    def run_to_end(
+        self, spec: ContainerSpec, repeat: Callable[[str], None] | None = None
+    ) -> tuple[Exit | None, str]:
+        """Run a container, wait for its end, and remove it whatever happens.
+
+        Args:
+            spec: How; ``longest`` is how long it may take.
+            repeat: Called from another thread with each line that it writes.
+
+        Returns:
+            How it ended, None where that was by the clock, and all that it wrote.
+
+        Raises:
+            ProofError: The engine refuses to start it.
+            KeyboardInterrupt: Somebody pressed Ctrl-C, in whatever thread this runs.
+        """
+        container = self.start(spec, on_exit=lambda: None)
+        try:
+            follower = container.follow(repeat) if repeat is not None else None
+            late = time.monotonic() + spec.longest
+            while (ended := container.wait(PATIENCE)) is None and time.monotonic() < late:
+                if process.was_interrupted():
+                    raise KeyboardInterrupt
+            if ended is not None and follower is not None:
+                follower.join(LAST_LINES)
+            return ended, container.logs().decode("utf-8", "replace")
+        finally:
+            container.remove()
 
     def sweep(self) -> None:
         """Remove everything of this run."""
@@ -166,42 +205,6 @@ class Engine:
     @property
     def _labels(self) -> dict[str, str]:
         return {RUN_LABEL: self.run, OWNER_LABEL: owner.this_process()}
-
-    def _arguments(self, spec: ContainerSpec) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "image": spec.image,
-            "command": spec.command,
-            "environment": spec.environment,
-            "labels": self._labels,
-            "user": f"{spec.uid}:{spec.gid}",
-            # As on Lambda, the runtime is not the first process: the kernel shields that one from
-            # its own signals, so that one that crashed under an emulator would hang.
-            "init": True,
-            "read_only": True,
-            "mounts": [
-                Mount(inside, str(outside), type="bind", read_only=True)
-                for inside, outside in spec.mounts.items()
-            ],
-            "tmpfs": {"/tmp": f"size={spec.temporary},mode=1777"},  # noqa: S108 -- in there
-            "mem_limit": spec.memory,
-            "memswap_limit": spec.memory,
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges"],
-            # Lambda has no /dev/shm, allows 1,024 threads and 1,024 files (AWS Lambda quotas).
-            "ipc_mode": "none",
-            "pids_limit": 1024,
-            "ulimits": [Ulimit(name="nofile", soft=1024, hard=1024)],
-            "network": spec.network,
-            "extra_hosts": spec.extra_hosts,
-        }
-        if spec.network is None:
-            del arguments["network"]
-            arguments["network_mode"] = "none"
-        if spec.cpus is not None:
-            arguments["nano_cpus"] = int(spec.cpus * 1e9)
-        if spec.architecture is not None:
-            arguments["platform"] = architectures.get(spec.architecture).docker
-        return arguments
 
     def _owners(self) -> Iterator[str]:
         wanted: dict[str, str | list[str] | bool] = {"label": OWNER_LABEL}
@@ -219,3 +222,51 @@ class Engine:
             for network in self._client.networks.list(filters=filters):
                 with contextlib.suppress(errors.APIError):
                     network.remove()
+
+
+def arguments(spec: ContainerSpec, labels: dict[str, str]) -> dict[str, Any]:
+    """Return what the docker package is told to make a container."""
+    found: dict[str, Any] = {
+        "image": spec.image,
+        "command": spec.command,
+        "environment": spec.environment,
+        "labels": labels,
+        "user": f"{spec.uid}:{spec.gid}",
+        # As on Lambda, the runtime is not the first process: the kernel shields that one from
+        # its own signals, so that one that crashed under an emulator would hang.
+        "init": True,
+        "mounts": [
+            Mount(inside, str(outside), type="bind", read_only=folders is spec.mounts)
+            for folders in (spec.mounts, spec.outputs)
+            for inside, outside in folders.items()
+        ],
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "extra_hosts": spec.extra_hosts,
+    }
+    if spec.sandbox is not None:
+        found |= _limits(spec.sandbox)
+    if spec.network is None:
+        found["network_mode"] = "none"
+    else:
+        found["network"] = spec.network
+    if spec.entrypoint is not None:
+        found["entrypoint"] = spec.entrypoint
+    if spec.cpus is not None:
+        found["nano_cpus"] = int(spec.cpus * 1e9)
+    if spec.architecture is not None:
+        found["platform"] = architectures.get(spec.architecture).docker
+    return found
+
+
+def _limits(sandbox: Sandbox) -> dict[str, Any]:
+    return {
+        "read_only": True,
+        "tmpfs": {"/tmp": f"size={sandbox.temporary},mode=1777"},  # noqa: S108 -- in there
+        "mem_limit": sandbox.memory,
+        "memswap_limit": sandbox.memory,
+        # Lambda has no /dev/shm, allows 1,024 threads and 1,024 files (AWS Lambda quotas).
+        "ipc_mode": "none",
+        "pids_limit": 1024,
+        "ulimits": [Ulimit(name="nofile", soft=1024, hard=1024)],
+    }

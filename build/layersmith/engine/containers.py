@@ -73,6 +73,17 @@ class Container:
         """How it ended; None while it runs."""
         return self._exit
 
+    def wait(self, timeout: float) -> Exit | None:
+        """Wait for its end, at most ``timeout`` seconds; return how it ended, or None."""
+        self._ended.wait(timeout)
+        return self._exit
+
+    def follow(self, repeat: Callable[[str], None]) -> threading.Thread:
+        """Hand over each line that it writes, from a thread that ends with it."""
+        follower = threading.Thread(target=self._repeat, args=(repeat,), daemon=True)
+        follower.start()
+        return follower
+
     def logs(self) -> bytes:
         """Return what it wrote to standard output and error so far."""
         try:
@@ -104,9 +115,19 @@ class Container:
         """Remove it, running or not; it is no error if it is gone."""
         discard(self._container)
 
+    def _repeat(self, repeat: Callable[[str], None]) -> None:
+        begun = b""
+        with contextlib.suppress(errors.APIError):
+            for chunk in self._container.logs(stream=True, follow=True):
+                *lines, begun = (begun + chunk).split(b"\n")
+                for line in lines:
+                    repeat(line.decode("utf-8", "replace").rstrip())
+        if begun:
+            repeat(begun.decode("utf-8", "replace"))
+
     def _wait(self) -> None:
         try:
-            code = int(self._container.wait(timeout=3600)["StatusCode"])
+            code = int(self._container.wait(timeout=self._spec.longest)["StatusCode"])
             self._container.reload()
             state = self._container.attrs["State"]
             self._exit = Exit(code, bool(state.get("OOMKilled")))

@@ -45,22 +45,37 @@ class ImageFacts:
 
 
 @dataclass(frozen=True)
+class Sandbox:
+    """What a Lambda function may use; its files are read-only, but for /tmp.
+
+    Attributes:
+        memory: Bytes of memory, swap included.
+        temporary: Bytes of /tmp.
+    """
+
+    memory: int
+    temporary: int
+
+
+@dataclass(frozen=True)
 class ContainerSpec:
     """How a container is started.
 
     Attributes:
         image: Id of the image.
         called: What people call it.
-        command: Arguments for the image's entry point.
+        command: Arguments for the entry point.
         environment: Its environment variables, beside those of the image.
         mounts: Folder on the host by path in the container, all read-only.
         network: Name of the network, or None for none at all.
-        memory: Bytes of memory, swap included.
-        cpus: Processors it may use; None for all.
         uid, gid: Who runs it.
-        temporary: Bytes of /tmp.
+        sandbox: Limits as on Lambda; None for a container that has none.
+        outputs: Folder on the host by path in the container, which it writes to.
+        entrypoint: Program in place of the image's entry point.
+        cpus: Processors it may use; None for all.
         architecture: ``arm64`` or ``x86_64``; None leaves it to the image.
         extra_hosts: Names to addresses.
+        longest: Seconds after which nobody waits for its end any more.
     """
 
     image: str
@@ -69,13 +84,15 @@ class ContainerSpec:
     environment: dict[str, str]
     mounts: dict[str, Path]
     network: str | None
-    memory: int
     uid: int
     gid: int
-    temporary: int
+    sandbox: Sandbox | None = None
+    outputs: dict[str, Path] = field(default_factory=dict)
+    entrypoint: list[str] | None = None
     cpus: float | None = None
     architecture: str | None = None
     extra_hosts: dict[str, str] = field(default_factory=dict)
+    longest: float = 3600.0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Who made a container or a network: a process of a machine, told apart from later ones.
+"""Who made a container, a network or a folder: a process of a machine, told apart from later ones.
 
 A process id is used again, so the time at which the process started stands beside it.
 """
@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import tempfile
 from pathlib import Path
+
+from layersmith import cache
 
 
 def this_process() -> str:
@@ -32,6 +36,19 @@ def is_dead(name: str) -> bool:
     except PermissionError:
         return False
     return _started(pid) != start
+
+
+def workspace() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder for images, layers and builds, within the cache.
+
+    There is room there, and engines in virtual machines see the home folder and nothing else of
+    this machine. What killed runs left is removed first.
+    """
+    section = cache.section("images")
+    for left in section.iterdir():
+        if is_dead(left.name.rpartition(":")[0]):
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"{this_process()}:", dir=section)
 
 
 def _started(pid: int) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
 from layersmith.engine import emulation, memory, owner
-from layersmith.engine.models import ContainerSpec, seconds
+from layersmith.engine.client import arguments
+from layersmith.engine.models import ContainerSpec, Sandbox, seconds
 from layersmith.engine.refusals import refusal
 
 if TYPE_CHECKING:
@@ -19,10 +21,9 @@ SPEC = ContainerSpec(
     environment={},
     mounts={},
     network=None,
-    memory=1,
     uid=1,
     gid=1,
-    temporary=1,
+    sandbox=Sandbox(memory=1, temporary=1),
     architecture="arm64",
 )
 
@@ -56,6 +57,26 @@ def test_refusals(said: str, message: str, hint: str) -> None:
     assert error.exit_code == 8
     assert message in error.message
     assert hint in str(error.hint)
+
+
+def test_a_function_is_limited_as_on_lambda() -> None:
+    told = arguments(SPEC, {})
+    assert told["read_only"] is True
+    assert (told["mem_limit"], told["memswap_limit"]) == (1, 1)
+    assert told["tmpfs"] == {"/tmp": "size=1,mode=1777"}
+    assert (told["ipc_mode"], told["pids_limit"]) == ("none", 1024)
+    assert told["network_mode"] == "none"
+    assert "entrypoint" not in told
+    assert "nano_cpus" not in told
+
+
+def test_what_a_container_is_asked_for_is_told() -> None:
+    spec = dataclasses.replace(SPEC, network="net", cpus=1.5, architecture=None, mounts={})
+    told = arguments(spec, {})
+    assert told["network"] == "net"
+    assert "network_mode" not in told
+    assert told["nano_cpus"] == 1_500_000_000
+    assert "platform" not in told
 
 
 def test_an_unknown_refusal_keeps_the_words_of_the_engine() -> None:

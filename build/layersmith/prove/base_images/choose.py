@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from layersmith import cache, console
 from layersmith.base import architectures
+from layersmith.engine import owner
 from layersmith.errors import ProofError
 from layersmith.prove.base_images import runtime_packages, standin
 
@@ -92,7 +93,7 @@ def ensure_standin(
     wanted = standin.recipe(runtime, architecture)
     if found and found.labels.get("layersmith.recipe") == wanted and not force:
         return Choice(found, "stand-in"), False
-    with standin.workspace() as folder:
+    with owner.workspace() as folder:
         engine.load(standin.make(runtime, architecture, Path(folder)).archive)
     found = engine.image(name)
     if found is None:

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from layersmith import cache, process
 from layersmith.base import architectures, debian, interpreters, runtimes
-from layersmith.engine import owner
 from layersmith.errors import ProofError
 from layersmith.prove.base_images import archive as image_archive
 from layersmith.prove.base_images import runtime_packages
@@ -187,16 +185,3 @@ def _script(name: str) -> str:
 def _write_script(path: Path, name: str) -> None:
     path.write_text(_script(name))
     path.chmod(0o755)
-
-
-def workspace() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder to make an image or unpack layers in, within the cache.
-
-    There is room there, and engines in virtual machines see the home folder. What killed runs
-    left is removed first.
-    """
-    section = cache.section("images")
-    for left in section.iterdir():
-        if owner.is_dead(left.name.rpartition(":")[0]):
-            shutil.rmtree(left, ignore_errors=True)
-    return tempfile.TemporaryDirectory(prefix=f"{owner.this_process()}:", dir=section)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from layersmith import console
-from layersmith.engine import emulation
+from layersmith.engine import emulation, owner
 from layersmith.engine.client import Engine
-from layersmith.engine.models import ContainerSpec
+from layersmith.engine.models import ContainerSpec, Sandbox
 from layersmith.prove.base_images import choose, standin
 from layersmith.prove.models import TEMPORARY_BYTES, RunnerFacts
 from layersmith.prove.runners import environment
@@ -70,7 +70,7 @@ class DockerRunner(Closing):
         try:
             self._engine.sweep_orphans()
             # Within the home folder: engines in virtual machines see nothing else of this machine.
-            self._folder = Path(self._opened.enter_context(standin.workspace()))
+            self._folder = Path(self._opened.enter_context(owner.workspace()))
             self._store = Store(self._folder)
             self._open_network()
         except BaseException:
@@ -140,10 +140,12 @@ class DockerRunner(Closing):
             ),
             mounts={"/opt": opt, "/var/task": spec.code.resolve()},
             network=self._network.name if self._network else None,
-            memory=spec.memory * 1024 * 1024 + self.emulation.memory_allowance,
             uid=standin.SANDBOX_UID,
             gid=standin.SANDBOX_GID,
-            temporary=TEMPORARY_BYTES,
+            sandbox=Sandbox(
+                memory=spec.memory * 1024 * 1024 + self.emulation.memory_allowance,
+                temporary=TEMPORARY_BYTES,
+            ),
             cpus=self._cpus,
             architecture=self.architecture,
             extra_hosts={} if self._isolated else {DESKTOP_HOST: "host-gateway"},
