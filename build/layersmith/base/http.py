@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import netrc
 import os
+import random
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -112,4 +113,5 @@ def _pause(state: tenacity.RetryCallState) -> float:
     asked = _asked(state.outcome.exception() if state.outcome else None)
     if asked is not None:
         return asked
-    return tenacity.wait_exponential_jitter(initial=PAUSE, max=LONGEST_PAUSE, jitter=PAUSE)(state)
+    growing = tenacity.wait_exponential(multiplier=PAUSE, max=LONGEST_PAUSE - PAUSE)
+    return growing(state) + random.uniform(0, PAUSE)

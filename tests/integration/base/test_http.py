@@ -74,6 +74,14 @@ def test_a_fault_that_passes_is_tried_again(
     assert len(server.asked) == http.ATTEMPTS
 
 
+def test_a_transfer_that_is_cut_is_tried_again(
+    server: Server, ask: Callable[[], httpx.Response]
+) -> None:
+    server.answers = [(200, {"Content-Length": "100"})]
+    assert ask().content == b"ok"
+    assert len(server.asked) == 2
+
+
 @pytest.mark.parametrize("fault", [400, 401, 403, 404, 410, 428, 430, 499])
 def test_a_refusal_stands(server: Server, ask: Callable[[], httpx.Response], fault: int) -> None:
     server.answers = [(fault, {})]

@@ -286,7 +286,7 @@ def test_a_file_that_cannot_be_had_fails_its_target_alone(project: Project, tmp_
     assert "another hash than its lock" in results["other-python3.11-arm64"]["error"]
     beta.unlink()
     done = project.run("build", "--json", check=5, UV_FIND_LINKS=str(index), UV_NO_INDEX="1")
-    assert "cannot be fetched" in data_of(done.stdout)[1]["error"]
+    assert "could not be downloaded" in data_of(done.stdout)[1]["error"]
 
 
 def test_a_read_only_dist_is_named(demo: Project) -> None:

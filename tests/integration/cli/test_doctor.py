@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,7 @@ def test_credentials_are_named_by_their_place_alone(
 def test_an_engine_that_does_not_answer(
     monkeypatch: pytest.MonkeyPatch, platform: str, said: str, advice: str
 ) -> None:
+    importlib.import_module("docker")  # which looks for modules of the platform
     monkeypatch.setattr(sys, "platform", platform)
     assert advice in doctor._engine_advice(said)
     assert "--runner host" in doctor._engine_advice(said)
