@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -62,3 +63,17 @@ def test_pins_are_compiled_with_this_python(said: list[tuple[list[str], dict[str
 
 def test_the_version_is_without_the_name(said: list[tuple[list[str], dict[str, Any]]]) -> None:
     assert uv.version() == "1.2 (here)"
+
+
+@pytest.mark.parametrize(("on_path", "expected"), [("/opt/uv", "/opt/uv"), (None, "uv")])
+def test_uv_from_elsewhere_is_looked_for_on_the_path(
+    monkeypatch: pytest.MonkeyPatch, on_path: str | None, expected: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "uv", None)
+    monkeypatch.setattr(shutil, "which", lambda name: on_path)
+    assert uv.program.__wrapped__() == expected
+
+
+def test_the_uv_beside_this_python_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: pytest.fail("PATH was searched"))
+    assert Path(uv.program.__wrapped__()).is_file()
