@@ -76,6 +76,7 @@ def lock_tools(session: nox.Session) -> None:
 def build(session: nox.Session) -> None:
     """Build every layer into dist/; `-- NAME --runtime python3.13 --json` for one."""
     tool(session)
+    session.install(*EXTRAS["prove"])  # a layer with `container: true` builds through the engine
     layers(session, "build", *session.posargs)
 
 
