@@ -117,5 +117,5 @@ def _report(
     raise ShipError(
         f"the session {ended.status}: {ended.error} after {ended.seconds:.1f} s",
         cause=ended.cause or None,
-        hint="nothing acknowledged is lost; correct the cause and run it again",
+        hint="every acknowledged write is safe; fix the cause and run it again",
     )

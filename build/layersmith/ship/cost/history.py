@@ -48,7 +48,10 @@ def append(aws: Aws, region: str, bucket: str, record: dict[str, Any]) -> str:
                     continue
                 raise
         return whole
-    raise ShipError(f"{region}: others keep writing the history of costs", hint="run it again")
+    raise ShipError(
+        f"{region}: the history of costs kept changing while it was being updated",
+        hint="run it again",
+    )
 
 
 def read(aws: Aws, region: str, bucket: str) -> tuple[str, str | None]:

@@ -1,0 +1,296 @@
+"""Each limit of deltas and of the server, one step inside and one step outside."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from chroma_store.deltas import replay
+from chroma_store.deltas.compaction import check_counts
+from chroma_store.deltas.log import DeltaLog
+from chroma_store.periodic import Periodic
+from chroma_store.server import client
+from chroma_store.server.client import ChromaHttp
+from chroma_store.snapshots import store, versions
+from chroma_store.snapshots.manifest import (
+    CollectionInfo,
+    SnapshotManifest,
+)
+from vector_common.deltas import Delta
+from vector_common.errors import (
+    BadRequest,
+    Conflict,
+    Damaged,
+    NotFound,
+    PayloadTooLarge,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
+from vector_common.ids import new_id
+from vector_common.names import delta_key, delta_prefix
+from vector_common.records import CollectionSpec, VectorRecord
+
+if TYPE_CHECKING:
+    from chroma_store.storage import Storage
+
+
+SPEC = CollectionSpec("things", 2, "l2")
+CHANGE = {"op": "upsert", "id": "a", "embedding": [1.0, 2.0]}
+
+
+# Deltas.
+
+
+class Recorder:
+    """A server that remembers what is done to it, with some records there already."""
+
+    def __init__(self, there: dict[str, tuple[set[str], bool]] | None = None) -> None:
+        self.there = there or {}
+        self.calls: list[tuple[str, list[str]]] = []
+        self.metadatas: list[Any] = []
+
+    def ensure(self, spec: CollectionSpec) -> str:
+        return spec.name
+
+    def count(self, _: str) -> int:
+        return len(self.there)
+
+    def parts(self, _: str, ids: list[str]) -> dict[str, tuple[set[str], bool]]:
+        self.calls.append(("parts", list(ids)))
+        return {i: self.there[i] for i in ids if i in self.there}
+
+    def delete(self, _: str, ids: list[str]) -> None:
+        self.calls.append(("delete", list(ids)))
+
+    def upsert(self, _: str, records: list[VectorRecord], metadatas: list[Any]) -> None:
+        self.calls.append(("upsert", [record.id for record in records]))
+        self.metadatas += metadatas
+
+    def update(self, _: str, records: list[VectorRecord]) -> None:
+        self.calls.append(("update", [record.id for record in records]))
+
+
+def changes(*ops: tuple[str, str]) -> list[VectorRecord]:
+    return [VectorRecord(op, i, None, {"k": 1}, None) for op, i in ops]  # type: ignore[arg-type]
+
+
+def test_records_go_in_batches_of_a_thousand() -> None:
+    server: Any = Recorder()
+    net = changes(*(("upsert", f"{n}") for n in range(2001)))
+    assert replay.apply(server, "c", net) == 2001
+    assert [len(ids) for what, ids in server.calls if what == "upsert"] == [1000, 1000, 1]
+
+
+def test_only_what_is_there_is_removed_or_merged() -> None:
+    server: Any = Recorder({"old": ({"gone"}, False), "doc": ({"gone"}, True)})
+    net = changes(
+        ("delete", "old"), ("delete", "none"), ("update", "new"), ("upsert", "doc"), ("upsert", "x")
+    )
+    assert replay.apply(server, "c", net) == 0
+    assert server.calls[1:] == [("delete", ["old", "doc"]), ("upsert", ["doc", "x"])]
+    assert server.metadatas == [{"k": 1}, {"k": 1}]
+
+
+def test_former_metadata_is_taken_away_by_nulls() -> None:
+    server: Any = Recorder({"a": ({"gone", "k"}, False)})
+    assert replay.apply(server, "c", changes(("upsert", "a"))) == 0
+    assert server.metadatas == [{"gone": None, "k": 1}]
+    server.metadatas.clear()
+    replay.apply(server, "c", [VectorRecord("upsert", "new", None, None, None)])
+    assert server.metadatas == [None]
+
+
+def test_an_update_of_nothing_is_not_sent() -> None:
+    server: Any = Recorder({"a": (set(), False)})
+    assert replay.apply(server, "c", [VectorRecord("update", "a", None, None, None)]) == 0
+    assert [what for what, _ in server.calls] == ["parts"]
+    assert replay.apply(server, "c", changes(("update", "a"))) == 0
+    assert server.calls[-1] == ("update", ["a"])
+
+
+@pytest.mark.parametrize(("first", "windows"), [(4999, 1), (5000, 2)])
+def test_changes_are_folded_five_thousand_at_a_time(first: int, windows: int) -> None:
+    server: Any = Recorder()
+    deltas = [
+        Delta(new_id(), SPEC, changes(*[("upsert", "a")] * first)),
+        Delta(new_id(), SPEC, changes(("upsert", "a"))),
+    ]
+    progress = replay.Progress()
+    replay.apply_deltas(server, deltas, progress)
+    assert len([1 for what, _ in server.calls if what == "upsert"]) == windows
+    assert progress.records == first + 1
+
+
+def test_the_log_lists_reads_and_drops(storage: Storage) -> None:
+    log = DeltaLog(storage, "db")
+    [one], [two] = log.append([CHANGE], SPEC), log.append([CHANGE], SPEC)
+    assert [info.id for info in log.pending()] == [one, two]
+    assert [info.id for info in log.pending({one})] == [two]
+    assert log.read(one).id == one
+    assert log.drop([]) == 0
+    assert log.drop([one, new_id()]) == 1
+    assert [info.id for info in log.pending()] == [two]
+    with pytest.raises(NotFound):
+        log.read(one)
+    storage.put(f"{delta_prefix('db')}stray", b"")
+    with pytest.raises(Damaged, match="is not a delta"):
+        log.pending()
+
+
+def test_a_refused_delta_is_named(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = DeltaLog(storage, "db")
+    [one] = log.append([CHANGE], SPEC)
+
+    def refuse(*_: object) -> None:
+        raise BadRequest("no")
+
+    monkeypatch.setattr("chroma_store.deltas.log.apply_deltas", refuse)
+    with pytest.raises(Conflict, match=one):
+        log.replay("http://127.0.0.1:1")
+    assert storage.get(delta_key("db", one)).data
+
+
+def test_counts_must_come_out() -> None:
+    holds = [CollectionInfo("a", 2, 1), CollectionInfo("b", 2, 0)]
+    check_counts(holds, {"a": 1}, what="t")
+    check_counts(holds, {"a": 1, "b": 0}, what="t", complete=True)
+    for expected, complete in (({"a": 2}, False), ({"a": 1}, True), ({"c": 0}, False)):
+        with pytest.raises(Damaged, match="t says"):
+            check_counts(holds, expected, what="t", complete=complete)
+
+
+# The server.
+
+
+class Answer:
+    def __init__(self, status: int, data: bytes = b"{}") -> None:
+        self.status = status
+        self.data = data
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, BadRequest),
+        (401, Unauthorized),
+        (403, Unauthorized),
+        (404, NotFound),
+        (409, Conflict),
+        (413, PayloadTooLarge),
+        (422, BadRequest),
+        (429, TooManyRequests),
+        (418, Unavailable),
+        (500, Unavailable),
+        (503, Unavailable),
+    ],
+)
+def test_every_status_has_its_error(
+    status: int, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ChromaHttp("http://127.0.0.1:1")
+    monkeypatch.setattr(server._http, "request", lambda *_, **__: Answer(status, b"why"))
+    with pytest.raises(kind, match=f"{status} for GET /x: why") as raised:
+        server._call("GET", "/x")
+    assert type(raised.value) is kind
+
+
+def test_what_is_below_four_hundred_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ChromaHttp("http://127.0.0.1:1")
+    monkeypatch.setattr(server._http, "request", lambda *_, **__: Answer(399, b'{"a": 1}'))
+    assert server._call("GET", "/x") == {"a": 1}
+    assert client._PAGE == 500
+
+
+def test_an_update_sends_the_parts_that_the_records_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ChromaHttp("http://127.0.0.1:1")
+    sent: list[Any] = []
+    monkeypatch.setattr(server, "_call", lambda *call: sent.append(call[2]))
+    server.update("c", [VectorRecord("update", "a", array("f", [1.0]), None, "text")])
+    server.update("c", [VectorRecord("update", "a", None, {"k": 1}, None)])
+    assert sent == [
+        {"ids": ["a"], "embeddings": ["AACAPw=="], "documents": ["text"]},
+        {"ids": ["a"], "metadatas": [{"k": 1}]},
+    ]
+
+
+@pytest.mark.parametrize(("count", "pages"), [(499, 1), (500, 2), (501, 2)])
+def test_collections_are_listed_five_hundred_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, count: int, pages: int
+) -> None:
+    server = ChromaHttp("http://127.0.0.1:1")
+    asked: list[str] = []
+
+    def call(_: str, path: str, body: object = None) -> Any:
+        assert body is None
+        if path.endswith("/count"):
+            return 7
+        asked.append(path)
+        query = dict(part.split("=") for part in path.partition("?")[2].split("&"))
+        start = int(query["offset"])
+        numbers = range(start, min(count, start + int(query["limit"])))
+        return [{"id": str(n), "name": f"c{n}", "dimension": 2} for n in numbers]
+
+    monkeypatch.setattr(server, "_call", call)
+    assert len(server.collections()) == count
+    assert len(asked) == pages
+
+
+def test_the_version_is_that_of_the_image_if_it_states_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CHROMA_VERSION", "9.8.7")
+    assert versions.running_version() == "9.8.7"
+    monkeypatch.setenv("CHROMA_VERSION", "")
+    assert versions.running_version() == "1.5.9"
+
+
+def test_an_answer_is_quoted_up_to_five_hundred_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ChromaHttp("http://127.0.0.1:1")
+    monkeypatch.setattr(server._http, "request", lambda *_, **__: Answer(500, b"x" * 501))
+    with pytest.raises(Unavailable) as raised:
+        server._call("GET", "/y")
+    assert str(raised.value).count("x") == 500
+
+
+def test_what_is_dropped_is_remembered_for_a_day(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store.REMEMBER_SECONDS == 86_400
+    monkeypatch.setattr(time, "time", lambda: 200_000)
+    young, old, there = new_id(), new_id(), new_id()
+    storage.put(delta_key("db", there), b"x")
+    consumed = {young: 200_000 - 86_399, old: 200_000 - 86_400, there: 1}
+    former = SnapshotManifest(new_id(), "db", None, "now", "1.5.9", consumed=consumed)
+    kept = store.still_consumed(storage, "db", former, ["new"])
+    assert kept == {young: 200_000 - 86_399, there: 1, "new": 200_000}
+
+
+def test_a_call_is_repeated_until_it_says_no() -> None:
+    calls: list[None] = []
+
+    def call() -> bool:
+        calls.append(None)
+        return len(calls) < 3
+
+    periodic = Periodic(call, 0.001, "test")
+    periodic.start()
+    periodic._thread.join(10)
+    assert len(calls) == 3
+    periodic.stop()
+
+
+def test_a_call_is_not_repeated_once_it_was_stopped() -> None:
+    calls: list[None] = []
+
+    def call() -> bool:
+        calls.append(None)
+        return True
+
+    periodic = Periodic(call, 600, "test")
+    periodic.start()
+    periodic.stop()
+    assert not periodic._thread.is_alive()
+    assert len(calls) <= 1
