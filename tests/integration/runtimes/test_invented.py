@@ -109,6 +109,10 @@ def test_its_bytecode_is_not_known_and_audit_says_so(project: Path) -> None:
         archive.writestr("python/plain.pyc", bytes(20))
     words = ("audit", str(zipped), "--runtime", "python3.99", "--arch", "arm64")
     assert "the bytecode of python3.99 is not known" in run(project, *words, code=2).stderr
+
+
+@pytest.mark.docker
+def test_no_stand_in_is_made_of_a_suite_that_is_not_named(project: Path) -> None:
     refused = run(project, "image", "--runtime", "python3.99", code=8)
     assert "no stand-in for python3.99" in refused.stderr
     assert "python3.13" in refused.stderr
