@@ -223,6 +223,13 @@ def test(session: nox.Session) -> None:
 
 
 @nox.session
+def field(session: nox.Session) -> None:
+    """Build and start what people put into layers; `-- --only pandas --runtime python3.14`."""
+    extras(session, "prove")
+    session.run("python", "-m", "tests.field.run", *session.posargs, env={"PYTHONPATH": "build"})
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Change conditions one at a time and count what the unit tests notice; `-- lock --seed 2`."""
     extras(session, *EXTRAS, group="mutants")

@@ -1,0 +1,230 @@
+"""Locks, builds and starts every set of sets.toml, and writes docs/compatibility.md.
+
+A run that was ended goes on where it stopped: locks, zips and results stay in the work folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
+from layersmith import cache, console, process
+from layersmith.base import runtimes, uv
+from layersmith.engine import owner
+from layersmith.prove.models import FunctionSpec
+from layersmith.prove.runners import choice, unpack
+from pydantic import BaseModel
+
+from tests.field import document
+from tests.field.sets import FieldSet, Outcome, Plain, Start, read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from layersmith.prove.runners.choice import Runner
+
+ROOT = Path(__file__).resolve().parents[2]
+ARCHITECTURE = "arm64"
+MEMORY = 3008
+"""MB of the function."""
+
+Kept = TypeVar("Kept", bound=BaseModel)
+
+
+@dataclass
+class Field:
+    """One run for one runtime.
+
+    Attributes:
+        folder: Work folder, with layers.yaml, locks/, dist/ and kept results.
+        runtime: The Lambda runtime.
+        sets: What is tried.
+    """
+
+    folder: Path
+    runtime: runtimes.Runtime
+    sets: Sequence[FieldSet]
+
+    def run(self) -> list[Outcome]:
+        """Lock, build and start all sets; return what became of each, in their order."""
+        self._write_config()
+        unlocked = self._verb("lock")
+        unbuilt = self._verb("build")
+        with (
+            choice.make("docker", self.runtime, ARCHITECTURE) as runner,
+            console.progress() as display,
+            ThreadPoolExecutor(os.cpu_count() or 2) as pool,
+        ):
+            task = display.add_task("starting", total=len(self.sets))
+
+            def one(chosen: FieldSet) -> Outcome:
+                name = self._identifier(chosen)
+                found = self._outcome(chosen, unlocked.get(name), unbuilt.get(name), runner)
+                display.update(task, advance=1, step=chosen.name)
+                return found
+
+            return list(pool.map(one, self.sets))
+
+    def _identifier(self, chosen: FieldSet) -> str:
+        return f"{chosen.name}-{self.runtime.name}-{ARCHITECTURE}"
+
+    def _write_config(self) -> None:
+        config = {
+            "defaults": {"runtimes": [self.runtime.name], "architectures": [ARCHITECTURE]},
+            "layers": {
+                one.name: {
+                    "description": f"field run: {one.name}",
+                    "version": "1.0.0",
+                    "requirements": one.requirements,
+                    **one.layer,
+                }
+                for one in self.sets
+            },
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "layers.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def _verb(self, verb: str) -> dict[str, str]:
+        """Run a verb over all sets, its talk on stderr, and return the errors by target."""
+        words: list[str | Path] = [sys.executable, ROOT / "build/layers.py", verb, "--json"]
+        done = subprocess.run(words, cwd=self.folder, stdout=subprocess.PIPE, check=False)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        errors = {one["target"]: _told(one) for one in answer["errors"]}
+        if None in errors:
+            raise SystemExit(f"{verb}: {errors[None]}")
+        return errors
+
+    def _outcome(
+        self, chosen: FieldSet, unlocked: str | None, unbuilt: str | None, runner: Runner
+    ) -> Outcome:
+        layer = self.folder / "dist" / f"{chosen.name}-1.0.0-{self.runtime.name}-{ARCHITECTURE}.zip"
+        why = unlocked or unbuilt
+        record = json.loads(layer.with_suffix(".json").read_text()) if why is None else None
+        outcome = Outcome(
+            name=chosen.name,
+            requirements=chosen.requirements,
+            locked=unlocked is None,
+            built=why is None,
+            zipped=record["artifact"]["zipped"] if record else None,
+            unzipped=record["artifact"]["unzipped"] if record else None,
+            why=why,
+            refused=chosen.refused,
+            plain=self._kept(chosen, "plain", Plain, lambda: self._plain(chosen)),
+        )
+        if record:
+            key = f"start-{record['artifact']['sha256'][:16]}"
+            outcome.start = self._kept(chosen, key, Start, lambda: _start(chosen, layer, runner))
+        if not (outcome.start and outcome.start.works) and outcome.plain.said is None:
+            outcome.plain_start = self._kept(
+                chosen, "plain-start", Start, lambda: self._plain_start(chosen, outcome, runner)
+            )
+        return outcome
+
+    def _kept(
+        self, chosen: FieldSet, what: str, kind: type[Kept], make: Callable[[], Kept]
+    ) -> Kept:
+        """Return a result of an earlier run over the same set, or make it and keep it."""
+        digest = cache.sha256_bytes(chosen.model_dump_json(exclude={"refused", "sample"}).encode())
+        place = self.folder / "results" / f"{chosen.name}-{digest[:12]}-{what}.json"
+        if place.exists():
+            return kind.model_validate_json(place.read_text())
+        made = make()
+        cache.write_text(place, made.model_dump_json())
+        return made
+
+    def _plain(self, chosen: FieldSet) -> Plain:
+        with tempfile.TemporaryDirectory(prefix="layersmith-plain-") as made:
+            site = Path(made, "python")
+            try:
+                self._install(chosen, site)
+            except process.CommandFailed as failed:
+                return Plain(said=failed.output[-500:])
+            files = [path for path in site.rglob("*") if path.is_file()]
+            with zipfile.ZipFile(
+                Path(made, "plain.zip"), "w", zipfile.ZIP_DEFLATED, compresslevel=9
+            ) as archive:
+                for path in files:
+                    archive.write(path, path.relative_to(made))
+            return Plain(
+                zipped=Path(made, "plain.zip").stat().st_size,
+                unzipped=sum(path.stat().st_size for path in files),
+            )
+
+    def _install(self, chosen: FieldSet, site: Path) -> None:
+        uv.install_wheels(
+            site,
+            chosen.requirements,
+            python_version=self.runtime.python_version,
+            platform=uv.platform(self.runtime, ARCHITECTURE),
+            deps=True,
+        )
+
+    def _plain_start(self, chosen: FieldSet, outcome: Outcome, runner: Runner) -> Start:
+        if (outcome.plain.unzipped or 0) > runtimes.UNZIPPED_LIMIT:
+            return Start(works=False, said="larger than Lambda takes")
+        with owner.workspace() as made:
+            opt = Path(made, "opt")  # the workspace itself is closed to the function's user
+            self._install(chosen, opt / "python")
+            return _start(chosen, opt, runner)
+
+
+def _start(chosen: FieldSet, layer: Path, runner: Runner) -> Start:
+    """Do the work of a set in the runtime, with a layer at /opt."""
+    with owner.workspace() as made:
+        opt = unpack.unpack([layer], Path(made, "opt"))
+        code = Path(made, "code")
+        code.mkdir()
+        shutil.copy(Path(__file__).with_name("handler.py"), code)
+        (code / "work.txt").write_text(chosen.work)
+        spec = FunctionSpec("handler.handler", code, (opt,), memory=MEMORY, timeout=15)
+        with runner.start(spec) as function:
+            error = function.init.error
+            if error is None:
+                error = function.invoke({}).error
+    return Start(works=error is None, said=str(error)[:500] if error else None)
+
+
+def _told(error: dict[str, Any]) -> str:
+    message: str = error["message"].splitlines()[0]
+    return f"{message} ({error['cause'].splitlines()[0]})" if error["cause"] else message
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="nox -s field --", description=__doc__)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="try these sets, write no page")
+    parser.add_argument(
+        "--runtime",
+        default=runtimes.DEFAULT,
+        help=f"Lambda runtime to try (default: {runtimes.DEFAULT})",
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / ".field", help="work folder (default: .field)"
+    )
+    args = parser.parse_args()
+    chosen = [one for one in read() if not args.only or one.name in args.only]
+    runtime = runtimes.get(args.runtime)
+    outcomes = Field(args.folder / runtime.name, runtime, chosen).run()
+    if not args.only:
+        document.write(ROOT / "docs", runtime, outcomes)
+    wrong = [one for one in outcomes if not one.right]
+    for one in wrong:
+        said = one.why or (one.start.said if one.start else None) or "built, although it is refused"
+        console.error(f"{one.name}: {said}")
+    console.success(f"{len(outcomes) - len(wrong)} of {len(outcomes)} sets are right")
+    return 8 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

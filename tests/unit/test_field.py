@@ -1,0 +1,60 @@
+"""The sets of the field run, and how its outcomes are judged and shown."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from layersmith.base import runtimes
+
+from tests.field import document
+from tests.field.sets import Outcome, read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WORKS, FAILS = {"works": True}, {"works": False, "said": "ImportError: no | x"}
+
+
+def outcome(**more: Any) -> Outcome:
+    known = {"name": "a", "requirements": ["a"], "locked": True, "built": "start" in more}
+    return Outcome.model_validate({**known, "plain": {"zipped": 200, "unzipped": 400}, **more})
+
+
+def test_every_set_is_named_once_and_its_work_is_python() -> None:
+    sets = read()
+    assert len({one.name for one in sets}) == len(sets)
+    for one in sets:
+        compile(one.work, one.name, "exec")
+
+
+@pytest.mark.parametrize(
+    ("more", "right"),
+    [
+        ({"start": WORKS}, True),
+        ({"start": WORKS, "refused": "needs a browser"}, False),
+        ({"start": FAILS, "plain_start": WORKS}, False),
+        ({"start": FAILS, "plain_start": FAILS}, True),
+        ({"why": "RPATH-ABSOLUTE", "plain_start": WORKS}, False),
+        ({"why": "RPATH-ABSOLUTE", "plain_start": FAILS}, True),
+        ({"why": "no wheel", "plain": {"said": "no wheel"}}, True),
+        ({"why": "needs libexpat", "plain_start": WORKS, "refused": "not in AWS's image"}, True),
+    ],
+)
+def test_a_set_is_right_where_its_layer_works_or_nothing_would(
+    more: dict[str, Any], right: bool
+) -> None:
+    assert outcome(**more).right is right
+
+
+def test_the_page_keeps_the_other_runtimes(tmp_path: Path) -> None:
+    document.write(tmp_path, runtimes.get("python3.14"), [outcome(start=WORKS, zipped=100)])
+    broken = outcome(start=FAILS, plain_start=WORKS, zipped=100)
+    document.write(tmp_path, runtimes.get("python3.13"), [broken])
+    data = json.loads((tmp_path / "compatibility.json").read_text())
+    assert sorted(data) == ["python3.13", "python3.14"]
+    page = (tmp_path / "compatibility.md").read_text()
+    assert "| python3.13 | 1 | 1 | 1 | 0 | 0.50 | 1 |" in page
+    assert "| python3.14 | 1 | 1 | 1 | 1 | 0.50 | 0 |" in page
+    assert "| a | 0.1 kB | 0.50 | no | ImportError: no \\| x |" in page
