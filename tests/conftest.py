@@ -79,13 +79,13 @@ def interruptible() -> Iterator[None]:
 
 
 @functools.cache
-def docker_is_missing() -> str | None:
-    """Return why the Docker proofs cannot run here, or None."""
+def docker_is_missing(runtime: str = RUNTIME) -> str | None:
+    """Return why the Docker proofs of a runtime cannot run here, or None."""
     try:
         from layersmith.engine.client import Engine
         from layersmith.prove.base_images import choose
 
-        choose.choose(Engine("tests"), runtimes.get(RUNTIME), "arm64")
+        choose.choose(Engine("tests"), runtimes.get(runtime), "arm64")
     except (ImportError, LayersmithError) as problem:
         return str(problem)
     return None
@@ -107,7 +107,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def _judge_docker(item: pytest.Item) -> None:
     """Skip what needs Docker where there is none; fail it with --require-docker."""
-    reason = docker_is_missing()
+    marker = item.get_closest_marker("docker")
+    reason = docker_is_missing(*marker.args) if marker else None
     if reason is None:
         return
     if item.config.getoption("--require-docker"):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from layersmith import process
+from layersmith import console, process
 from layersmith.errors import ProofError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+
+STALE = ['--aptopt=Acquire::Check-Valid-Until "false"']
+"""Takes package lists after their Valid-Until date (apt.conf(5)); signatures are checked all the
+same."""
 
 
 def bootstrap(
@@ -42,8 +47,18 @@ def bootstrap(
             hint="run `.ci/machine` as root on Debian, or name an image with --image",
         )
     words = [f"--arch={architecture}", f"--include={','.join(packages)}", *options]
+    rest: list[str | Path] = [suite, target, mirror()]
     try:
-        process.run(["mmdebstrap", *words, suite, target, mirror()], timeout=timeout)
+        try:
+            process.run(["mmdebstrap", *words, *rest], timeout=timeout)
+        except process.CommandFailed as failed:
+            # A frozen mirror, or one that stopped: only testing and unstable have such a date.
+            if "is expired" not in failed.output:
+                raise
+            console.warn(
+                f"the mirror's package lists of Debian {suite} are past their date; taking them"
+            )
+            process.run(["mmdebstrap", *words, *STALE, *rest], timeout=timeout)
     except process.CommandFailed as failed:
         complaints = [line for line in failed.output.splitlines() if line.startswith("E:")]
         raise ProofError(

@@ -28,16 +28,19 @@ def need_python(minor: int) -> None:
         pytest.skip(f"no CPython 3.{minor} on this machine")
 
 
-@pytest.mark.docker
+@pytest.mark.parametrize(
+    "runtime",
+    [pytest.param(name, marks=pytest.mark.docker(name)) for name in ("python3.13", "python3.14")],
+)
 def test_every_layer_and_function_in_the_arm64_runtime(
-    call: Call, built: Callable[[str], Path]
+    call: Call, built: Callable[[str], Path], runtime: str
 ) -> None:
-    dist = built("python3.13")
-    done = call("smoke", "--runtime", "python3.13", "--dist", str(dist), "--json")
+    dist = built(runtime)
+    done = call("smoke", "--runtime", runtime, "--dist", str(dist), "--json")
     assert done.returncode == 0, done.stderr
     found = data_of(done.stdout)
     layers = {one["identifier"]: one for one in found["layers"]}
-    vector = layers["chromadb-vector-python3.13-arm64"]
+    vector = layers[f"chromadb-vector-{runtime}-arm64"]
     assert vector["runner"]["kind"] == "docker"
     assert vector["runner"]["architecture"] == "arm64"
     assert not vector["runner"]["twin"]
@@ -50,10 +53,10 @@ def test_every_layer_and_function_in_the_arm64_runtime(
     passed = {one["name"] for one in vector["smoke"]["tests"] if one["outcome"] == "passed"}
     assert {"test_async_session", "test_query_agrees_with_exact_distances"} <= passed
     assert vector["imports"]["modules"] > 200
-    imaging = layers["imaging-python3.13-arm64"]
+    imaging = layers[f"imaging-{runtime}-arm64"]
     assert all(one["outcome"] == "passed" for one in imaging["smoke"]["tests"])
     assert vector["warnings"] == imaging["warnings"] == []
-    written = dist / "chromadb-vector-1.0.0-python3.13-arm64.smoke.json"
+    written = dist / f"chromadb-vector-1.0.0-{runtime}-arm64.smoke.json"
     assert json.loads(written.read_text()) == vector
 
 

@@ -31,8 +31,9 @@ RECIPE = 1
 
 PACKAGES = (
     *("base-files", "bash", "ca-certificates", "coreutils"),
-    *("libgcc-s1", "libstdc++6", "python3", "zlib1g"),
+    *("libgcc-s1", "libstdc++6", "zlib1g"),
 )
+"""Debian packages beside the runtime's own Python, of which a release can have several."""
 
 SANDBOX_UID, SANDBOX_GID = 993, 990
 """User and group under which Lambda runs functions (sbx_user1051)."""
@@ -63,10 +64,15 @@ def tag(runtime: Runtime, architecture: str) -> str:
 def recipe(runtime: Runtime, architecture: str) -> str:
     """Return the digest over what decides a stand-in's content, Debian's updates left out."""
     scripts = [_script(name) for name in ("lambda-entrypoint.sh", "bootstrap")]
-    said = [str(RECIPE), runtime.name, architecture, suite(runtime), *PACKAGES]
+    said = [str(RECIPE), runtime.name, architecture, suite(runtime), *packages(runtime)]
     return cache.sha256_bytes(
         "\0".join(said + scripts + runtime_packages.requirements(runtime)).encode()
     )
+
+
+def packages(runtime: Runtime) -> list[str]:
+    """Return the Debian packages that a runtime's stand-in is made of."""
+    return [*PACKAGES, f"python{runtime.python_version}"]
 
 
 def suite(runtime: Runtime) -> str:
@@ -96,7 +102,7 @@ def make(runtime: Runtime, architecture: str, folder: Path) -> StandIn:
     debian.bootstrap(
         suite(runtime),
         base,
-        PACKAGES,
+        packages(runtime),
         architecture=architectures.get(architecture).debian,
         options=["--variant=extract"],
         timeout=300,
