@@ -18,15 +18,7 @@ MODULES = {
     "prove": ("docker", "pytest"),
     "ship": ("boto3", "botocore", "github"),
     "report": ("jinja2", "plotly"),
-    "vectors": (
-        "boto3",
-        "botocore",
-        "chroma_store",
-        "chromadb",
-        "pyarrow",
-        "vector_common",
-        "zstandard",
-    ),
+    "vectors": ("boto3", "botocore", "chromadb", "pyarrow", "zstandard"),
 }
 """Extra to the names of its modules; the extra without a name is what every verb needs."""
 

@@ -167,7 +167,7 @@ def clean(site: Site, region: str, targets: Sequence[Target], rule: KeepRule) ->
         for one in found:
             if one.kept:
                 continue
-            lock.renew()
+            lock.check()
             pointers.remove(aws, region, one.place, one.semver)
             with failures.explained(region, "lambda"):
                 aws.lambda_(region).delete_layer_version(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layersmith import console, extras
+from layersmith import console
 from layersmith.errors import ConfigError, ShipError
 
 if TYPE_CHECKING:
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
 # A flip under a running session would cost it what its clients wrote.
 _FLIPS = frozenset({"snapshot", "compact", "promote"})
-
-_PACKAGES = [extras.CHECKOUT / folder for folder in ("fargate/chroma", "lambdas/common/src")]
-"""Where the data packages lie in a checkout; an installed tool has them beside itself."""
 
 EPILOG = """\
 STORE is a folder, or s3://bucket/prefix as the stack chroma exports it (StorageUrl).
@@ -79,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         ShipError: The data is not in the state that was asked for, or a session is using it.
     """
     with _explained(args.database):
-        from chroma_store.lease import held  # noqa: PLC0415 -- found by _explained
+        from chroma_store.lease import held  # noqa: PLC0415 -- start-up time
         from chroma_store.storage import open_storage  # noqa: PLC0415
 
         url = args.store if "://" in args.store else Path(args.store).absolute().as_uri()
@@ -97,8 +93,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _explained(database: str) -> Iterator[None]:
-    """Put the data packages on the path, and turn what they raise into this tool's errors."""
-    sys.path[:0] = [str(path) for path in _PACKAGES if path.is_dir() and str(path) not in sys.path]
+    """Turn what the data packages raise into this tool's errors."""
     from vector_common.errors import BadRequest, VectorError  # noqa: PLC0415
 
     try:

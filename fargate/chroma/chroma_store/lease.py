@@ -64,7 +64,7 @@ class DatabaseLease:
             seconds=LEASE_SECONDS,
             passes=self._passes,
         )
-        self._renewal = Periodic(self._renew, RENEW_SECONDS, "lease")
+        self._renewal = Periodic(self._renew, RENEW_SECONDS, "lease", at_once=False)
 
     def acquire(self, wait: float, stopping: Callable[[], bool]) -> None:
         """Take the lease and keep renewing it.

@@ -21,17 +21,21 @@ class Periodic:
     Args:
         call: Returns False to end the repetition.
         interval: Seconds between the end of one call and the start of the next.
+        at_once: Make the first call at the start; else after the first interval.
         name: The thread's.
     """
 
-    def __init__(self, call: Callable[[], bool], interval: float, name: str) -> None:
+    def __init__(
+        self, call: Callable[[], bool], interval: float, name: str, *, at_once: bool = True
+    ) -> None:
         self._call = call
         self._interval = interval
+        self._at_once = at_once
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Make the first call now."""
+        """Begin."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -41,5 +45,7 @@ class Periodic:
             self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
+        if not self._at_once:
+            self._stop.wait(self._interval)
         while not self._stop.is_set() and self._call():
             self._stop.wait(self._interval)

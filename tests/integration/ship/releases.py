@@ -210,6 +210,6 @@ def _objects(aws: Any, region: str) -> dict[str, str]:
         for one in s3.list_objects_v2(Bucket=bucket["Name"]).get("Contents", ()):
             body = s3.get_object(Bucket=bucket["Name"], Key=one["Key"])["Body"].read()
             if one["Key"].startswith("locks/"):
-                body = str(json.loads(body).get("free", False)).encode()
+                body = str(json.loads(body)["seconds"]).encode()
             found[one["Key"]] = hashlib.sha256(body).hexdigest()
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from array import array
 from typing import TYPE_CHECKING, Any
@@ -294,3 +295,21 @@ def test_a_call_is_not_repeated_once_it_was_stopped() -> None:
     periodic.stop()
     assert not periodic._thread.is_alive()
     assert len(calls) <= 1
+
+
+def test_a_first_call_can_wait_for_its_interval() -> None:
+    calls: list[None] = []
+    ended = threading.Event()
+
+    def call() -> bool:
+        calls.append(None)
+        return bool(ended.set())
+
+    slow = Periodic(call, 600, "test", at_once=False)
+    slow.start()
+    slow.stop()
+    assert calls == []
+    quick = Periodic(call, 0.001, "test", at_once=False)
+    quick.start()
+    assert ended.wait(10)
+    assert calls == [None]

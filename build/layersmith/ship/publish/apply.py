@@ -155,9 +155,8 @@ class Publisher:
             aws, region, bucket, wait=self.site.lock_wait, owner=self.site.owner
         ) as lock:
             uploads.sweep(aws, region, bucket)
-            for count, want in enumerate(todo):
-                if count:
-                    lock.renew()
+            for want in todo:
+                lock.check()
                 try:
                     RegionUpdate(self, region, want, bucket).apply()
                 except failures.AwsFailure as failure:

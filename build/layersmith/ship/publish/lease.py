@@ -1,118 +1,122 @@
-"""One publisher a region at a time, by conditional writes on an object in the artifact bucket.
+"""One publisher a region at a time, by a lease on an object in the region's artifact bucket.
 
-Every change of the object names the ETag it replaces (S3 conditional writes), so that of two
-runs exactly one succeeds. The object is never deleted: a free lock is one that says so. Age is
-told by S3's clock alone, so that a runner with a wrong clock neither steals a lock nor keeps one.
+It is `vector_common.conditional`'s lease: every write names the version that it replaces, and age
+is told by S3's clock alone, so that a runner with a wrong clock neither steals a lock nor keeps
+one. The object is never deleted: a free lock is one that says so.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import random
 import socket
 import time
 import uuid
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from chroma_store.periodic import Periodic
+from vector_common.conditional import ExpiringLease, LeaseLost
+from vector_common.errors import StoreError, VectorError
+from vector_common.storage.s3 import S3Storage
 
+from layersmith import console
 from layersmith.ship.aws import buckets, failures
 from layersmith.ship.aws.failures import AwsFailure, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from types_boto3_s3.client import S3Client
+    from collections.abc import Iterator, Mapping
 
     from layersmith.ship.aws.clients import Aws
 
-LIFETIME = 900.0
-"""Seconds a lock is honoured without being renewed; longer than one upload of 50 MB takes."""
+LIFETIME = 180.0
+"""Seconds that a lock counts after its last renewal."""
+
+RENEWAL = 30.0
+"""Seconds between two renewals, which a thread makes however long a step takes."""
 
 POLL = 2.0
 """Seconds between two looks at a lock that somebody else holds, jittered by half."""
 
 
-NONCE = "nonce"
-"""Key of a random value that makes every write of the lock different."""
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a lock.
+    """Who holds a lock: a process. Two legs of one job's matrix are two.
 
     Attributes:
-        run: Differs from run to run; the re-run of a GitHub job keeps it.
         host: Name of the machine, for people.
         pid: Process on that machine.
         boot: Boot of that machine, so that a process number is not taken for another's.
+        holder: Differs from process to process.
     """
 
-    run: str
-    host: str
-    pid: int
-    boot: str
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    boot: str = field(default_factory=_boot)
+    holder: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    @staticmethod
-    def current() -> Owner:
-        """Return this process as an owner."""
-        job = [os.environ.get(n, "") for n in ("GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_JOB")]
-        run = "/".join(job) if all(job) else uuid.uuid4().hex
-        return Owner(run, socket.gethostname(), os.getpid(), _boot())
+    def outlives(self, told: Mapping[str, Any]) -> bool:
+        """Whether a holder, as its lock tells of it, is known to be gone.
 
-    def gives_way_to(self, other: Owner) -> bool:
-        """Whether this owner is known to be gone: the same job again, or a process that died."""
-        if self.run == other.run:
+        Args:
+            told: The lock's content. Up to version 0.1 a free one said ``free``.
+        """
+        if told.get("free"):
             return True
-        return (self.host, self.boot) == (other.host, other.boot) and not _alive(self.pid)
+        here = (told.get("host"), told.get("boot")) == (self.host, self.boot)
+        return here and isinstance(told.get("pid"), int) and not _alive(told["pid"])
 
 
 @dataclass
 class RegionLease:
-    """A lock that is held."""
+    """A lock that is held, and renewed by a thread.
 
-    s3: S3Client
-    bucket: str
-    key: str
+    Attributes:
+        region: The region.
+        lease: The lease on the object.
+        lost: Whether another run has taken it.
+    """
+
     region: str
-    owner: Owner
-    etag: str
+    lease: ExpiringLease
+    lost: bool = False
 
-    def renew(self) -> None:
-        """Say that the work goes on.
+    def check(self) -> None:
+        """Make sure that the region is still this run's.
 
         Raises:
             AwsFailure: The lock has passed to somebody else; the region must be left alone.
         """
-        self._write(asdict(self.owner))
-
-    def release(self) -> None:
-        """Give the lock back; one that has passed to somebody else is left alone."""
-        try:
-            self._write({"free": True})
-        except AwsFailure:
-            return
-
-    def _write(self, content: dict[str, Any]) -> None:
-        with failures.explained(self.region, "s3"):
-            etag = _put(self.s3, self.bucket, self.key, content, self.etag)
-        if etag is None:
+        if self.lost:
             raise AwsFailure(
                 Kind.REJECTED,
                 f"{self.region}: the publishing lock was taken by another run",
                 region=self.region,
                 action=None,
             )
-        self.etag = etag
+
+    def renew(self) -> bool:
+        """Say that the work goes on; return whether it may."""
+        try:
+            self.lease.renew()
+        except LeaseLost:
+            self.lost = True
+        except VectorError as problem:
+            # It counts for what is left of it, and the next renewal may succeed.
+            console.warn(f"{self.region}: the publishing lock was not renewed: {problem}")
+        return not self.lost
 
 
-@contextmanager
+@contextlib.contextmanager
 def held(aws: Aws, region: str, bucket: str, *, wait: float, owner: Owner) -> Iterator[RegionLease]:
     """Hold the region's lock while the block runs.
 
@@ -126,68 +130,43 @@ def held(aws: Aws, region: str, bucket: str, *, wait: float, owner: Owner) -> It
     Raises:
         AwsFailure: Another run holds the lock for longer than that.
     """
-    s3, key = aws.s3(region), f"{buckets.LOCKS}publish.json"
-    deadline = time.monotonic() + wait
-    while True:
-        with failures.explained(region, "s3"):
-            etag, holder = _try(s3, bucket, key, owner)
-        if etag is not None:
-            break
-        if time.monotonic() >= deadline:
-            raise _busy(region, holder)
-        time.sleep(POLL * random.uniform(0.5, 1.5))
-    lease = RegionLease(s3, bucket, key, region, owner, etag)
-    try:
-        yield lease
-    finally:
-        lease.release()
-
-
-def _busy(region: str, holder: Owner | None) -> AwsFailure:
-    who = f"process {holder.pid} on {holder.host}" if holder else "another run"
-    return AwsFailure(
-        Kind.REJECTED, f"{region}: {who} is publishing here", region=region, action=None
+    store = S3Storage(bucket, buckets.LOCKS.rstrip("/"), client=aws.s3(region))
+    lease = ExpiringLease(
+        store,
+        "publish.json",
+        lambda _: asdict(owner),
+        seconds=LIFETIME,
+        passes=owner.outlives,
     )
-
-
-def _try(s3: S3Client, bucket: str, key: str, owner: Owner) -> tuple[str | None, Owner | None]:
-    """Try once; return the ETag if the lock is ours, else who holds it."""
+    _take(lease, region, wait)
+    held_now = RegionLease(region, lease)
+    renewal = Periodic(held_now.renew, RENEWAL, f"publishing lock of {region}", at_once=False)
+    renewal.start()
     try:
-        answer = s3.get_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if not failures.is_missing(error):
-            raise
-        return _put(s3, bucket, key, asdict(owner), None), None
-    content = json.loads(answer["Body"].read())
-    del content[NONCE]
-    holder = None if content.get("free") else Owner(**content)
-    if holder and not holder.gives_way_to(owner) and _age(answer) < LIFETIME:
-        return None, holder
-    return _put(s3, bucket, key, asdict(owner), answer["ETag"]), holder
+        yield held_now
+    finally:
+        renewal.stop()
+        with contextlib.suppress(VectorError):  # it expires by itself
+            lease.release()
 
 
-def _age(answer: Any) -> float:
-    """Return the seconds since the object was written, by the clock of S3."""
-    now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-    # RFC 9110 dates are in UTC, whichever way a server spells it.
-    return float((now.replace(tzinfo=UTC) - answer["LastModified"]).total_seconds())
+def _take(lease: ExpiringLease, region: str, wait: float) -> None:
+    deadline = time.monotonic() + wait
+    while (holder := _try(lease, region)) is not None:
+        if time.monotonic() >= deadline:
+            who = f"process {holder['pid']} on {holder['host']}" if "pid" in holder else "a run"
+            raise AwsFailure(
+                Kind.REJECTED, f"{region}: {who} is publishing here", region=region, action=None
+            )
+        time.sleep(POLL * random.uniform(0.5, 1.5))
 
 
-def _put(
-    s3: S3Client, bucket: str, key: str, content: dict[str, Any], etag: str | None
-) -> str | None:
-    """Write if the object is what it was; return its new ETag, or None if somebody was first."""
-    condition: dict[str, Any] = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
-    # Equal contents have one ETag, and a condition on it would say nothing: hence the nonce.
-    body = json.dumps({**content, NONCE: uuid.uuid4().hex}).encode()
-    try:
-        return s3.put_object(Bucket=bucket, Key=key, Body=body, **condition)["ETag"]
-    except ClientError as error:
-        if not failures.is_conflict(error) and not failures.is_missing(error):
-            raise
-    # If the answer to a write was lost, botocore's retry fails on its own first success.
-    answer = s3.get_object(Bucket=bucket, Key=key)
-    return answer["ETag"] if answer["Body"].read() == body else None
+def _try(lease: ExpiringLease, region: str) -> Mapping[str, Any] | None:
+    with failures.explained(region, "s3"):
+        try:
+            return lease.take()
+        except StoreError as problem:
+            raise problem.__cause__ or problem from None
 
 
 def _alive(pid: int) -> bool:
@@ -198,10 +177,3 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""

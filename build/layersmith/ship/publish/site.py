@@ -40,7 +40,7 @@ class Site:
     canary_role: str = canary.ROLE
     lock_wait: float = lease.LIFETIME + 60.0
     direct_limit: int | None = None
-    owner: lease.Owner = field(default_factory=lease.Owner.current)
+    owner: lease.Owner = field(default_factory=lease.Owner)
 
 
 @dataclass(frozen=True)
