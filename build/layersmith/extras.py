@@ -16,7 +16,7 @@ MODULES = {
         *("pyproject_hooks", "rich", "semver", "shtab", "tenacity", "uv", "yaml", "ziglang"),
     ),
     "prove": ("docker", "pytest"),
-    "ship": ("boto3", "botocore", "github"),
+    "ship": ("boto3", "botocore", "github", "jinja2"),
     "report": ("jinja2", "plotly"),
     "vectors": ("boto3", "botocore", "chromadb", "pyarrow", "zstandard"),
 }

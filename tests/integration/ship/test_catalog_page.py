@@ -66,7 +66,9 @@ def dom(chromium: str, page: Path, search: str) -> str:
 
 def shown(text: str) -> list[str]:
     """Return the ARNs of the rows that are not hidden."""
-    rows = re.findall(r"<tr( hidden=\"\")?><th scope=\"row\">.*?<code>(.*?)</code>", text)
+    rows = re.findall(
+        r"<tr( hidden=\"\")?><th scope=\"row\">.*?<code>(.*?)</code>", text, re.DOTALL
+    )
     return [arn for hidden, arn in rows if not hidden]
 
 

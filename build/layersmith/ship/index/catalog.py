@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import html as escaping
 import io
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
+
+import jinja2
 
 from layersmith.base.versions import order
 
@@ -49,19 +49,8 @@ def csv_table(entries: Sequence[IndexEntry]) -> str:
 
 def html(entries: Sequence[IndexEntry]) -> str:
     """Return the table as one HTML page, with search and copy buttons."""
-    body = "\n".join(_row(cells) for cells in rows(entries))
-    return Template(PAGE.read_text(encoding="utf-8")).substitute(rows=body, count=len(entries))
-
-
-def _row(cells: tuple[str, ...]) -> str:
-    *facts, arn = (escaping.escape(cell) for cell in cells)
-    layer, version, runtime, architecture, region, said = facts
-    kind = "yanked" if said.startswith("yanked") else said
-    badge = f'<span class="badge {kind}">{said}</span>' if said else ""
-    label = f"Copy the ARN of {layer} {version} for {runtime} on {architecture} in {region}"
-    return (
-        f'<tr><th scope="row">{layer}</th><td>{version} {badge}</td><td>{runtime}</td>'
-        f"<td>{architecture}</td><td>{region}</td>"
-        f'<td><button type="button" class="copy" aria-label="{label}">Copy</button></td>'
-        f'<td class="arn"><code>{arn}</code></td></tr>'
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    page = environment.from_string(PAGE.read_text(encoding="utf-8"))
+    return page.render(rows=[dict(zip(COLUMNS, cells, strict=True)) for cells in rows(entries)])
