@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 NAMES = sorted(path.parent.name for path in ROOT.glob("lambdas/*/handler.py"))
-WITH_CHROMA = {"label_validation", "layer_canary", "merchant_match", "vector_search"}
+WITH_CHROMA = {"label_validation", "merchant_match", "vector_search"}
 COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 VECTORS = [[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]]
 """Unit vectors: against the first one, their cosines are 1, 0.8 and 0."""

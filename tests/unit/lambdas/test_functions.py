@@ -41,18 +41,13 @@ Load = Callable[[str], Any]
         ),
         ("delta_writer", {"database": "db"}, "records: must be an array"),
         ("compaction_trigger", {"databases": [""]}, "databases: must be"),
-        ("layer_canary", {}, "imports: is missing"),
     ],
 )
 def test_events_that_are_refused(
     load: Load, function: str, event: dict[str, Any], problem: str
 ) -> None:
     session = {"session": {"address": "http://127.0.0.1:9"}}
-    events = (
-        event
-        if function in {"delta_writer", "compaction_trigger", "layer_canary"}
-        else event | session
-    )
+    events = event if function in {"delta_writer", "compaction_trigger"} else event | session
     with pytest.raises(errors.BadRequest) as caught:
         load(function).handler(events, None)
     assert problem in str(caught.value)
@@ -165,31 +160,6 @@ def test_the_embedder_is_asked_only_for_good_events(
     with pytest.raises(errors.BadRequest, match="the embedder's answer"):
         load("vector_search").handler(event, None)
     assert sys.modules["my_embedder"].calls == [["tea"]]
-
-
-def test_the_canary_names_what_is_wrong(load: Load, tmp_path: Path, monkeypatch: Any) -> None:
-    (tmp_path / "broken_layer.py").write_text("raise OSError('libtiff.so: cannot open')")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    handler = load("layer_canary").handler
-    answer = handler({"imports": ["json"], "versions": {"pytest": pytest.__version__}}, None)
-    assert answer["ok"]
-    assert answer["imports"]["json"]["file"].endswith("json/__init__.py")
-    event = {
-        "imports": ["json", "broken_layer", "missing_layer"],
-        "forbid": ["pytest"],
-        "versions": {"pytest": "0.1", "no-such-distribution": "1"},
-    }
-    with pytest.raises(errors.VectorError) as caught:
-        handler(event, None)
-    assert type(caught.value).__name__ == "CanaryFailed"
-    for part in (
-        "import broken_layer: OSError: libtiff.so: cannot open",
-        "import missing_layer: ModuleNotFoundError",
-        "forbidden module pytest was loaded",
-        "pytest: is",
-        "no-such-distribution: is None",
-    ):
-        assert part in str(caught.value)
 
 
 def test_tokens_from_a_file(tmp_path: Path) -> None:

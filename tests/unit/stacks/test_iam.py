@@ -73,7 +73,6 @@ FUNCTIONS = {
     "VectorSearch": "vector_search", "LabelValidation": "label_validation",
     "MerchantMatch": "merchant_match", "SessionFinish": "session_finish",
     "DeltaWriter": "delta_writer", "CompactionTrigger": "compaction_trigger",
-    "LayerCanary": "layer_canary",
 }  # fmt: skip
 MACHINES = {
     "VectorSession": "vector-session", "SessionCleanup": "session-cleanup",
