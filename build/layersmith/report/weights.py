@@ -10,8 +10,7 @@ from layersmith.console import size
 from layersmith.report.bars import bar, is_ascii
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    from rich.console import Console, RenderableType
     from rich.tree import Tree
 
     from layersmith.weigh.models import DistributionWeight, Limit, Verdict, Weighing
@@ -20,7 +19,9 @@ TOP = 15
 """Distributions that the table shows."""
 
 STYLES = {"fits": "bold green", "fits with excludes": "bold yellow", "does not fit": "bold red"}
-NARROW, WIDE = 80, 110
+HEADINGS = ("distribution", "own", "retained", "zip", "size", "native", "python", "pulled by")
+NUMBERS = ("own", "retained", "zip", "native", "python")
+DROPPED = ("size", "python", "native", "zip")
 """Columns below which the table has less to show."""
 
 
@@ -37,6 +38,11 @@ def show(weighing: Weighing, *, top: int = TOP, depth: int = 3, tree: bool = Tru
     _head(weighing, out)
     _limits(weighing.verdict, out)
     out.print(_table(weighing, out, top))
+    rest = weighing.distributions[top:] if top else []
+    if rest:
+        out.print(
+            f"and {len(rest)} more with {megabytes(sum(one.unzipped for one in rest))} (--all)"
+        )
     if tree:
         # A branch of rich takes four columns; half of the width is left for what it says.
         for grown in _forest(weighing, min(depth, max(1, out.width // 8))):
@@ -100,43 +106,26 @@ def _limit(limit: Limit, out: Console) -> tuple[str, ...]:
     )
 
 
-def _table(weighing: Weighing, out: Console, top: int) -> Table:
-    from rich import box  # noqa: PLC0415 -- start-up time
-    from rich.table import Table  # noqa: PLC0415 -- start-up time
-
+def _table(weighing: Weighing, out: Console, top: int) -> RenderableType:
     shown = weighing.distributions[: top or None]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("distribution", no_wrap=True)
-    for heading in ("own", "retained"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    if out.width >= NARROW:
-        table.add_column("zip", justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True)
-    if out.width >= WIDE:
-        table.add_column("native", justify="right", no_wrap=True)
-        table.add_column("python", justify="right", no_wrap=True)
-    table.add_column("pulled by", overflow="fold")
     most = max((one.unzipped for one in shown), default=1)
-    for one in shown:
-        table.add_row(*_row(one, most, out), style="dim" if one.left_out else None)
-    rest = weighing.distributions[len(shown) :]
-    if rest:
-        table.caption = (
-            f"and {len(rest)} more with {megabytes(sum(one.unzipped for one in rest))} (--all)"
-        )
-        table.caption_justify = "left"
-    return table
+    rows = [_row(one, most, out) for one in shown]
+    styles = ["dim" if one.left_out else None for one in shown]
+    return console.table(HEADINGS, rows, right=NUMBERS, drop=DROPPED, styles=styles)
 
 
 def _row(one: DistributionWeight, most: int, out: Console) -> list[str]:
-    cells = [f"{one.name} {one.version}", size(one.unzipped), size(one.retained)]
-    if out.width >= NARROW:
-        drawn = bar(one.unzipped / max(most, 1), 16, ascii_only=is_ascii(out))
-        cells += [size(one.zipped), f"[cyan]{drawn}[/]"]
-    if out.width >= WIDE:
-        cells += [_share(one.native, one.unzipped), _share(one.python, one.unzipped)]
     why = f" ({one.left_out})" if one.left_out else ""
-    return [*cells, (" <- ".join(reversed(one.chain[:-1])) or "asked for") + why]
+    return [
+        f"{one.name} {one.version}",
+        size(one.unzipped),
+        size(one.retained),
+        size(one.zipped),
+        bar(one.unzipped / max(most, 1), 16, ascii_only=is_ascii(out)),
+        _share(one.native, one.unzipped),
+        _share(one.python, one.unzipped),
+        (" <- ".join(reversed(one.chain[:-1])) or "asked for") + why,
+    ]
 
 
 def _share(part: int, whole: int) -> str:
@@ -194,22 +183,14 @@ def _label(one: DistributionWeight) -> str:
 
 
 def _advice(weighing: Weighing, out: Console) -> None:
-    from rich.table import Table  # noqa: PLC0415 -- start-up time
-
-    if not weighing.advice:
-        return
-    out.print("what would make it smaller", style="bold")
-    table = Table.grid(padding=(0, 2))
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    rows = []
     for one in weighing.advice:
-        saved = (
-            ("about " if one.estimate else "") + f"-{size(one.unzipped)}" if one.unzipped else ""
-        )
-        dated = f" [dim]({one.source}, {one.date})[/]" if one.source else ""
-        done = "[green]done:[/] " if one.done else ""
-        text = one.text.replace("[", r"\[")
-        table.add_row(saved, f"{one.kind}: {one.subject}".replace("[", r"\["), done + text + dated)
-    out.print(table)
-    out.print()
+        about = "about " if one.estimate else ""
+        saved = f"{about}-{size(one.unzipped)}" if one.unzipped else ""
+        dated = f" ({one.source}, {one.date})" if one.source else ""
+        done = "done: " if one.done else ""
+        rows.append((saved, f"{one.kind}: {one.subject}", f"{done}{one.text}{dated}"))
+    if rows:
+        headings = ("saves", "what", "how")
+        title = "what would make it smaller"
+        out.print(console.table(headings, rows, right=("saves",), title=title))

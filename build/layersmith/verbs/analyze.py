@@ -91,7 +91,9 @@ def run(args: argparse.Namespace) -> int:
     errors: list[LayersmithError] = []
     for target in targets:
         try:
-            weighing = verdict.report(weigh.weigh(target, root))
+            with console.progress() as display:
+                display.add_task(target.identifier, total=None, step="weighing")
+                weighing = verdict.report(weigh.weigh(target, root))
         except LayersmithError as problem:
             problem.target = problem.target or target.identifier
             errors.append(problem)

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from layersmith import cache, console
 from layersmith.errors import BudgetError, ShipError
 from layersmith.ship import github
@@ -205,18 +203,14 @@ def _regions_table(uses: Sequence[RegionUse]) -> RenderableType:
     return console.table(headings, rows, right=headings[1:])
 
 
-def _bill_table(prices: Prices, items: Sequence[Item]) -> Table:
+def _bill_table(prices: Prices, items: Sequence[Item]) -> RenderableType:
     title = f"{prices.currency} a month, prices of {prices.date}"
     if prices.overridden:
         title += f", your own for {', '.join(prices.overridden)}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_footer=True)
-    table.add_column("what", footer="total")
-    table.add_column("where")
-    table.add_column("quantity", justify="right")
-    table.add_column("cost", justify="right", footer=f"{billing.total(list(items)):,.4f}")
-    for one in items:
-        table.add_row(one.key, one.place, f"{one.quantity:,.4f}", f"{one.cost:,.4f}")
-    return table
+    rows = [(one.key, one.place, f"{one.quantity:,.4f}", f"{one.cost:,.4f}") for one in items]
+    rows.append(("total", "", "", f"{billing.total(list(items)):,.4f}"))
+    headings = ("what", "where", "quantity", "cost")
+    return console.table(headings, rows, right=headings[2:], title=title)
 
 
 def _judge(

@@ -100,7 +100,8 @@ def _plan(args: argparse.Namespace, made: Plan, failed: Sequence[Quarantined]) -
     if args.json:
         console.emit_json(document)
     elif made.actions:
-        console.stdout().print(progress.actions_table(made.actions))
+        out = console.stdout()
+        out.print(progress.actions_table(made.actions, out.width))
     progress.show(made.findings, failed)
     console.info(f"{len(made.actions)} steps to do" if made.actions else "nothing to do")
     return ShipError.exit_code if made.findings or failed else 0
@@ -198,7 +199,8 @@ def _confirm(args: argparse.Namespace, made: Plan) -> None:
     """Show the plan and ask, unless told not to."""
     if args.yes:
         return
-    console.stderr().print(progress.actions_table(made.actions))
+    out = console.stderr()
+    out.print(progress.actions_table(made.actions, out.width))
     moves.confirm(len(made.actions))
 
 

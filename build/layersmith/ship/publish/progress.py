@@ -88,18 +88,18 @@ def _cell(what: str | None, *, words: bool) -> str:
     return what if words else "[yellow]▸[/]"
 
 
-def actions_table(actions: Sequence[Action]) -> Table:
-    """Return a plan as a table, one row for every target in a region."""
-    table = Table(box=None, pad_edge=False, show_edge=False)
-    for name in ("region", "target", "number", "steps"):
-        table.add_column(name, justify="right" if name == "number" else "left", overflow="fold")
-    rows: dict[tuple[str, str], list[Action]] = {}
+def actions_table(actions: Sequence[Action], width: int) -> RenderableType:
+    """Return a plan as a table of ``width`` columns, one row for every target in a region."""
+    grouped: dict[tuple[str, str], list[Action]] = {}
     for action in actions:
-        rows.setdefault((action.region, action.target), []).append(action)
-    for (region, target), steps in rows.items():
+        grouped.setdefault((action.region, action.target), []).append(action)
+    rows = []
+    for (region, target), steps in grouped.items():
         number = next((str(s.number) for s in steps if s.step is Step.PUBLISH), "")
-        table.add_row(region, target, number, " · ".join(map(_in_words, steps)))
-    return table
+        rows.append((region, target, number, " · ".join(map(_in_words, steps))))
+    return console.table(
+        ("region", "target", "number", "steps"), rows, right=("number",), width=width
+    )
 
 
 def _in_words(action: Action) -> str:
