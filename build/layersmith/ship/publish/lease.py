@@ -166,7 +166,11 @@ def _try(lease: ExpiringLease, region: str) -> Mapping[str, Any] | None:
         try:
             return lease.take()
         except StoreError as problem:
-            raise problem.__cause__ or problem from None
+            if isinstance(problem.__cause__, Exception):
+                raise problem.__cause__ from None
+            raise AwsFailure(
+                Kind.REJECTED, f"{region}: {problem}", region=region, action=None
+            ) from problem
 
 
 def _alive(pid: int) -> bool:

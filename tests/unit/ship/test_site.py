@@ -1,0 +1,47 @@
+"""Which of a target's regions a run works on."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from layersmith.errors import ConfigError
+from layersmith.ship.publish.site import RegionChoice, home_region
+
+
+def target(*regions: str) -> Any:
+    return SimpleNamespace(settings=SimpleNamespace(regions=regions), identifier=",".join(regions))
+
+
+@pytest.mark.parametrize(
+    ("choice", "found"),
+    [
+        (RegionChoice(), ("eu-west-1", "cn-north-1", "us-east-1")),
+        (RegionChoice(names=("sa-east-1",)), ("sa-east-1",)),
+        (RegionChoice(partition="aws"), ("eu-west-1", "us-east-1")),
+        (RegionChoice(partition="aws-cn"), ("cn-north-1",)),
+        (RegionChoice(pilot=True), ("eu-west-1",)),
+        (RegionChoice(partition="aws-us-gov", pilot=True), ()),
+    ],
+)
+def test_the_regions_of_a_target(choice: RegionChoice, found: tuple[str, ...]) -> None:
+    assert choice.of(target("eu-west-1", "cn-north-1", "us-east-1")) == found
+
+
+def test_regions_are_grouped_in_the_order_in_which_they_are_named() -> None:
+    one, two = target("us-east-1"), target("eu-west-1", "us-east-1")
+    assert RegionChoice().by_region([one, two]) == {"us-east-1": [one, two], "eu-west-1": [two]}
+    with pytest.raises(ConfigError, match="no region is set"):
+        RegionChoice().by_region([target()])
+
+
+def test_the_home_region_follows_from_layers_yaml_and_the_accounts_that_are_reached() -> None:
+    layers = {
+        "a": SimpleNamespace(regions=["cn-north-1"]),
+        "b": SimpleNamespace(regions=["eu-west-1"]),
+    }
+    loaded: Any = SimpleNamespace(config=SimpleNamespace(layers=layers))
+    assert home_region(loaded, ["us-east-1"]) == "eu-west-1"
+    assert home_region(loaded, ["cn-northwest-1", "us-east-1"]) == "cn-north-1"
+    assert home_region(loaded, ["us-gov-west-1"]) == "us-gov-west-1"
