@@ -196,7 +196,8 @@ def _start(chosen: FieldSet, layer: Path, runner: Runner) -> Start:
 
 
 def _told(error: dict[str, Any]) -> str:
-    message: str = error["message"].splitlines()[0]
+    first, *rest = error["message"].splitlines()
+    message = f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first
     return f"{message} ({error['cause'].splitlines()[0]})" if error["cause"] else message
 
 
