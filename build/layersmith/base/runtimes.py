@@ -28,6 +28,10 @@ UNZIPPED_LIMIT = 262_144_000
 DIRECT_UPLOAD_LIMIT = 50 * 1024 * 1024
 """Bytes of a zip that can be sent in the request itself; larger ones go through S3 (AWS quota)."""
 
+INIT_LIMIT = 10
+"""Seconds that Lambda gives a function to initialize before it starts it anew (AWS Lambda developer
+guide, Lambda execution environment lifecycle)."""
+
 LAYERS_PER_FUNCTION = 5
 """Layers that one function can use (AWS Lambda quota)."""
 
