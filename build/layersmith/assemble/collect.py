@@ -80,6 +80,29 @@ def missing(lock: Lock, target: Target) -> list[LockEntry]:
     ]
 
 
+def builds_something(lock: Lock, target: Target) -> bool:
+    """Whether a build runs the backend of a local package or of an sdist."""
+    entries = needed(lock, target)
+    return bool(target.settings.packages) or any(_is_built(entry, target) for entry in entries)
+
+
+def wheels(lock: Lock, target: Target) -> Collected:
+    """Put the files of those distributions into a tree that come as wheels.
+
+    Raises:
+        BuildError: A file is damaged, or two distributions own one path.
+    """
+    collected = Collected()
+    for entry in needed(lock, target):
+        if not _is_built(entry, target):
+            _add_wheel(collected, _part(entry, target))
+    return collected
+
+
+def _is_built(entry: LockEntry, target: Target) -> bool:
+    return not entry.is_wheel or entry.name in target.settings.build
+
+
 def collect(lock: Lock, target: Target, root: Path) -> Collected:
     """Put the files of every distribution of a target into one tree.
 
@@ -116,7 +139,7 @@ def _part(entry: LockEntry, target: Target) -> Part:
             target=target.identifier,
             hint="run the build again to download it anew",
         )
-    if path.name.endswith(".whl") and entry.name not in target.settings.build:
+    if not _is_built(entry, target):
         return Part(
             entry.name,
             entry.version,

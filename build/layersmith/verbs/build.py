@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.assemble import budgets
-from layersmith.errors import ManyErrors
+from layersmith.errors import BudgetError, ManyErrors
 from layersmith.pipeline import Build
 from layersmith.report import tables
 from layersmith.verbs import options
@@ -72,10 +72,13 @@ def run(args: argparse.Namespace) -> int:
         for warning in result.manifest.audit.warnings if result.manifest else []:
             console.warn(f"{result.target.identifier}: {warning}")
     errors = [result.error for result in results if result.error]
+    made = [result.manifest for result in results if result.manifest]
+    try:
+        functions = budgets.check_functions(loaded.config, made, loaded.root)
+    except BudgetError as problem:
+        errors += problem.parts or [problem]
     if errors:
         raise ManyErrors(errors)
-    made = [result.manifest for result in results if result.manifest]
-    functions = budgets.check_functions(loaded.config, made, loaded.root)
     if functions:
         console.info(f"every function fits with its layers; the largest is {functions[0]}")
     return 0
