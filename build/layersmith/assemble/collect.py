@@ -57,7 +57,7 @@ def reason_to_drop(name: str, target: Target) -> str | None:
     settings = target.settings
     if name in settings.excludes:
         return settings.excludes[name]
-    if name in target.runtime.provided and name not in settings.keep_provided:
+    if name in target.provided:
         return PROVIDED_REASON
     return None
 

@@ -84,7 +84,8 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
         step: Told what is being done, for the progress display.
 
     Raises:
-        BuildError: A distribution is damaged, does not build, or collides with another.
+        BuildError: A distribution is damaged, does not build, or collides with another; or
+            nothing is left.
         BudgetError: The layer cannot fit, whatever its bytecode will be.
     """
     settings = job.target.settings
@@ -97,6 +98,8 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
     graph = describe.graph(collected.parts, job.asked, job.target)
     step("prune")
     prune.prune(tree, settings.prune)
+    if not len(tree):
+        raise _empty(job)
     if settings.lite_blas:
         step("lite BLAS")
         _replace_blas(job, collected)
@@ -165,6 +168,15 @@ def _replace_blas(job: LayerJob, collected: Collected) -> None:
     entry = collected.tree.entries[f"{PREFIX}{made.soname_path_in_wheel}"]
     collected.tree.replace(entry.with_content(made.content))
     numpy.record = {**(numpy.record or {}), "lite-blas": made.record}
+
+
+def _empty(job: LayerJob) -> BuildError:
+    return BuildError(
+        "nothing is left in the layer",
+        target=job.target.identifier,
+        cause="all of it is provided by the runtime, excluded or pruned",
+        hint="look at `keep-provided`, `excludes` and `prune` of the layer, or drop the layer",
+    )
 
 
 def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:

@@ -78,6 +78,7 @@ class ProvidedDistribution:
         version: Its version; see ``verified``.
         modules: Its top-level modules that a layer can hide.
         sdk: Whether it belongs to AWS's SDK, which layers leave out.
+        together: Names of what goes into a layer together with it.
         verified: Whether the version was read in AWS's image.
         read: When the version was read.
     """
@@ -86,6 +87,7 @@ class ProvidedDistribution:
     version: str
     modules: tuple[str, ...]
     sdk: bool
+    together: tuple[str, ...]
     verified: bool
     read: datetime.date
 
@@ -185,6 +187,18 @@ class Runtime:
         """Normalized names of what it brings and a layer leaves out unless told otherwise."""
         return frozenset(one.name for one in self.provides if one.sdk)
 
+    def left_out(self, kept: Iterable[str]) -> dict[str, ProvidedDistribution]:
+        """Return by name what a layer leaves to the runtime.
+
+        Args:
+            kept: Normalized names of ``keep-provided``; what goes with them is kept, too.
+        """
+        names = set(kept)
+        stays = names | {
+            more for one in self.provides if one.name in names for more in one.together
+        }
+        return {one.name: one for one in self.provides if one.sdk and one.name not in stays}
+
     @property
     def provided_modules(self) -> dict[str, str]:
         """Top-level module -> distribution, for what it brings."""
@@ -277,6 +291,7 @@ def _provided(row: dict[str, Any]) -> tuple[ProvidedDistribution, ...]:
             version=one["version"],
             modules=tuple(one.get("modules", ())),
             sdk=one.get("sdk", False),
+            together=tuple(one.get("with", ())),
             verified=row["verified"],
             read=row["read"],
         )

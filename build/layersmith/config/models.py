@@ -178,7 +178,9 @@ class LayerSettings(Model):
     budgets: Annotated[Budgets, Field(default_factory=Budgets)]
     """Limits on size and cold start."""
     keep_provided: Annotated[list[DistributionName], Field(examples=[["urllib3"]])] = []
-    """Distributions that go into the layer although the runtime provides them."""
+    """Distributions that go into the layer although the runtime provides them, with what must go
+    with them: boto3 with botocore, jmespath and s3transfer. What the layer leaves to the runtime
+    is locked in the runtime's version, and a requirement that excludes it is an error."""
     import_exceptions: Annotated[
         dict[ModuleName, Reason], Field(examples=[{"PIL.ImageTk": "needs tkinter"}])
     ] = {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from layersmith import console
 from layersmith.assemble import budgets
 from layersmith.errors import BudgetError, ManyErrors
+from layersmith.lock import provided
 from layersmith.pipeline import Build
 from layersmith.report import tables
 from layersmith.verbs import options
@@ -69,6 +70,10 @@ def run(args: argparse.Namespace) -> int:
         if note:
             console.warn(note)
     for result in results:
+        for said in provided.notes_on(
+            result.target, result.manifest.inputs.requirements if result.manifest else []
+        ):
+            console.info(f"{result.target.identifier}: {said}")
         for warning in result.manifest.audit.warnings if result.manifest else []:
             console.warn(f"{result.target.identifier}: {warning}")
     errors = [result.error for result in results if result.error]

@@ -217,6 +217,18 @@ def test_the_table_and_the_json_show_the_bytes_of_bytecode(demo: Project) -> Non
     assert f"{result['bytecode'] / 1e3:,.1f} kB" in demo.run("build").stdout
 
 
+def test_what_the_runtime_provides_is_said_and_no_empty_layer_is_built(
+    demo: Project, tmp_path: Path
+) -> None:
+    six = wheels.make(tmp_path, "six", {"six.py": b""}, version="1.17.0")
+    demo.write(CONFIG.replace("[alpha]", "[alpha, six]"))
+    demo.lock(wheels.make(tmp_path, "alpha", SOURCES), six)
+    assert "six stays out of the layer: python3.11 provides 1.17.0" in demo.run("build").stderr
+    demo.write(CONFIG.replace("[alpha]", "[six]"))
+    demo.lock(six)
+    assert "nothing is left in the layer" in demo.run("build", check=5).stderr
+
+
 def test_growth_is_judged_against_the_last_release(demo: Project, tmp_path: Path) -> None:
     demo.build()
     baseline = tmp_path / "release"
