@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import cache
 from layersmith.errors import LockError
-from layersmith.lock import explain, provided, resolver
+from layersmith.lock import explain, provided, resolver, yanked
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock.document import CONFIG, Lock, LockEntry, orphans, read, write
 from layersmith.lock.resolver import Pin, Unresolvable
@@ -74,6 +75,8 @@ def check(target: Target, root: Path) -> Lock:
 def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = False) -> Lock:
     """Resolve a target anew; versions of its present lock are kept where they fit.
 
+    A version that was yanked since is not kept.
+
     Args:
         target: The target.
         root: Folder of layers.yaml.
@@ -86,6 +89,13 @@ def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = Fal
     inputs = lockinputs.collect(target, root)
     kept = provided.preferred(target, _preferences(lock_path(target, root), upgrade))
     resolution = resolution_of(target, inputs, root, kept)
+    held = {pin.name for pin in kept} - set(target.provided)
+    chosen = [(pin.name, pin.version) for pin, _ in resolution if pin.name in held]
+    if bad := yanked.among(target, chosen, root):
+        # The present lock holds them; without it uv takes others, where requirements let it.
+        with contextlib.suppress(LockError):
+            others = [pin for pin in kept if pin.name not in bad]
+            resolution = resolution_of(target, inputs, root, others)
     entries = [_entry(target, pin, file) for pin, file in resolution]
     lock = Lock(sorted(entries, key=lambda entry: entry.name), inputs.digest, inputs.parts)
     provided.check(target, lock, inputs, root)

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from layersmith import console, lock
 from layersmith.errors import LockError
-from layersmith.lock import build_pins, compare, explain, provided
+from layersmith.lock import build_pins, compare, explain, provided, yanked
 from layersmith.lock import inputs as lockinputs
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Lock
         inputs = lockinputs.collect(target, root)
         notes = [
             *provided.notes(target, inputs),
+            *yanked.notes(target, new, root),
             *explain.passed_over(target, new, inputs, root),
             *_superfluous(target, new, inputs),
         ]
