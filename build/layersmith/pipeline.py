@@ -132,16 +132,12 @@ class Build:
 
     def _judge(self, job: LayerJob, manifest: Manifest) -> None:
         """Judge budgets anew: they may have changed since, and are no part of the inputs."""
-        graph = describe.graph_of(manifest)
-        budgets.check_unzipped(
-            job.target, {dist.name: dist.unzipped for dist in manifest.distributions}, graph
-        )
-        budgets.check_zipped(
+        budgets.check(
             job.target,
-            manifest.artifact.zipped,
-            {dist.name: dist.zipped for dist in manifest.distributions},
-            graph,
-            self._last_release(job.target),
+            manifest.files,
+            describe.graph_of(manifest),
+            archive=manifest.artifact.zipped,
+            last_release=self._last_release(job.target),
         )
 
     def _fetched(
@@ -199,7 +195,8 @@ class Build:
         return result
 
     def _make(self, job: LayerJob, step: Callable[[str], None]) -> Manifest:
-        prepared = layer.prepare(job, step)
+        last_release = self._last_release(job.target)
+        prepared = layer.prepare(job, last_release, step)
         step("audit")
         parts = prepared.collected.parts
         report = judge.audit_target(
@@ -212,9 +209,7 @@ class Build:
         report.raise_for_errors()
         folder = outputs.cache_folder(job.digest)
         cached = Outputs.of(job.target, folder)
-        manifest = layer.finish(
-            prepared, report.record(), cached, self._last_release(job.target), step
-        )
+        manifest = layer.finish(prepared, report.record(), cached, last_release, step)
         outputs.place(cached, Outputs.of(job.target, self.dist))
         return manifest
 

@@ -41,6 +41,14 @@ class Target:
         return f"{self.layer}-{self.runtime.name}-{self.architecture}"
 
     @property
+    def provided(self) -> dict[str, runtimes.ProvidedDistribution]:
+        """By normalized name, what the layer leaves to the runtime."""
+        settings = self.settings
+        decided = {*settings.excludes, *settings.stubs}
+        found = self.runtime.left_out(settings.keep_provided)
+        return {name: one for name, one in found.items() if name not in decided}
+
+    @property
     def version(self) -> str:
         """Semantic version of the layer."""
         return self.settings.version

@@ -20,6 +20,7 @@ def make(
     version: str = "1.0",
     tag: str = "py3-none-any",
     requires: Sequence[str] = (),
+    metadata: Sequence[str] = (),
     compression: int = zipfile.ZIP_DEFLATED,
     links: Mapping[str, str] | None = None,
     executables: Sequence[str] = (),
@@ -33,16 +34,18 @@ def make(
         version: Version of the distribution.
         tag: Compatibility tag.
         requires: Lines for Requires-Dist.
+        metadata: More lines for METADATA.
         compression: Method for all members.
         links: Symbolic links: path in the wheel to the path they point to.
         executables: Paths with mode 0755.
     """
     dist_info = f"{name}-{version}.dist-info"
     lines = [f"Requires-Dist: {line}" for line in requires]
-    metadata = "\n".join(["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *lines])
+    head = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    text = "\n".join([*head, *lines, *metadata])
     members = {
         **files,
-        f"{dist_info}/METADATA": f"{metadata}\n".encode(),
+        f"{dist_info}/METADATA": f"{text}\n".encode(),
         f"{dist_info}/WHEEL": f"Wheel-Version: 1.0\nTag: {tag}\n".encode(),
     }
     rows = [f"{path},{digest(content)},{len(content)}" for path, content in members.items()]

@@ -57,7 +57,7 @@ def reason_to_drop(name: str, target: Target) -> str | None:
     settings = target.settings
     if name in settings.excludes:
         return settings.excludes[name]
-    if name in target.runtime.provided and name not in settings.keep_provided:
+    if name in target.provided:
         return PROVIDED_REASON
     return None
 
@@ -78,6 +78,29 @@ def missing(lock: Lock, target: Target) -> list[LockEntry]:
         for entry in needed(lock, target)
         if not wheelstore.path_of(entry.sha256, entry.filename).exists()
     ]
+
+
+def builds_something(lock: Lock, target: Target) -> bool:
+    """Whether a build runs the backend of a local package or of an sdist."""
+    entries = needed(lock, target)
+    return bool(target.settings.packages) or any(_is_built(entry, target) for entry in entries)
+
+
+def wheels(lock: Lock, target: Target) -> Collected:
+    """Put the files of those distributions into a tree that come as wheels.
+
+    Raises:
+        BuildError: A file is damaged, or two distributions own one path.
+    """
+    collected = Collected()
+    for entry in needed(lock, target):
+        if not _is_built(entry, target):
+            _add_wheel(collected, _part(entry, target))
+    return collected
+
+
+def _is_built(entry: LockEntry, target: Target) -> bool:
+    return not entry.is_wheel or entry.name in target.settings.build
 
 
 def collect(lock: Lock, target: Target, root: Path) -> Collected:
@@ -116,7 +139,7 @@ def _part(entry: LockEntry, target: Target) -> Part:
             target=target.identifier,
             hint="run the build again to download it anew",
         )
-    if path.name.endswith(".whl") and entry.name not in target.settings.build:
+    if not _is_built(entry, target):
         return Part(
             entry.name,
             entry.version,

@@ -24,9 +24,10 @@ from layersmith.assemble import (
 )
 from layersmith.assemble import collect as collecting
 from layersmith.assemble.manifest import Artifact, AuditRecord, BytecodeRecord, Inputs, Manifest
-from layersmith.assemble.tree import PREFIX
+from layersmith.assemble.tree import PREFIX, WheelMember
+from layersmith.base import interpreters
 from layersmith.config.models import BytecodeMode
-from layersmith.errors import BuildError
+from layersmith.errors import BudgetError, BuildError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from layersmith.assemble.collect import Collected
     from layersmith.assemble.describe import Graph
     from layersmith.assemble.outputs import Outputs
-    from layersmith.assemble.tree import Entry
+    from layersmith.assemble.tree import Tree
     from layersmith.lock import Lock
     from layersmith.plan import Target
 
@@ -74,37 +75,41 @@ class Prepared:
     bytecode_note: str | None
 
 
-def prepare(job: LayerJob, step: Callable[[str], None]) -> Prepared:
+def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], None]) -> Prepared:
     """Make the tree of a layer.
 
     Args:
         job: What to build.
+        last_release: Manifest that ``budgets.growth`` is judged against.
         step: Told what is being done, for the progress display.
 
     Raises:
-        BuildError: A distribution is damaged, does not build, or collides with another.
-        BudgetError: The layer is too large unzipped.
+        BuildError: A distribution is damaged, does not build, or collides with another; or
+            nothing is left.
+        BudgetError: The layer cannot fit, whatever its bytecode will be.
     """
     settings = job.target.settings
+    if collecting.builds_something(job.lock, job.target):
+        step("budgets")
+        _check_wheels(job, last_release)
     step("collect")
     collected = collecting.collect(job.lock, job.target, job.root)
     tree = collected.tree
     graph = describe.graph(collected.parts, job.asked, job.target)
     step("prune")
     prune.prune(tree, settings.prune)
+    if not len(tree):
+        raise _empty(job)
     if settings.lite_blas:
         step("lite BLAS")
         _replace_blas(job, collected)
     if settings.strip:
         step("strip")
-        for entry in list(tree):
-            _strip(collected, entry)
-    if settings.bytecode is not BytecodeMode.ONLY:
-        # Nothing shrinks from here on: what is too large fails before it is compiled.
-        budgets.check_unzipped(job.target, _sizes(collected), graph)
+        _strip(tree)
+    # Nothing but bytecode is added from here on: what cannot fit fails before it is compiled.
+    _check_before(job, tree, graph, last_release)
     step("bytecode")
     note = bytecode.add(tree, job.target.runtime, settings.bytecode)
-    budgets.check_unzipped(job.target, _sizes(collected), graph)
     return Prepared(job, collected, graph, note)
 
 
@@ -134,11 +139,13 @@ def finish(
     wheel.correct_records(tree, prepared.collected.hashes)
     with cache.atomic_writer(destination.zip) as stream:
         written = archive.write(stream, tree.sorted())
-        zipped: dict[str, int] = {}
-        for entry in tree:
-            size = written.sizes[entry.path]
-            zipped[entry.distribution] = zipped.get(entry.distribution, 0) + size
-        budgets.check_zipped(target, written.zipped, zipped, prepared.graph, last_release)
+        budgets.check(
+            target,
+            describe.files(tree, written.sizes),
+            prepared.graph,
+            archive=written.zipped,
+            last_release=last_release,
+        )
     manifest = _manifest(prepared, audit, written, destination.zip.name)
     outputs.describe_files(destination, manifest)
     return manifest
@@ -163,20 +170,53 @@ def _replace_blas(job: LayerJob, collected: Collected) -> None:
     numpy.record = {**(numpy.record or {}), "lite-blas": made.record}
 
 
-def _sizes(collected: Collected) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for entry in collected.tree:
-        sizes[entry.distribution] = sizes.get(entry.distribution, 0) + entry.size
-    return sizes
+def _empty(job: LayerJob) -> BuildError:
+    return BuildError(
+        "nothing is left in the layer",
+        target=job.target.identifier,
+        cause="all of it is provided by the runtime, excluded or pruned",
+        hint="look at `keep-provided`, `excludes` and `prune` of the layer, or drop the layer",
+    )
 
 
-def _strip(collected: Collected, entry: Entry) -> None:
-    if not describe.is_native(entry) or entry.size < SMALLEST_ELF:
-        return
-    content = entry.source.read()
-    stripped = strip.strip(content)
-    if stripped != content:
-        collected.tree.replace(entry.with_content(stripped))
+def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:
+    """Refuse a layer whose wheels alone cannot fit, before anything of it is compiled."""
+    settings = job.target.settings
+    collected = collecting.wheels(job.lock, job.target)
+    graph = describe.graph(collected.parts, job.asked, job.target)
+    prune.prune(collected.tree, settings.prune)
+    if settings.lite_blas:
+        collected.tree.remove_where("lite-blas", lambda entry: entry.distribution == "numpy")
+    try:
+        _check_before(job, collected.tree, graph, last_release)
+    except BudgetError:
+        if not settings.strip:
+            raise
+        _strip(collected.tree)
+        _check_before(job, collected.tree, graph, last_release)
+
+
+def _check_before(job: LayerJob, tree: Tree, graph: Graph, last_release: Manifest | None) -> None:
+    """Refuse what cannot fit, whatever its bytecode and the archive will be."""
+    mode = job.target.settings.bytecode
+    if mode is not BytecodeMode.NONE and interpreters.find(job.target.runtime.minor) is None:
+        mode = BytecodeMode.NONE
+    # What the build changed is compressed later; the rest keeps the bytes of its wheel.
+    sizes = {
+        entry.path: entry.source.compressed_size if isinstance(entry.source, WheelMember) else 0
+        for entry in tree
+    }
+    files = describe.files(tree, sizes)
+    budgets.check(job.target, files, graph, last_release=last_release, mode=mode)
+
+
+def _strip(tree: Tree) -> None:
+    for entry in list(tree):
+        if describe.is_native(entry) and entry.size >= SMALLEST_ELF:
+            content = entry.source.read()
+            stripped = strip.strip(content)
+            if stripped != content:
+                tree.replace(entry.with_content(stripped))
 
 
 def _manifest(

@@ -53,11 +53,11 @@ class Declared:
                 the runtime may be among them.
         """
         settings = target.settings
-        provided = target.runtime.provided - set(settings.keep_provided)
+        kept = target.runtime.provided - set(target.runtime.left_out(settings.keep_provided))
         return cls(
-            requirements=set(requirements) - set(settings.excludes) - provided,
+            requirements=set(requirements) - set(settings.excludes) - set(target.provided),
             forbidden=settings.forbid_imports,
-            kept=settings.keep_provided,
+            kept=kept,
             managed=settings.managed_layers,
             pruned=settings.prune.add,
         )

@@ -28,6 +28,10 @@ UNZIPPED_LIMIT = 262_144_000
 DIRECT_UPLOAD_LIMIT = 50 * 1024 * 1024
 """Bytes of a zip that can be sent in the request itself; larger ones go through S3 (AWS quota)."""
 
+INIT_LIMIT = 10
+"""Seconds that Lambda gives a function to initialize before it starts it anew (AWS Lambda developer
+guide, Lambda execution environment lifecycle)."""
+
 LAYERS_PER_FUNCTION = 5
 """Layers that one function can use (AWS Lambda quota)."""
 
@@ -74,6 +78,7 @@ class ProvidedDistribution:
         version: Its version; see ``verified``.
         modules: Its top-level modules that a layer can hide.
         sdk: Whether it belongs to AWS's SDK, which layers leave out.
+        together: Names of what goes into a layer together with it.
         verified: Whether the version was read in AWS's image.
         read: When the version was read.
     """
@@ -82,6 +87,7 @@ class ProvidedDistribution:
     version: str
     modules: tuple[str, ...]
     sdk: bool
+    together: tuple[str, ...]
     verified: bool
     read: datetime.date
 
@@ -181,6 +187,18 @@ class Runtime:
         """Normalized names of what it brings and a layer leaves out unless told otherwise."""
         return frozenset(one.name for one in self.provides if one.sdk)
 
+    def left_out(self, kept: Iterable[str]) -> dict[str, ProvidedDistribution]:
+        """Return by name what a layer leaves to the runtime.
+
+        Args:
+            kept: Normalized names of ``keep-provided``; what goes with them is kept, too.
+        """
+        names = set(kept)
+        stays = names | {
+            more for one in self.provides if one.name in names for more in one.together
+        }
+        return {one.name: one for one in self.provides if one.sdk and one.name not in stays}
+
     @property
     def provided_modules(self) -> dict[str, str]:
         """Top-level module -> distribution, for what it brings."""
@@ -273,6 +291,7 @@ def _provided(row: dict[str, Any]) -> tuple[ProvidedDistribution, ...]:
             version=one["version"],
             modules=tuple(one.get("modules", ())),
             sdk=one.get("sdk", False),
+            together=tuple(one.get("with", ())),
             verified=row["verified"],
             read=row["read"],
         )

@@ -15,9 +15,9 @@ from layersmith.config.values import (
     Architecture,
     Distinct,
     DistributionName,
-    Duration,
     ExtraName,
     Glob,
+    InitDuration,
     ModuleName,
     Name,
     PackageVersion,
@@ -30,6 +30,7 @@ from layersmith.config.values import (
     RuntimeName,
     SemVer,
     Size,
+    UnzippedSize,
     Variable,
 )
 
@@ -77,10 +78,10 @@ class Budgets(Model):
 
     zipped: Annotated[Size | None, Field(examples=["30MB"])] = None
     """Size of the zip."""
-    unzipped: Annotated[Size | None, Field(examples=["95MB", "250MiB"])] = None
-    """Size under /opt, uncompressed."""
-    cold_start: Annotated[Duration | None, Field(examples=["3s", "450ms"])] = None
-    """Median time from the start of the runtime to the first answer."""
+    unzipped: Annotated[UnzippedSize | None, Field(examples=["95MB", "250MiB"])] = None
+    """Size under /opt, uncompressed (AWS: up to 262,144,000 bytes, 250MiB)."""
+    cold_start: Annotated[InitDuration | None, Field(examples=["3s", "450ms"])] = None
+    """Median time from the start of the runtime to the first answer (AWS: up to 10 s)."""
     growth: Annotated[Percent | None, Field(examples=["10%"])] = None
     """How much the zip may grow against the last release."""
 
@@ -177,7 +178,9 @@ class LayerSettings(Model):
     budgets: Annotated[Budgets, Field(default_factory=Budgets)]
     """Limits on size and cold start."""
     keep_provided: Annotated[list[DistributionName], Field(examples=[["urllib3"]])] = []
-    """Distributions that go into the layer although the runtime provides them."""
+    """Distributions that go into the layer although the runtime provides them, with what must go
+    with them: boto3 with botocore, jmespath and s3transfer. What the layer leaves to the runtime
+    is locked in the runtime's version, and a requirement that excludes it is an error."""
     import_exceptions: Annotated[
         dict[ModuleName, Reason], Field(examples=[{"PIL.ImageTk": "needs tkinter"}])
     ] = {}

@@ -123,6 +123,23 @@ def _version(value: str) -> str:
         raise ValueError(f"{value!r} is not a version (PEP 440)") from None
 
 
+def _unzipped(value: int) -> int:
+    if value > runtimes.UNZIPPED_LIMIT:
+        raise ValueError(
+            f"{value:,} bytes are more than Lambda takes, all layers and code of a function"
+            f" together: {runtimes.UNZIPPED_LIMIT:,} bytes (250MiB)"
+        )
+    return value
+
+
+def _init(value: float) -> float:
+    if value > runtimes.INIT_LIMIT:
+        raise ValueError(
+            f"{value:g} s is longer than Lambda lets a function initialize: {runtimes.INIT_LIMIT} s"
+        )
+    return value
+
+
 def _distinct(values: list[str]) -> list[str]:
     twice = sorted({value for value in values if values.count(value) > 1})
     if twice:
@@ -137,6 +154,12 @@ Duration = Annotated[
     float, BeforeValidator(_duration), Field(gt=0), _number("duration", DURATION_PATTERN)
 ]
 """Seconds."""
+
+UnzippedSize = Annotated[Size, AfterValidator(_unzipped)]
+"""Bytes of a layer, unpacked; no more than a function may have."""
+
+InitDuration = Annotated[Duration, AfterValidator(_init)]
+"""Seconds of a cold start; no more than Lambda gives it."""
 
 Percent = Annotated[
     float, BeforeValidator(_percent), Field(ge=0), _number("percentage", PERCENT_PATTERN)

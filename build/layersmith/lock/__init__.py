@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import cache
 from layersmith.errors import LockError
-from layersmith.lock import explain, resolver
+from layersmith.lock import explain, provided, resolver, yanked
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock.document import CONFIG, Lock, LockEntry, orphans, read, write
 from layersmith.lock.resolver import Pin, Unresolvable
@@ -53,10 +54,12 @@ def check(target: Target, root: Path) -> Lock:
     """Return the lock of a target if it still fits its inputs. Nothing is asked of an index.
 
     Raises:
-        LockError: It is missing, damaged or out of date; the message says what changed.
+        LockError: It is missing, damaged or out of date, where the message says what changed; or it
+            does not accept what the runtime provides.
     """
     lock = read(lock_path(target, root))
-    parts = lockinputs.collect(target, root).parts
+    inputs = lockinputs.collect(target, root)
+    parts = inputs.parts
     changed = sorted(key for key in parts if lock.parts.get(key) != parts[key])
     if changed:
         raise LockError(
@@ -65,11 +68,14 @@ def check(target: Target, root: Path) -> Lock:
             cause="layers.yaml, a requirements file or a local package was edited",
             hint=f"run `nox -s lock -- --layer {target.layer}` and commit locks/",
         )
+    provided.check(target, lock, inputs)
     return lock
 
 
 def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = False) -> Lock:
     """Resolve a target anew; versions of its present lock are kept where they fit.
+
+    A version that was yanked since is not kept.
 
     Args:
         target: The target.
@@ -77,13 +83,23 @@ def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = Fal
         upgrade: Names of distributions to bring to their newest version; True for all.
 
     Raises:
-        LockError: There is no solution, or a distribution has no wheel for the target.
+        LockError: There is no solution, a distribution has no wheel for the target, or what the
+            runtime provides does not fit.
     """
     inputs = lockinputs.collect(target, root)
-    kept = _preferences(lock_path(target, root), upgrade)
+    kept = provided.preferred(target, _preferences(lock_path(target, root), upgrade))
     resolution = resolution_of(target, inputs, root, kept)
+    held = {pin.name for pin in kept} - set(target.provided)
+    chosen = [(pin.name, pin.version) for pin, _ in resolution if pin.name in held]
+    if bad := yanked.among(target, chosen, root):
+        # The present lock holds them; without it uv takes others, where requirements let it.
+        with contextlib.suppress(LockError):
+            others = [pin for pin in kept if pin.name not in bad]
+            resolution = resolution_of(target, inputs, root, others)
     entries = [_entry(target, pin, file) for pin, file in resolution]
     lock = Lock(sorted(entries, key=lambda entry: entry.name), inputs.digest, inputs.parts)
+    provided.check(target, lock, inputs, root)
+    provided.refuse_empty(target, lock, inputs)
     _remember(lock, target, [file for _, file in resolution])
     return lock
 

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from layersmith import console, lock
 from layersmith.errors import LockError
-from layersmith.lock import build_pins, compare, explain
+from layersmith.lock import build_pins, compare, explain, provided, yanked
 from layersmith.lock import inputs as lockinputs
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from layersmith.lock.compare import VersionChange
     from layersmith.lock.document import Lock
+    from layersmith.lock.inputs import LockInputs
     from layersmith.plan import Target
 
 WORKERS = 4
@@ -125,20 +127,42 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Lock
         if new != old:
             lock.write(new, path, target.identifier)
         inputs = lockinputs.collect(target, root)
-        notes = [*explain.passed_over(target, new, inputs, root), *_superfluous(target, new)]
+        notes = [
+            *provided.notes(target, inputs),
+            *yanked.notes(target, new, root),
+            *explain.passed_over(target, new, inputs, root),
+            *_superfluous(target, new, inputs),
+        ]
     except LockError as error:
         return LockResult(target, root, error=error)
     return LockResult(target, root, new, tuple(compare.changes(old, new)), tuple(notes))
 
 
-def _superfluous(target: Target, new: Lock) -> list[str]:
-    """Say what the layer will hold for the sake of distributions that are left out of it."""
+def _superfluous(target: Target, new: Lock, inputs: LockInputs) -> list[str]:
+    """Say what the layer will hold for the sake of distributions that are left out of it.
+
+    What an extra that was asked for may have brought, such as ``boto3[crt]``, is wanted.
+    """
     settings = target.settings
-    left_out = {*settings.excludes, *settings.stubs} | (
-        target.runtime.provided - set(settings.keep_provided)
-    )
+    left_out = {*settings.excludes, *settings.stubs, *target.provided}
+    asked = map(Requirement, inputs.requirements)
+    with_extras = {canonicalize_name(one.name) for one in asked if one.extras}
     return [
-        f"only {root} needs {name}, and {root} is excluded from the layer; consider excluding"
-        f" {name} as well"
+        f"only {root} needs {name}, and {root} stays out of the layer; consider excluding {name}"
+        " as well"
         for name, root in lock.orphans(new, left_out).items()
+        if not with_extras & _above(new, name)
     ]
+
+
+def _above(new: Lock, name: str) -> set[str]:
+    """Return all that asks for a distribution, directly or through others."""
+    asked_by = {entry.name: entry.via for entry in new.entries}
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for parent in asked_by.get(waiting.pop(), ()):
+            if parent not in found:
+                found.add(parent)
+                waiting.append(parent)
+    return found

@@ -11,6 +11,7 @@ from layersmith import console
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from layersmith.assemble.manifest import Manifest
     from layersmith.pipeline import BuildResult
 
 HEADINGS = ("target", "zipped", "unzipped", "files", "bytecode", "glibc", "status", "time")
@@ -57,22 +58,28 @@ def as_json(result: BuildResult) -> dict[str, Any]:
         "status": result.status,
         "seconds": round(result.seconds, 3),
         "artifact": manifest.artifact.model_dump() if manifest else None,
+        "bytecode": bytecode_size(manifest) if manifest else None,
         "error": str(result.error) if result.error else None,
         "exit_code": result.error.exit_code if result.error else 0,
     }
+
+
+def bytecode_size(manifest: Manifest) -> int:
+    """Return the bytes of a layer's bytecode, unpacked."""
+    return sum(one.bytecode for one in manifest.distributions)
 
 
 def _row(result: BuildResult) -> tuple[str, ...]:
     manifest = result.manifest
     if manifest is None:
         return (result.target.identifier, "", "", "", "", "", result.status, _time(result))
-    compiled = manifest.bytecode.compiled
+    bytecode = bytecode_size(manifest)
     return (
         result.target.identifier,
         console.size(manifest.artifact.zipped),
         console.size(manifest.artifact.unzipped),
         f"{manifest.artifact.files:,}",
-        f"{compiled:,}" if compiled else "none",
+        console.size(bytecode) if bytecode else "none",
         manifest.audit.highest.get("GLIBC", "-"),
         result.status,
         _time(result),

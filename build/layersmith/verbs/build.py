@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import console
+from layersmith import console, lock
 from layersmith.assemble import budgets
-from layersmith.errors import ManyErrors
+from layersmith.errors import BudgetError, ManyErrors
+from layersmith.lock import provided
 from layersmith.pipeline import Build
-from layersmith.report import tables
+from layersmith.report import tables, unmatched
 from layersmith.verbs import options
+from layersmith.weigh import claims
 
 if TYPE_CHECKING:
     import argparse
+
+    from layersmith.pipeline import BuildResult
 
 EPILOG = """\
 what it does to a target:
@@ -65,17 +69,33 @@ def run(args: argparse.Namespace) -> int:
     else:
         tables.show(results)
     tables.step_summary(tables.markdown(results))
-    for note in {r.manifest.bytecode.note for r in results if r.manifest}:
+    made = [result.manifest for result in results if result.manifest]
+    for note in {manifest.bytecode.note for manifest in made}:
         if note:
             console.warn(note)
     for result in results:
-        for warning in result.manifest.audit.warnings if result.manifest else []:
-            console.warn(f"{result.target.identifier}: {warning}")
+        _say(result, loaded.root)
+    for said in [*unmatched.in_locks(loaded, {}), *unmatched.in_layers(loaded, made)]:
+        console.warn(said)
     errors = [result.error for result in results if result.error]
+    try:
+        functions = budgets.check_functions(loaded.config, made, loaded.root)
+    except BudgetError as problem:
+        errors += problem.parts or [problem]
     if errors:
         raise ManyErrors(errors)
-    made = [result.manifest for result in results if result.manifest]
-    functions = budgets.check_functions(loaded.config, made, loaded.root)
     if functions:
         console.info(f"every function fits with its layers; the largest is {functions[0]}")
     return 0
+
+
+def _say(result: BuildResult, root: Path) -> None:
+    """Say what a user should know of a layer that was built."""
+    target, manifest = result.target, result.manifest
+    if manifest is None:
+        return
+    for said in provided.notes_on(target, manifest.inputs.requirements):
+        console.info(f"{target.identifier}: {said}")
+    claimed = claims.notes(target, lock.check(target, root), root, ask=False)
+    for said in [*claimed, *manifest.audit.warnings]:
+        console.warn(f"{target.identifier}: {said}")

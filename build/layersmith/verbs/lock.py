@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from layersmith import console, lock
 from layersmith.errors import LayersmithError, ManyErrors
 from layersmith.lock import targets as locking
+from layersmith.report import unmatched
 from layersmith.verbs import options
+from layersmith.weigh import claims
 
 if TYPE_CHECKING:
     import argparse
@@ -59,15 +62,27 @@ def run(args: argparse.Namespace) -> int:
         upgrade = args.upgrade == [] or (args.upgrade or False)
         quiet = args.quiet or args.json
         results = locking.update(targets, loaded.root, upgrade=upgrade, quiet=quiet)
+    results = [_with_claims(result) for result in results]
     if args.json:
         console.emit_json([_as_json(result) for result in results])
     else:
         for result in results:
             _say(result, checked=args.check)
+    locks = {result.target.identifier: result.lock for result in results if result.lock}
+    for said in unmatched.in_locks(loaded, locks):
+        console.warn(said)
     errors: list[LayersmithError] = [result.error for result in results if result.error]
     if errors:
         raise ManyErrors(errors)
     return 0
+
+
+def _with_claims(result: LockResult) -> LockResult:
+    """Add what distributions say of themselves; a lock that did not change was judged before."""
+    if result.lock is None or not result.changes:
+        return result
+    said = claims.notes(result.target, result.lock, result.root)
+    return replace(result, notes=(*result.notes, *said))
 
 
 def _say(result: LockResult, *, checked: bool) -> None:

@@ -173,7 +173,9 @@ def _extras(weighed: Weighed) -> Iterator[Advice]:
         if unzipped < WORTH:
             continue
         others = ", ".join(filter(None, sorted(askers)))
-        how = f"{others} asks for it: exclude {', '.join(gone)}" if others else "drop the extra"
+        # What layers.yaml itself asks for is wanted: nothing is to be excluded behind its back.
+        asked = "" in askers or not others
+        how = "drop the extra" if asked else f"{others} asks for it: exclude {', '.join(gone)}"
         yield Advice(
             kind="extra",
             subject=f"{name}[{extra}]",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layersmith.assemble.budgets import megabytes
+from layersmith.assemble.budgets import BYTECODE_SHARE, LayerBytes, megabytes
 from layersmith.base import runtimes
 from layersmith.config.models import BytecodeMode
 from layersmith.weigh import advice as advising
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from layersmith.weigh.target import Weighed
-
-BYTECODE_SHARE = 1.05
-"""Bytes of bytecode a byte of Python source, about: 1.04 to 1.18 in the layers of this repository
-that hold more than 1 MB of sources. Measured 2026-11-21, CPython 3.12 and 3.13."""
 
 BYTECODE_ZIPPED = 0.40
 """What is left of bytecode after compression, about: 0.40 to 0.45 in the same layers."""
@@ -86,11 +82,21 @@ def verdict(weighed: Weighed, found: Sequence[Advice]) -> Verdict:
     return Verdict(
         word=word,
         text=f"{made_of} are {megabytes(total - limit)} more than Lambda takes"
-        + _after(names, slim, limit),
+        + _after(names, slim, limit)
+        + _bytecode_advice(weighed, total, compiled),
         limits=limits,
         excludes=names,
         slimmed=slim if names else None,
     )
+
+
+def _bytecode_advice(weighed: Weighed, total: int, compiled: int) -> str:
+    """Name the values of ``bytecode`` with which it would fit."""
+    sources = sum(entry.size for entry in weighed.tree if entry.path.endswith(".py"))
+    mode = weighed.target.settings.bytecode
+    weight = LayerBytes(total - compiled - sources, sources, compiled, mode, compiled=False)
+    advice = weight.advice(runtimes.UNZIPPED_LIMIT)
+    return f"; to fit, {advice}" if advice else ""
 
 
 def _after(names: Sequence[str], slim: int, limit: int) -> str:

@@ -182,6 +182,53 @@ def test_over_budget_is_exit_code_7_with_the_biggest_and_nothing_is_left(
     assert not list(demo.dist.glob("*"))
 
 
+def test_all_exceeded_budgets_are_in_one_report(demo: Project) -> None:
+    demo.write(CONFIG + "    budgets: {unzipped: 900, zipped: 1500}\n")
+    done = demo.run("build", "--json", check=7)
+    errors = json.loads(done.stdout)["errors"]
+    assert [error["message"].split(",")[-1].split()[0] for error in errors] == ["budget"] * 2
+    assert "over 2 limits" in done.stderr
+
+
+def test_wheels_that_cannot_fit_are_refused_before_a_backend_runs(
+    demo: Project, tmp_path: Path
+) -> None:
+    package = demo.root / "local"
+    package.mkdir()
+    (package / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "local"\nversion = "1"\n'
+    )
+    (package / "backend.py").write_text("raise SystemExit('the backend ran')\n")
+    demo.write(CONFIG + "    packages: [local]\n")
+    demo.lock(wheels.make(tmp_path, "alpha", {**SOURCES, "alpha/data": bytes(5000)}))
+    assert "the backend ran" in demo.run("build", check=5).stderr
+    demo.write(CONFIG + "    packages: [local]\n    budgets: {unzipped: 5kB}\n")
+    done = demo.run("build", check=7)
+    assert "at least" in done.stderr
+    assert "the backend ran" not in done.stderr
+
+
+def test_the_table_and_the_json_show_the_bytes_of_bytecode(demo: Project) -> None:
+    (result,) = demo.build()
+    with zipfile.ZipFile(demo.dist / "demo-1.0.0-python3.11-arm64.zip") as archive:
+        infos = [info for info in archive.infolist() if info.filename.endswith(".pyc")]
+    assert result["bytecode"] == sum(info.file_size for info in infos) > 0
+    assert f"{result['bytecode'] / 1e3:,.1f} kB" in demo.run("build").stdout
+
+
+def test_what_the_runtime_provides_is_said_and_no_empty_layer_is_built(
+    demo: Project, tmp_path: Path
+) -> None:
+    six = wheels.make(tmp_path, "six", {"six.py": b""}, version="1.17.0")
+    demo.write(CONFIG.replace("[alpha]", "[alpha, six]"))
+    demo.lock(wheels.make(tmp_path, "alpha", SOURCES), six)
+    assert "six stays out of the layer: python3.11 provides 1.17.0" in demo.run("build").stderr
+    demo.write(CONFIG.replace("[alpha]", "[six]"))
+    demo.lock(six)
+    assert "nothing is left in the layer" in demo.run("build", check=5).stderr
+
+
 def test_growth_is_judged_against_the_last_release(demo: Project, tmp_path: Path) -> None:
     demo.build()
     baseline = tmp_path / "release"

@@ -32,6 +32,8 @@ class Index:
 
     folder: Path
     requires_python: dict[str, str] = field(default_factory=dict)
+    yanked: set[str] = field(default_factory=set)
+    """Names of files that are withdrawn (PEP 592)."""
     port: int = 0
 
     @property
@@ -90,6 +92,7 @@ class Index:
             if project == name:
                 python = html.escape(self.requires_python.get(path.name, ""))
                 asks = f' data-requires-python="{python}"' if python else ""
+                asks += ' data-yanked="broken"' if path.name in self.yanked else ""
                 href = f"../../files/{path.name}#sha256={self.sha256(path.name)}"
                 rows.append(f'<a href="{href}"{asks}>{path.name}</a>')
         return "\n".join(rows)

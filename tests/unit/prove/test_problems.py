@@ -64,3 +64,9 @@ def test_a_file_that_skips_everything_proves_nothing() -> None:
 
 def test_one_skip_among_passes_is_fine() -> None:
     assert layer.problems(CLEAN, None, smoke(outcome("skipped"), outcome("passed"))) == []
+
+
+def test_a_layer_without_modules_proves_nothing_by_itself() -> None:
+    empty = CLEAN.model_copy(update={"modules": 0})
+    assert "nothing is proven" in layer.problems(empty, None, None)[0]
+    assert layer.problems(empty, None, smoke(outcome("passed"))) == []

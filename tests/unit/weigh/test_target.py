@@ -163,6 +163,14 @@ def test_an_extra_that_a_dependency_asks_for(scales: Scales) -> None:
     assert "app asks for it: exclude loop" in found["server[fast]"].text
 
 
+def test_an_extra_that_layers_yaml_asks_for_is_never_excluded(scales: Scales) -> None:
+    scales.add("app", {"app.py": 10}, "server[fast]")
+    scales.add("server", {"server.py": 10}, 'loop; extra == "fast"', extras="fast")
+    scales.add("loop", {"loop.so": MB})
+    found = given(scales.weigh("app", "server[fast]"), "extra")
+    assert found["server[fast]"].text.startswith("drop the extra")
+
+
 def test_a_managed_layer_still_counts(scales: Scales) -> None:
     scales.add("pandas", {"pandas/p.so": 50 * MB}, "numpy")
     scales.add("numpy", {"numpy/core.so": 20 * MB})

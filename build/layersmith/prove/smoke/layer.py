@@ -264,6 +264,8 @@ def problems(
     found = [_import_words(failed) for failed in imports.failed]
     found += _forbidden_words(forbidden) if forbidden else []
     found += _smoke_words(smoke) if smoke else []
+    if not imports.modules and not (smoke and smoke.tests):
+        found.append("the layer holds no module and has no smoke file, so nothing is proven")
     return found
 
 

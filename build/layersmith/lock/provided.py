@@ -1,0 +1,161 @@
+"""Judges a lock by what the runtime provides: a layer leaves that out, and meets its versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from layersmith.base.runtimes import marker_environment
+from layersmith.errors import LockError
+from layersmith.lock import resolver
+from layersmith.lock.document import CONFIG
+from layersmith.lock.inputs import LockInputs
+from layersmith.lock.resolver import Pin, Unresolvable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from layersmith.base.runtimes import ProvidedDistribution
+    from layersmith.lock.document import Lock, LockEntry
+    from layersmith.plan import Target
+
+
+def preferred(target: Target, kept: Iterable[Pin]) -> list[Pin]:
+    """Return the versions to prefer: those of the runtime, then ``kept`` for all others."""
+    own = [Pin(one.name, one.version, ()) for one in target.provided.values()]
+    return [*own, *(pin for pin in kept if pin.name not in target.provided)]
+
+
+def check(target: Target, lock: Lock, inputs: LockInputs, root: Path | None = None) -> None:
+    """Refuse a lock whose distributions do not accept the runtime's versions.
+
+    Args:
+        target: The target.
+        lock: Its lock; the versions of the runtime were preferred in it.
+        inputs: What it was resolved from.
+        root: Folder in which uv looks for its configuration. Without it no index is asked, and
+            only what layers.yaml itself asks for is judged.
+
+    Raises:
+        LockError: A requirement excludes a version of the runtime.
+    """
+    problems: dict[str, str] = {}
+    for entry in lock.entries:
+        one = target.provided.get(entry.name)
+        if one is None or Version(one.version) == Version(entry.version):
+            continue
+        who = list(_lines_without(target, inputs, one))
+        if root and not who:
+            who = _parents_without(target, lock, entry, one, root)
+        if who:
+            problems[entry.name] = (
+                f"{target.runtime.name} provides {entry.name} {one.version}, which"
+                f" {_and(who)} {'excludes' if len(who) == 1 else 'exclude'}"
+            )
+    if problems:
+        names = ", ".join(problems)
+        raise LockError(
+            "; ".join(problems.values()),
+            target=target.identifier,
+            cause="a layer leaves out what its runtime provides, and meets the runtime's version",
+            hint=f"accept the runtime's version, or put a version of its own into the layer with"
+            f" `keep-provided: [{names}]`",
+        )
+
+
+def notes(target: Target, inputs: LockInputs) -> list[str]:
+    """Say what layers.yaml asks for and the runtime provides."""
+    return notes_on(target, inputs.requirements)
+
+
+def notes_on(target: Target, requirements: Iterable[str]) -> list[str]:
+    """Say which of some requirements (PEP 508) the runtime provides.
+
+    Args:
+        target: The target.
+        requirements: Its requirements as asked for.
+    """
+    names = sorted({canonicalize_name(Requirement(line).name) for line in requirements})
+    return [
+        f"{name} stays out of the layer: {target.runtime.name} provides"
+        f" {target.provided[name].version} (`keep-provided: [{name}]` puts it in)"
+        for name in names
+        if name in target.provided
+    ]
+
+
+def refuse_empty(target: Target, lock: Lock, inputs: LockInputs) -> None:
+    """Refuse a lock of which nothing goes into the layer.
+
+    Raises:
+        LockError: The runtime provides all of it, or all of it is excluded.
+    """
+    if inputs.packages:
+        return
+    left_out = {*target.provided, *target.settings.excludes}
+    if any(entry.name not in left_out for entry in lock.entries):
+        return
+    provided = [entry.name for entry in lock.entries if entry.name in target.provided]
+    asked = [entry.name for entry in lock.entries if CONFIG in entry.via]
+    kept = next((name for name in asked if name in provided), None)
+    where = f"{target.runtime.name} on {target.architecture}"
+    cause = f"{target.runtime.name} provides {_and(provided)}" if provided else None
+    if not lock.entries:
+        cause = f"the markers of all requirements exclude {where}"
+    raise LockError(
+        "nothing is left in the layer",
+        target=target.identifier,
+        cause=cause or "all that was resolved is listed under `excludes`",
+        hint=f"set `keep-provided: [{kept}]` to put it into the layer, or drop the layer"
+        if kept
+        else "ask for something else, or drop the layer for this target",
+    )
+
+
+def _lines_without(target: Target, inputs: LockInputs, one: ProvidedDistribution) -> Iterator[str]:
+    """Yield what layers.yaml asks for that excludes the runtime's version."""
+    environment = {**marker_environment(target.runtime, target.architecture), "extra": ""}
+    for line in [*inputs.requirements, *inputs.constraints]:
+        requirement = Requirement(line)
+        applies = requirement.marker is None or requirement.marker.evaluate(environment)
+        if (
+            canonicalize_name(requirement.name) == one.name
+            and applies
+            and not requirement.specifier.contains(one.version, prereleases=True)
+        ):
+            yield f"`{line}` of {CONFIG}"
+
+
+def _parents_without(
+    target: Target, lock: Lock, entry: LockEntry, one: ProvidedDistribution, root: Path
+) -> list[str]:
+    """Name the distributions that do not resolve beside the runtime's version.
+
+    Where the index does not offer that version nothing is known, and the audit of the layer judges.
+    """
+    wanted = f"{one.name}=={one.version}"
+    if not _resolves(target, [wanted], root):
+        return []
+    parents = [other for other in lock.entries if other.name in entry.via]
+    found = [
+        f"{parent.name} {parent.version}"
+        for parent in parents
+        if not _resolves(target, [f"{parent.name}=={parent.version}", wanted], root)
+    ]
+    return found or [name for name in entry.via if name != CONFIG]
+
+
+def _resolves(target: Target, requirements: list[str], root: Path) -> bool:
+    try:
+        resolver.solve(target, LockInputs(requirements, [], {}, {}, {}), root)
+    except Unresolvable:
+        return False
+    return True
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
