@@ -112,7 +112,7 @@ class _Plan:
 
 def _build(plan: _Plan, folder: Path, work_cache: Path) -> BuiltWheel:
     job = plan.job
-    with isolated.scratch(plan.folder, work_cache / "locks" / plan.folder) as root:
+    with isolated.scratch(plan.folder) as root:
         again = store.read(folder)
         if again:  # another process built it while this one waited
             return again

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import process
+from layersmith import console, process
 from layersmith.base import interpreters, uv
 from layersmith.crossbuild import sysconfigdata
 from layersmith.errors import BuildError
@@ -80,33 +81,66 @@ def host(runtime: Runtime) -> Host:
 
 
 @contextlib.contextmanager
-def scratch(name: str, lock: Path) -> Iterator[Path]:
-    """Give an empty folder whose path follows from ``name``, for this process alone.
+def scratch(name: str) -> Iterator[Path]:
+    """Give an empty folder whose path follows from ``name``, to one build at a time.
 
-    A second process that asks for the same name waits for the first.
+    A second build that asks for the same name waits for the first, whichever process, cache or
+    checkout it belongs to: the folder itself is what is locked.
 
     Args:
         name: Name of the folder below SCRATCH.
-        lock: File that is locked meanwhile.
 
     Raises:
-        BuildError: The folder belongs to another user.
+        BuildError: The folder is not this user's.
     """
     folder = SCRATCH / name
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        shutil.rmtree(folder, ignore_errors=True)  # of a killed build
+    handle = _locked(folder)
+    try:
+        _empty(folder)  # of a killed build
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def _locked(folder: Path) -> int:
+    """Make ``folder`` and lock it; return the descriptor that holds the lock."""
+    while True:
         try:
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            raise BuildError(
-                f"{folder} belongs to another user", hint="remove it, and build again"
-            ) from None
+            folder.mkdir(mode=0o700, exist_ok=True)
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue  # its last owner removed it in between
+        except OSError:
+            raise _foreign(folder) from None
+        if os.fstat(handle).st_uid != os.getuid():
+            os.close(handle)
+            raise _foreign(folder)
         try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.info(f"waiting for another build in {folder}")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), folder.stat()):
+                return handle
+        os.close(handle)  # whoever held it removed it: what was locked is gone
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink()
+
+
+def _foreign(folder: Path) -> BuildError:
+    return BuildError(
+        f"{folder} is not a folder of this user",
+        cause="another user builds the same sdist, or left the folder behind",
+        hint="wait for that build to end or remove the folder, and build again",
+    )
 
 
 def headers(found: Host, machine: str, folder: Path) -> None:
