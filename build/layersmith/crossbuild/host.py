@@ -7,7 +7,6 @@ are the same bytes everywhere, and without any credential in their environment.
 from __future__ import annotations
 
 import shutil
-import tarfile
 import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from packaging.utils import parse_wheel_filename
 
 from layersmith import cache, process
 from layersmith.base import uv
+from layersmith.crossbuild import sdist
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ def local_wheel(folder: Path, environment: Mapping[str, str]) -> Path:
     )
 
 
-def pure_wheel(sdist: Path, sha256: str, environment: Mapping[str, str], target: str) -> Path:
+def pure_wheel(path: Path, sha256: str, environment: Mapping[str, str], target: str) -> Path:
     """Return the wheel of a sdist that compiles nothing.
 
     Args:
-        sdist: The sdist, already checked against its hash.
+        path: The sdist, already checked against its hash.
         sha256: Its SHA-256 in hex.
         environment: Variables for the build.
         target: Identifier of the target, for messages.
@@ -61,26 +61,24 @@ def pure_wheel(sdist: Path, sha256: str, environment: Mapping[str, str], target:
         BuildError: The build fails, or it compiled for the host.
     """
     try:
-        return _cached(sdist, sha256, environment, what=f"sdist {sdist.name}")
+        return _cached(path, sha256, environment, what=f"sdist {path.name}")
     except BuildError as problem:
         problem.target = target
         raise
 
 
-def compiles(sdist: Path) -> bool:
+def compiles(path: Path) -> bool:
     """Whether an sdist holds sources of compiled code, judged by the names of its files.
 
     A package that ships such sources and compiles none of them is built as if it did, which gives
     the same pure wheel and takes longer.
+
+    Raises:
+        BuildError: The archive is damaged.
     """
-    try:
-        with tarfile.open(sdist) as archive:
-            names = archive.getnames()
-    except tarfile.TarError as problem:
-        raise BuildError(f"{sdist.name} is not a readable sdist: {problem}") from problem
     return any(
         PurePosixPath(name).suffix in COMPILED or PurePosixPath(name).name == "Cargo.toml"
-        for name in names
+        for name, _ in sdist.files(path)
     )
 
 

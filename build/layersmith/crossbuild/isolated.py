@@ -106,8 +106,9 @@ def scratch(name: str) -> Iterator[Path]:
 def _locked(folder: Path) -> int:
     """Make ``folder`` and lock it; return the descriptor that holds the lock."""
     while True:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
         try:
-            folder.mkdir(mode=0o700, exist_ok=True)
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except FileNotFoundError:
             continue  # its last owner removed it in between
