@@ -6,7 +6,6 @@ are the same bytes everywhere, and without any credential in their environment.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from packaging.utils import parse_wheel_filename
 
 from layersmith import cache, process
 from layersmith.base import uv
+from layersmith.crossbuild import folder as sources
 from layersmith.crossbuild import sdist
 from layersmith.errors import BuildError
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 EPOCH = "315532800"
 """1980-01-01 in seconds, the earliest date that a zip can hold (reproducible-builds.org)."""
 
-IGNORED = ("__pycache__", "*.pyc", "*.egg-info", "build", "dist", ".venv", ".git")
 COMPILED = {".c", ".cc", ".cpp", ".cxx", ".f", ".f90", ".pyx", ".rs"}
 """Suffixes of sources that need a compiler."""
 
@@ -43,9 +42,7 @@ def local_wheel(folder: Path, environment: Mapping[str, str]) -> Path:
             f"{folder.name} is not a package: it has no pyproject.toml",
             hint="`packages:` of layers.yaml names folders that hold one",
         )
-    return _cached(
-        folder, cache.sha256_folder(folder), environment, what=f"local package {folder.name}"
-    )
+    return _cached(folder, sources.digest(folder), environment, what=f"local package {folder.name}")
 
 
 def pure_wheel(path: Path, sha256: str, environment: Mapping[str, str], target: str) -> Path:
@@ -99,9 +96,7 @@ def _cached(source: Path, digest: str, environment: Mapping[str, str], *, what: 
 def _build(source: Path, scratch: Path, environment: Mapping[str, str], what: str) -> Path:
     if source.is_dir():
         # Backends write into the source tree; a copy keeps the checkout clean and builds apart.
-        copy = scratch / "source"
-        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(*IGNORED))
-        source = copy
+        source = sources.copy(source, scratch / "source")
     out = scratch / "out"
     variables = {"SOURCE_DATE_EPOCH": EPOCH, **environment}
     try:
