@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from typing import IO
 
 
+TAG = """\
+Signature: 8a477f597d28d172789f06886806bc55
+# This folder is a cache of layersmith.
+"""
+"""Content of CACHEDIR.TAG (Cache Directory Tagging Specification, bford.info/cachedir)."""
+
+
 def cache_root() -> Path:
     """Return the cache folder: LAYERSMITH_CACHE, else the user's cache folder.
 
@@ -34,7 +41,9 @@ def cache_root() -> Path:
 def section(name: str) -> Path:
     """Return the cache's folder for ``name``, made where it is missing."""
     folder = cache_root() / name
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder.parent / "CACHEDIR.TAG", TAG)
     return folder
 
 

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from packaging.utils import parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from layersmith.assemble import stubs, wheel
 from layersmith.assemble.manifest import Dropped
 from layersmith.assemble.tree import Tree
 from layersmith.crossbuild import host
-from layersmith.errors import BuildError
+from layersmith.errors import BuildError, LockError
 from layersmith.lock import build_pins, wheelstore
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def collect(lock: Lock, target: Target, root: Path) -> Collected:
 
     Raises:
         BuildError: A file is damaged, a build fails, or two distributions own one path.
+        LockError: A local package asks for something that the lock does not hold.
     """
     collected = Collected()
     for entry in lock.entries:
@@ -124,7 +125,7 @@ def collect(lock: Lock, target: Target, root: Path) -> Collected:
     wanted = needed(lock, target)
     with ThreadPoolExecutor(4) as pool:
         parts = list(pool.map(lambda entry: _part(entry, target), wanted))
-    parts += [_local(root / folder, target) for folder in target.settings.packages]
+    parts += [_local(root / folder, target, lock) for folder in target.settings.packages]
     for part in parts:
         _add_wheel(collected, part)
     collected.parts.sort(key=lambda part: part.name)
@@ -160,7 +161,9 @@ def _from_sdist(entry: LockEntry, path: Path, target: Target) -> Part:
     settings = target.settings
     options = settings.build.get(entry.name)
     if options is None and not host.compiles(path):
-        built = host.pure_wheel(path, entry.sha256, settings.environment, target.identifier)
+        built = host.HostBuild(path, target.runtime, settings.environment).wheel(
+            entry.build or None
+        )
         read = wheel.read(built, entry.name)
         return Part(entry.name, entry.version, "sdist", path.name, entry.sha256, read)
     made = build_pins.compile_sdist(entry, path, target)
@@ -168,11 +171,38 @@ def _from_sdist(entry: LockEntry, path: Path, target: Target) -> Part:
     return Part(entry.name, entry.version, "cross", path.name, entry.sha256, read, made.record)
 
 
-def _local(folder: Path, target: Target) -> Part:
-    built = host.local_wheel(folder, target.settings.environment)
+def _local(folder: Path, target: Target, lock: Lock) -> Part:
+    build = host.HostBuild(folder, target.runtime, target.settings.environment)
+    built = build.wheel(lock.packages[build.project.name])
     name = parse_wheel_filename(built.name)[0]
     read = wheel.read(built, name)
+    _refuse_unlocked(read, target, lock)
     return Part(name, str(read.metadata["Version"]), "local", wheel=read)
+
+
+def _refuse_unlocked(read: Wheel, target: Target, lock: Lock) -> None:
+    """Hold what the wheel of a local package asks for against the lock.
+
+    Its dependencies may be dynamic, and come from where no digest looks.
+
+    Raises:
+        LockError: The lock does not hold one of them.
+    """
+    extras = frozenset(target.settings.extras.get(read.distribution, ()))
+    for requirement in read.requirements(target, extras):
+        name = canonicalize_name(requirement.name)
+        if name in lock.packages:
+            continue
+        entry = lock.entry(name)
+        if entry is None or not requirement.specifier.contains(entry.version, prereleases=True):
+            held = f"{name} {entry.version}" if entry else f"no {name}"
+            raise LockError(
+                f"the local package {read.distribution} asks for {requirement}, and the lock holds"
+                f" {held}",
+                target=target.identifier,
+                cause="its dependencies are dynamic and changed since it was locked",
+                hint=f"run `nox -s lock -- --layer {target.layer}` and commit locks/",
+            )
 
 
 def _add_stub(collected: Collected, entry: LockEntry, target: Target, root: Path) -> None:

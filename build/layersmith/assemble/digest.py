@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from layersmith import __version__, cache
 from layersmith.base import interpreters, runtimes
 from layersmith.config.models import BytecodeMode
+from layersmith.crossbuild import folder
 
 if TYPE_CHECKING:
     from layersmith.plan import Target
@@ -34,6 +35,9 @@ def of_target(target: Target, lock_digest: str, root: Path) -> str:
         target: What is built.
         lock_digest: SHA-256 of its lock file.
         root: Folder of layers.yaml.
+
+    Raises:
+        BuildError: A local package cannot be read.
     """
     settings = target.settings
     facts = {
@@ -52,8 +56,12 @@ def of_target(target: Target, lock_digest: str, root: Path) -> str:
 
 
 def packages(target: Target, root: Path) -> dict[str, str]:
-    """Return the local packages of a layer, each with the SHA-256 of its sources."""
-    return {folder: cache.sha256_folder(root / folder) for folder in target.settings.packages}
+    """Return the local packages of a layer, each with the SHA-256 of its sources.
+
+    Raises:
+        BuildError: One of them cannot be read.
+    """
+    return {path: folder.digest(root / path) for path in target.settings.packages}
 
 
 def has_interpreter(target: Target) -> bool:
@@ -79,14 +87,14 @@ def tools(target: Target) -> dict[str, str]:
 @functools.cache
 def _code_digest() -> str:
     """Digest of the code that assembles and judges layers, so that a change builds them anew."""
-    folder = Path(__file__).parents[1]
+    rooms = Path(__file__).parents[1]
     sources = sorted(
         path
         for room in DECIDING
-        for path in (folder / room).rglob("*")
+        for path in (rooms / room).rglob("*")
         if path.is_file() and path.suffix != ".pyc" and "__pycache__" not in path.parts
     )
-    lines = [f"{path.relative_to(folder)} {cache.sha256_file(path)}" for path in sources]
-    if not runtimes.TABLE.is_relative_to(folder):
+    lines = [f"{path.relative_to(rooms)} {cache.sha256_file(path)}" for path in sources]
+    if not runtimes.TABLE.is_relative_to(rooms):
         lines.append(f"runtimes {cache.sha256_file(runtimes.TABLE)}")
     return cache.sha256_bytes("\n".join(lines).encode())

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import process
+from layersmith import console, process
 from layersmith.base import interpreters, uv
 from layersmith.crossbuild import sysconfigdata
 from layersmith.errors import BuildError
@@ -55,19 +56,29 @@ class Host:
     variables: Mapping[str, sysconfigdata.Value]
 
 
-def host(runtime: Runtime) -> Host:
-    """Return the Python on this machine whose minor version is that of ``runtime``.
+def interpreter(runtime: Runtime) -> Path:
+    """Return the CPython on this machine whose minor version is that of ``runtime``.
 
     Raises:
-        BuildError: There is none, or it has no C headers.
+        BuildError: There is none, and uv cannot install one.
     """
     program = interpreters.find(runtime.minor)
     if program is None:
         raise BuildError(
-            f"cross-compiling for {runtime.name} needs CPython {runtime.python_version} here",
+            f"building for {runtime.name} needs CPython {runtime.python_version} here",
             hint=f"install it (`uv python install {runtime.python_version}`), or set"
             " `container: true` for this distribution under `build:`",
         )
+    return program
+
+
+def host(runtime: Runtime) -> Host:
+    """Return the Python on this machine that compiles for ``runtime``.
+
+    Raises:
+        BuildError: There is none, or it has no C headers.
+    """
+    program = interpreter(runtime)
     said = json.loads(process.run([program, "-I", "-S", "-c", PROBE], timeout=60).stdout)
     include = Path(said["include"])
     if not (include / "Python.h").is_file():
@@ -80,33 +91,67 @@ def host(runtime: Runtime) -> Host:
 
 
 @contextlib.contextmanager
-def scratch(name: str, lock: Path) -> Iterator[Path]:
-    """Give an empty folder whose path follows from ``name``, for this process alone.
+def scratch(name: str) -> Iterator[Path]:
+    """Give an empty folder whose path follows from ``name``, to one build at a time.
 
-    A second process that asks for the same name waits for the first.
+    A second build that asks for the same name waits for the first, whichever process, cache or
+    checkout it belongs to: the folder itself is what is locked.
 
     Args:
         name: Name of the folder below SCRATCH.
-        lock: File that is locked meanwhile.
 
     Raises:
-        BuildError: The folder belongs to another user.
+        BuildError: The folder is not this user's.
     """
     folder = SCRATCH / name
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        shutil.rmtree(folder, ignore_errors=True)  # of a killed build
-        try:
+    handle = _locked(folder)
+    try:
+        _empty(folder)  # of a killed build
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def _locked(folder: Path) -> int:
+    """Make ``folder`` and lock it; return the descriptor that holds the lock."""
+    while True:
+        with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        except FileExistsError:
-            raise BuildError(
-                f"{folder} belongs to another user", hint="remove it, and build again"
-            ) from None
         try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue  # its last owner removed it in between
+        except OSError:
+            raise _foreign(folder) from None
+        if os.fstat(handle).st_uid != os.getuid():
+            os.close(handle)
+            raise _foreign(folder)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.info(f"waiting for another build in {folder}")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), folder.stat()):
+                return handle
+        os.close(handle)  # whoever held it removed it: what was locked is gone
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink()
+
+
+def _foreign(folder: Path) -> BuildError:
+    return BuildError(
+        f"{folder} is not a folder of this user",
+        cause="another user builds the same sdist, or left the folder behind",
+        hint="wait for that build to end or remove the folder, and build again",
+    )
 
 
 def headers(found: Host, machine: str, folder: Path) -> None:
@@ -127,14 +172,17 @@ class Virtualenv:
         """Its interpreter."""
         return self.folder / "bin" / "python"
 
-    def create(self, found: Host, variables: Mapping[str, sysconfigdata.Value]) -> None:
-        """Make it, and lay the target's variables beside its packages.
+    def create(self, program: Path) -> None:
+        """Make it for an interpreter.
 
         Raises:
             BuildError: uv cannot make it.
         """
         with _made():
-            uv.create_virtualenv(self.folder, found.program)
+            uv.create_virtualenv(self.folder, program)
+
+    def tell(self, variables: Mapping[str, sysconfigdata.Value]) -> None:
+        """Lay the target's variables beside its packages."""
         (site,) = self.folder.glob("lib/python3.*/site-packages")
         source = sysconfigdata.module(variables)
         (site / f"{sysconfigdata.MODULE}.py").write_text(source, "utf-8")
@@ -150,10 +198,20 @@ class Virtualenv:
                 uv.install(self.python, requirements)
 
     def installed(self) -> list[str]:
-        """Return what is installed, as ``name==version``, sorted."""
+        """Return what is installed, as ``name==version``, sorted.
+
+        Raises:
+            BuildError: Something came from a URL, which no index offers again.
+        """
         with _made():
-            lines = uv.installed(self.python)
-        return sorted(line for line in lines if re.match(r"[\w.-]+==", line))
+            lines = [line for line in uv.installed(self.python) if not line.startswith("#")]
+        for line in lines:
+            if not re.fullmatch(r"[\w.-]+==\S+", line):
+                raise BuildError(
+                    f"the build requirement {line} does not come from an index",
+                    hint="name a version of it in [build-system] of its pyproject.toml",
+                )
+        return sorted(lines)
 
 
 @contextlib.contextmanager

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import re
 import tarfile
 import tomllib
 import zipfile
+import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 
+from layersmith.base import zips
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Generator, Iterator
 
 LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 LEGACY_REQUIRES = ("setuptools>=40.8.0",)
@@ -24,10 +29,21 @@ LEGACY_REQUIRES = ("setuptools>=40.8.0",)
 RUST = frozenset({"maturin", "setuptools-rust"})
 """Distributions that build Rust extensions."""
 
+DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,  # of zipfile: a version or compression that it does not know
+    RuntimeError,  # of zipfile: a member is encrypted
+)
+"""What the readers of archives raise for damaged ones."""
+
 
 @dataclass(frozen=True)
 class Project:
-    """The [build-system] of an sdist.
+    """The [build-system] of an sdist or local package.
 
     Attributes:
         name: Normalized name of the distribution.
@@ -92,19 +108,46 @@ def read(path: Path) -> Project:
     """Read the pyproject.toml of an sdist.
 
     Raises:
-        BuildError: It is no sdist, or its pyproject.toml is broken.
+        BuildError: It is not an sdist, or its pyproject.toml is broken.
     """
     try:
         name, version = parse_sdist_filename(path.name)
     except InvalidSdistFilename as problem:
         raise BuildError(f"{path.name} is not an sdist: {problem}") from problem
+    return _project(name, str(version), _tables(path.name, lambda: _pyproject(path)))
+
+
+def read_folder(folder: Path) -> Project:
+    """Read the pyproject.toml of a local package; its version is empty where it is dynamic.
+
+    Raises:
+        BuildError: It has none, or it is broken or names no project.
+    """
+    path = folder / "pyproject.toml"
+    if not path.is_file():
+        raise BuildError(
+            f"{folder.name} is not a package: it has no pyproject.toml",
+            hint="`packages:` of layers.yaml names folders that hold one",
+        )
+    tables = _tables(folder.name, lambda: path.read_text("utf-8"))
+    project = tables.get("project", {})
+    return _project(
+        canonicalize_name(project.get("name", folder.name)), project.get("version", ""), tables
+    )
+
+
+def _tables(what: str, text: Callable[[], str]) -> dict[str, Any]:
     try:
-        table: dict[str, Any] = tomllib.loads(_pyproject(path)).get("build-system", {})
+        return tomllib.loads(text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise BuildError(f"pyproject.toml of {path.name} is broken: {problem}") from problem
+        raise BuildError(f"pyproject.toml of {what} is broken: {problem}") from problem
+
+
+def _project(name: str, version: str, tables: dict[str, Any]) -> Project:
+    table = tables.get("build-system", {})
     return Project(
         name,
-        str(version),
+        version,
         table.get("build-backend", LEGACY_BACKEND),
         tuple(table.get("backend-path", ())),
         tuple(table.get("requires", LEGACY_REQUIRES)),
@@ -117,33 +160,64 @@ def unpack(path: Path, folder: Path) -> Path:
     Raises:
         BuildError: A member would leave ``folder`` (PEP 706), or the archive is damaged.
     """
-    try:
+    with _readable(path, "cannot be unpacked"):
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
-                archive.extractall(folder)  # noqa: S202 -- zipfile drops .. and roots
+                for info in archive.infolist():
+                    unpacked = Path(archive.extract(info, folder))  # drops .. and roots
+                    if unpacked.is_file():  # zipfile leaves modes out
+                        executable = (info.external_attr >> 16) & 0o111
+                        unpacked.chmod(zips.EXECUTABLE_MODE if executable else zips.FILE_MODE)
         else:
             with tarfile.open(path) as tar:
                 tar.extractall(folder, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as problem:
-        raise BuildError(f"{path.name} cannot be unpacked: {problem}") from problem
     inside = [entry for entry in folder.iterdir() if entry.is_dir()]
     if len(inside) != 1:
         raise BuildError(f"{path.name} holds {len(inside)} folders where an sdist has one")
     return inside[0]
 
 
+def files(path: Path) -> Generator[tuple[str, Callable[[], bytes]]]:
+    """Give the files of an sdist: the path of each, and a function that reads it.
+
+    A file is read before the next one is asked for, or not at all.
+
+    Raises:
+        BuildError: The archive is damaged; the functions raise it, too.
+    """
+    with _readable(path):
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                for info in archive.infolist():
+                    if not info.is_dir():
+                        yield info.filename, functools.partial(_read, path, archive.open, info)
+        else:
+            with tarfile.open(path) as tar:
+                for member in tar:
+                    if member.isfile():
+                        yield member.name, functools.partial(_read, path, tar.extractfile, member)
+
+
+def _read(path: Path, opened: Callable[[Any], IO[bytes] | None], member: Any) -> bytes:
+    with _readable(path):
+        stream = opened(member)
+        assert stream is not None  # it is a regular file
+        return stream.read()
+
+
+@contextlib.contextmanager
+def _readable(path: Path, otherwise: str = "is not a readable sdist") -> Iterator[None]:
+    try:
+        yield
+    except DAMAGED as problem:
+        raise BuildError(f"{path.name} {otherwise}: {problem}") from problem
+
+
 def _pyproject(path: Path) -> str:
     """Return the text of the top-level pyproject.toml, empty where there is none."""
     wanted = re.compile(r"(\./)?[^/]+/pyproject\.toml")
-    try:
-        if path.suffix == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                names = [name for name in archive.namelist() if wanted.fullmatch(name)]
-                return archive.read(names[0]).decode("utf-8") if names else ""
-        with tarfile.open(path) as tar:
-            for member in tar:
-                if wanted.fullmatch(member.name) and (stream := tar.extractfile(member)):
-                    return stream.read().decode("utf-8")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as problem:
-        raise BuildError(f"{path.name} cannot be read: {problem}") from problem
+    with contextlib.closing(files(path)) as found:
+        for name, content in found:
+            if wanted.fullmatch(name):
+                return content().decode("utf-8")
     return ""

@@ -9,11 +9,11 @@ here: the library can then be called from many threads at once.
 from __future__ import annotations
 
 import re
-import tarfile
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layersmith.crossbuild import sdist as archives
 from layersmith.errors import BuildError
 from layersmith.lock import resolver, wheelstore
 
@@ -68,15 +68,11 @@ def unpack(sdist: Path, folder: Path) -> None:
         BuildError: The sdist has no lapack_lite as it is known here.
     """
     wanted = {*LAPACK, REFERENCE_BLAS, LIBRARY, *HEADERS, LICENSE}
-    with tarfile.open(sdist) as archive:
-        for member in archive:
-            _, _, inner = member.name.partition("/")
-            name = inner.removeprefix(FOLDER)
-            if not inner.startswith(FOLDER) or name not in wanted or not member.isfile():
-                continue
-            stream = archive.extractfile(member)
-            assert stream is not None
-            text = stream.read().decode("utf-8")
+    for path, content in archives.files(sdist):
+        _, _, inner = path.partition("/")
+        name = inner.removeprefix(FOLDER)
+        if inner.startswith(FOLDER) and name in wanted:
+            text = content().decode("utf-8")
             (folder / name).write_text(reentrant(text) if name.endswith(".c") else text, "utf-8")
             wanted.remove(name)
     if wanted:

@@ -61,6 +61,8 @@ def check(target: Target, root: Path) -> Lock:
     inputs = lockinputs.collect(target, root)
     parts = inputs.parts
     changed = sorted(key for key in parts if lock.parts.get(key) != parts[key])
+    if not changed and set(lock.packages) != set(inputs.packages):
+        changed = ["packages"]
     if changed:
         raise LockError(
             f"the lock no longer fits: {', '.join(changed)} changed since it was written",

@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 from layersmith.config.models import RequirementsFile
 from layersmith.errors import LockError
+from layersmith.lock import dynamic
 from layersmith.lock import requirements as requirementsfile
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layersmith.plan import Target
-
-DYNAMIC_SOURCES = ("pyproject.toml", "setup.cfg", "setup.py")
-"""Files that decide the metadata of a package whose dependencies are dynamic (PEP 621)."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,8 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
     """
     path = root / folder / "pyproject.toml"
     try:
-        project = tomllib.loads(path.read_text("utf-8")).get("project", {})
+        tables = tomllib.loads(path.read_text("utf-8"))
+        project = tables.get("project", {})
         name = canonicalize_name(project["name"], validate=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = "it has no [project] name" if isinstance(error, KeyError) else str(error)
@@ -117,12 +116,9 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
         ) from None
     keys = ("dependencies", "optional-dependencies", "requires-python", "dynamic")
     metadata: dict[str, Any] = {key: project[key] for key in keys if key in project}
+    metadata["build-system"] = tables.get("build-system", {})
     if {"dependencies", "optional-dependencies"} & set(project.get("dynamic", [])):
-        metadata["sources"] = {
-            source: hashlib.sha256((path.parent / source).read_bytes()).hexdigest()
-            for source in DYNAMIC_SOURCES
-            if (path.parent / source).is_file()
-        }
+        metadata["sources"] = dynamic.sources(path.parent.resolve())
     return LocalPackage(name, path.parent.resolve(), metadata)
 
 

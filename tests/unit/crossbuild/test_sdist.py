@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-from layersmith.crossbuild import sdist
+from layersmith.crossbuild import host, sdist
 from layersmith.errors import BuildError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def make(folder: Path, pyproject: str | None, name: str = "thing-1.0.tar.gz") -> Path:
@@ -106,3 +104,37 @@ def test_a_member_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="cannot be unpacked"):
         sdist.unpack(path, tmp_path / "to")
     assert not (tmp_path / "escaped").exists()
+
+
+@pytest.mark.parametrize("name", ["thing-1.0.tar.gz", "thing-1.0.zip"])
+@pytest.mark.parametrize(("source", "compiled"), [("thing.c", True), ("thing.py", False)])
+def test_whether_it_compiles_is_read_from_any_archive(
+    tmp_path: Path, name: str, source: str, compiled: bool
+) -> None:
+    folder = tmp_path / "tree" / "thing-1.0"
+    folder.mkdir(parents=True)
+    (folder / source).write_text("")
+    kind = "zip" if name.endswith(".zip") else "gztar"
+    base = name.removesuffix(".zip").removesuffix(".tar.gz")
+    path = Path(shutil.make_archive(str(tmp_path / base), kind, folder.parent))
+    assert host.compiles(path) is compiled
+
+
+def test_a_zip_keeps_what_is_executable(tmp_path: Path) -> None:
+    path = tmp_path / "thing-1.0.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, mode in [("configure", 0o100700), ("setup.py", 0o100600)]:
+            info = zipfile.ZipInfo(f"thing-1.0/{name}")
+            info.external_attr = mode << 16
+            archive.writestr(info, "")
+    source = sdist.unpack(path, tmp_path)
+    assert (source / "configure").stat().st_mode & 0o777 == 0o755
+    assert (source / "setup.py").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("name", ["thing-1.0.tar.gz", "thing-1.0.zip"])
+def test_a_damaged_archive_is_named(tmp_path: Path, name: str) -> None:
+    path = make(tmp_path, "[build-system]\n", name)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(BuildError, match=rf"{name} is not a readable sdist"):
+        host.compiles(path)
