@@ -18,7 +18,7 @@ from email.generator import Generator
 from email.parser import HeaderParser
 from typing import TYPE_CHECKING
 
-from layersmith.base import architectures, elf, zips
+from layersmith.base import architectures, damage, elf, zips
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def finish(built: Path, out: Path, runtime: Runtime, architecture: str) -> tuple
     Raises:
         BuildError: An ELF file is for another machine or needs a newer glibc.
     """
-    with zipfile.ZipFile(built) as archive:
+    with damage.told(built.name), zipfile.ZipFile(built) as archive:
         members = {
             info.filename: (archive.read(info), (info.external_attr >> 16) & 0o111 != 0)
             for info in archive.infolist()
@@ -54,8 +54,9 @@ def finish(built: Path, out: Path, runtime: Runtime, architecture: str) -> tuple
         major, minor = runtime.glibc
         stem[-1] = f"manylinux_{major}_{minor}_{architectures.get(architecture).wheel}"
     path = out / ("-".join(stem) + ".whl")
-    _retag(members, stem[-3:])
-    _record(members)
+    with damage.told(built.name, cause="its build backend wrote no proper WHEEL and RECORD"):
+        _retag(members, stem[-3:])
+        _record(members)
     contents = {name: content for name, (content, _) in members.items()}
     executables = {name for name, (_, executable) in members.items() if executable}
     path.write_bytes(zips.pack(contents, executables=executables, level=6))

@@ -16,7 +16,7 @@ from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
 from layersmith import cache, process
-from layersmith.base import uv
+from layersmith.base import damage, uv
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -73,11 +73,8 @@ def compiles(sdist: Path) -> bool:
     A package that ships such sources and compiles none of them is built as if it did, which gives
     the same pure wheel and takes longer.
     """
-    try:
-        with tarfile.open(sdist) as archive:
-            names = archive.getnames()
-    except tarfile.TarError as problem:
-        raise BuildError(f"{sdist.name} is not a readable sdist: {problem}") from problem
+    with damage.told(sdist.name), tarfile.open(sdist) as archive:
+        names = archive.getnames()
     return any(
         PurePosixPath(name).suffix in COMPILED or PurePosixPath(name).name == "Cargo.toml"
         for name in names

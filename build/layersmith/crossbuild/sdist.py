@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 
+from layersmith.base import damage
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -117,15 +118,13 @@ def unpack(path: Path, folder: Path) -> Path:
     Raises:
         BuildError: A member would leave ``folder`` (PEP 706), or the archive is damaged.
     """
-    try:
+    with damage.told(path.name):
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
                 archive.extractall(folder)  # noqa: S202 -- zipfile drops .. and roots
         else:
             with tarfile.open(path) as tar:
                 tar.extractall(folder, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as problem:
-        raise BuildError(f"{path.name} cannot be unpacked: {problem}") from problem
     inside = [entry for entry in folder.iterdir() if entry.is_dir()]
     if len(inside) != 1:
         raise BuildError(f"{path.name} holds {len(inside)} folders where an sdist has one")
@@ -135,7 +134,7 @@ def unpack(path: Path, folder: Path) -> Path:
 def _pyproject(path: Path) -> str:
     """Return the text of the top-level pyproject.toml, empty where there is none."""
     wanted = re.compile(r"(\./)?[^/]+/pyproject\.toml")
-    try:
+    with damage.told(path.name):
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
                 names = [name for name in archive.namelist() if wanted.fullmatch(name)]
@@ -144,6 +143,4 @@ def _pyproject(path: Path) -> str:
             for member in tar:
                 if wanted.fullmatch(member.name) and (stream := tar.extractfile(member)):
                     return stream.read().decode("utf-8")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as problem:
-        raise BuildError(f"{path.name} cannot be read: {problem}") from problem
     return ""

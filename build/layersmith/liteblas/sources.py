@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layersmith.base import damage
 from layersmith.errors import BuildError
 from layersmith.lock import resolver, wheelstore
 
@@ -68,7 +69,7 @@ def unpack(sdist: Path, folder: Path) -> None:
         BuildError: The sdist has no lapack_lite as it is known here.
     """
     wanted = {*LAPACK, REFERENCE_BLAS, LIBRARY, *HEADERS, LICENSE}
-    with tarfile.open(sdist) as archive:
+    with damage.told(sdist.name), tarfile.open(sdist) as archive:
         for member in archive:
             _, _, inner = member.name.partition("/")
             name = inner.removeprefix(FOLDER)
