@@ -237,6 +237,14 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Give damaged files to every reader of a file; `-- wheel --rounds 20000 --seed 7`."""
+    extras(session, *EXTRAS, group="test")
+    roots = os.pathsep.join(PROJECT["tool"]["pytest"]["ini_options"]["pythonpath"])
+    session.run("python", "tests/fuzz.py", *session.posargs, env={"PYTHONPATH": roots})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure speed against peers that run in the same session."""
     extras(session, *EXTRAS, group="test")

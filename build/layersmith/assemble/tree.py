@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from layersmith.base import damage
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class WheelMember:
 
     def read_compressed(self) -> bytes:
         """Return the bytes as the wheel holds them."""
-        with self.wheel.open("rb") as stream:
+        with damage.told(self.wheel.name), self.wheel.open("rb") as stream:
             stream.seek(self.offset)
             return stream.read(self.compressed_size)
 
@@ -64,8 +65,10 @@ class WheelMember:
         Raises:
             BuildError: They do not fit the wheel's own directory.
         """
-        raw = self.read_compressed()
-        content = raw if self.method == 0 else zlib.decompress(raw, wbits=-15)
+        content = self.read_compressed()
+        if self.method != 0:
+            with damage.told(self.wheel.name):
+                content = zlib.decompress(content, wbits=-15)
         if len(content) != self.size or zlib.crc32(content) != self.crc:
             raise BuildError(f"{self.wheel.name} is damaged: a member does not fit its CRC-32")
         return content

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 
 from layersmith.assemble.tree import PREFIX, Bytes, Entry, Removed, Tree, WheelMember
+from layersmith.base import damage
 from layersmith.base.runtimes import marker_environment
 from layersmith.errors import BuildError
 
@@ -59,8 +60,9 @@ class Wheel:
     @cached_property
     def hashes(self) -> dict[str, str]:
         """Its RECORD: path below python/ to ``sha256=...``."""
-        rows = csv.reader(self._text("RECORD").splitlines())
-        return {installed_path(row[0]) or row[0]: row[1] for row in rows if len(row) == 3}
+        with damage.told(self.path.name):
+            rows = csv.reader(self._text("RECORD").splitlines())
+            return {installed_path(row[0]) or row[0]: row[1] for row in rows if len(row) == 3}
 
     @cached_property
     def modules(self) -> list[str]:
@@ -74,7 +76,8 @@ class Wheel:
         environment = marker_environment(target.runtime, target.architecture)
         found = []
         for text in self.metadata.get_all("Requires-Dist") or []:
-            requirement = Requirement(text)
+            with damage.told(self.path.name):
+                requirement = Requirement(text)
             marker = requirement.marker
             if marker is None or any(
                 marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras)
@@ -99,7 +102,8 @@ class Wheel:
         path = f"{PREFIX}{self.dist_info}/{name}"
         for entry in self.entries:
             if entry.path == path:
-                return entry.source.read().decode("utf-8")
+                with damage.told(self.path.name):
+                    return entry.source.read().decode("utf-8")
         raise BuildError(f"{self.path.name} has no {self.dist_info}/{name}")
 
 
@@ -146,11 +150,8 @@ def directory(path: Path) -> list[zipfile.ZipInfo]:
     Raises:
         BuildError: It is not a zip.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return [info for info in archive.infolist() if not info.is_dir()]
-    except (zipfile.BadZipFile, OSError) as problem:
-        raise BuildError(f"{path.name} is not a readable wheel: {problem}") from problem
+    with damage.told(path.name), zipfile.ZipFile(path) as archive:
+        return [info for info in archive.infolist() if not info.is_dir()]
 
 
 def locate(path: Path, infos: list[zipfile.ZipInfo]) -> dict[str, WheelMember]:
@@ -160,7 +161,11 @@ def locate(path: Path, infos: list[zipfile.ZipInfo]) -> dict[str, WheelMember]:
         BuildError: A member is encrypted, compressed otherwise than by deflate, or missing.
     """
     members = {}
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+    with (
+        damage.told(path.name),
+        path.open("rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as raw,
+    ):
         for info in infos:
             if info.flag_bits & 1 or info.compress_type not in {STORED, DEFLATED}:
                 raise BuildError(f"{path.name}: {info.filename} is encrypted or not deflated")

@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from layersmith import cache
 from layersmith.assemble.tree import PREFIX, WheelMember
-from layersmith.base import elf
+from layersmith.base import damage, elf
 from layersmith.base.modules import ModuleName, module_name
 
 if TYPE_CHECKING:
@@ -177,8 +177,10 @@ class Content:
         )
 
     def _record(self, folder: str) -> list[str]:
-        rows = csv.reader(io.StringIO(self.text(f"{folder}/RECORD")))
-        return [row[0] for row in rows if row]
+        path = f"{folder}/RECORD"
+        with damage.told(path, kind="RECORD"):
+            rows = csv.reader(io.StringIO(self.text(path), newline=None))
+            return [row[0] for row in rows if row]
 
 
 def gather(

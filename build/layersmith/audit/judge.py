@@ -14,6 +14,7 @@ from layersmith.audit import layout, machine, needs, packages
 from layersmith.audit.content import gather
 from layersmith.audit.findings import AuditReport, ordered
 from layersmith.audit.zipped import open_zip
+from layersmith.errors import AuditError, BuildError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -137,12 +138,21 @@ def audit_zip(
 
     Raises:
         BuildError: The file is missing.
-        AuditError: It is not a zip.
+        AuditError: It is not a zip, or is damaged.
     """
-    files, findings = open_zip(path)
-    content = gather(files, runtime, architecture)
-    findings += _checks(content, declared or Declared())
-    return _report(content, identifier or path.name, findings)
+    try:
+        files, findings = open_zip(path)
+        content = gather(files, runtime, architecture)
+        findings += _checks(content, declared or Declared())
+        return _report(content, identifier or path.name, findings)
+    except BuildError as problem:
+        if not path.is_file():
+            raise
+        raise AuditError(
+            f"{path.name} cannot be read: {problem.message}",
+            cause=problem.cause,
+            hint="build it again",
+        ) from problem
 
 
 def _checks(content: Content, declared: Declared) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from layersmith.assemble import wheel
 from layersmith.assemble.tree import Entry
 from layersmith.audit.findings import Finding, Severity
 from layersmith.base.zips import EXECUTABLE_MODE, FILE_MODE
-from layersmith.errors import AuditError, BuildError
+from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
     import zipfile
@@ -21,8 +21,7 @@ def open_zip(path: Path) -> tuple[list[Entry], list[Finding]]:
     """Return the files of a layer's zip, and what is wrong with the archive itself.
 
     Raises:
-        BuildError: The file is missing.
-        AuditError: It is not a zip, or cannot be read.
+        BuildError: The file is missing, is not a zip, or cannot be read.
     """
     if not path.is_file():
         raise BuildError(
@@ -30,15 +29,8 @@ def open_zip(path: Path) -> tuple[list[Entry], list[Finding]]:
             cause="the layer has not been built",
             hint="run `nox -s build`, or name the zip",
         )
-    try:
-        infos = wheel.directory(path)
-        members = wheel.locate(path, infos)
-    except BuildError as problem:
-        raise AuditError(
-            f"{path.name} cannot be read: {problem.message}",
-            cause="the file was cut short, or is not a zip",
-            hint="build it again",
-        ) from problem
+    infos = wheel.directory(path)
+    members = wheel.locate(path, infos)
     entries = [Entry(info.filename, members[info.filename], "") for info in infos]
     return entries, list(_judge(infos))
 

@@ -18,7 +18,7 @@ from email.generator import Generator
 from email.parser import HeaderParser
 from typing import TYPE_CHECKING
 
-from layersmith.base import architectures, elf, zips
+from layersmith.base import architectures, damage, elf, zips
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layersmith.base.runtimes import Runtime
+
+
+IMPROPER = "its build backend wrote no proper WHEEL and RECORD"
 
 
 def finish(built: Path, out: Path, runtime: Runtime, architecture: str) -> tuple[Path, str]:
@@ -48,7 +51,8 @@ def finish(built: Path, out: Path, runtime: Runtime, architecture: str) -> tuple
     if native:
         major, minor = runtime.glibc
         stem[-1] = f"manylinux_{major}_{minor}_{architectures.get(architecture).wheel}"
-    _retag(members, stem[-3:])
+    with damage.told(built.name, cause=IMPROPER):
+        _retag(members, stem[-3:])
     path = _write(members, out / ("-".join(stem) + ".whl"))
     return path, f"{highest[0]}.{highest[1]}" if native else ""
 
@@ -60,7 +64,7 @@ def normal(built: Path, out: Path) -> Path:
 
 def _members(built: Path) -> dict[str, tuple[bytes, bool]]:
     """Return path to content and whether it is executable."""
-    with zipfile.ZipFile(built) as archive:
+    with damage.told(built.name), zipfile.ZipFile(built) as archive:
         return {
             info.filename: (archive.read(info), (info.external_attr >> 16) & 0o111 != 0)
             for info in archive.infolist()
@@ -73,7 +77,8 @@ def _write(members: dict[str, tuple[bytes, bool]], path: Path) -> Path:
 
     The layer's zip compresses them, in the same way whatever zlib this Python has.
     """
-    _record(members)
+    with damage.told(path.name, cause=IMPROPER):
+        _record(members)
     contents = {name: content for name, (content, _) in members.items()}
     executables = {name for name, (_, executable) in members.items() if executable}
     path.write_bytes(zips.pack(contents, executables=executables, level=0))

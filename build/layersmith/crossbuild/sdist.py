@@ -8,7 +8,6 @@ import re
 import tarfile
 import tomllib
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -16,11 +15,11 @@ from typing import IO, TYPE_CHECKING, Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 
-from layersmith.base import zips
+from layersmith.base import damage, zips
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator
 
 LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 LEGACY_REQUIRES = ("setuptools>=40.8.0",)
@@ -28,17 +27,6 @@ LEGACY_REQUIRES = ("setuptools>=40.8.0",)
 
 RUST = frozenset({"maturin", "setuptools-rust"})
 """Distributions that build Rust extensions."""
-
-DAMAGED = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    NotImplementedError,  # of zipfile: a version or compression that it does not know
-    RuntimeError,  # of zipfile: a member is encrypted
-)
-"""What the readers of archives raise for damaged ones."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +148,7 @@ def unpack(path: Path, folder: Path) -> Path:
     Raises:
         BuildError: A member would leave ``folder`` (PEP 706), or the archive is damaged.
     """
-    with _readable(path, "cannot be unpacked"):
+    with damage.told(path.name, kind="sdist"):
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
                 for info in archive.infolist():
@@ -185,7 +173,7 @@ def files(path: Path) -> Generator[tuple[str, Callable[[], bytes]]]:
     Raises:
         BuildError: The archive is damaged; the functions raise it, too.
     """
-    with _readable(path):
+    with damage.told(path.name, kind="sdist"):
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
                 for info in archive.infolist():
@@ -199,18 +187,10 @@ def files(path: Path) -> Generator[tuple[str, Callable[[], bytes]]]:
 
 
 def _read(path: Path, opened: Callable[[Any], IO[bytes] | None], member: Any) -> bytes:
-    with _readable(path):
+    with damage.told(path.name, kind="sdist"):
         stream = opened(member)
         assert stream is not None  # it is a regular file
         return stream.read()
-
-
-@contextlib.contextmanager
-def _readable(path: Path, otherwise: str = "is not a readable sdist") -> Iterator[None]:
-    try:
-        yield
-    except DAMAGED as problem:
-        raise BuildError(f"{path.name} {otherwise}: {problem}") from problem
 
 
 def _pyproject(path: Path) -> str:
@@ -219,5 +199,6 @@ def _pyproject(path: Path) -> str:
     with contextlib.closing(files(path)) as found:
         for name, content in found:
             if wanted.fullmatch(name):
-                return content().decode("utf-8")
+                with damage.told(path.name, kind="sdist"):
+                    return content().decode("utf-8")
     return ""

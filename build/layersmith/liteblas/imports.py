@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
 
-from layersmith.base import architectures, elf
+from layersmith.base import architectures, damage, elf
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def read(wheel: Path) -> Imports:
     name, version, _, _ = parse_wheel_filename(wheel.name)
     if name != "numpy":
         raise BuildError(f"a lite BLAS fits numpy's wheel, not {wheel.name}")
-    with zipfile.ZipFile(wheel) as archive:
+    with damage.told(wheel.name), zipfile.ZipFile(wheel) as archive:
         files = dict(_elf_files(archive))
     library = _library(files, wheel)
     provider = files[library]

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layersmith.base import damage
 from layersmith.crossbuild import sdist as archives
 from layersmith.errors import BuildError
 from layersmith.lock import resolver, wheelstore
@@ -72,7 +73,8 @@ def unpack(sdist: Path, folder: Path) -> None:
         _, _, inner = path.partition("/")
         name = inner.removeprefix(FOLDER)
         if inner.startswith(FOLDER) and name in wanted:
-            text = content().decode("utf-8")
+            with damage.told(sdist.name):
+                text = content().decode("utf-8")
             (folder / name).write_text(reentrant(text) if name.endswith(".c") else text, "utf-8")
             wanted.remove(name)
     if wanted:

@@ -7,13 +7,12 @@ build checks the SHA-256 again, so that a damaged disk is found before a layer i
 from __future__ import annotations
 
 import zipfile
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from layersmith import cache
-from layersmith.base import http
+from layersmith.base import damage, http
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -122,14 +121,13 @@ def admit(sha256: str, filename: str, content: bytes) -> Path:
 
 def _check_members(path: Path) -> None:
     try:
-        with zipfile.ZipFile(path) as wheel:
+        with damage.told(path.name), zipfile.ZipFile(path) as wheel:
             bad = wheel.testzip()
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as problem:
+        if bad:
+            raise BuildError(f"{path.name} is damaged: {bad} does not fit its CRC-32")
+    except BuildError:
         path.unlink(missing_ok=True)
-        raise BuildError(f"{path.name} is not a readable wheel: {problem}") from problem
-    if bad:
-        path.unlink(missing_ok=True)
-        raise BuildError(f"{path.name} is damaged: {bad} does not fit its CRC-32")
+        raise
 
 
 def _download(client: httpx.Client, download: Download) -> Path:

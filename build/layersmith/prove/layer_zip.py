@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from layersmith.base import architectures, elf, modules
+from layersmith.base import architectures, damage, elf, modules
 from layersmith.errors import ProofError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a layer's zip for reading.
+
+    Raises:
+        ProofError: It is missing, or what the block reads of it is damaged.
+    """
+    if not path.exists():
+        raise ProofError(
+            f"{path.name} does not exist", cause="it has not been built", hint="run `nox -s build`"
+        )
+    with damage.told(path.name, ProofError, hint="build it again"), zipfile.ZipFile(path) as layer:
+        yield layer
 
 
 class LayerZip:
@@ -25,17 +42,8 @@ class LayerZip:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            with zipfile.ZipFile(path) as archive:
-                self.paths = [i.filename for i in archive.infolist() if not i.is_dir()]
-        except FileNotFoundError:
-            raise ProofError(
-                f"{path.name} is not there",
-                cause="it has not been built",
-                hint="run `nox -s build`",
-            ) from None
-        except zipfile.BadZipFile as problem:
-            raise ProofError(f"{path.name} is not a zip", cause=str(problem)) from problem
+        with opened(path) as archive:
+            self.paths = [i.filename for i in archive.infolist() if not i.is_dir()]
 
     @cached_property
     def by_name(self) -> dict[str, list[str]]:
@@ -47,7 +55,7 @@ class LayerZip:
 
     def machine(self, member: str) -> str | None:
         """Return the architecture in a file's ELF header; None where it is no ELF file."""
-        with zipfile.ZipFile(self.path) as archive, archive.open(member) as stream:
+        with opened(self.path) as archive, archive.open(member) as stream:
             return elf.machine(stream.read(elf.HEAD))
 
 

@@ -9,12 +9,11 @@ on the target is for the ARM64 proof.
 from __future__ import annotations
 
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith.base import architectures, elf
-from layersmith.prove import wheels
+from layersmith.prove import layer_zip, wheels
 
 if TYPE_CHECKING:
     from layersmith.assemble.manifest import Manifest
@@ -52,7 +51,7 @@ def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, i
 def _unpack_portable(layer: Path, into: Path) -> list[str]:
     """Unpack what runs anywhere, and return the paths of what does not."""
     native = []
-    with zipfile.ZipFile(layer) as archive:
+    with layer_zip.opened(layer) as archive:
         for member in archive.infolist():
             if member.is_dir():
                 continue

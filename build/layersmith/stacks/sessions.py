@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from layersmith.base import damage
 from layersmith.errors import ConfigError, ShipError
 from layersmith.ship.aws import failures
 from layersmith.ship.cost import session
@@ -192,16 +193,16 @@ def read_input(path: Path, database: str) -> dict[str, Any]:
     Raises:
         ConfigError: The file cannot be read, or is neither.
     """
-    try:
+    with damage.told(path.name, ConfigError):
         content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
     event = {"items": content} if isinstance(content, list) else content
     if not isinstance(event, dict) or ("items" in event) == ("source" in event):
         raise ConfigError(
             f"{path} is not a valid session input",
             hint='write an array of {"function", "event"}, or an object with `items` or `source`',
         )
+    if not isinstance(event.get("items", []), list):
+        raise ConfigError(f"{path}: `items` is not an array")
     if len(event.get("items", [])) > INLINE_ITEMS:
         raise ConfigError(
             f"{path} has {len(event['items'])} items, {INLINE_ITEMS} at most fit a session's input",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from layersmith.base import damage
 from layersmith.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ def load(folder: Path, name: str, settings: Iterable[str] = ()) -> Stage:
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
         raise ConfigError(f"there is no stage {name!r} (known: {known})", hint=f"write {path}")
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-        stage = Stage.model_validate({**(content or {}), "name": name})
+        with damage.told(path.name, ConfigError, kind="stage"):
+            content = {**(yaml.safe_load(path.read_text("utf-8")) or {}), "name": name}
+        stage = Stage.model_validate(content)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     except ValidationError as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from layersmith.base import damage
 from layersmith.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def load(folder: Path) -> dict[str, Template]:
     Raises:
         ConfigError: There is none, or one is not YAML, holds no resources or is too large.
     """
-    found = {path.stem: parse(path.stem, path.read_text("utf-8")) for path in _files(folder)}
+    found = {path.stem: parse(path.stem, _read(path)) for path in _files(folder)}
     if not found:
         raise ConfigError(f"{folder} holds no templates", hint="run it from the repository's root")
     return found
@@ -117,8 +118,9 @@ def parse(name: str, body: str) -> Template:
         ConfigError: It is not YAML, holds no resources, or is too large for CloudFormation.
     """
     try:
-        # A SafeLoader with tags of its own; it constructs plain data only.
-        document = yaml.load(body, Loader=_Loader)  # noqa: S506
+        with damage.told(f"{name}.yaml", ConfigError, kind="template"):
+            # A SafeLoader with tags of its own; it constructs plain data only.
+            document = yaml.load(body, Loader=_Loader)  # noqa: S506
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}.yaml is not YAML: {error}") from error
     if not isinstance(document, dict) or not document.get("Resources"):
@@ -178,6 +180,11 @@ def dependencies(templates: Iterable[Template]) -> dict[str, set[str]]:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.yaml"))
+
+
+def _read(path: Path) -> str:
+    with damage.told(path.name, ConfigError, kind="template", hint="save it as UTF-8"):
+        return path.read_text("utf-8")
 
 
 def _text(value: Any) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersmith import cache, console
+from layersmith.base import damage
 from layersmith.errors import ShipError
 from layersmith.ship.index import document as index
 from layersmith.ship.pointers import moves
@@ -115,7 +116,7 @@ def _apply(
     failed: list[Quarantined],
 ) -> int:
     if args.plan:
-        _unchanged(args.plan, made)
+        unchanged(args.plan, made)
     if made.actions:
         _confirm(args, made)
     table = progress.ProgressTable(job.desired, list(states))
@@ -181,12 +182,14 @@ def _fetch(args: argparse.Namespace) -> int:
     return 0
 
 
-def _unchanged(path: Path, made: Plan) -> None:
-    """Refuse to apply another plan than the one that was looked at."""
-    try:
+def unchanged(path: Path, made: Plan) -> None:
+    """Refuse to apply another plan than the one that was looked at.
+
+    Raises:
+        ShipError: The accounts have changed since, or the file is not a plan.
+    """
+    with damage.told(path.name, ShipError, kind="plan", hint="look at `publish plan` again"):
         looked_at = json.loads(path.read_text(encoding="utf-8"))["actions"]
-    except (OSError, ValueError, KeyError) as problem:
-        raise ShipError(f"{path} is not a plan: {problem}") from None
     if looked_at != [action.to_json() for action in made.actions]:
         raise ShipError(
             f"the accounts have changed since {path.name} was made",

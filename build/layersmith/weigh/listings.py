@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from layersmith import cache
 from layersmith.assemble.tree import PREFIX, Entry
 from layersmith.assemble.wheel import Wheel, installed_path
+from layersmith.base import damage
 from layersmith.errors import BuildError
 from layersmith.lock import wheelstore
 from layersmith.weigh.remote import RemoteFile, Traffic
@@ -175,24 +176,11 @@ def _list(wanted: ListingRequest, client: httpx.Client, traffic: Traffic) -> Lis
 
 
 def _read(stream: RemoteFile | io.BufferedIOBase, wanted: ListingRequest, length: int) -> Listing:
-    try:
+    hint = f"ask for another version of {wanted.name}, or tell its authors"
+    with damage.told(wanted.filename, hint=hint):
         if wanted.filename.endswith(".whl"):
             return _wheel(stream, length)
         return _sdist(stream.read(), length)
-    except BuildError:
-        raise
-    except (zipfile.BadZipFile, tarfile.TarError, OSError, ValueError, EOFError) as problem:
-        raise BuildError(
-            f"{wanted.filename} is not a readable {_kind(wanted)}: {problem}",
-            cause="it is damaged on the index, or was cut off during its upload",
-            hint=f"ask for another version of {wanted.name}, or tell its authors",
-        ) from problem
-    except (zlib.error, KeyError, NotImplementedError) as problem:
-        raise BuildError(f"{wanted.filename} is damaged: {problem}") from problem
-
-
-def _kind(wanted: ListingRequest) -> str:
-    return "wheel" if wanted.filename.endswith(".whl") else "source archive"
 
 
 def _wheel(stream: RemoteFile | io.BufferedIOBase, length: int) -> Listing:

@@ -40,7 +40,7 @@ def test_members_that_point_out_of_the_layer_are_refused(tmp_path: Path, name: s
 
 
 def test_missing_and_damaged_zips(tmp_path: Path) -> None:
-    with pytest.raises(ProofError, match="is not there"):
+    with pytest.raises(ProofError, match="does not exist"):
         unpack((tmp_path / "none.zip",), tmp_path / "a")
     (tmp_path / "text.zip").write_text("no zip")
     with pytest.raises(ProofError, match="not a readable zip"):

@@ -85,7 +85,7 @@ def test_jobs_that_did_not_end_are_not_billed(tmp_path: Path) -> None:
     path.write_text(json.dumps({"jobs": jobs}), encoding="utf-8")
     assert usage.minutes(usage.read_jobs(path)) == {}
     path.write_text("[]", encoding="utf-8")
-    with pytest.raises(ConfigError, match="no jobs of a workflow run"):
+    with pytest.raises(ConfigError, match="not a readable list of jobs"):
         usage.read_jobs(path)
 
 

@@ -16,7 +16,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from layersmith import cache, process
-from layersmith.base import architectures, debian, interpreters, runtimes
+from layersmith.base import architectures, damage, debian, interpreters, runtimes
 from layersmith.errors import ProofError
 from layersmith.prove.base_images import archive as image_archive
 from layersmith.prove.base_images import runtime_packages
@@ -130,7 +130,7 @@ def make(runtime: Runtime, architecture: str, folder: Path) -> StandIn:
 
 def _unpack(base: Path, root: Path) -> None:
     root.mkdir()
-    with tarfile.open(base) as tar:
+    with damage.told(base.name, ProofError), tarfile.open(base) as tar:
         for member in tar:
             name = member.name.removeprefix("./")
             if not name or any(name == out or name.startswith(f"{out}/") for out in _LEFT_OUT):

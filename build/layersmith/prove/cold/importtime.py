@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 VARIABLE = "PYTHONPROFILEIMPORTTIME"
 """Environment variable that does what ``-X importtime`` does."""
 
-_LINE = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|( +)([\w.]+)\s*$")
+_LINE = re.compile(r"import time:\s+(\d{1,18}) \|\s+(\d{1,18}) \|( +)([\w.]+)\s*$")
 
 
 class Import(Result):

@@ -7,10 +7,9 @@ effect on Lambda.
 
 from __future__ import annotations
 
-import zipfile
 from typing import TYPE_CHECKING
 
-from layersmith.prove import wheels
+from layersmith.prove import layer_zip, wheels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +50,6 @@ def _copy_local(layer: Path, manifest: Manifest, local: set[str], into: Path) ->
         for record in manifest.files
         if record.distribution in local and not record.path.endswith(".pyc")
     ]
-    with zipfile.ZipFile(layer) as archive:
+    with layer_zip.opened(layer) as archive:
         for path in wanted:
             archive.extract(path, into)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import stat
 import threading
-import zipfile
 from typing import TYPE_CHECKING
 
 from layersmith.errors import ProofError
+from layersmith.prove import layer_zip
 
 if TYPE_CHECKING:
+    import zipfile
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -64,18 +65,9 @@ def unpack(layers: Sequence[Path], into: Path) -> Path:
 
 
 def _unzip(layer: Path, into: Path) -> None:
-    try:
-        with zipfile.ZipFile(layer) as archive:
-            for member in archive.infolist():
-                _extract(archive, member, into)
-    except FileNotFoundError:
-        raise ProofError(
-            f"{layer.name} is not there", cause="it has not been built", hint="run `nox -s build`"
-        ) from None
-    except zipfile.BadZipFile as problem:
-        raise ProofError(
-            f"{layer.name} is not a readable zip", cause=str(problem), hint="build it anew"
-        ) from problem
+    with layer_zip.opened(layer) as archive:
+        for member in archive.infolist():
+            _extract(archive, member, into)
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, into: Path) -> None:

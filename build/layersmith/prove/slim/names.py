@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import ast
 import re
-import zipfile
 from typing import TYPE_CHECKING
 
+from layersmith.prove import layer_zip
 from layersmith.prove.smoke import modules
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Names:
     """
 
     def __init__(self, layer: Path) -> None:
-        with zipfile.ZipFile(layer) as archive:
+        with layer_zip.opened(layer) as archive:
             paths = archive.namelist()
             self.modules = {one.name: one.path for one in modules.modules_of(paths)}
             self._sources = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from layersmith.base import damage
 from layersmith.errors import ConfigError
 
 PRICES = Path(__file__).with_name("prices.json")
@@ -80,15 +81,13 @@ def load(override: Path | None = None) -> Prices:
 
 
 def _given(path: Path) -> dict[str, float]:
-    try:
+    with damage.told(path.name, ConfigError, kind="price list"):
         document = json.loads(path.read_text(encoding="utf-8"))
         entries: dict[str, Any] = document.get("prices", document)
         return {
             key: float(entry["price"] if isinstance(entry, dict) else entry)
             for key, entry in entries.items()
         }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
-        raise ConfigError(f"{path} is not a price list: {problem}") from None
 
 
 def item(prices: Prices, key: str, place: str, quantity: float) -> Item:

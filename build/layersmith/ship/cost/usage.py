@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from layersmith.base import damage
 from layersmith.errors import ConfigError
 from layersmith.ship.aws import buckets, failures, labels
 from layersmith.ship.cost import billing, session
@@ -169,12 +170,10 @@ def read_jobs(path: Path) -> list[dict[str, Any]]:
     Raises:
         ConfigError: The file is not that.
     """
-    try:
+    hint = "save the answer of GitHub's API for the jobs of a workflow run"
+    with damage.told(path.name, ConfigError, kind="list of jobs", hint=hint):
         jobs: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["jobs"]
         minutes(jobs)
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        hint = "save the answer of GitHub's API for the jobs of a workflow run"
-        raise ConfigError(f"{path} has no jobs of a workflow run: {problem}", hint=hint) from None
     return jobs
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from layersmith.base import damage
+from layersmith.errors import ShipError
+
 if TYPE_CHECKING:
     from datetime import date
+    from pathlib import Path
 
     from layersmith.ship.release.bumps import ReleaseChange
 
@@ -17,6 +21,16 @@ sections are named for its tag.
 """
 
 _SECTION = re.compile(r"^## \[(?!Unreleased\])", re.MULTILINE)
+
+
+def read(path: Path) -> str:
+    """Return a changelog; empty where there is none yet.
+
+    Raises:
+        ShipError: It is not UTF-8.
+    """
+    with damage.told(path.name, ShipError, kind="changelog", hint="save it as UTF-8"):
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def section(tag: str, day: date, found: list[ReleaseChange], *, forced: str | None) -> str:

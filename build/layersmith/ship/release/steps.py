@@ -145,8 +145,7 @@ def write(release: Release, loaded: LoadedConfig) -> str:
         raise ShipError(f"the tag {release.tag} is there already", target=release.layer)
     tagging.refuse_edited(root, [loaded.path.name, CHANGELOG])
     day = datetime.now(UTC).date()
-    log = root / CHANGELOG
-    before = log.read_text(encoding="utf-8") if log.is_file() else ""
+    before = changelog.read(root / CHANGELOG)
     section = changelog.section(release.tag, day, release.found, forced=release.forced)
     files = {
         loaded.path.name: with_version(loaded, release.layer, release.version),

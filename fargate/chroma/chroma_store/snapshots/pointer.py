@@ -60,7 +60,7 @@ def read_pointer(storage: Storage, database: str) -> Pointer | None:
             int(raw["generation"]),
             blob.etag,
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"pointer of {database}: {error}") from None
     if not is_id(pointer.snapshot_id) or not _SHA256.fullmatch(pointer.manifest_sha256):
         raise Damaged(f"pointer of {database}: does not name a snapshot")
