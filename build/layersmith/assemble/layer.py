@@ -91,7 +91,7 @@ def prepare(job: LayerJob, step: Callable[[str], None]) -> Prepared:
     tree = collected.tree
     graph = describe.graph(collected.parts, job.asked, job.target)
     step("prune")
-    prune.prune(tree, settings.prune)
+    prune.finish(tree, settings.prune)
     if settings.lite_blas:
         step("lite BLAS")
         _replace_blas(job, collected)
@@ -211,6 +211,7 @@ def _manifest(
         ),
         dropped=prepared.collected.dropped,
         pruned=describe.pruned(tree),
+        kept=describe.kept(tree),
         bytecode=BytecodeRecord(
             mode=settings.bytecode.value,
             compiled=sum(entry.path.endswith(".pyc") for entry in tree),
