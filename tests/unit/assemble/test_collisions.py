@@ -101,6 +101,16 @@ def test_the_error_names_the_distribution_that_differs() -> None:
         finished("ns/a.py", REAL, REAL, b"")
 
 
+def test_all_collisions_are_in_one_report() -> None:
+    made = Tree()
+    for name in ("one", "two"):
+        for path in ("examples/a.py", "examples/b.txt", "LICENSE"):
+            made.add(Entry(f"python/{path}", Bytes(f"x = {path!r}, {name!r}".encode()), name))
+    with pytest.raises(BuildError, match=r"both one and two \(2 such paths") as caught:
+        prune.finish(made, Prune())
+    assert "`prune: {add: [examples/a.py, examples/b.txt]}`" in str(caught.value.hint)
+
+
 def test_what_is_pruned_does_not_collide() -> None:
     made = finished("tests/__init__.py", b"1", b"2")
     assert not len(made)

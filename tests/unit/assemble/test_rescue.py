@@ -158,12 +158,28 @@ def test_stubs_that_a_lazy_loader_reads_stay_with_what_they_import(source: str) 
 
 def test_all_of_a_package_is_what_a_star_imports() -> None:
     files = {
-        "app/__init__.py": "__all__ = ['core', 'docs']\n",
-        "app/docs/__init__.py": "__all__ = ['text']\n",
+        "app/__init__.py": "__all__ = ['core']\n__all__ += ['docs']\n",
+        "app/docs/__init__.py": "__all__: list[str] = ['text']\n",
         "app/docs/text.py": "",
         "app/docs/other.py": "",
     }
     assert kept(files) == {"app/docs/__init__.py", "app/docs/text.py"}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "TABLE = {'text': '.docs.text'}\n",
+        "TABLE: dict[str, str] = dict(text='docs.text')\n",
+        "TABLE = {'docs.text': ['a', 'b']}\n",
+    ],
+)
+def test_a_module_that_loads_attributes_late_has_a_table_of_them(table: str) -> None:
+    loader = "def __getattr__(name):\n    return load(TABLE[name], __spec__.parent)\n"
+    files = {**SUITE, "app/__init__.py": table + loader}
+    assert kept(files) == {"app/docs/__init__.py", "app/docs/text.py"}
+    sets = "def __dir__():\n    return globals() - {'tests', 'docs', 'conftest'}\n"
+    assert kept({**SUITE, "app/__init__.py": "TABLE = {}\n" + loader + sets}) == set()
 
 
 def test_data_stay_that_a_rescued_module_names() -> None:

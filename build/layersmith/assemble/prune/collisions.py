@@ -23,29 +23,37 @@ if TYPE_CHECKING:
 RULE = "collisions"
 """What the manifest calls files that gave way to an equivalent one."""
 
+MOST_GLOBS = 10
+"""Files that a hint lists one by one: two distributions with more in common are rivals."""
+
 
 def settle(tree: Tree) -> None:
     """Leave one owner of every path in ``tree``.
 
     Raises:
-        BuildError: The files differ, and which of them a program finds would matter.
+        BuildError: Files differ, and which of them a program finds would matter; all in one.
     """
+    collisions = []
     for path, rivals in sorted(tree.rivals.items()):
         owners = [tree.entries[path], *rivals]
         contents = [owner.source.read() for owner in owners]
-        if any(content != contents[0] for content in contents):
-            _choose(tree, owners, contents)
+        other = next((at for at, one in enumerate(contents) if one != contents[0]), None)
+        if other is not None and not _chosen(tree, owners, contents):
+            collisions.append((owners[0], owners[other]))
+    if collisions:
+        raise _error(collisions)
     tree.rivals.clear()
 
 
-def _choose(tree: Tree, owners: Sequence[Entry], contents: Sequence[bytes]) -> None:
+def _chosen(tree: Tree, owners: Sequence[Entry], contents: Sequence[bytes]) -> bool:
+    """Leave the best of several owners, where it makes no difference which one that is."""
     inner = owners[0].inner
     if "/" not in inner and documents().match_file(inner.lower()):
         best = 0
     elif inner.endswith(".py") and _equivalent(inner, contents):
         best = min(range(len(owners)), key=lambda at: _rank(contents[at]))
     else:
-        raise _collision(owners, contents)
+        return False
     # With its content in memory, so that RECORD has its hash and not that of the last wheel.
     tree.replace(owners[best].with_content(contents[best]))
     tree.removed += [
@@ -53,6 +61,7 @@ def _choose(tree: Tree, owners: Sequence[Entry], contents: Sequence[bytes]) -> N
         for at, owner in enumerate(owners)
         if at != best and contents[at] != contents[best]
     ]
+    return True
 
 
 def _equivalent(path: str, contents: Sequence[bytes]) -> bool:
@@ -97,16 +106,16 @@ def _rank(content: bytes) -> int:
     return 2 if b"declare_namespace" in content else 1
 
 
-def _collision(owners: Sequence[Entry], contents: Sequence[bytes]) -> BuildError:
-    first = owners[0]
-    differing = zip(owners, contents, strict=True)
-    other = next(owner for owner, content in differing if content != contents[0])
+def _error(collisions: Sequence[tuple[Entry, Entry]]) -> BuildError:
+    first, other = collisions[0]
+    more = f" ({len(collisions)} such paths)" if len(collisions) > 1 else ""
     hint = f"list {first.distribution} or {other.distribution} under `excludes`"
-    if "/" in first.inner:
-        # A glob without a slash would match files of this name in every folder.
-        hint += f", or leave the file out of both: `prune: {{add: [{first.inner}]}}`"
+    # A glob without a slash would match files of this name in every folder.
+    globs = [one.inner for one, _ in collisions if "/" in one.inner]
+    if len(globs) == len(collisions) <= MOST_GLOBS:
+        hint += f", or leave out of both what is not needed: `prune: {{add: [{', '.join(globs)}]}}`"
     return BuildError(
-        f"{first.path} belongs to both {first.distribution} and {other.distribution}",
+        f"{first.path} belongs to both {first.distribution} and {other.distribution}{more}",
         cause="two distributions install the same file with different content",
         hint=hint,
     )

@@ -21,6 +21,7 @@ IMPORT_LINE = re.compile(
     re.MULTILINE,
 )
 DOTTED_NAME = re.compile(r"\.*[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::[\w.]*)?")
+ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 IMPORTERS = frozenset({"import_module", "__import__"})
 
 _quiet = threading.Lock()
@@ -96,14 +97,33 @@ class _SourceReader(ast.NodeVisitor):
         else:
             self.generic_visit(node)
 
+    def visit_Module(self, node: ast.Module) -> None:
+        self.generic_visit(node)
+        if any(isinstance(one, ast.FunctionDef) and one.name == "__getattr__" for one in node.body):
+            # A module that loads attributes when they are asked for has a table of them (PEP 562).
+            tables = [one.value for one in node.body if isinstance(one, ASSIGNMENTS) and one.value]
+            self._add_below(self._texts(tables))
+
     def visit_Assign(self, node: ast.Assign) -> None:
-        for target in node.targets:
+        self._assigned(node.targets, node.value)
+        self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value:
+            self._assigned([node.target], node.value)
+            self.visit(node.value)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self._assigned([node.target], node.value)
+        self.generic_visit(node)
+
+    def _assigned(self, targets: Iterable[ast.expr], value: ast.expr) -> None:
+        for target in targets:
             if isinstance(target, ast.Name):
-                self._values[target.id] = node.value
+                self._values[target.id] = value
                 if target.id == "__all__" and self._is_package:
                     # `from package import *` imports the modules among them.
-                    self._add_below(self._texts([node.value]))
-        self.generic_visit(node)
+                    self._add_below(self._texts([value]))
 
     def visit_Call(self, node: ast.Call) -> None:
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from layersmith.assemble.prune.rules import Gone
     from layersmith.assemble.tree import Entry, Tree
 
-TAKES_NAMES = re.compile(rb"import_module|__import__|[(,]\s*__(?:name|package)__\s*[,)]")
+TAKES_NAMES = re.compile(
+    rb"import_module|__import__|__getattr__|[(,]\s*__(?:name|package)__\s*[,)]"
+)
 """Sources in which a single word may be the name of a module."""
 
 
