@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from layersmith.assemble import wheel
-from layersmith.assemble.manifest import Distribution, FileRecord, PrunedRule
+from layersmith.assemble.manifest import Distribution, FileRecord, KeptRecord, PrunedRule
 from layersmith.base import modules
 
 if TYPE_CHECKING:
@@ -157,4 +157,12 @@ def pruned(tree: Tree) -> list[PrunedRule]:
     return [
         PrunedRule(rule=rule, files=count, unzipped=size)
         for rule, (count, size) in sorted(totals.items())
+    ]
+
+
+def kept(tree: Tree) -> list[KeptRecord]:
+    """Return what no rule removed although it matches, by path."""
+    return [
+        KeptRecord(path=path, rule=kept.rule, reason=kept.reason)
+        for path, kept in sorted(tree.kept.items())
     ]

@@ -97,7 +97,7 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
     tree = collected.tree
     graph = describe.graph(collected.parts, job.asked, job.target)
     step("prune")
-    prune.prune(tree, settings.prune)
+    prune.finish(tree, settings.prune)
     if not len(tree):
         raise _empty(job)
     if settings.lite_blas:
@@ -251,6 +251,7 @@ def _manifest(
         ),
         dropped=prepared.collected.dropped,
         pruned=describe.pruned(tree),
+        kept=describe.kept(tree),
         bytecode=BytecodeRecord(
             mode=settings.bytecode.value,
             compiled=sum(entry.path.endswith(".pyc") for entry in tree),

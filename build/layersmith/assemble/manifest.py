@@ -75,6 +75,15 @@ class PrunedRule(ManifestPart):
     """Bytes, uncompressed."""
 
 
+class KeptRecord(ManifestPart):
+    """A file that a built-in prune rule matches and that was kept."""
+
+    path: str
+    rule: str
+    reason: str
+    """What needs it: ``boto3/session.py imports botocore.docs``, or why it is kept always."""
+
+
 class FileRecord(ManifestPart):
     """One file of the layer."""
 
@@ -151,6 +160,8 @@ class Manifest(ManifestPart):
     distributions: list[Distribution]
     dropped: list[Dropped]
     pruned: list[PrunedRule]
+    kept: list[KeptRecord] = []
+    """Files that stay although a built-in rule matches them, by path."""
     bytecode: BytecodeRecord
     audit: AuditRecord
     tools: dict[str, str]

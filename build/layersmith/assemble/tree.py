@@ -15,7 +15,7 @@ from layersmith.base import damage
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 PREFIX = "python/"
@@ -131,16 +131,29 @@ class Removed:
     rule: str
 
 
+@dataclass(frozen=True)
+class Exemption:
+    """Why a file is in the layer although a built-in rule matches it."""
+
+    rule: str
+    reason: str
+
+
 @dataclass
 class Tree:
     """The files of a layer by path, and what was left out on the way.
 
-    Raises:
-        BuildError: On ``add``, where two distributions own one path.
+    Attributes:
+        entries: The file at every path: the first distribution that brings it owns it.
+        rivals: Path to the files of further distributions there, judged after pruning.
+        removed: What was left out.
+        kept: Path to why it was not left out.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
+    rivals: dict[str, list[Entry]] = field(default_factory=dict)
     removed: list[Removed] = field(default_factory=list)
+    kept: dict[str, Exemption] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries.values())
@@ -157,30 +170,33 @@ class Tree:
         return sum(entry.size for entry in self)
 
     def add(self, entry: Entry) -> None:
-        """Put a file in; the same bytes from two distributions are one file."""
-        other = self.entries.get(entry.path)
-        if other is None:
+        """Put a file in; where its path has an owner already, it is a rival."""
+        if entry.path in self.entries:
+            self.rivals.setdefault(entry.path, []).append(entry)
+        else:
             self.entries[entry.path] = entry
-        elif other.source.read() != entry.source.read():
-            raise BuildError(
-                f"{entry.path} belongs to both {other.distribution} and {entry.distribution}",
-                cause="two distributions install the same file with different content",
-                hint="list one of them under `excludes`, or its file under `prune: add`",
-            )
 
     def replace(self, entry: Entry) -> None:
         """Put a file in the place of the one at its path."""
         self.entries[entry.path] = entry
 
-    def remove_where(self, rule: str, matches: Callable[[Entry], bool]) -> None:
-        """Leave out every file that ``matches``, and remember that ``rule`` did it."""
-        for entry in [entry for entry in self if matches(entry)]:
-            self.remove(entry.path, rule)
+    def remove(self, path: str, rule: str) -> tuple[Entry, ...]:
+        """Leave out what is at a path, and remember that ``rule`` did it.
 
-    def remove(self, path: str, rule: str) -> None:
-        """Leave out one file, and remember that ``rule`` did it."""
-        entry = self.entries.pop(path)
-        self.removed.append(Removed(path, entry.size, entry.distribution, rule))
+        Returns:
+            The file of each distribution that has this path.
+        """
+        owners = (self.entries.pop(path), *self.rivals.pop(path, ()))
+        self.removed += [Removed(path, one.size, one.distribution, rule) for one in owners]
+        return owners
+
+    def restore(self, owners: Sequence[Entry], kept: Exemption) -> None:
+        """Put back what ``remove`` took away, and remember why."""
+        path = owners[0].path
+        self.removed = [one for one in self.removed if one.path != path]
+        for entry in owners:
+            self.add(entry)
+        self.kept[path] = kept
 
     def sorted(self) -> list[Entry]:
         """Return the files in the order in which they are archived: by the bytes of the path."""

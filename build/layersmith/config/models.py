@@ -90,9 +90,11 @@ class Prune(Model):
     """Which files are left out of a layer."""
 
     defaults: bool = True
-    """Apply the built-in rules: tests, caches, headers, .pyi, static libraries, docs."""
+    """Apply the built-in rules: tests, caches, headers, sources, .pyi, static libraries, docs,
+    scripts, programs for Windows. What the rest of the layer imports stays, with the reason in the
+    manifest."""
     add: Annotated[list[Glob], Field(examples=[["numpy/f2py/**"]])] = []
-    """More globs over paths below python/."""
+    """More globs over paths below python/; what they match goes even if something imports it."""
     keep: Annotated[list[Glob], Field(examples=[["numpy/testing/**"]])] = []
     """Globs over paths that stay although a rule would remove them."""
 

@@ -77,6 +77,44 @@ def test_the_manifest_says_what_the_zip_holds(demo: Project) -> None:
     assert {rule["rule"] for rule in manifest["pruned"]} == {"tests", "type-stubs"}
 
 
+def test_what_is_imported_stays_and_documents_do_not_collide(
+    project: Project, tmp_path: Path
+) -> None:
+    project.write(CONFIG)
+    alpha = {
+        "alpha/__init__.py": b"from alpha.docs import text\n",
+        "alpha/docs/__init__.py": b"",
+        "alpha/docs/text.py": b"import beta\n",
+        "alpha/docs/conf.py": b"",
+        "LICENSE": b"of alpha",
+        "tests/__init__.py": b"'alpha'",
+    }
+    beta = {"beta.py": b"", "LICENSE": b"of beta", "tests/__init__.py": b"'beta'"}
+    project.lock(wheels.make(tmp_path, "alpha", alpha), wheels.make(tmp_path, "beta", beta))
+    project.build()
+    path = project.dist / "demo-1.0.0-python3.11-arm64.zip"
+    manifest = json.loads(path.with_suffix(".json").read_text())
+    assert manifest["kept"] == [
+        {
+            "path": f"python/alpha/docs/{name}.py",
+            "rule": "docs",
+            "reason": f"alpha/__init__.py imports alpha.docs{end}",
+        }
+        for name, end in (("__init__", ""), ("text", ".text"))
+    ]
+    pruned = {rule["rule"]: rule["files"] for rule in manifest["pruned"]}
+    assert pruned == {"collisions": 1, "docs": 1, "tests": 2}
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("python/LICENSE") == b"of alpha"
+        record = archive.read("python/alpha-1.0.dist-info/RECORD").decode()
+        assert "LICENSE," + wheels.digest(b"of alpha") + ",8\n" in record
+        assert "LICENSE" not in archive.read("python/beta-1.0.dist-info/RECORD").decode()
+    python = interpreters.find(11, install=False)
+    assert python
+    # Python imports from a folder in a zip, too.
+    subprocess.run([python, "-c", "import alpha"], env={"PYTHONPATH": f"{path}/python"}, check=True)
+
+
 def test_record_lists_exactly_the_files_with_their_hashes(demo: Project) -> None:
     demo.build()
     with zipfile.ZipFile(demo.dist / "demo-1.0.0-python3.11-arm64.zip") as archive:

@@ -35,6 +35,8 @@ def left(made: Tree) -> set[str]:
         ("demo/docs/index.html", "docs"),
         ("share/man/man1/a.1", "docs"),
         ("bin/tool", "scripts"),
+        ("demo/cli-64.exe", "windows"),
+        ("_demo_vendor/distlib/t64-arm.exe", "windows"),
     ],
 )
 def test_default_rules(path: str, rule: str) -> None:
@@ -75,6 +77,39 @@ def test_without_defaults_only_additions_count() -> None:
     made = tree("demo/tests/a.py", "demo/big.bin")
     prune.prune(made, Prune(defaults=False, add=["*.bin"]))
     assert left(made) == {"demo/tests/a.py"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "django/test/client.py",
+        "gensim/test/utils.py",
+        "astropy/tests/helper.py",
+        "ansible/plugins/test/core.py",
+        "ansible/_internal/ansible_collections/demo/plugins/test/a.yml",
+        "dbt/include/demo/tests/generic/builtin.sql",
+        "jedi/third_party/typeshed/stdlib/builtins.pyi",
+    ],
+)
+def test_what_users_import_or_a_package_looks_for_stays_with_the_reason(path: str) -> None:
+    made = tree(path)
+    prune.prune(made, Prune())
+    assert left(made) == {path}
+    assert made.kept[f"python/{path}"].reason
+
+
+@pytest.mark.parametrize("path", ["gensim/test/test_models.py", "django/test/__pycache__/a.pyc"])
+def test_no_more_than_that_stays(path: str) -> None:
+    made = tree(path)
+    prune.prune(made, Prune())
+    assert not left(made)
+
+
+def test_users_decide_what_of_it_goes() -> None:
+    made = tree("django/test/client.py", "django/test/html.py")
+    prune.prune(made, Prune(add=["django/test/html.py"]))
+    assert left(made) == {"django/test/client.py"}
+    assert [one.rule for one in made.removed] == ["django/test/html.py"]
 
 
 PART = st.sampled_from(["demo", "tests", "a", "include", "x.dist-info", "b.py", "c.so", "d.h"])

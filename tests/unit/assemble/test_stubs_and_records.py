@@ -73,11 +73,3 @@ def test_record_has_what_is_left_with_the_hash_of_its_bytes(tmp_path: Path) -> N
     assert found["demo/b,c.py"] == (wheels.digest(b"bb"), "2")
     assert found["demo/__pycache__/a.cpython-313.pyc"] == ("", "")
     assert found["demo-1.0.dist-info/RECORD"] == ("", "")
-
-
-def test_two_owners_of_one_path_collide_only_with_other_bytes() -> None:
-    tree = Tree()
-    tree.add(Entry("python/ns/__init__.py", Bytes(b""), "one"))
-    tree.add(Entry("python/ns/__init__.py", Bytes(b""), "two"))
-    with pytest.raises(BuildError, match="belongs to both one and three"):
-        tree.add(Entry("python/ns/__init__.py", Bytes(b"x"), "three"))

@@ -195,10 +195,10 @@ def test_lite_blas_is_advice_and_then_done(scales: Scales) -> None:
 
 
 def test_files_for_other_systems(scales: Scales) -> None:
-    scales.add("tool", {"tool/t.py": 10, "tool/helper.exe": MB, "tool/x.DLL": MB})
+    scales.add("tool", {"tool/t.py": 10, "tool/helper.dylib": MB, "tool/x.DLL": MB})
     found = given(scales.weigh("tool"), "platform")["tool"]
     assert found.unzipped == 2 * MB
-    assert "*.exe" in found.text
+    assert "*.dylib" in found.text
 
 
 def test_budgets_are_judged(scales: Scales) -> None:

@@ -1,0 +1,26 @@
+"""The prune step: what a layer does without, and what has to stay for what is left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layersmith.assemble.prune import collisions, entry_points, rescue
+from layersmith.assemble.prune.rules import PruneRule, default_rules, is_metadata, prune
+
+if TYPE_CHECKING:
+    from layersmith.assemble.tree import Tree
+    from layersmith.config.models import Prune
+
+__all__ = ["PruneRule", "default_rules", "finish", "is_metadata", "prune"]
+
+
+def finish(tree: Tree, wanted: Prune) -> None:
+    """Prune ``tree``, then look into what is left: its imports, entry points and owners.
+
+    Raises:
+        BuildError: Two distributions own a path that is left, with different content.
+        ConfigError: A pattern of layers.yaml cannot be read.
+    """
+    rescue.rescue(tree, prune(tree, wanted))
+    entry_points.correct(tree)
+    collisions.settle(tree)

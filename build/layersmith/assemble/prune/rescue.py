@@ -1,0 +1,171 @@
+"""Puts back what built-in rules removed and what is left of a layer needs.
+
+Modules that it imports, .pyi files that its lazy loaders read, and data that it names next to
+them. What is put back may need more in turn; a module that nobody refers to stays away.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import deque
+from typing import TYPE_CHECKING
+
+from layersmith.assemble.prune import references
+from layersmith.assemble.prune.rules import words
+from layersmith.assemble.tree import PREFIX, Exemption
+from layersmith.base import modules
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from layersmith.assemble.prune.rules import Gone
+    from layersmith.assemble.tree import Entry, Tree
+
+TAKES_NAMES = re.compile(
+    rb"import_module|__import__|__getattr__|[(,]\s*__(?:name|package)__\s*[,)]"
+)
+"""Sources in which a single word may be the name of a module."""
+
+
+def rescue(tree: Tree, gone: Mapping[str, Gone]) -> None:
+    """Put back modules that the files in ``tree`` import, and their stubs and data.
+
+    Args:
+        tree: The layer, already pruned.
+        gone: What may be put back, by path.
+    """
+    lost = _Lost(tree, gone)
+    if not lost.any:
+        return
+    waiting = deque(entry for entry in tree if entry.path.endswith(".py"))
+    while waiting:
+        waiting.extend(lost.needed_by(waiting.popleft()))
+
+
+class _Lost:
+    """What is not in a layer and could be."""
+
+    def __init__(self, tree: Tree, gone: Mapping[str, Gone]) -> None:
+        self._tree = tree
+        self._gone = dict(gone)
+        self._modules: dict[str, list[str]] = {}
+        self._stubs = {path for path in gone if path.endswith(".pyi")}
+        self._data: dict[str, list[str]] = {}
+        self._tokens: set[str] = set()
+        for path, one in gone.items():
+            name = module_of(path)
+            if name is None:
+                for folder in _folders(path):
+                    self._data.setdefault(folder, []).append(path)
+            elif path not in self._stubs:
+                self._modules.setdefault(name, []).append(path)
+                self._tokens.add(_token(path, one.rule))
+        left = {folder for entry in tree for folder in _folders(entry.path)}
+        self._empty = self._data.keys() - left
+        self._mentions = _Mentions(self._tokens)
+        self.any = bool(self._modules or self._stubs)
+
+    def needed_by(self, entry: Entry) -> Iterator[Entry]:
+        """Put back what a file needs, and yield that: it may need more."""
+        rescued = entry.path in self._tree.kept
+        stub = f"{entry.path.removesuffix('.py')}.pyi"
+        if not (rescued or self._modules or stub in self._stubs):
+            return
+        content = entry.source.read()
+        if not self._may_need(entry, content):
+            return
+        found = references.read(
+            content,
+            module_of(entry.path) or "",
+            package=posixpath.basename(entry.path).startswith("__init__."),
+            strings=not rescued,
+        )
+        folders = {posixpath.dirname(entry.path)} if rescued else set()
+        if found.stub:
+            yield from self._restore(stub, f"a lazy loader in {entry.inner} reads it")
+        for module in sorted({part for name in found.names for part in _prefixes(name)}):
+            folders.update(self._empty.intersection([PREFIX + module.replace(".", "/")]))
+            for path in self._modules.get(module, ()):
+                yield from self._restore(path, f"{entry.inner} imports {module}")
+        for folder in sorted(folders):
+            for path in self._data.get(folder, ()):
+                parts = path.removeprefix(folder).strip("/").encode().split(b"/")
+                if all(part in content for part in parts):
+                    yield from self._restore(path, f"{entry.inner} names it")
+
+    def _may_need(self, entry: Entry, content: bytes) -> bool:
+        """Whether it pays to parse a file: most mention nothing that is gone."""
+        return (
+            entry.path in self._tree.kept
+            or not self._tokens.isdisjoint(entry.inner.split("/"))
+            or (b"__file__" in content and f"{entry.path.removesuffix('.py')}.pyi" in self._stubs)
+            or self._mentions.are_in(content)
+        )
+
+    def _restore(self, path: str, reason: str) -> Iterator[Entry]:
+        one = self._gone.pop(path, None)
+        if one is not None:
+            self._tree.restore(one.owners, Exemption(one.rule, reason))
+            if path.endswith((".py", ".pyi")):
+                yield self._tree.entries[path]
+
+
+def module_of(path: str) -> str | None:
+    """Return the dotted name under which a file of a layer is imported, or None."""
+    stem, suffix = posixpath.splitext(path.removeprefix(PREFIX))
+    if suffix == ".so":
+        extension = modules.module_name(path)
+        stem = posixpath.join(posixpath.dirname(stem), extension.module) if extension else ""
+    elif suffix not in {".py", ".pyi"}:
+        return None
+    name = stem.removesuffix("/__init__").replace("/", ".")
+    return name if all(part.isidentifier() for part in name.split(".")) else None
+
+
+def _token(path: str, rule: str) -> str:
+    """Return the part of a path that brought a rule upon it; who refers to the file mentions it."""
+    parts = [part.split(".", 1)[0] for part in path.removeprefix(PREFIX).split("/")]
+    return next((part for part in parts if part in words(rule)), parts[-1])
+
+
+class _Mentions:
+    """Tells sources that may refer to one of ``tokens``: fast, so that few need to be parsed.
+
+    Every pattern begins with a word, which makes the search ten times as fast.
+    """
+
+    def __init__(self, tokens: Collection[str]) -> None:
+        words = [token.encode() for token in sorted(tokens)]
+        one = rb"\b(?:%b)\b" % b"|".join(words)
+        self._words = words
+        self._plain = [
+            re.compile(rb"import(?:[^\n]*?|\s*\([^)]*?)%b" % one),
+            re.compile(rb"from[ \t]+[\w.]*?%b[\w.]*[ \t]+import" % one),
+            re.compile(rb"__all__[^\])]*[\"']%b[\"']" % one),
+            *(
+                re.compile(rb"W(?:(?<=\.W)[\w.:]*|(?<=[\"']W)[.:][\w.:]+)[\"']".replace(b"W", word))
+                for word in words
+            ),
+        ]
+        self._quoted = [b"'%b'" % word for word in words] + [b'"%b"' % word for word in words]
+
+    def are_in(self, content: bytes) -> bool:
+        """Whether a source has to be parsed to tell what it refers to."""
+        if not any(word in content for word in self._words):
+            return False
+        if any(pattern.search(content) for pattern in self._plain):
+            return True
+        return any(word in content for word in self._quoted) and bool(TAKES_NAMES.search(content))
+
+
+def _folders(path: str) -> Iterator[str]:
+    """Yield every folder above a path."""
+    while folder := posixpath.dirname(path):
+        yield folder
+        path = folder
+
+
+def _prefixes(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
