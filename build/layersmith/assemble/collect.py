@@ -101,7 +101,7 @@ def collect(lock: Lock, target: Target, root: Path) -> Collected:
     wanted = needed(lock, target)
     with ThreadPoolExecutor(4) as pool:
         parts = list(pool.map(lambda entry: _part(entry, target), wanted))
-    parts += [_local(root / folder, target) for folder in target.settings.packages]
+    parts += [_local(root / folder, target, lock) for folder in target.settings.packages]
     for part in parts:
         _add_wheel(collected, part)
     collected.parts.sort(key=lambda part: part.name)
@@ -137,7 +137,9 @@ def _from_sdist(entry: LockEntry, path: Path, target: Target) -> Part:
     settings = target.settings
     options = settings.build.get(entry.name)
     if options is None and not host.compiles(path):
-        built = host.pure_wheel(path, entry.sha256, settings.environment, target.identifier)
+        built = host.HostBuild(path, target.runtime, settings.environment).wheel(
+            entry.build or None
+        )
         read = wheel.read(built, entry.name)
         return Part(entry.name, entry.version, "sdist", path.name, entry.sha256, read)
     made = build_pins.compile_sdist(entry, path, target)
@@ -145,8 +147,9 @@ def _from_sdist(entry: LockEntry, path: Path, target: Target) -> Part:
     return Part(entry.name, entry.version, "cross", path.name, entry.sha256, read, made.record)
 
 
-def _local(folder: Path, target: Target) -> Part:
-    built = host.local_wheel(folder, target.settings.environment)
+def _local(folder: Path, target: Target, lock: Lock) -> Part:
+    build = host.HostBuild(folder, target.runtime, target.settings.environment)
+    built = build.wheel(lock.packages[build.project.name])
     name = parse_wheel_filename(built.name)[0]
     read = wheel.read(built, name)
     return Part(name, str(read.metadata["Version"]), "local", wheel=read)

@@ -107,8 +107,15 @@ def create_virtualenv(folder: Path, python: Path) -> None:
 
 
 def install(python: Path, requirements: Sequence[str]) -> None:
-    """Install requirements into the environment of an interpreter."""
-    run("pip", "install", "--quiet", "--python", python, *requirements, timeout=TIMEOUT)
+    """Install requirements into the environment of an interpreter.
+
+    Args:
+        python: The interpreter.
+        requirements: What to install; where one has ``--hash=``, all must have, and nothing that
+            they do not name is installed.
+    """
+    words = ["--quiet", "--python", str(python), *_hashed(requirements), "-r", "-"]
+    run("pip", "install", *words, stdin="\n".join(requirements), timeout=TIMEOUT)
 
 
 def install_wheels(
@@ -123,7 +130,7 @@ def install_wheels(
 
     Args:
         folder: What becomes a folder of sys.path.
-        requirements: What to install.
+        requirements: What to install, with hashes as for ``install``.
         python_version: ``3.13``; None for that of the Python that runs.
         platform: As :func:`platform` returns it; None for that of this machine.
         deps: Install what they require, too.
@@ -131,25 +138,18 @@ def install_wheels(
     words = ["--no-compile-bytecode", "--only-binary", ":all:", *([] if deps else ["--no-deps"])]
     words += ["--python-version", python_version] if python_version else THIS_PYTHON
     words += ["--python-platform", platform] if platform else []
-    words += ["--quiet", "--target", str(folder)]
-    run("pip", "install", *words, *requirements, timeout=TIMEOUT)
+    words += ["--quiet", "--target", str(folder), *_hashed(requirements), "-r", "-"]
+    run("pip", "install", *words, stdin="\n".join(requirements), timeout=TIMEOUT)
+
+
+def _hashed(requirements: Sequence[str]) -> list[str]:
+    return ["--require-hashes"] if any(" --hash=" in one for one in requirements) else []
 
 
 def installed(python: Path) -> list[str]:
     """Return what the environment of an interpreter holds, a requirement a line."""
     said = run("pip", "freeze", "--quiet", "--python", python, timeout=TIMEOUT)
     return said.stdout.splitlines()
-
-
-def build_wheel(source: Path, out: Path, env: Mapping[str, str]) -> None:
-    """Build the wheel of a folder or sdist into ``out``, by its backend (PEP 517).
-
-    Args:
-        source: The folder or sdist.
-        out: Where the wheel goes to.
-        env: Variables for the backend.
-    """
-    run("build", "--wheel", "--out-dir", out, source, env=env, timeout=900)
 
 
 def compile_pins(

@@ -27,18 +27,19 @@ UNIX = 3
 
 
 def pack(files: Mapping[str, bytes], *, executables: Collection[str] = (), level: int = 9) -> bytes:
-    """Return a zip of files: sorted by name, dated 1980, deflated.
+    """Return a zip of files: sorted by name, dated 1980, deflated or stored.
 
     Args:
         files: Path in the zip to content.
         executables: Paths with mode 0755; all others have 0644.
-        level: Of deflate, 1 to 9.
+        level: Of deflate, 1 to 9; 0 stores, which is the same with every zlib.
     """
     memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
+    method = zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED
+    with zipfile.ZipFile(memory, "w", method, compresslevel=level) as archive:
         for name in sorted(files):
             info = zipfile.ZipInfo(name, EPOCH)
-            info.compress_type = zipfile.ZIP_DEFLATED
+            info.compress_type = method
             info.create_system = UNIX
             mode = EXECUTABLE_MODE if name in executables else FILE_MODE
             info.external_attr = (REGULAR | mode) << 16

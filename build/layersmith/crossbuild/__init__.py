@@ -6,6 +6,7 @@ the target's, and its compiler is clang with the C library of exactly the runtim
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BuiltWheel", "CrossBuildOptions", "build_wheel"]
 
-FORMAT = 1
+FORMAT = 2
 """Counts changes of how wheels are built that their other inputs do not show."""
 
 
@@ -60,19 +61,18 @@ def build_wheel(
         architecture: ``arm64`` or ``x86_64``.
         options: How it is built.
         work_cache: Folder for finished wheels and for the compiler's own cache.
-        requirements: Build requirements as ``name==version``, as an earlier record has them under
-            ``build_requirements``. Without them the newest that fit are taken.
+        requirements: Build requirements as ``name==version``, with or without hashes, as the lock
+            has them. Without them the newest that fit are taken.
 
     Raises:
         BuildError: It is a Rust project, a tool is missing, or the build fails; what was built
             for another machine or a newer glibc is refused, too.
     """
-    job = CrossBuildJob.of(sdist_path, runtime, architecture, options)
+    job = CrossBuildJob.of(sdist_path, runtime, architecture, options, requirements)
     if options.container:
         return container.build_wheel(job, work_cache)
     job.project.refuse_rust(architecture)
-    pins = tuple(requirements) if requirements is not None else None
-    plan = _Plan(job, pins, zig.find(), isolated.host(runtime))
+    plan = _Plan(job, zig.find(), isolated.host(runtime))
     folder = work_cache / "wheels" / plan.key
     return store.read(folder) or _build(plan, folder, work_cache)
 
@@ -82,7 +82,6 @@ class _Plan:
     """A job and the tools for it: all that decides the bytes of the wheel."""
 
     job: CrossBuildJob
-    requirements: tuple[str, ...] | None
     compiler: Zig
     host: Host
 
@@ -107,7 +106,7 @@ class _Plan:
     @property
     def key(self) -> str:
         flags = [toolchain.DROPPED, toolchain.COMPILE]
-        return store.key([FORMAT, flags, self.requirements, self.inputs])
+        return store.key([FORMAT, flags, self.job.pins, self.inputs])
 
 
 def _build(plan: _Plan, folder: Path, work_cache: Path) -> BuiltWheel:
@@ -132,18 +131,18 @@ def _run_backend(plan: _Plan, root: Path, work_cache: Path) -> tuple[Path, list[
     isolated.headers(plan.host, machine, tools.include)
     virtualenv = isolated.Virtualenv(root / "venv")
     variables = sysconfigdata.variables(plan.host.variables, machine, tools.tools)
-    virtualenv.create(plan.host, variables)
-    virtualenv.install(
-        plan.job.project.requires if plan.requirements is None else plan.requirements
-    )
+    virtualenv.create(plan.host.program)
+    virtualenv.tell(variables)
+    virtualenv.install(plan.job.project.requires if plan.job.pins is None else plan.job.pins)
     (root / "source").mkdir()
     source = sdist.unpack(plan.job.sdist, root / "source")
     settings = backend.config_settings(plan.job.project, plan.job.options, tools)
     environment = backend.environment(
         tools, virtualenv, plan.job.options, zig.environment(work_cache)
     )
-    hooks = backend.Backend(plan.job.project, source, virtualenv, environment)
-    if plan.requirements is None:
+    refused = functools.partial(backend.does_not_compile, plan.job.project)
+    hooks = backend.Backend(plan.job.project, source, virtualenv, environment, refused)
+    if plan.job.pins is None:
         virtualenv.install(hooks.requires(settings))
     built = hooks.build(root / "out", settings)
     return built, virtualenv.installed()

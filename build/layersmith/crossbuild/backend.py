@@ -26,6 +26,9 @@ T = TypeVar("T")
 TIMEOUT = 3600.0
 """Seconds for one build; the largest tried here (numpy) takes three minutes on four cores."""
 
+EPOCH = "315532800"
+"""1980-01-01 in seconds, the earliest date that a zip can hold (reproducible-builds.org)."""
+
 HINTS = {
     "Python.h": "the build asks for headers of Python that were not found",
     "cannot execute binary file": "the build runs a program that it compiled for the target",
@@ -40,6 +43,26 @@ HINTS = {
 """What a compiler or backend says, to the likely cause."""
 
 
+def same_everywhere(virtualenv: Virtualenv, home: Path, *programs: Path) -> dict[str, str]:
+    """Return the variables with which a backend writes the same on every machine.
+
+    Args:
+        virtualenv: Where the backend is installed.
+        home: What it takes for the home folder: no setup.cfg, netrc or cache of the user.
+        programs: Folders to look for programs in before those of this machine.
+    """
+    folders = [str(folder) for folder in (virtualenv.python.parent, *programs)]
+    return {
+        "PATH": os.pathsep.join([*folders, os.environ.get("PATH", "")]),
+        "HOME": str(home),
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONHASHSEED": "0",
+        "PYTHONNOUSERSITE": "1",
+        "SOURCE_DATE_EPOCH": EPOCH,
+    }
+
+
 def environment(
     toolchain: Toolchain,
     virtualenv: Virtualenv,
@@ -48,16 +71,9 @@ def environment(
 ) -> dict[str, str]:
     """Return the variables for the backend. Options of layers.yaml come last and win."""
     machine = toolchain.machine
-    folders = [str(virtualenv.python.parent), str(toolchain.folder), os.environ.get("PATH", "")]
     tools = toolchain.tools
     return {
-        "PATH": os.pathsep.join(folders),
-        "HOME": str(toolchain.root),  # no setup.cfg, netrc or cache of the user
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC",
-        "PYTHONHASHSEED": "0",
-        "PYTHONNOUSERSITE": "1",
-        "SOURCE_DATE_EPOCH": "315532800",
+        **same_everywhere(virtualenv, toolchain.root, toolchain.folder),
         "_PYTHON_HOST_PLATFORM": f"linux-{machine}",
         "_PYTHON_SYSCONFIGDATA_NAME": sysconfigdata.MODULE,
         **tools,
@@ -90,6 +106,23 @@ def config_settings(
     return {**made, **options.config_settings}
 
 
+def does_not_compile(project: Project, said: str, output: str) -> BuildError:
+    """Return the error for a cross-build that failed.
+
+    Args:
+        project: What was built.
+        said: The part of the output to show.
+        output: All of it.
+    """
+    causes = [cause for text, cause in HINTS.items() if text in output]
+    return BuildError(
+        f"{project.name} {project.version} does not cross-compile:\n{said}",
+        cause=causes[0] if causes else "its build reported an error, shown above",
+        hint=f"add options under `build: {{{project.name}: ...}}`, set `container:"
+        " true` there, or pin a version that has a wheel",
+    )
+
+
 class Backend:
     """The backend of one unpacked sdist."""
 
@@ -99,10 +132,19 @@ class Backend:
         source: Path,
         virtualenv: Virtualenv,
         variables: Mapping[str, str],
+        refused: Callable[[str, str], BuildError],
     ) -> None:
-        self._project = project
+        """Prepare its hooks.
+
+        Args:
+            project: Its [build-system].
+            source: Where its sources are.
+            virtualenv: Where it runs.
+            variables: Variables that it sees.
+            refused: Makes the error from the part of its output to show, and all of it.
+        """
+        self._refused = refused
         self._variables = dict(variables)
-        self._output = ""
         self._hooks = BuildBackendHookCaller(
             str(source),
             project.backend,
@@ -135,19 +177,11 @@ class Backend:
                 warnings.simplefilter("ignore")
                 return hook()
         except BackendUnavailable as problem:
-            raise self._failure(f"its build backend cannot be loaded: {problem}") from problem
+            said = f"its build backend cannot be loaded: {problem}"
+            raise self._refused(said, str(problem)) from problem
         except process.CommandFailed as failed:
-            self._output = f"{failed.completed.stdout}\n{failed.completed.stderr}"
-            raise self._failure(_tail(self._output)) from failed
-
-    def _failure(self, said: str) -> BuildError:
-        causes = [cause for text, cause in HINTS.items() if text in self._output]
-        return BuildError(
-            f"{self._project.name} {self._project.version} does not cross-compile:\n{said}",
-            cause=causes[0] if causes else "its build reported an error, shown above",
-            hint=f"add options under `build: {{{self._project.name}: ...}}`, set `container:"
-            " true` there, or pin a version that has a wheel",
-        )
+            output = f"{failed.completed.stdout}\n{failed.completed.stderr}"
+            raise self._refused(_tail(output), output) from failed
 
     def _run(
         self,

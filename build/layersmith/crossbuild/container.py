@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from layersmith.engine.client import Engine
     from layersmith.engine.models import ImageFacts
 
-FORMAT = 1
+FORMAT = 2
 """Counts changes of how wheels are built that their other inputs do not show."""
 
 IMAGE_VARIABLE = "LAYERSMITH_BUILD_IMAGE"
@@ -78,7 +78,7 @@ def build_wheel(job: CrossBuildJob, work_cache: Path) -> BuiltWheel:
             "runtime": job.runtime.name,
             "architecture": job.architecture,
         }
-        folder = work_cache / "wheels" / store.key([FORMAT, inputs])
+        folder = work_cache / "wheels" / store.key([FORMAT, job.pins, inputs])
         if kept := store.read(folder):
             return kept
         engine.sweep_orphans()
@@ -86,7 +86,11 @@ def build_wheel(job: CrossBuildJob, work_cache: Path) -> BuiltWheel:
 
 
 def _build(
-    job: CrossBuildJob, engine: Engine, found: ImageFacts, inputs: dict[str, Any], folder: Path
+    job: CrossBuildJob,
+    engine: Engine,
+    found: ImageFacts,
+    inputs: dict[str, Any],
+    folder: Path,
 ) -> BuiltWheel:
     with owner.workspace() as workspace:
         root = Path(workspace)
@@ -143,7 +147,8 @@ def _pulled(engine: Engine, name: str, architecture: str) -> ImageFacts:
 def _requirements(job: CrossBuildJob, folder: Path) -> list[str]:
     """Install the target's build requirements into ``folder``; return what they are."""
     project = job.project
-    wanted = [*ALWAYS, *project.requires, *BACKEND_TOOLS.get(project.kind, ())]
+    newest = (*ALWAYS, *project.requires, *BACKEND_TOOLS.get(project.kind, ()))
+    wanted = newest if job.pins is None else job.pins
     version, platform = job.runtime.python_version, uv.platform(job.runtime, job.architecture)
     try:
         uv.install_wheels(folder, wanted, python_version=version, platform=platform, deps=True)

@@ -31,18 +31,13 @@ if TYPE_CHECKING:
 def finish(built: Path, out: Path, runtime: Runtime, architecture: str) -> tuple[Path, str]:
     """Write the wheel to keep into ``out``; return its path and the highest glibc it needs.
 
-    Members are sorted, have one date, and the executable bit alone as their mode. A wheel with
-    ELF files is tagged for the runtime's glibc (PEP 600), which they were checked against.
+    A wheel with ELF files is tagged for the runtime's glibc (PEP 600), which they were checked
+    against.
 
     Raises:
         BuildError: An ELF file is for another machine or needs a newer glibc.
     """
-    with zipfile.ZipFile(built) as archive:
-        members = {
-            info.filename: (archive.read(info), (info.external_attr >> 16) & 0o111 != 0)
-            for info in archive.infolist()
-            if not info.is_dir()
-        }
+    members = _members(built)
     highest = (0, 0)
     native = False
     for name, (content, _) in members.items():
@@ -53,13 +48,36 @@ def finish(built: Path, out: Path, runtime: Runtime, architecture: str) -> tuple
     if native:
         major, minor = runtime.glibc
         stem[-1] = f"manylinux_{major}_{minor}_{architectures.get(architecture).wheel}"
-    path = out / ("-".join(stem) + ".whl")
     _retag(members, stem[-3:])
+    path = _write(members, out / ("-".join(stem) + ".whl"))
+    return path, f"{highest[0]}.{highest[1]}" if native else ""
+
+
+def normal(built: Path, out: Path) -> Path:
+    """Write a wheel that compiled nothing into ``out`` in the normal form; return its path."""
+    return _write(_members(built), out / built.name)
+
+
+def _members(built: Path) -> dict[str, tuple[bytes, bool]]:
+    """Return path to content and whether it is executable."""
+    with zipfile.ZipFile(built) as archive:
+        return {
+            info.filename: (archive.read(info), (info.external_attr >> 16) & 0o111 != 0)
+            for info in archive.infolist()
+            if not info.is_dir()
+        }
+
+
+def _write(members: dict[str, tuple[bytes, bool]], path: Path) -> Path:
+    """Write a wheel: members sorted and stored, with one date, the executable bit their mode.
+
+    The layer's zip compresses them, in the same way whatever zlib this Python has.
+    """
     _record(members)
     contents = {name: content for name, (content, _) in members.items()}
     executables = {name for name, (_, executable) in members.items() if executable}
-    path.write_bytes(zips.pack(contents, executables=executables, level=6))
-    return path, f"{highest[0]}.{highest[1]}" if native else ""
+    path.write_bytes(zips.pack(contents, executables=executables, level=0))
+    return path
 
 
 def _judge(name: str, content: bytes, runtime: Runtime, architecture: str) -> tuple[int, int]:

@@ -1,67 +1,192 @@
-"""Builds wheels of local packages and of pure-Python sdists on the host, through uv.
+"""Builds wheels of local packages and of pure-Python sdists on the host.
 
-Builds are cached by what goes into them. They run with SOURCE_DATE_EPOCH, so that their wheels
-are the same bytes everywhere, and without any credential in their environment.
+The backend runs as for a cross-build: in a Python of the target's minor version, with the build
+requirements that the lock names, in a folder whose path follows from the inputs. So the same
+inputs give the same wheel everywhere, and the wheel is kept by what went into it.
 """
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path, PurePosixPath
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from packaging.tags import Tag
-from packaging.utils import parse_wheel_filename
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from layersmith import cache, process
-from layersmith.base import uv
-from layersmith.crossbuild import folder as sources
-from layersmith.crossbuild import sdist
+from layersmith import cache
+from layersmith.crossbuild import backend, finish, folder, isolated, sdist
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-EPOCH = "315532800"
-"""1980-01-01 in seconds, the earliest date that a zip can hold (reproducible-builds.org)."""
+    from layersmith.base.runtimes import Runtime
+    from layersmith.crossbuild.sdist import Project
+
+FORMAT = 1
+"""Counts changes of how wheels are built that their other inputs do not show."""
 
 COMPILED = {".c", ".cc", ".cpp", ".cxx", ".f", ".f90", ".pyx", ".rs"}
 """Suffixes of sources that need a compiler."""
 
-ANY = Tag("py3", "none", "any")
 
+@dataclass(frozen=True)
+class HostBuild:
+    """A build on the host.
 
-def local_wheel(folder: Path, environment: Mapping[str, str]) -> Path:
-    """Return the wheel of a local package, built through its own pyproject.toml.
-
-    Raises:
-        BuildError: The build fails, or its wheel is for one platform only.
+    Attributes:
+        source: A local package's folder, or an sdist that was checked against its hash.
+        runtime: The runtime whose minor version of Python builds.
+        environment: Variables of layers.yaml for the build.
     """
-    if not (folder / "pyproject.toml").is_file():
-        raise BuildError(
-            f"{folder.name} is not a package: it has no pyproject.toml",
-            hint="`packages:` of layers.yaml names folders that hold one",
+
+    source: Path
+    runtime: Runtime
+    environment: Mapping[str, str]
+
+    @cached_property
+    def project(self) -> Project:
+        """Its [build-system].
+
+        Raises:
+            BuildError: It has none that can be read.
+        """
+        is_folder = self.source.is_dir()
+        return sdist.read_folder(self.source) if is_folder else sdist.read(self.source)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of its sources in hex.
+
+        Raises:
+            BuildError: They cannot be read.
+        """
+        is_folder = self.source.is_dir()
+        return folder.digest(self.source) if is_folder else cache.sha256_file(self.source)
+
+    @property
+    def label(self) -> str:
+        """What is built, for messages."""
+        kind = "local package" if self.source.is_dir() else "sdist"
+        return f"{kind} {self.source.name}"
+
+    def requirements(self) -> list[str]:
+        """Return the newest build requirements that fit, as ``name==version``, sorted.
+
+        Raises:
+            BuildError: They do not resolve, or the backend cannot say what it needs.
+        """
+        with isolated.scratch(self._folder(None)) as root:
+            virtualenv, _ = self._prepared(root, None)
+            return virtualenv.installed()
+
+    def holds(self, pins: Sequence[str]) -> bool:
+        """Whether the build requirements of an earlier lock still are what the backend needs."""
+        with isolated.scratch(self._folder(pins)) as root:
+            try:
+                self._prepared(root, pins)
+            except BuildError:
+                return False
+            return True
+
+    def wheel(self, pins: Sequence[str] | None) -> Path:
+        """Return the wheel, built once and then cached.
+
+        Args:
+            pins: Build requirements as the lock has them; None for the newest that fit.
+
+        Raises:
+            BuildError: The build fails, or its wheel is for one platform only.
+        """
+        kept = cache.section("built") / self._key(pins)
+        if found := sorted(kept.glob("*.whl")):
+            return found[0]
+        with isolated.scratch(self._folder(pins)) as root:
+            if found := sorted(kept.glob("*.whl")):  # built while this one waited
+                return found[0]
+            _, hooks = self._prepared(root, pins)
+            wheel = finish.normal(self._pure(hooks.build(root / "out", {})), root)
+            cache.write_bytes(kept / wheel.name, wheel.read_bytes())
+            return kept / wheel.name
+
+    def _key(self, pins: Sequence[str] | None) -> str:
+        parts = [FORMAT, self.digest, dict(self.environment), self.runtime.minor, pins]
+        return cache.sha256_bytes(json.dumps(parts, sort_keys=True).encode())
+
+    def _folder(self, pins: Sequence[str] | None) -> str:
+        """Name of the folder to build in, whose path can reach the wheel."""
+        return f"layersmith-{self._key(pins)[:16]}"
+
+    def _prepared(
+        self, root: Path, pins: Sequence[str] | None
+    ) -> tuple[isolated.Virtualenv, backend.Backend]:
+        """Return an environment that holds what the build needs, and the backend in it."""
+        virtualenv = isolated.Virtualenv(root / "venv")
+        virtualenv.create(isolated.interpreter(self.runtime))
+        virtualenv.install(self.project.requires if pins is None else pins)
+        variables = backend.same_everywhere(virtualenv, root)
+        source = self._unpacked(root / "source")
+        hooks = backend.Backend(
+            self.project, source, virtualenv, {**variables, **self.environment}, self._refusal
         )
-    return _cached(folder, sources.digest(folder), environment, what=f"local package {folder.name}")
+        asked = [*self.project.requires, *hooks.requires({})]
+        if pins is None:
+            virtualenv.install(asked)
+        elif lacking := unmet(asked, pins, self.runtime):
+            raise BuildError(
+                f"the lock names no {lacking[0]}, which the {self.label} needs for its build",
+                cause="its build configuration changed since it was locked",
+                hint="run `nox -s lock`",
+            )
+        return virtualenv, hooks
+
+    def _unpacked(self, to: Path) -> Path:
+        if self.source.is_dir():
+            # Backends write into the source tree; a copy keeps the checkout clean.
+            return folder.copy(self.source, to)
+        to.mkdir()
+        return sdist.unpack(self.source, to)
+
+    def _pure(self, built: Path) -> Path:
+        if any(tag.platform == "any" for tag in parse_wheel_filename(built.name)[3]):
+            return built
+        raise BuildError(
+            f"the {self.label} compiles: it built {built.name} for this machine",
+            cause="it has no wheel for the target and holds C, C++, Cython or Rust sources",
+            hint="name it under `build:` in layers.yaml to cross-compile it, or pin a version"
+            " that has a wheel",
+        )
+
+    def _refusal(self, said: str, _output: str) -> BuildError:
+        return BuildError(
+            f"the {self.label} does not build:\n{said}",
+            cause="its build backend reported an error, shown above",
+        )
 
 
-def pure_wheel(path: Path, sha256: str, environment: Mapping[str, str], target: str) -> Path:
-    """Return the wheel of a sdist that compiles nothing.
+def unmet(asked: Sequence[str], pins: Sequence[str], runtime: Runtime) -> list[str]:
+    """Return which build requirements no pin fulfils.
 
     Args:
-        path: The sdist, already checked against its hash.
-        sha256: Its SHA-256 in hex.
-        environment: Variables for the build.
-        target: Identifier of the target, for messages.
-
-    Raises:
-        BuildError: The build fails, or it compiled for the host.
+        asked: Requirements (PEP 508).
+        pins: ``name==version``, each perhaps with hashes.
+        runtime: The runtime whose Python builds, for markers.
     """
-    try:
-        return _cached(path, sha256, environment, what=f"sdist {path.name}")
-    except BuildError as problem:
-        problem.target = target
-        raise
+    versions = dict(pin.split(" ", 1)[0].split("==", 1) for pin in pins)
+    installed = {canonicalize_name(name): version for name, version in versions.items()}
+    python = {"python_version": runtime.python_version}
+
+    def fulfilled(requirement: Requirement) -> bool:
+        if requirement.marker and not requirement.marker.evaluate(python):
+            return True
+        version = installed.get(canonicalize_name(requirement.name))
+        return version is not None and requirement.specifier.contains(version, prereleases=True)
+
+    return [text for text in asked if not fulfilled(Requirement(text))]
 
 
 def compiles(path: Path) -> bool:
@@ -77,47 +202,3 @@ def compiles(path: Path) -> bool:
         PurePosixPath(name).suffix in COMPILED or PurePosixPath(name).name == "Cargo.toml"
         for name, _ in sdist.files(path)
     )
-
-
-def _cached(source: Path, digest: str, environment: Mapping[str, str], *, what: str) -> Path:
-    settings = "\n".join(f"{key}={value}" for key, value in sorted(environment.items()))
-    key = cache.sha256_bytes(f"{digest}\n{settings}".encode())
-    folder = cache.section("built") / key
-    found = sorted(folder.glob("*.whl"))
-    if found:
-        return found[0]
-    with tempfile.TemporaryDirectory(prefix="layersmith-") as scratch:
-        wheel = _build(source, Path(scratch), environment, what)
-        content = wheel.read_bytes()
-        cache.write_bytes(folder / wheel.name, content)
-        return folder / wheel.name
-
-
-def _build(source: Path, scratch: Path, environment: Mapping[str, str], what: str) -> Path:
-    if source.is_dir():
-        # Backends write into the source tree; a copy keeps the checkout clean and builds apart.
-        source = sources.copy(source, scratch / "source")
-    out = scratch / "out"
-    variables = {"SOURCE_DATE_EPOCH": EPOCH, **environment}
-    try:
-        uv.build_wheel(source, out, variables)
-    except process.CommandFailed as failed:
-        raise BuildError(
-            f"the {what} does not build:\n{_indent(failed.output)}",
-            cause="its build backend reported an error, shown above",
-        ) from failed
-    wheels = sorted(out.glob("*.whl"))
-    if len(wheels) != 1:
-        raise BuildError(f"the {what} built {len(wheels)} wheels instead of one")
-    if ANY not in parse_wheel_filename(wheels[0].name)[3]:
-        raise BuildError(
-            f"the {what} compiles: it built {wheels[0].name} for this machine",
-            cause="it has no wheel for the target and holds C, C++, Cython or Rust sources",
-            hint="name it under `build:` in layers.yaml to cross-compile it, or pin a version"
-            " that has a wheel",
-        )
-    return wheels[0]
-
-
-def _indent(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text[-3000:].splitlines())

@@ -56,19 +56,29 @@ class Host:
     variables: Mapping[str, sysconfigdata.Value]
 
 
-def host(runtime: Runtime) -> Host:
-    """Return the Python on this machine whose minor version is that of ``runtime``.
+def interpreter(runtime: Runtime) -> Path:
+    """Return the CPython on this machine whose minor version is that of ``runtime``.
 
     Raises:
-        BuildError: There is none, or it has no C headers.
+        BuildError: There is none, and uv cannot install one.
     """
     program = interpreters.find(runtime.minor)
     if program is None:
         raise BuildError(
-            f"cross-compiling for {runtime.name} needs CPython {runtime.python_version} here",
+            f"building for {runtime.name} needs CPython {runtime.python_version} here",
             hint=f"install it (`uv python install {runtime.python_version}`), or set"
             " `container: true` for this distribution under `build:`",
         )
+    return program
+
+
+def host(runtime: Runtime) -> Host:
+    """Return the Python on this machine that compiles for ``runtime``.
+
+    Raises:
+        BuildError: There is none, or it has no C headers.
+    """
+    program = interpreter(runtime)
     said = json.loads(process.run([program, "-I", "-S", "-c", PROBE], timeout=60).stdout)
     include = Path(said["include"])
     if not (include / "Python.h").is_file():
@@ -162,14 +172,17 @@ class Virtualenv:
         """Its interpreter."""
         return self.folder / "bin" / "python"
 
-    def create(self, found: Host, variables: Mapping[str, sysconfigdata.Value]) -> None:
-        """Make it, and lay the target's variables beside its packages.
+    def create(self, program: Path) -> None:
+        """Make it for an interpreter.
 
         Raises:
             BuildError: uv cannot make it.
         """
         with _made():
-            uv.create_virtualenv(self.folder, found.program)
+            uv.create_virtualenv(self.folder, program)
+
+    def tell(self, variables: Mapping[str, sysconfigdata.Value]) -> None:
+        """Lay the target's variables beside its packages."""
         (site,) = self.folder.glob("lib/python3.*/site-packages")
         source = sysconfigdata.module(variables)
         (site / f"{sysconfigdata.MODULE}.py").write_text(source, "utf-8")
@@ -185,10 +198,20 @@ class Virtualenv:
                 uv.install(self.python, requirements)
 
     def installed(self) -> list[str]:
-        """Return what is installed, as ``name==version``, sorted."""
+        """Return what is installed, as ``name==version``, sorted.
+
+        Raises:
+            BuildError: Something came from a URL, which no index offers again.
+        """
         with _made():
-            lines = uv.installed(self.python)
-        return sorted(line for line in lines if re.match(r"[\w.-]+==", line))
+            lines = [line for line in uv.installed(self.python) if not line.startswith("#")]
+        for line in lines:
+            if not re.fullmatch(r"[\w.-]+==\S+", line):
+                raise BuildError(
+                    f"the build requirement {line} does not come from an index",
+                    hint="name a version of it in [build-system] of its pyproject.toml",
+                )
+        return sorted(lines)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from layersmith import cache
 from layersmith.crossbuild import sdist
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from layersmith.base.runtimes import Runtime
@@ -27,6 +28,8 @@ class CrossBuildJob:
         runtime: The Lambda runtime.
         architecture: ``arm64`` or ``x86_64``.
         options: How it is built.
+        pins: Build requirements as the lock has them, as ``name==version`` and perhaps with
+            hashes; None for the newest that fit.
     """
 
     sdist: Path
@@ -35,10 +38,16 @@ class CrossBuildJob:
     runtime: Runtime
     architecture: str
     options: CrossBuildOptions
+    pins: tuple[str, ...] | None = None
 
     @classmethod
     def of(
-        cls, path: Path, runtime: Runtime, architecture: str, options: CrossBuildOptions
+        cls,
+        path: Path,
+        runtime: Runtime,
+        architecture: str,
+        options: CrossBuildOptions,
+        pins: Sequence[str] | None = None,
     ) -> CrossBuildJob:
         """Read an sdist.
 
@@ -46,7 +55,9 @@ class CrossBuildJob:
             BuildError: It is none.
         """
         project = sdist.read(path)
-        return cls(path, cache.sha256_file(path), project, runtime, architecture, options)
+        sha256 = cache.sha256_file(path)
+        kept = None if pins is None else tuple(pins)
+        return cls(path, sha256, project, runtime, architecture, options, kept)
 
     @property
     def label(self) -> str:

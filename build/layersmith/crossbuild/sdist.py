@@ -43,7 +43,7 @@ DAMAGED = (
 
 @dataclass(frozen=True)
 class Project:
-    """The [build-system] of an sdist.
+    """The [build-system] of an sdist or local package.
 
     Attributes:
         name: Normalized name of the distribution.
@@ -108,19 +108,46 @@ def read(path: Path) -> Project:
     """Read the pyproject.toml of an sdist.
 
     Raises:
-        BuildError: It is no sdist, or its pyproject.toml is broken.
+        BuildError: It is not an sdist, or its pyproject.toml is broken.
     """
     try:
         name, version = parse_sdist_filename(path.name)
     except InvalidSdistFilename as problem:
         raise BuildError(f"{path.name} is not an sdist: {problem}") from problem
+    return _project(name, str(version), _tables(path.name, lambda: _pyproject(path)))
+
+
+def read_folder(folder: Path) -> Project:
+    """Read the pyproject.toml of a local package; its version is empty where it is dynamic.
+
+    Raises:
+        BuildError: It has none, or it is broken or names no project.
+    """
+    path = folder / "pyproject.toml"
+    if not path.is_file():
+        raise BuildError(
+            f"{folder.name} is not a package: it has no pyproject.toml",
+            hint="`packages:` of layers.yaml names folders that hold one",
+        )
+    tables = _tables(folder.name, lambda: path.read_text("utf-8"))
+    project = tables.get("project", {})
+    return _project(
+        canonicalize_name(project.get("name", folder.name)), project.get("version", ""), tables
+    )
+
+
+def _tables(what: str, text: Callable[[], str]) -> dict[str, Any]:
     try:
-        table: dict[str, Any] = tomllib.loads(_pyproject(path)).get("build-system", {})
+        return tomllib.loads(text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise BuildError(f"pyproject.toml of {path.name} is broken: {problem}") from problem
+        raise BuildError(f"pyproject.toml of {what} is broken: {problem}") from problem
+
+
+def _project(name: str, version: str, tables: dict[str, Any]) -> Project:
+    table = tables.get("build-system", {})
     return Project(
         name,
-        str(version),
+        version,
         table.get("build-backend", LEGACY_BACKEND),
         tuple(table.get("backend-path", ())),
         tuple(table.get("requires", LEGACY_REQUIRES)),

@@ -56,8 +56,11 @@ def check(target: Target, root: Path) -> Lock:
         LockError: It is missing, damaged or out of date; the message says what changed.
     """
     lock = read(lock_path(target, root))
-    parts = lockinputs.collect(target, root).parts
+    inputs = lockinputs.collect(target, root)
+    parts = inputs.parts
     changed = sorted(key for key in parts if lock.parts.get(key) != parts[key])
+    if not changed and set(lock.packages) != set(inputs.packages):
+        changed = ["packages"]
     if changed:
         raise LockError(
             f"the lock no longer fits: {', '.join(changed)} changed since it was written",

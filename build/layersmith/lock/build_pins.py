@@ -1,7 +1,7 @@
-"""Locks how an sdist is compiled: the compiler's version and those of the build requirements.
+"""Locks what builds sdists and local packages: the compiler and the build requirements.
 
-Without them a machine that builds next month would take newer tools and write other bytes. What is
-needed for a build only the build itself tells, so it is done once while locking.
+Without them a machine that builds next month would take newer tools and write other bytes. What a
+backend needs only the backend itself tells, so it is asked while locking; what compiles is built.
 """
 
 from __future__ import annotations
@@ -9,56 +9,149 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from layersmith import cache, lock
 from layersmith.crossbuild import host
-from layersmith.errors import BuildError
-from layersmith.lock import wheelstore
+from layersmith.errors import BuildError, LockError
+from layersmith.lock import inputs, resolver, wheelstore
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from layersmith.crossbuild import BuiltWheel
     from layersmith.lock.document import Lock, LockEntry
+    from layersmith.lock.resolver import File
     from layersmith.plan import Target
 
 COMPILER = "zig"
 
 
-def add(new: Lock, old: Lock | None, target: Target, root: Path) -> Lock:
-    """Return a lock in which every sdist that compiles has its pins.
+def add(
+    new: Lock,
+    old: Lock | None,
+    target: Target,
+    root: Path,
+    *,
+    upgrade: bool | Collection[str] = False,
+) -> Lock:
+    """Return a lock in which everything that is built has its pins.
 
     Args:
         new: The lock as resolved.
-        old: The lock before, whose pins stay where the sdist did.
+        old: The lock before, whose pins stay where the sdist or the package did.
         target: Its target.
         root: Folder of layers.yaml.
+        upgrade: Names of distributions to bring to their newest version; True for all.
+
+    Raises:
+        LockError: The build requirements of a local package do not resolve.
     """
+    before = _without(old, upgrade) if old else None
     sdists = [entry for entry in new.entries if not entry.is_wheel]
-    if not sdists:
-        return new
-    urls = lock.urls(new, target, root=root)
-    pinned = {entry.name: _pinned(entry, old, target, urls[entry.sha256][0]) for entry in sdists}
-    return replace(new, entries=[pinned.get(entry.name, entry) for entry in new.entries])
+    urls = lock.urls(new, target, root=root) if sdists else {}
+    pinned = {
+        entry.name: _pinned(entry, before, target, urls[entry.sha256][0], root) for entry in sdists
+    }
+    entries = [pinned.get(entry.name, entry) for entry in new.entries]
+    return replace(new, entries=entries, packages=_of_packages(before, target, root))
 
 
-def _pinned(entry: LockEntry, old: Lock | None, target: Target, url: str) -> LockEntry:
+def names(pins: Iterable[str]) -> set[str]:
+    """Return the normalized names in pins."""
+    return {canonicalize_name(pin.partition("==")[0]) for pin in pins}
+
+
+def _without(old: Lock, upgrade: bool | Collection[str]) -> Lock:
+    """Return a lock without the pins to renew; what a compiler writes is not renewed with all."""
+    if upgrade is False:
+        return old
+
+    def kept(pins: tuple[str, ...]) -> tuple[str, ...]:
+        renewed = not _compiled(pins) if upgrade is True else names(pins) & set(upgrade)
+        return () if renewed else pins
+
+    entries = [replace(entry, build=kept(entry.build)) for entry in old.entries]
+    packages = {name: pins for name, pins in old.packages.items() if kept(pins)}
+    return replace(old, entries=entries, packages=packages)
+
+
+def _of_packages(old: Lock | None, target: Target, root: Path) -> dict[str, tuple[str, ...]]:
+    kept = old.packages if old else {}
+    found = {}
+    for name, package in inputs.collect(target, root).packages.items():
+        build = host.HostBuild(package.folder, target.runtime, target.settings.environment)
+        try:
+            if name in kept and build.holds(kept[name]):
+                found[name] = kept[name]
+            else:
+                found[name] = _hashed(build.requirements(), target, root)
+        except BuildError as problem:
+            raise LockError(
+                problem.message, target=target.identifier, cause=problem.cause, hint=problem.hint
+            ) from problem
+    return found
+
+
+def _pinned(entry: LockEntry, old: Lock | None, target: Target, url: str, root: Path) -> LockEntry:
     before = old.entry(entry.name) if old else None
-    if before and before.sha256 == entry.sha256 and _compiler() in before.build:
-        return replace(entry, build=before.build)
     try:
+        if before and before.sha256 == entry.sha256 and _holds(before, target):
+            return replace(entry, build=before.build)
         path = wheelstore.verified(entry.sha256, entry.filename)
         if path is None:
             path = wheelstore.fetch_one(wheelstore.Download(entry.sha256, url, entry.filename))
         if entry.name not in target.settings.build and not host.compiles(path):
-            return entry
+            build = host.HostBuild(path, target.runtime, target.settings.environment)
+            return replace(entry, build=_hashed(build.requirements(), target, root))
         record = compile_sdist(entry, path, target).record
+        pins = _hashed(record["build_requirements"], target, root)
     except BuildError:
         # The build says what is wrong with it; a lock of everything else is still worth having.
         return entry
-    if "build_requirements" not in record:
-        return entry
-    compiler = f"{COMPILER}=={record['compiler']['version']}"
-    return replace(entry, build=(compiler, *record["build_requirements"]))
+    if "compiler" in record:
+        pins = (f"{COMPILER}=={record['compiler']['version']}", *pins)
+    return replace(entry, build=pins)
+
+
+def _holds(before: LockEntry, target: Target) -> bool:
+    """Whether the pins of a lock before still say what builds an sdist."""
+    options = target.settings.build.get(before.name)
+    if _compiled(before.build):
+        return _compiler() in before.build and not (options and options.container)
+    return bool(before.build) and (options is None or options.container)
+
+
+def _compiled(pins: Iterable[str]) -> bool:
+    return any(pin.startswith(f"{COMPILER}==") for pin in pins)
+
+
+def _hashed(requirements: Sequence[str], target: Target, root: Path) -> tuple[str, ...]:
+    """Return requirements with the hashes of their files: of the wheel for all, if there is one.
+
+    Raises:
+        BuildError: The index does not offer one of them, or not with a hash.
+    """
+    try:
+        offers = resolver.every_offer(target, map(Requirement, requirements), root)
+    except resolver.Unresolvable as problem:
+        raise BuildError(f"a build requirement is not offered again:\n{problem}") from None
+    files = {(offer.name, offer.version): offer.files for offer in offers}
+    return tuple(
+        " ".join([pin, *_hashes(files[canonicalize_name(name), version], pin)])
+        for pin in requirements
+        for name, _, version in [pin.partition("==")]
+    )
+
+
+def _hashes(files: Sequence[File], pin: str) -> list[str]:
+    wheels = [file for file in files if file.filename.endswith("-none-any.whl")]
+    found = sorted({f"--hash=sha256:{file.sha256}" for file in wheels or files if file.sha256})
+    if not found:
+        raise BuildError(f"the index gives no SHA-256 for the files of {pin}")
+    return found
 
 
 def compile_sdist(entry: LockEntry, path: Path, target: Target) -> BuiltWheel:

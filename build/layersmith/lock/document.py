@@ -7,7 +7,7 @@ the hash of the one file that the target uses. It names no index.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from layersmith import cache
@@ -26,6 +26,7 @@ CONFIG = "layers.yaml"
 _PIN = re.compile(r"(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==(?P<version>[0-9A-Za-z.!+_-]+) \\")
 _HASH = re.compile(r"    --hash=sha256:(?P<sha256>[0-9a-f]{64})")
 _NOTE = re.compile(r"    # (?P<key>file|via|build) (?P<value>\S.*)")
+_PACKAGE = re.compile(r"# package (?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)")
 _HEAD = re.compile(r"# (?P<key>[a-z-]+): (?P<value>\S+)")
 
 
@@ -39,8 +40,8 @@ class LockEntry:
         sha256: SHA-256 of the file that the target uses, in hex.
         filename: Name of that file, a wheel or an sdist.
         via: Normalized names of what asks for it; ``layers.yaml`` for the layer itself.
-        build: What compiles it, as ``name==version``: the compiler and the build requirements;
-            empty for wheels and for sdists that compile nothing.
+        build: What builds it, as ``name==version`` and mostly with ``--hash=``: the compiler, if
+            there is one, and the build requirements; empty for wheels.
     """
 
     name: str
@@ -64,11 +65,13 @@ class Lock:
         entries: The distributions by name, sorted.
         inputs_digest: SHA-256 of the inputs that it was resolved from, in hex.
         parts: Digest of each input alone, to say which one changed.
+        packages: Local packages by normalized name: what builds each, as ``LockEntry.build``.
     """
 
     entries: list[LockEntry]
     inputs_digest: str
     parts: Mapping[str, str]
+    packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def entry(self, name: str) -> LockEntry | None:
         """Return the entry of a distribution, or None."""
@@ -114,6 +117,9 @@ def render(lock: Lock, identifier: str) -> str:
         lines.append(f"    # file {entry.filename}")
         lines += [f"    # via {name}" for name in entry.via]
         lines += [f"    # build {pin}" for pin in entry.build]
+    for name, build in sorted(lock.packages.items()):
+        lines.append(f"# package {name}")
+        lines += [f"    # build {pin}" for pin in build]
     return "\n".join(lines) + "\n"
 
 
@@ -150,18 +156,19 @@ def parse(text: str, path: Path) -> Lock:
     """
     lines = list(enumerate(text.splitlines(), start=1))
     head = {}
-    while lines and lines[0][1].startswith("#"):
+    while lines and lines[0][1].startswith("#") and not _PACKAGE.fullmatch(lines[0][1]):
         _, line = lines.pop(0)
         if found := _HEAD.fullmatch(line):
             head[found["key"]] = found["value"]
     if head.pop("format", None) != str(FORMAT) or "inputs" not in head:
         raise _damaged(path, 1, f"it is not a lock of format {FORMAT}")
-    return Lock(list(_entries(lines, path)), head.pop("inputs"), head)
+    entries = list(_entries(lines, path))
+    return Lock(entries, head.pop("inputs"), head, dict(_packages(lines, path)))
 
 
 def _entries(lines: list[tuple[int, str]], path: Path) -> Iterator[LockEntry]:
     last = ""
-    while lines:
+    while lines and not _PACKAGE.fullmatch(lines[0][1]):
         number, line = lines.pop(0)
         pin, digest = _PIN.fullmatch(line), _HASH.fullmatch(lines.pop(0)[1] if lines else "")
         if not pin or not digest:
@@ -169,10 +176,7 @@ def _entries(lines: list[tuple[int, str]], path: Path) -> Iterator[LockEntry]:
         if pin["name"] <= last:
             raise _damaged(path, number, f"{pin['name']} is out of order or listed twice")
         last = pin["name"]
-        notes: dict[str, list[str]] = {"file": [], "via": [], "build": []}
-        while lines and (note := _NOTE.fullmatch(lines[0][1])):
-            notes[note["key"]].append(note["value"])
-            lines.pop(0)
+        notes = _notes(lines)
         if len(notes["file"]) != 1:
             raise _damaged(path, number, "the name of the file is expected below the hash")
         yield LockEntry(
@@ -183,6 +187,24 @@ def _entries(lines: list[tuple[int, str]], path: Path) -> Iterator[LockEntry]:
             via=tuple(notes["via"]),
             build=tuple(notes["build"]),
         )
+
+
+def _packages(lines: list[tuple[int, str]], path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+    while lines:
+        number, line = lines.pop(0)
+        found = _PACKAGE.fullmatch(line)
+        if not found:
+            raise _damaged(path, number, "a local package is expected")
+        yield found["name"], tuple(_notes(lines)["build"])
+
+
+def _notes(lines: list[tuple[int, str]]) -> dict[str, list[str]]:
+    """Take the notes at the beginning of ``lines`` off, by their kind."""
+    notes: dict[str, list[str]] = {"file": [], "via": [], "build": []}
+    while lines and (note := _NOTE.fullmatch(lines[0][1])):
+        notes[note["key"]].append(note["value"])
+        lines.pop(0)
+    return notes
 
 
 def _damaged(path: Path, line: int, what: str) -> LockError:

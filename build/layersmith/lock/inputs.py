@@ -106,7 +106,8 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
     """
     path = root / folder / "pyproject.toml"
     try:
-        project = tomllib.loads(path.read_text("utf-8")).get("project", {})
+        tables = tomllib.loads(path.read_text("utf-8"))
+        project = tables.get("project", {})
         name = canonicalize_name(project["name"], validate=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = "it has no [project] name" if isinstance(error, KeyError) else str(error)
@@ -117,6 +118,7 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
         ) from None
     keys = ("dependencies", "optional-dependencies", "requires-python", "dynamic")
     metadata: dict[str, Any] = {key: project[key] for key in keys if key in project}
+    metadata["build-system"] = tables.get("build-system", {})
     if {"dependencies", "optional-dependencies"} & set(project.get("dynamic", [])):
         metadata["sources"] = {
             source: hashlib.sha256((path.parent / source).read_bytes()).hexdigest()

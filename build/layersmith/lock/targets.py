@@ -92,7 +92,10 @@ def _known(names: Collection[str], targets: Sequence[Target], root: Path) -> set
     present: set[str] = set()
     for target in targets:
         with contextlib.suppress(LockError):
-            present |= {entry.name for entry in lock.read(lock.lock_path(target, root)).entries}
+            locked = lock.read(lock.lock_path(target, root))
+            present |= {entry.name for entry in locked.entries}
+            for pins in (*(entry.build for entry in locked.entries), *locked.packages.values()):
+                present |= build_pins.names(pins)
     for name in names:
         if canonicalize_name(name) not in present:
             close = difflib.get_close_matches(canonicalize_name(name), present, n=1)
@@ -121,7 +124,8 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Lock
     except LockError:
         old = None
     try:
-        new = build_pins.add(lock.resolve(target, root, upgrade=upgrade), old, target, root)
+        resolved = lock.resolve(target, root, upgrade=upgrade)
+        new = build_pins.add(resolved, old, target, root, upgrade=upgrade)
         if new != old:
             lock.write(new, path, target.identifier)
         inputs = lockinputs.collect(target, root)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from layersmith import cache, lock
 from layersmith.config import loader
+from layersmith.lock import build_pins, wheelstore
 from layersmith.lock import inputs as lockinputs
-from layersmith.lock import wheelstore
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.plan import Target, plan
 
@@ -51,7 +51,7 @@ class Project:
         for target in self.targets():
             inputs = lockinputs.collect(target, self.root)
             lock.write(
-                Lock(entries, inputs.digest, inputs.parts),
+                build_pins.add(Lock(entries, inputs.digest, inputs.parts), None, target, self.root),
                 lock.lock_path(target, self.root),
                 target.identifier,
             )

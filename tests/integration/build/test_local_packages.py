@@ -76,3 +76,41 @@ def test_a_package_that_is_the_checkout_is_built_once(project: Project) -> None:
     project.lock()
     assert project.build()[0]["status"] == "built"
     assert project.build()[0]["status"] == "unchanged"
+
+
+def test_the_backend_is_the_locked_one(project: Project) -> None:
+    pyproject = HATCHLING.replace('"hatchling"', '"hatchling<1.27"')
+    sources(project.root / "pkg", pyproject)
+    project.write(CONFIG.format(folder="pkg"))
+    project.run("lock")
+    (lock,) = (project.root / "locks").glob("*.txt")
+    assert "# package mypkg\n" in lock.read_text()
+    assert "    # build hatchling==1.26.3 --hash=sha256:" in lock.read_text()
+    constraint = {"UV_BUILD_CONSTRAINT": str(project.root / "constraint.txt")}
+    (project.root / "constraint.txt").write_text("hatchling<1.26\n")
+    first = project.zips() if project.build() else {}
+    project.build("--force", LAYERSMITH_CACHE=str(project.root / "other-cache"), **constraint)
+    assert project.zips() == first
+    assert project.run("lock", "--check")
+
+
+def test_a_build_system_that_changed_is_locked_anew(project: Project) -> None:
+    package = sources(project.root / "pkg", HATCHLING)
+    project.write(CONFIG.format(folder="pkg"))
+    project.run("lock")
+    sources(package, HATCHLING.replace('"hatchling"', '"hatchling", "hatch-vcs"'))
+    assert "packages changed" in project.run("lock", "--check", check=4).stderr
+    project.run("lock")
+    sources(package, HATCHLING + '[tool.hatch.build.hooks.x]\ndependencies = ["six==1.16"]\n')
+    project.run("lock")
+    (lock,) = (project.root / "locks").glob("*.txt")
+    assert "# build six==1.16.0 --hash=sha256:" in lock.read_text()
+
+
+def test_what_only_the_backend_asks_for_is_in_the_lock(project: Project) -> None:
+    package = sources(project.root / "pkg", HATCHLING)
+    project.write(CONFIG.format(folder="pkg"))
+    project.run("lock")
+    sources(package, HATCHLING + '[tool.hatch.build.hooks.x]\ndependencies = ["six==1.16"]\n')
+    done = project.run("build", check=5)
+    assert "the lock names no six==1.16, which the local package pkg needs" in done.stderr

@@ -41,14 +41,17 @@ def test_wheels_for_a_target(said: list[tuple[list[str], dict[str, Any]]]) -> No
         Path("/x"), ["a==1"], python_version="3.13", platform=uv.platform(runtime, "arm64")
     )
     uv.install_wheels(Path("/x"), ["a==1", "b"], deps=True)
+    uv.install_wheels(Path("/x"), ["a==1 --hash=sha256:0"])
     start = ["pip", "install", "--no-compile-bytecode", "--only-binary", ":all:"]
     where = ["--quiet", "--target", "/x"]
     target = ["--python-version", "3.13", "--python-platform", "aarch64-manylinux_2_34"]
     this = ["--python", sys.executable, "--no-python-downloads"]
     assert [words for words, _ in said] == [
-        [*start, "--no-deps", *target, *where, "a==1"],
-        [*start, *this, *where, "a==1", "b"],
+        [*start, "--no-deps", *target, *where, "-r", "-"],
+        [*start, *this, *where, "-r", "-"],
+        [*start, "--no-deps", *this, *where, "--require-hashes", "-r", "-"],
     ]
+    assert [options["stdin"] for _, options in said] == ["a==1", "a==1\nb", "a==1 --hash=sha256:0"]
     assert all(options["index_login"] for _, options in said)
 
 

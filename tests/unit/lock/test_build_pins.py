@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from layersmith.crossbuild import BuiltWheel
-from layersmith.errors import BuildError
+from layersmith.errors import BuildError, LockError
 from layersmith.lock import build_pins, document
 from layersmith.lock.document import Lock, LockEntry
 
@@ -23,6 +24,41 @@ def test_the_pins_of_a_build_are_written_and_read() -> None:
     text = document.render(lock, "demo")
     assert "    # build zig==0.17.1\n    # build setuptools==84.2.1\n" in text
     assert document.parse(text, Path("demo.txt")) == lock
+
+
+def test_what_builds_a_local_package_is_written_and_read() -> None:
+    build = ("hatchling==1.33.0 --hash=sha256:aa --hash=sha256:bb", "packaging==26.0")
+    lock = Lock([ENTRY], "1" * 64, {"packages": "2" * 64}, {"mypkg": build, "other": ()})
+    text = document.render(lock, "demo")
+    assert text.endswith(
+        "# package mypkg\n"
+        "    # build hatchling==1.33.0 --hash=sha256:aa --hash=sha256:bb\n"
+        "    # build packaging==26.0\n"
+        "# package other\n"
+    )
+    assert document.parse(text, Path("demo.txt")) == lock
+    alone = Lock([], "1" * 64, {}, {"mypkg": build})
+    assert document.parse(document.render(alone, "demo"), Path("demo.txt")) == alone
+
+
+def test_an_entry_after_the_local_packages_is_damage() -> None:
+    text = document.render(Lock([], "1" * 64, {}, {"mypkg": ()}), "demo")
+    with pytest.raises(LockError, match=r"demo\.txt:6: a local package is expected"):
+        document.parse(f"{text}six==1.0 \\\n", Path("demo.txt"))
+
+
+def test_which_pins_are_renewed() -> None:
+    pure = replace(ENTRY, name="six", build=("setuptools==84.2.1 --hash=sha256:aa",))
+    lock = Lock([ENTRY, pure], "", {}, {"mypkg": ("hatchling==1.33.0",)})
+
+    def left(upgrade: bool | list[str]) -> list[bool]:
+        kept = build_pins._without(lock, upgrade)
+        return [*(bool(entry.build) for entry in kept.entries), "mypkg" in kept.packages]
+
+    assert left(upgrade=False) == [True, True, True]
+    assert left(upgrade=True) == [True, False, False]
+    assert left(["hatchling"]) == [True, True, False]
+    assert left(["setuptools"]) == [False, False, True]
 
 
 def made(version: str) -> BuiltWheel:

@@ -217,7 +217,7 @@ def test_a_name_to_upgrade_that_no_lock_holds_is_refused_with_the_closest(
 
 
 def test_the_pins_of_an_unchanged_sdist_stay(
-    monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget
+    monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(build_pins, "_compiler", lambda: "zig==1.0")
     pinned = LockEntry("x", "1.0", "f" * 64, "x-1.0.tar.gz", (), ("zig==1.0", "setuptools==2"))
@@ -230,10 +230,10 @@ def test_the_pins_of_an_unchanged_sdist_stay(
 
     monkeypatch.setattr(wheelstore, "verified", missing)
     old = Lock([pinned], "", {})
-    assert build_pins._pinned(bare, old, make_target(), URL) == pinned
+    assert build_pins._pinned(bare, old, make_target(), URL, tmp_path) == pinned
     assert not fetched
     for before in (None, Lock([], "", {}), Lock([entry()], "", {})):
-        assert build_pins._pinned(bare, before, make_target(), URL) == bare
+        assert build_pins._pinned(bare, before, make_target(), URL, tmp_path) == bare
     monkeypatch.setattr(build_pins, "_compiler", lambda: "zig==2.0")
-    assert build_pins._pinned(bare, old, make_target(), URL) == bare
+    assert build_pins._pinned(bare, old, make_target(), URL, tmp_path) == bare
     assert len(fetched) == 4
