@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from packaging.utils import parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from layersmith.assemble import stubs, wheel
 from layersmith.assemble.manifest import Dropped
 from layersmith.assemble.tree import Tree
 from layersmith.crossbuild import host
-from layersmith.errors import BuildError
+from layersmith.errors import BuildError, LockError
 from layersmith.lock import build_pins, wheelstore
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def collect(lock: Lock, target: Target, root: Path) -> Collected:
 
     Raises:
         BuildError: A file is damaged, a build fails, or two distributions own one path.
+        LockError: A local package asks for something that the lock does not hold.
     """
     collected = Collected()
     for entry in lock.entries:
@@ -152,7 +153,33 @@ def _local(folder: Path, target: Target, lock: Lock) -> Part:
     built = build.wheel(lock.packages[build.project.name])
     name = parse_wheel_filename(built.name)[0]
     read = wheel.read(built, name)
+    _refuse_unlocked(read, target, lock)
     return Part(name, str(read.metadata["Version"]), "local", wheel=read)
+
+
+def _refuse_unlocked(read: Wheel, target: Target, lock: Lock) -> None:
+    """Hold what the wheel of a local package asks for against the lock.
+
+    Its dependencies may be dynamic, and come from where no digest looks.
+
+    Raises:
+        LockError: The lock does not hold one of them.
+    """
+    extras = frozenset(target.settings.extras.get(read.distribution, ()))
+    for requirement in read.requirements(target, extras):
+        name = canonicalize_name(requirement.name)
+        if name in lock.packages:
+            continue
+        entry = lock.entry(name)
+        if entry is None or not requirement.specifier.contains(entry.version, prereleases=True):
+            held = f"{name} {entry.version}" if entry else f"no {name}"
+            raise LockError(
+                f"the local package {read.distribution} asks for {requirement}, and the lock holds"
+                f" {held}",
+                target=target.identifier,
+                cause="its dependencies are dynamic and changed since it was locked",
+                hint=f"run `nox -s lock -- --layer {target.layer}` and commit locks/",
+            )
 
 
 def _add_stub(collected: Collected, entry: LockEntry, target: Target, root: Path) -> None:

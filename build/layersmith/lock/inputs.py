@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 from layersmith.config.models import RequirementsFile
 from layersmith.errors import LockError
+from layersmith.lock import dynamic
 from layersmith.lock import requirements as requirementsfile
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layersmith.plan import Target
-
-DYNAMIC_SOURCES = ("pyproject.toml", "setup.cfg", "setup.py")
-"""Files that decide the metadata of a package whose dependencies are dynamic (PEP 621)."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +118,7 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
     metadata: dict[str, Any] = {key: project[key] for key in keys if key in project}
     metadata["build-system"] = tables.get("build-system", {})
     if {"dependencies", "optional-dependencies"} & set(project.get("dynamic", [])):
-        metadata["sources"] = {
-            source: hashlib.sha256((path.parent / source).read_bytes()).hexdigest()
-            for source in DYNAMIC_SOURCES
-            if (path.parent / source).is_file()
-        }
+        metadata["sources"] = dynamic.sources(path.parent.resolve())
     return LocalPackage(name, path.parent.resolve(), metadata)
 
 

@@ -30,6 +30,15 @@ version = "1.0"
 """
 
 
+SETUPTOOLS = """\
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "mypkg"
+"""
+
+
 def sources(folder: Path, pyproject: str, **files: str) -> Path:
     """Write a package mypkg, whose files are those given and an __init__.py."""
     for name, text in {"__init__.py": "", **files}.items():
@@ -114,3 +123,32 @@ def test_what_only_the_backend_asks_for_is_in_the_lock(project: Project) -> None
     sources(package, HATCHLING + '[tool.hatch.build.hooks.x]\ndependencies = ["six==1.16"]\n')
     done = project.run("build", check=5)
     assert "the lock names no six==1.16, which the local package pkg needs" in done.stderr
+
+
+def test_dependencies_that_come_from_a_requirements_file_are_covered(project: Project) -> None:
+    dynamic = 'version = "1.0"\ndynamic = ["dependencies"]\n[tool.setuptools.dynamic]\n'
+    named = 'dependencies = {file = ["requirements.txt"]}\n'
+    package = sources(project.root / "pkg", SETUPTOOLS + dynamic + named)
+    (package / "requirements.txt").write_text("")
+    project.write(CONFIG.format(folder="pkg"))
+    project.lock()
+    project.build()
+    (package / "requirements.txt").write_text("six\n")
+    assert "packages changed" in project.run("lock", "--check", check=4).stderr
+    assert "packages changed" in project.run("build", check=4).stderr
+
+
+def test_dependencies_that_come_from_nowhere_are_held_against_the_lock(project: Project) -> None:
+    script = (
+        "import os\nfrom setuptools import setup\n"
+        "setup(install_requires=['six>=1.16'] if os.environ.get('NEED') else [])\n"
+    )
+    dynamic = 'version = "1.0"\ndynamic = ["dependencies"]\n'
+    package = sources(project.root / "pkg", SETUPTOOLS + dynamic)
+    (package / "setup.py").write_text(script)
+    project.write(CONFIG.format(folder="pkg"))
+    project.lock()
+    project.build()
+    project.write(CONFIG.format(folder="pkg") + '    environment: {NEED: "1"}\n')
+    done = project.run("build", check=4)
+    assert "mypkg asks for six>=1.16, and the lock holds no six" in done.stderr

@@ -108,15 +108,66 @@ def test_the_digest_follows_what_a_local_package_depends_on(
     assert (lock.inputs_digest(target, package.parent) != before) == changes
 
 
-def test_with_dynamic_dependencies_the_sources_decide(
-    make_target: MakeTarget, package: Path
+DYNAMIC = '[project]\nname = "common"\ndynamic = ["version", "dependencies"]\n'
+
+
+@pytest.mark.parametrize(
+    ("tool", "files", "changed"),
+    [
+        ("", {}, "setup.cfg"),
+        ("", {}, "setup.py"),
+        (
+            'setuptools.dynamic.dependencies = {file = ["reqs/base.in"]}',
+            {"reqs/base.in": "six"},
+            "reqs/base.in",
+        ),
+        (
+            'setuptools.dynamic.dependencies = {file = "requirements.in"}',
+            {"requirements.in": "-r more/common.txt\nsix", "more/common.txt": "-r deep.txt"},
+            "more/deep.txt",
+        ),
+        ("", {"setup.cfg": "install_requires = file: needs.txt", "needs.txt": ""}, "needs.txt"),
+        ("", {"setup.py": "exec(open('src/common/_needs.py').read())"}, "src/common/_needs.py"),
+        ("", {"setup.py": "from needed import NEEDED"}, "needed.py"),
+        ("hatch.metadata.hooks.requirements_txt = {}", {}, "requirements.txt"),
+        ('hatch.metadata.hooks.custom.path = "tools/hook.py"', {}, "tools/hook.py"),
+        ('x = 1\n[build-system]\nbackend-path = ["backend"]', {}, "backend/own.py"),
+    ],
+)
+def test_with_dynamic_dependencies_every_file_that_is_named_decides(
+    make_target: MakeTarget, package: Path, tool: str, files: dict[str, str], changed: str
 ) -> None:
-    text = '[project]\nname = "common"\ndynamic = ["version", "dependencies"]\n'
-    (package / "pyproject.toml").write_text(text)
+    written = {"pyproject.toml": f"{DYNAMIC}[tool]\n{tool}\n", **files}
+    for name, text in written.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
+    (package / changed).parent.mkdir(parents=True, exist_ok=True)
+    (package / changed).touch()
     target = make_target(packages=["common"])
     before = lock.inputs_digest(target, package.parent)
-    (package / "setup.cfg").write_text("[options]\ninstall_requires = boto3\n")
+    (package / changed).write_text("boto3\n")
     assert lock.inputs_digest(target, package.parent) != before
+
+
+@pytest.mark.parametrize(
+    ("tool", "changed"),
+    [
+        ('setuptools.dynamic.version.file = "VERSION"', "VERSION"),
+        ('setuptools.dynamic.readme.file = "README.md"', "README.md"),
+        ('x.y = "src/common"', "src/common/code.py"),
+        (f'x.y = "{"long" * 200}"', "notes.txt"),
+    ],
+)
+def test_with_dynamic_dependencies_other_files_do_not_matter(
+    make_target: MakeTarget, package: Path, tool: str, changed: str
+) -> None:
+    (package / "pyproject.toml").write_text(f"{DYNAMIC}[tool]\n{tool}\n")
+    (package / changed).parent.mkdir(parents=True, exist_ok=True)
+    (package / changed).touch()
+    target = make_target(packages=["common"])
+    before = lock.inputs_digest(target, package.parent)
+    (package / changed).write_text("boto3\n")
+    assert lock.inputs_digest(target, package.parent) == before
 
 
 @pytest.mark.parametrize(
