@@ -153,7 +153,11 @@ def installed(python: Path) -> list[str]:
 
 
 def compile_pins(
-    *words: str | Path, timeout: float, cwd: Path | None = None, stdin: str | None = None
+    *words: str | Path,
+    timeout: float,
+    cwd: Path | None = None,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> None:
     """Resolve requirements (``uv pip compile``); only complaints are printed.
 
@@ -162,6 +166,17 @@ def compile_pins(
         timeout: Seconds; uv may have to build the metadata of an sdist.
         cwd: Folder in which uv looks for its configuration.
         stdin: Requirements, where ``-`` is among the files.
+        env: Variables for builds that tell metadata.
     """
     quiet = ("--no-header", "--no-progress", "--color", "never", "--quiet")
-    run("pip", "compile", *words, *THIS_PYTHON, *quiet, cwd=cwd, stdin=stdin, timeout=timeout)
+    run(
+        "pip",
+        "compile",
+        *words,
+        *THIS_PYTHON,
+        *quiet,
+        cwd=cwd,
+        stdin=stdin,
+        env=env,
+        timeout=timeout,
+    )

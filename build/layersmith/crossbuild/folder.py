@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache
 from layersmith.base import zips
+from layersmith.crossbuild import repository
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -75,20 +76,22 @@ def files(folder: Path) -> list[SourceFile]:
 def digest(folder: Path) -> str:
     """Return the SHA-256 in hex over all that a build of a local package sees.
 
-    That is names, contents and which files are executable.
+    That is names, contents, which files are executable, and the state of the git repository where
+    the version comes from there.
 
     Raises:
         BuildError: As for ``files``.
     """
     listed = [*_above(folder), *files(folder)]
     lines = [(file.path, file.executable, cache.sha256_file(file.place)) for file in listed]
-    return cache.sha256_bytes(json.dumps(lines).encode())
+    return cache.sha256_bytes(json.dumps([lines, repository.state(folder)]).encode())
 
 
 def copy(folder: Path, to: Path) -> Path:
     """Copy what a build sees to ``to`` and return the folder of the package there.
 
-    It lies as deep below ``to`` as below the top of its repository. Modes are 0644 and 0755,
+    It lies as deep below ``to`` as below the top of its repository, of which there may be a clone
+    at ``to`` already. Modes are 0644 and 0755,
     whatever the umask or the file system of this machine makes of them.
 
     Raises:
@@ -96,7 +99,7 @@ def copy(folder: Path, to: Path) -> Path:
     """
     inside = to / _within(folder)
     listed = files(folder)
-    inside.mkdir(parents=True)
+    inside.mkdir(parents=True, exist_ok=True)
     for file in [*_above(folder), *listed]:
         target = inside / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,14 +108,8 @@ def copy(folder: Path, to: Path) -> Path:
     return inside
 
 
-def top(folder: Path) -> Path:
-    """Return the top of the git repository that ``folder`` is in, or ``folder`` itself."""
-    folder = folder.resolve()
-    return next((one for one in (folder, *folder.parents) if (one / ".git").exists()), folder)
-
-
 def _within(folder: Path) -> Path:
-    return folder.resolve().relative_to(top(folder))
+    return folder.resolve().relative_to(repository.top(folder))
 
 
 def _above(folder: Path) -> Iterator[SourceFile]:

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from layersmith import cache
-from layersmith.crossbuild import backend, finish, folder, isolated, sdist
+from layersmith.crossbuild import backend, finish, folder, isolated, repository, sdist
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ class HostBuild:
     def _unpacked(self, to: Path) -> Path:
         if self.source.is_dir():
             # Backends write into the source tree; a copy keeps the checkout clean.
+            repository.clone(self.source, to, self.project.name, self.environment)
             return folder.copy(self.source, to)
         to.mkdir()
         return sdist.unpack(self.source, to)
@@ -162,9 +163,14 @@ class HostBuild:
         )
 
     def _refusal(self, said: str, _output: str) -> BuildError:
+        is_folder = self.source.is_dir()
+        advice = repository.advice(self.source, self.project.name) if is_folder else None
         return BuildError(
             f"the {self.label} does not build:\n{said}",
-            cause="its build backend reported an error, shown above",
+            cause="its version comes from git, and there is no repository that git can read"
+            if advice
+            else "its build backend reported an error, shown above",
+            hint=advice,
         )
 
 

@@ -37,6 +37,11 @@ class LocalPackage:
     folder: Path
     metadata: Mapping[str, Any]
 
+    @property
+    def depends_statically(self) -> bool:
+        """Whether its [project] alone says what it depends on, and from where."""
+        return not self.metadata.keys() & {"sources", "uv-sources"}
+
 
 @dataclass(frozen=True)
 class LockInputs:
@@ -116,6 +121,8 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
         ) from None
     keys = ("dependencies", "optional-dependencies", "requires-python", "dynamic")
     metadata: dict[str, Any] = {key: project[key] for key in keys if key in project}
+    if places := tables.get("tool", {}).get("uv", {}).get("sources"):
+        metadata["uv-sources"] = places
     metadata["build-system"] = tables.get("build-system", {})
     if {"dependencies", "optional-dependencies"} & set(project.get("dynamic", [])):
         metadata["sources"] = dynamic.sources(path.parent.resolve())
@@ -155,5 +162,5 @@ def _judge_extras(
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -8,6 +8,7 @@ are given. uv reads its own configuration (indexes, credentials, certificates) a
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import tempfile
 import tomllib
@@ -23,11 +24,11 @@ from layersmith.base import uv
 from layersmith.lock.document import CONFIG
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from packaging.requirements import Requirement
 
-    from layersmith.lock.inputs import LockInputs
+    from layersmith.lock.inputs import LocalPackage, LockInputs
     from layersmith.plan import Target
 
 __all__ = [
@@ -41,6 +42,9 @@ __all__ = [
 
 TIMEOUT = 600.0
 """Seconds that one call of uv may take; it may have to build the metadata of an sdist."""
+
+STATIC = frozenset({"name", "version", "requires-python", "dependencies"})
+"""Keys of [project] that a resolution follows from, apart from optional dependencies."""
 
 OLDEST_PYTHON = "3.8"
 """A Python below all that are of interest, to see the wheels for each of them."""
@@ -70,7 +74,7 @@ def resolve(
     """
     with _scratch() as folder:
         requirements = folder / "requirements.in"
-        requirements.write_text("\n".join(_input_lines(inputs)) + "\n", "utf-8")
+        requirements.write_text("\n".join(_input_lines(inputs, folder)) + "\n", "utf-8")
         constraints = folder / "constraints.txt"
         constraints.write_text("\n".join([*inputs.constraints, *without]) + "\n", "utf-8")
         output = folder / "resolved.txt"
@@ -79,6 +83,7 @@ def resolve(
             [requirements, "--constraints", constraints, "--output-file", output],
             ["--annotation-style", "line", *_for_target(target, {*from_source, *inputs.packages})],
             root,
+            target.settings.environment,
         )
         return pins(output.read_text("utf-8"), inputs.packages)
 
@@ -157,11 +162,29 @@ def sdist(name: str, version: str, python_version: str, root: Path) -> File | No
     return next((file for file in files if not file.is_wheel), None)
 
 
-def _input_lines(inputs: LockInputs) -> Iterator[str]:
+def _input_lines(inputs: LockInputs, scratch: Path) -> Iterator[str]:
     yield from inputs.requirements
     for name, package in inputs.packages.items():
         extras = f"[{','.join(inputs.extras[name])}]" if inputs.extras.get(name) else ""
-        yield f"{name}{extras} @ {package.folder.as_uri()}"
+        place = _described(package, scratch) if package.depends_statically else package.folder
+        yield f"{name}{extras} @ {place.as_uri()}"
+
+
+def _described(package: LocalPackage, scratch: Path) -> Path:
+    """Return a folder that says what a package depends on, so that its build is not run for that.
+
+    uv runs it even where the version alone is dynamic, which a checkout without git cannot tell.
+    """
+    project = {"name": package.name, "version": "0", **package.metadata}
+    optional = project.pop("optional-dependencies", {})
+    lines = [f"{key} = {json.dumps(project[key])}" for key in project if key in STATIC]
+    lines += ["[project.optional-dependencies]"]
+    lines += [f"{json.dumps(extra)} = {json.dumps(wanted)}" for extra, wanted in optional.items()]
+    folder = scratch / "packages" / package.name
+    folder.mkdir(parents=True)
+    # Texts and lists of texts are written alike in JSON and TOML.
+    (folder / "pyproject.toml").write_text("\n".join(["[project]", *lines, ""]), "utf-8")
+    return folder
 
 
 def _for_target(target: Target, from_source: Collection[str]) -> list[str]:
@@ -187,9 +210,14 @@ def _export(lines: list[str], options: list[str], root: Path, *, deps: bool = Fa
         return read_offers(tomllib.loads(output.read_text("utf-8")), folder)
 
 
-def _compile(words: list[str | Path], options: list[str], root: Path) -> None:
+def _compile(
+    words: list[str | Path],
+    options: list[str],
+    root: Path,
+    environment: Mapping[str, str] | None = None,
+) -> None:
     try:
-        uv.compile_pins(*words, *options, cwd=root, timeout=TIMEOUT)
+        uv.compile_pins(*words, *options, cwd=root, timeout=TIMEOUT, env=environment)
     except process.CommandFailed as failed:
         raise Unresolvable(without_logins(failed.output)) from None
 
