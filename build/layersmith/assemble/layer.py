@@ -186,7 +186,8 @@ def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:
     graph = describe.graph(collected.parts, job.asked, job.target)
     prune.prune(collected.tree, settings.prune)
     if settings.lite_blas:
-        collected.tree.remove_where("lite-blas", lambda entry: entry.distribution == "numpy")
+        for entry in [one for one in collected.tree if one.distribution == "numpy"]:
+            collected.tree.remove(entry.path, "lite-blas")
     try:
         _check_before(job, collected.tree, graph, last_release)
     except BudgetError:
