@@ -44,8 +44,10 @@ print(json.dumps(min(timeit.repeat(f, number=count, repeat=5)) / count))
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("liteblas")
-    wheel = packages.wheel("numpy", "2.3.5", HERE, ARCHITECTURE, root)
-    blas = liteblas.drop_in(wheel, runtime=runtimes.get(HERE), cache_dir=root / "cache")
+    version, sha256 = packages.NUMPY
+    wheel = packages.wheel("numpy", version, HERE, ARCHITECTURE, root)
+    sdist = packages.sdist("numpy", version, sha256, root)
+    blas = liteblas.drop_in(wheel, sdist, runtime=runtimes.get(HERE), cache_dir=root / "cache")
     found = {name: packages.unpack([wheel], root / name) for name in ("openblas", "lite")}
     (found["lite"] / blas.soname_path_in_wheel).write_bytes(blas.content)
     return found

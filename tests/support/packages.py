@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from layersmith.lock.resolver import File
 
 
+NUMPY = ("2.3.5", "784db1dcdab56bf0517743e746dfb0f885fc68d948aba86eeec2cba234bdf1c0")
+"""The newest numpy for every Python that the tests run with, and the hash of its sdist."""
+
+
 def wheel(name: str, version: str, runtime: str, architecture: str, folder: Path) -> Path:
     """Return the wheel that a target would take."""
     layer = Layer(description="a test", version="1.0.0", runtimes=[runtime], requirements=[name])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.wheel import Wheel
     from layersmith.lock import Lock, LockEntry
+    from layersmith.lock.document import LockedFile
     from layersmith.plan import Target
 
 PROVIDED_REASON = "provided by the runtime"
@@ -71,12 +72,13 @@ def needed(lock: Lock, target: Target) -> list[LockEntry]:
     ]
 
 
-def missing(lock: Lock, target: Target) -> list[LockEntry]:
-    """Return what is needed and not in the store."""
+def missing(lock: Lock, target: Target) -> list[LockedFile]:
+    """Return the files that are needed and not in the store."""
     return [
-        entry
+        file
         for entry in needed(lock, target)
-        if not wheelstore.path_of(entry.sha256, entry.filename).exists()
+        for file in entry.files
+        if not wheelstore.path_of(file.sha256, file.filename).exists()
     ]
 
 
@@ -101,6 +103,22 @@ def wheels(lock: Lock, target: Target) -> Collected:
 
 def _is_built(entry: LockEntry, target: Target) -> bool:
     return not entry.is_wheel or entry.name in target.settings.build
+
+
+def stored(file: LockedFile, target: Target) -> Path:
+    """Return a locked file from the store.
+
+    Raises:
+        BuildError: It is damaged.
+    """
+    path = wheelstore.verified(file.sha256, file.filename)
+    if path is None:
+        raise BuildError(
+            f"{file.filename} is damaged in the cache and was removed",
+            target=target.identifier,
+            hint="run the build again to download it anew",
+        )
+    return path
 
 
 def collect(lock: Lock, target: Target, root: Path) -> Collected:
@@ -133,13 +151,7 @@ def collect(lock: Lock, target: Target, root: Path) -> Collected:
 
 
 def _part(entry: LockEntry, target: Target) -> Part:
-    path = wheelstore.verified(entry.sha256, entry.filename)
-    if path is None:
-        raise BuildError(
-            f"{entry.filename} is damaged in the cache and was removed",
-            target=target.identifier,
-            hint="run the build again to download it anew",
-        )
+    path = stored(entry.files[0], target)
     if not _is_built(entry, target):
         return Part(
             entry.name,

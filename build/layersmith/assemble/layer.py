@@ -28,6 +28,7 @@ from layersmith.assemble.tree import PREFIX, WheelMember
 from layersmith.base import interpreters
 from layersmith.config.models import BytecodeMode
 from layersmith.errors import BudgetError, BuildError
+from layersmith.lock import build_pins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,9 +163,18 @@ def _replace_blas(job: LayerJob, collected: Collected) -> None:
             target=job.target.identifier,
             hint="take lite-blas out of layers.yaml",
         )
+    locked = job.lock.entry("numpy")
+    if locked is None or locked.source is None:
+        raise BuildError(
+            "lite-blas replaces a part of numpy's wheel, and numpy is built from its sdist",
+            target=job.target.identifier,
+            hint="take lite-blas or `build: {numpy: ...}` out of layers.yaml",
+        )
+    sdist = collecting.stored(locked.source, job.target)
     made = liteblas.drop_in(
-        numpy.wheel.path, runtime=job.target.runtime, cache_dir=cache.section("liteblas")
+        numpy.wheel.path, sdist, runtime=job.target.runtime, cache_dir=cache.section("liteblas")
     )
+    build_pins.same_compiler(locked, made.record)
     entry = collected.tree.entries[f"{PREFIX}{made.soname_path_in_wheel}"]
     collected.tree.replace(entry.with_content(made.content))
     numpy.record = {**(numpy.record or {}), "lite-blas": made.record}

@@ -126,7 +126,7 @@ class HostBuild:
     ) -> tuple[isolated.Virtualenv, backend.Backend]:
         """Return an environment that holds what the build needs, and the backend in it."""
         virtualenv = isolated.Virtualenv(root / "venv")
-        virtualenv.create(isolated.interpreter(self.runtime))
+        virtualenv.create(isolated.pure_interpreter(self.runtime))
         virtualenv.install(self.project.requires if pins is None else pins)
         variables = backend.same_everywhere(virtualenv, root)
         source = self._unpacked(root / "source")

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import re
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +72,22 @@ def interpreter(runtime: Runtime) -> Path:
             " `container: true` for this distribution under `build:`",
         )
     return program
+
+
+@functools.cache
+def pure_interpreter(runtime: Runtime) -> Path:
+    """Return the CPython that builds what compiles nothing.
+
+    It is of the runtime's version, or else the one that runs here, with a warning: a pure wheel
+    differs only where its build looks at the version of Python.
+    """
+    program = interpreters.find(runtime.minor)
+    if program is None:
+        console.warn(
+            f"no CPython {runtime.python_version} on this machine and none to download: pure"
+            f" packages for {runtime.name} are built by Python 3.{sys.version_info[1]}"
+        )
+    return program or Path(sys.executable)
 
 
 def host(runtime: Runtime) -> Host:

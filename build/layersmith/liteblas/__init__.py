@@ -21,8 +21,6 @@ from layersmith.errors import BuildError
 from layersmith.liteblas import check, compiler, imports, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from layersmith.base.runtimes import Runtime
     from layersmith.crossbuild.zig import Zig
 
@@ -45,36 +43,27 @@ class LiteBlas:
     record: dict[str, Any]
 
 
-def drop_in(
-    numpy_wheel: Path,
-    *,
-    runtime: Runtime,
-    cache_dir: Path,
-    sdist_hashes: Collection[str] | None = None,
-) -> LiteBlas:
+def drop_in(numpy_wheel: Path, sdist: Path, *, runtime: Runtime, cache_dir: Path) -> LiteBlas:
     """Return the library that takes the place of OpenBLAS in ``numpy_wheel``.
 
     The same inputs give the same bytes on any machine; they are built once and then cached.
 
     Args:
         numpy_wheel: numpy's wheel for Linux on arm64 or x86_64.
+        sdist: numpy's sdist of the same version, already checked against its hash.
         runtime: The Lambda runtime, whose glibc is linked against.
         cache_dir: Folder for finished libraries and for the compiler's own cache.
-        sdist_hashes: SHA-256 hashes of which numpy's sdist must have one, such as those of a
-            lock. Without them the sdist is the one that the index names, checked against the hash
-            that the index gives, which the record holds.
 
     Raises:
-        BuildError: The wheel bundles no OpenBLAS that can be replaced, numpy's sdist cannot be
-            had, or the library does not build or fails its check; the message names the symbol.
+        BuildError: The wheel bundles no OpenBLAS that can be replaced, or the library does not
+            build or fails its check; the message names the symbol.
     """
     compiler_found = zig.find()
-    key = _key(numpy_wheel, runtime, compiler_found)
-    cached = _read(cache_dir / key)
-    if cached and (sdist_hashes is None or cached.record["sdist"]["sha256"] in sdist_hashes):
+    sha256 = cache.sha256_file(sdist)
+    key = _key(numpy_wheel, sha256, runtime, compiler_found)
+    if cached := _read(cache_dir / key):
         return cached
     wanted = imports.read(numpy_wheel)
-    sdist, sha256 = sources.sdist(wanted.version, runtime, sdist_hashes)
     triple = zig.triple(runtime, wanted.architecture)
     with tempfile.TemporaryDirectory(prefix="layersmith-") as scratch:
         folder = Path(scratch)
@@ -97,10 +86,11 @@ def drop_in(
     return made
 
 
-def _key(numpy_wheel: Path, runtime: Runtime, compiler_found: Zig) -> str:
+def _key(numpy_wheel: Path, sdist: str, runtime: Runtime, compiler_found: Zig) -> str:
     parts = [
         str(FORMAT),
         cache.sha256_file(numpy_wheel),
+        sdist,
         zig.triple(runtime, _architecture(numpy_wheel)),
         compiler_found.version,
         compiler.shim_digest(),

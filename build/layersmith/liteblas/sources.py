@@ -9,19 +9,14 @@ here: the library can then be called from many threads at once.
 from __future__ import annotations
 
 import re
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith.base import damage
 from layersmith.crossbuild import sdist as archives
 from layersmith.errors import BuildError
-from layersmith.lock import resolver, wheelstore
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from layersmith.base.runtimes import Runtime
+    from pathlib import Path
 
 LAPACK = (
     "f2c_c_lapack.c",
@@ -82,41 +77,3 @@ def unpack(sdist: Path, folder: Path) -> None:
             f"{sdist.name} lacks {', '.join(sorted(wanted))} of {FOLDER}",
             hint="leave `lite-blas` out for this version of numpy",
         )
-
-
-def sdist(version: str, runtime: Runtime, allowed: Collection[str] | None) -> tuple[Path, str]:
-    """Return numpy's sdist and its SHA-256, from the store or the index that uv is set up for.
-
-    Args:
-        version: Version of numpy.
-        runtime: The runtime whose Python version it must support.
-        allowed: SHA-256 hashes of which it must have one; None trusts the index's own.
-
-    Raises:
-        BuildError: It cannot be had, or is none of those allowed.
-    """
-    with tempfile.TemporaryDirectory(prefix="layersmith-") as scratch:
-        try:
-            found = resolver.sdist("numpy", version, runtime.python_version, Path(scratch))
-        except resolver.Unresolvable as problem:
-            raise _missing(version, problem.explanation.strip()) from None
-    if found is None or found.sha256 is None:
-        raise _missing(version, "the index offers none, or offers it without a hash")
-    if allowed is not None and found.sha256 not in allowed:
-        raise BuildError(
-            f"{found.filename} on the index has a hash that the lock does not name",
-            hint="run `nox -s lock` if the change is wanted; otherwise do not build from it",
-        )
-    stored = wheelstore.verified(found.sha256, found.filename)
-    if stored is None:
-        download = wheelstore.Download(found.sha256, found.url, found.filename)
-        stored = wheelstore.fetch_one(download)
-    return stored, found.sha256
-
-
-def _missing(version: str, cause: str) -> BuildError:
-    return BuildError(
-        f"could not download the sdist of numpy {version}; lite BLAS is built from it",
-        cause=cause,
-        hint="give uv an index with sdists, or leave `lite-blas` out for this layer",
-    )

@@ -63,6 +63,9 @@ def check(target: Target, root: Path) -> Lock:
     changed = sorted(key for key in parts if lock.parts.get(key) != parts[key])
     if not changed and set(lock.packages) != set(inputs.packages):
         changed = ["packages"]
+    numpy = lock.entry("numpy") if target.settings.lite_blas else None
+    if not changed and numpy and numpy.is_wheel and numpy.source is None:
+        changed = ["lite-blas"]
     if changed:
         raise LockError(
             f"the lock no longer fits: {', '.join(changed)} changed since it was written",
@@ -128,10 +131,10 @@ def urls(
         return cached
     files = _offered(lock, target, root or Path.cwd())
     offered = {file.sha256 for file in files}
-    for entry in lock.entries:
-        if entry.sha256 not in offered:
+    for locked in (file for entry in lock.entries for file in entry.files):
+        if locked.sha256 not in offered:
             raise LockError(
-                f"the index does not offer {entry.filename} with the locked hash",
+                f"the index does not offer {locked.filename} with the locked hash",
                 target=target.identifier,
                 cause="the file was withdrawn, or another index is configured here",
                 hint=f"run `nox -s lock -- --layer {target.layer}` to choose another file",
@@ -145,9 +148,15 @@ def _offered(lock: Lock, target: Target, root: Path) -> list[File]:
     sdists = {entry.name for entry in lock.entries if not entry.is_wheel}
     try:
         offers = resolver.offers(target, pins, root, from_source=sdists)
+        python = target.runtime.python_version
+        sources = [
+            resolver.sdist(entry.name, entry.version, python, root)
+            for entry in lock.entries
+            if entry.source
+        ]
     except Unresolvable as problem:
         raise explain.refusal(target, problem.explanation, root) from None
-    return [file for offer in offers for file in offer.files]
+    return [file for offer in offers for file in offer.files] + [file for file in sources if file]
 
 
 def _preferences(path: Path, upgrade: bool | Collection[str]) -> list[Pin]:
@@ -173,7 +182,8 @@ def _entry(target: Target, pin: Pin, file: File) -> LockEntry:
 
 
 def _urls_path(lock: Lock, target: Target) -> Path:
-    content = [target.uv_platform, target.runtime.name, *(e.sha256 for e in lock.entries)]
+    hashes = [file.sha256 for entry in lock.entries for file in entry.files]
+    content = [target.uv_platform, target.runtime.name, *hashes]
     key = cache.sha256_bytes("\n".join(content).encode())
     return cache.section("urls") / f"{key}.json"
 
@@ -189,7 +199,7 @@ def _cached_urls(path: Path) -> dict[str, tuple[str, str, int | None]] | None:
 def _remember(
     lock: Lock, target: Target, files: Iterable[File]
 ) -> dict[str, tuple[str, str, int | None]]:
-    wanted = {entry.sha256 for entry in lock.entries}
+    wanted = {file.sha256 for entry in lock.entries for file in entry.files}
     listed = {
         file.sha256: (file.url, file.filename, file.size) for file in files if file.sha256 in wanted
     }

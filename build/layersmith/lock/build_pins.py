@@ -7,7 +7,7 @@ backend needs only the backend itself tells, so it is asked while locking; what 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -16,9 +16,10 @@ from layersmith import cache, lock
 from layersmith.crossbuild import host
 from layersmith.errors import BuildError, LockError
 from layersmith.lock import inputs, resolver, wheelstore
+from layersmith.lock.document import LockedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from layersmith.crossbuild import BuiltWheel
@@ -47,7 +48,8 @@ def add(
         upgrade: Names of distributions to bring to their newest version; True for all.
 
     Raises:
-        LockError: The build requirements of a local package do not resolve.
+        LockError: The build requirements of a local package do not resolve, or the index offers
+            no sdist of numpy for a lite BLAS.
     """
     before = _without(old, upgrade) if old else None
     sdists = [entry for entry in new.entries if not entry.is_wheel]
@@ -55,7 +57,9 @@ def add(
     pinned = {
         entry.name: _pinned(entry, before, target, urls[entry.sha256][0], root) for entry in sdists
     }
-    entries = [pinned.get(entry.name, entry) for entry in new.entries]
+    entries = [
+        _with_source(pinned.get(entry.name, entry), before, target, root) for entry in new.entries
+    ]
     return replace(new, entries=entries, packages=_of_packages(before, target, root))
 
 
@@ -89,10 +93,42 @@ def _of_packages(old: Lock | None, target: Target, root: Path) -> dict[str, tupl
             else:
                 found[name] = _hashed(build.requirements(), target, root)
         except BuildError as problem:
-            raise LockError(
-                problem.message, target=target.identifier, cause=problem.cause, hint=problem.hint
-            ) from problem
+            raise _as_lock_error(problem, target) from problem
     return found
+
+
+def _with_source(entry: LockEntry, old: Lock | None, target: Target, root: Path) -> LockEntry:
+    """Return numpy's entry with the sdist and the compiler of its lite BLAS, if it gets one."""
+    if entry.name != "numpy" or not entry.is_wheel or not target.settings.lite_blas:
+        return entry
+    before = old.entry(entry.name) if old else None
+    try:
+        compiler = _compiler()
+        if before and before.sha256 == entry.sha256 and before.source and compiler in before.build:
+            return replace(entry, build=before.build, source=before.source)
+        found = resolver.sdist(entry.name, entry.version, target.runtime.python_version, root)
+    except BuildError as problem:
+        raise _as_lock_error(problem, target) from problem
+    except resolver.Unresolvable as problem:
+        raise _no_sdist(entry, target, problem.explanation.strip()) from None
+    if found is None or found.sha256 is None:
+        raise _no_sdist(entry, target, "the index offers none, or offers it without a hash")
+    return replace(entry, build=(compiler,), source=LockedFile(found.sha256, found.filename))
+
+
+def _no_sdist(entry: LockEntry, target: Target, cause: str) -> LockError:
+    return LockError(
+        f"there is no sdist of numpy {entry.version}, from which a lite BLAS is built",
+        target=target.identifier,
+        cause=cause,
+        hint="give uv an index with sdists, or leave `lite-blas` out for this layer",
+    )
+
+
+def _as_lock_error(problem: BuildError, target: Target) -> LockError:
+    return LockError(
+        problem.message, target=target.identifier, cause=problem.cause, hint=problem.hint
+    )
 
 
 def _pinned(entry: LockEntry, old: Lock | None, target: Target, url: str, root: Path) -> LockEntry:
@@ -174,7 +210,7 @@ def compile_sdist(entry: LockEntry, path: Path, target: Target) -> BuiltWheel:
         work_cache=cache.section("crossbuild"),
         requirements=requirements if entry.build else None,
     )
-    _same_compiler(entry, made)
+    same_compiler(entry, made.record)
     return made
 
 
@@ -184,10 +220,19 @@ def _compiler() -> str:
     return f"{COMPILER}=={zig.find().version}"
 
 
-def _same_compiler(entry: LockEntry, made: BuiltWheel) -> None:
+def same_compiler(entry: LockEntry, record: Mapping[str, Any]) -> None:
+    """Hold the compiler of a build against the one that the lock names.
+
+    Args:
+        entry: What was built.
+        record: The record of the build.
+
+    Raises:
+        BuildError: This machine has another compiler than the lock.
+    """
     locked = next((pin for pin in entry.build if pin.startswith(f"{COMPILER}==")), None)
-    if locked and "compiler" in made.record:
-        found = f"{COMPILER}=={made.record['compiler']['version']}"
+    if locked and "compiler" in record:
+        found = f"{COMPILER}=={record['compiler']['version']}"
         if found != locked:
             raise BuildError(
                 f"{entry.name} is locked to {locked}, and this machine has {found}",

@@ -25,9 +25,18 @@ CONFIG = "layers.yaml"
 
 _PIN = re.compile(r"(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==(?P<version>[0-9A-Za-z.!+_-]+) \\")
 _HASH = re.compile(r"    --hash=sha256:(?P<sha256>[0-9a-f]{64})")
-_NOTE = re.compile(r"    # (?P<key>file|via|build) (?P<value>\S.*)")
+_NOTE = re.compile(r"    # (?P<key>file|via|build|source) (?P<value>\S.*)")
+_FILE = re.compile(r"(?P<filename>\S+) sha256:(?P<sha256>[0-9a-f]{64})")
 _PACKAGE = re.compile(r"# package (?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)")
 _HEAD = re.compile(r"# (?P<key>[a-z-]+): (?P<value>\S+)")
+
+
+@dataclass(frozen=True)
+class LockedFile:
+    """A file by its SHA-256 in hex, and its name."""
+
+    sha256: str
+    filename: str
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,8 @@ class LockEntry:
         filename: Name of that file, a wheel or an sdist.
         via: Normalized names of what asks for it; ``layers.yaml`` for the layer itself.
         build: What builds it, as ``name==version`` and mostly with ``--hash=``: the compiler, if
-            there is one, and the build requirements; empty for wheels.
+            there is one, and the build requirements; empty for wheels as they are.
+        source: The sdist from which a part of the wheel is made anew (``lite-blas``), or None.
     """
 
     name: str
@@ -50,6 +60,13 @@ class LockEntry:
     filename: str
     via: tuple[str, ...] = ()
     build: tuple[str, ...] = ()
+    source: LockedFile | None = None
+
+    @property
+    def files(self) -> list[LockedFile]:
+        """The files that it names."""
+        used = LockedFile(self.sha256, self.filename)
+        return [used, self.source] if self.source else [used]
 
     @property
     def is_wheel(self) -> bool:
@@ -117,6 +134,8 @@ def render(lock: Lock, identifier: str) -> str:
         lines.append(f"    # file {entry.filename}")
         lines += [f"    # via {name}" for name in entry.via]
         lines += [f"    # build {pin}" for pin in entry.build]
+        if entry.source:
+            lines.append(f"    # source {entry.source.filename} sha256:{entry.source.sha256}")
     for name, build in sorted(lock.packages.items()):
         lines.append(f"# package {name}")
         lines += [f"    # build {pin}" for pin in build]
@@ -186,7 +205,17 @@ def _entries(lines: list[tuple[int, str]], path: Path) -> Iterator[LockEntry]:
             filename=notes["file"][0],
             via=tuple(notes["via"]),
             build=tuple(notes["build"]),
+            source=_source(notes["source"], path, number),
         )
+
+
+def _source(notes: list[str], path: Path, number: int) -> LockedFile | None:
+    if not notes:
+        return None
+    found = _FILE.fullmatch(notes[0])
+    if not found or len(notes) > 1:
+        raise _damaged(path, number, "one source with its SHA-256 is expected")
+    return LockedFile(found["sha256"], found["filename"])
 
 
 def _packages(lines: list[tuple[int, str]], path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -200,7 +229,7 @@ def _packages(lines: list[tuple[int, str]], path: Path) -> Iterator[tuple[str, t
 
 def _notes(lines: list[tuple[int, str]]) -> dict[str, list[str]]:
     """Take the notes at the beginning of ``lines`` off, by their kind."""
-    notes: dict[str, list[str]] = {"file": [], "via": [], "build": []}
+    notes: dict[str, list[str]] = {"file": [], "via": [], "build": [], "source": []}
     while lines and (note := _NOTE.fullmatch(lines[0][1])):
         notes[note["key"]].append(note["value"])
         lines.pop(0)

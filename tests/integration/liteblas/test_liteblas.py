@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from layersmith import liteblas
 from layersmith.base import runtimes
-from layersmith.errors import BuildError
+from layersmith.liteblas import compiler
 
 from tests.support import clocks, packages
 
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from layersmith.liteblas import LiteBlas
 
 CHECK = Path(__file__).with_name("linalg_check.py")
-VERSION = "2.3.5"
-"""The newest numpy for every Python that the tests run with."""
+VERSION, SDIST = packages.NUMPY
 
 HERE = f"python3.{sys.version_info[1]}"
 ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
@@ -39,8 +38,13 @@ def native_wheel(cache_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def native(native_wheel: Path, cache_dir: Path) -> LiteBlas:
-    return liteblas.drop_in(native_wheel, runtime=runtimes.get(HERE), cache_dir=cache_dir)
+def sdist(cache_dir: Path) -> Path:
+    return packages.sdist("numpy", VERSION, SDIST, cache_dir)
+
+
+@pytest.fixture(scope="module")
+def native(native_wheel: Path, sdist: Path, cache_dir: Path) -> LiteBlas:
+    return liteblas.drop_in(native_wheel, sdist, runtime=runtimes.get(HERE), cache_dir=cache_dir)
 
 
 def numpy_with(wheel: Path, blas: LiteBlas | None, folder: Path) -> Path:
@@ -94,50 +98,47 @@ def test_the_library_is_small_and_its_record_says_what_it_is_made_of(native: Lit
 
 @pytest.mark.slow
 def test_another_cache_gives_the_same_bytes(
-    native_wheel: Path, native: LiteBlas, tmp_path: Path
+    native_wheel: Path, sdist: Path, native: LiteBlas, tmp_path: Path
 ) -> None:
-    again = liteblas.drop_in(native_wheel, runtime=runtimes.get(HERE), cache_dir=tmp_path)
+    again = liteblas.drop_in(native_wheel, sdist, runtime=runtimes.get(HERE), cache_dir=tmp_path)
 
     assert again == native
 
 
 @pytest.mark.slow
 def test_a_damaged_cache_entry_is_not_used(
-    native_wheel: Path, native: LiteBlas, cache_dir: Path, tmp_path: Path
+    native_wheel: Path,
+    sdist: Path,
+    native: LiteBlas,
+    cache_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (entry,) = (path.parent for path in cache_dir.glob("*/lib.so"))
-    damaged = tmp_path / entry.name
-    shutil.copytree(entry, damaged)
-    hashes = {native.record["sdist"]["sha256"]}
-    settings: dict[str, Any] = {
-        "runtime": runtimes.get(HERE),
-        "cache_dir": tmp_path,
-        "sdist_hashes": hashes,
-    }
-    assert liteblas.drop_in(native_wheel, **settings) == native
+    damaged = cache_dir / "damaged"
+    for entry in [path.parent for path in cache_dir.glob("*/lib.so")]:
+        shutil.copytree(entry, damaged / entry.name)
 
-    (damaged / "lib.so").write_bytes(native.content[:1000])
+    class Built(Exception):
+        """It would be built anew."""
 
-    # It would have to be built anew, which an sdist of another hash does not allow.
-    with pytest.raises(BuildError, match="hash that the lock does not name"):
-        liteblas.drop_in(native_wheel, **{**settings, "sdist_hashes": {"0" * 64}})
+    def build(*_: object) -> None:
+        raise Built
 
+    monkeypatch.setattr(compiler, "build", build)
+    settings: dict[str, Any] = {"runtime": runtimes.get(HERE), "cache_dir": damaged}
+    assert liteblas.drop_in(native_wheel, sdist, **settings) == native
 
-def test_an_sdist_that_the_lock_does_not_name_is_refused(
-    native_wheel: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(BuildError, match="hash that the lock does not name"):
-        liteblas.drop_in(
-            native_wheel, runtime=runtimes.get(HERE), cache_dir=tmp_path, sdist_hashes={"0" * 64}
-        )
+    for library in damaged.glob("*/lib.so"):
+        library.write_bytes(native.content[:1000])
+    with pytest.raises(Built):
+        liteblas.drop_in(native_wheel, sdist, **settings)
 
 
 @pytest.mark.docker
 @pytest.mark.slow
-def test_all_of_linalg_is_right_on_arm64(tmp_path: Path, cache_dir: Path) -> None:
+def test_all_of_linalg_is_right_on_arm64(tmp_path: Path, sdist: Path, cache_dir: Path) -> None:
     runtime = runtimes.get("python3.13")
     wheel = packages.wheel("numpy", VERSION, runtime.name, "arm64", tmp_path)
-    blas = liteblas.drop_in(wheel, runtime=runtime, cache_dir=cache_dir)
+    blas = liteblas.drop_in(wheel, sdist, runtime=runtime, cache_dir=cache_dir)
     site = numpy_with(wheel, blas, tmp_path / "site")
     shutil.copy(CHECK, site)
 

@@ -386,3 +386,34 @@ def test_a_login_in_the_index_url_is_written_nowhere(
     assert cached
     for text in (said, project.path().read_text(), *(path.read_text() for path in cached)):
         assert LOGIN[1] not in text
+
+
+def test_a_lite_blas_has_its_sdist_and_its_compiler_in_the_lock(
+    project: Project, index: Index
+) -> None:
+    index.wheel("numpy", "2.0")
+    project.write("requirements: [numpy]", "lite-blas: true")
+    assert "no sdist of numpy 2.0, from which a lite BLAS is built" in project.refused().message
+    index.sdist("numpy", "2.0")
+    (entry,) = project.lock().entries
+    assert entry.source
+    assert entry.source.filename == "numpy-2.0.tar.gz"
+    assert entry.source.sha256 == index.sha256("numpy-2.0.tar.gz")
+    assert entry.build[0].startswith("zig==")
+    target = project.targets()[0]
+    places = lock.urls(lock.check(target, project.root), target, root=project.root)
+    assert {name for _, name, _ in places.values()} == {
+        "numpy-2.0-py3-none-any.whl",
+        "numpy-2.0.tar.gz",
+    }
+
+
+def test_a_lock_without_the_sdist_of_a_lite_blas_no_longer_fits(
+    project: Project, index: Index
+) -> None:
+    index.wheel("numpy", "2.0")
+    project.write("requirements: [numpy]")
+    assert project.lock().entries[0].source is None
+    project.write("requirements: [numpy]", "lite-blas: true")
+    with pytest.raises(LockError, match="lite-blas changed since it was written"):
+        lock.check(project.targets()[0], project.root)

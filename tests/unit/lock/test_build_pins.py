@@ -66,8 +66,22 @@ def made(version: str) -> BuiltWheel:
 
 
 def test_another_compiler_than_the_locked_one_is_refused() -> None:
-    build_pins._same_compiler(ENTRY, made("0.17.1"))
+    build_pins.same_compiler(ENTRY, made("0.17.1").record)
     with pytest.raises(
         BuildError, match=r"locked to zig==0\.17\.1, and this machine has zig==0\.18"
     ):
-        build_pins._same_compiler(ENTRY, made("0.18.0"))
+        build_pins.same_compiler(ENTRY, made("0.18.0").record)
+
+
+def test_the_source_of_a_lite_blas_is_written_and_read() -> None:
+    source = document.LockedFile("a" * 64, "numpy-2.3.5.tar.gz")
+    wheel = LockEntry(
+        "numpy", "2.3.5", "b" * 64, "numpy-2.3.5-cp313.whl", build=("zig==1",), source=source
+    )
+    text = document.render(Lock([wheel], "1" * 64, {}), "demo")
+    assert f"    # build zig==1\n    # source numpy-2.3.5.tar.gz sha256:{'a' * 64}\n" in text
+    (read,) = document.parse(text, Path("demo.txt")).entries
+    assert read == wheel
+    assert read.files == [document.LockedFile("b" * 64, "numpy-2.3.5-cp313.whl"), source]
+    with pytest.raises(LockError, match="one source with its SHA-256 is expected"):
+        document.parse(text.replace("sha256:a", "sha256:x"), Path("demo.txt"))
