@@ -18,6 +18,7 @@ CODES = {
     "PATH-TWICE": "a path is in the archive more than once",
     "SYMLINK": "an entry is a symbolic link",
     "LAYOUT-DEPTH": "packages lie where Lambda's Python does not look, or should not have to",
+    "LAYOUT-EMPTY": "the layer holds no file",
     "ELF-DAMAGED": "a native file is cut short or contradicts itself",
     "ELF-CLASS": "a native file is not 64-bit little-endian",
     "ELF-MACHINE": "a native file is for another machine",

@@ -31,6 +31,14 @@ INTERPRETERS = re.compile(rb"^#!\s*(/usr/bin/env\s|/(usr/)?bin/(ba|da)?sh\b|/var
 
 def check(content: Content) -> Iterator[Finding]:
     """Yield what is wrong with the layout of a layer."""
+    if not content.files:
+        yield Finding(
+            code="LAYOUT-EMPTY",
+            severity=Severity.ERROR,
+            what="the layer holds no file, and AWS refuses an empty zip",
+            cause="all of it was left out, or the zip was made of an empty folder",
+            next="put packages into python/ of the zip, or drop the layer",
+        )
     yield from _depth(content)
     yield from _case(content)
     for path in content.files:

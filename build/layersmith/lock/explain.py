@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.markers import Marker
@@ -11,15 +14,16 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from layersmith.base.runtimes import marker_environment
+from layersmith.base import architectures
+from layersmith.base.runtimes import RUNTIMES, marker_environment
 from layersmith.errors import LockError
-from layersmith.lock import resolver
+from layersmith.lock import causes, resolver
 from layersmith.lock import tags as wheeltags
+from layersmith.lock.document import CONFIG
 from layersmith.lock.resolver import Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
     from layersmith.lock.document import Lock
     from layersmith.lock.inputs import LockInputs
@@ -32,34 +36,10 @@ MAX_NAMED = 12
 _LACKING = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==(\S+) has no (?:usable )?wheels")
 _LACKING_HINT = re.compile(r"`([A-Za-z0-9][A-Za-z0-9._-]*)` \(v([^)\s]+)\)")
 
-_CAUSES = (
-    (
-        re.compile(r"was not found in the package registry|not found in the provided package"),
-        "a name is misspelt, or the configured index does not have it",
-        "check the name; a private index is configured in uv's configuration",
-    ),
-    (
-        re.compile(r"error sending request|dns error|[Cc]onnection|timed out|Failed to fetch"),
-        "the package index cannot be reached",
-        "check the network and uv's index configuration, then run the command again",
-    ),
-    (
-        re.compile(r"Failed to build|build backend", re.IGNORECASE),
-        "the metadata of a local package or sdist is only known after running its build",
-        "declare its dependencies statically under [project] (PEP 621), or repair its build",
-    ),
-    (
-        re.compile(r"requires Python|does not satisfy Python"),
-        "a requirement asks for another version of Python than the runtime's",
-        "request a version that supports the runtime, or choose another runtime",
-    ),
-    (
-        re.compile(r"there is no version of|only .* available"),
-        "no version is within what is asked for",
-        "relax the requirement or constraint that uv names",
-    ),
-)
-"""What uv says, the likely cause and what to do; the first that matches."""
+_NOT_BUILT = re.compile(r"Failed to build `([A-Za-z0-9][A-Za-z0-9._-]*)==")
+_NOT_FOUND = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*) was not found in the package registry")
+
+INSTEAD = Path(__file__).with_name("instead.toml")
 
 
 def fitting(target: Target, files: Iterable[File]) -> File | None:
@@ -77,7 +57,8 @@ def platform_text(target: Target) -> str:
 def wheels_text(target: Target, files: Iterable[File]) -> str:
     """Name the wheels among ``files``: ``cp312, cp313: win32, win_amd64``.
 
-    Where there are many, only those for the target's own interpreter are named in full.
+    Where there are many, only those for the target's own interpreter are named in full, or else
+    those for its machine.
     """
     platforms: dict[str, set[str]] = {}
     for file in files:
@@ -90,6 +71,13 @@ def wheels_text(target: Target, files: Iterable[File]) -> str:
         others = ", ".join(sorted(platforms, key=_natural))
         also = f"; and for {others}" if others else ""
         return f"{target.runtime.tag}: {', '.join(sorted(mine))}{also}"
+    if sum(map(len, platforms.values())) > MAX_NAMED:
+        machine = architectures.get(target.architecture).wheel
+        mine_only = {
+            tag: {name for name in names if name.endswith(machine) and "manylinux" in name}
+            for tag, names in platforms.items()
+        }
+        platforms = {tag: names for tag, names in mine_only.items() if names} or platforms
     groups: dict[str, list[str]] = {}
     for tag in sorted(platforms, key=_natural):
         groups.setdefault(", ".join(sorted(platforms[tag])), []).append(tag)
@@ -135,6 +123,19 @@ def _offers_of(target: Target, requirement: Requirement, root: Path) -> list[Off
         return resolver.every_offer(target, [requirement], root)
     except Unresolvable:
         return []
+
+
+def has_wheel(target: Target, name: str, inputs: LockInputs, root: Path) -> bool:
+    """Whether the newest version that layers.yaml allows has a wheel for the target.
+
+    Args:
+        target: The target.
+        name: Normalized name.
+        inputs: What the lock is resolved from.
+        root: Folder in which uv looks for its configuration.
+    """
+    wanted = Requirement(f"{name}{_asked(target, inputs).get(name, '')}")
+    return any(fitting(target, offer.files) for offer in _offers_of(target, wanted, root))
 
 
 def _asked(target: Target, inputs: LockInputs) -> dict[str, SpecifierSet]:
@@ -186,48 +187,119 @@ def refusal(
     for name, version in lacking:
         known = newest.setdefault(canonicalize_name(name), version)
         newest[canonicalize_name(name)] = max(known, version, key=Version)
-    cause = "; ".join(filter(None, (_lacks(target, *pin, root) for pin in newest.items())))
-    hint = "request a version that has one, choose another runtime, or compile it under `build:`"
-    if not cause:
-        cause, hint = _cause(explanation)
+    found = {pin: exact_files(target, *pin, root) for pin in newest.items()}
+    found = {pin: files for pin, files in found.items() if _misfit(target, files)}
+    texts = [_lacks(target, *pin, files) for pin, files in found.items()]
+    cause, hint = causes.of(explanation)
+    if texts:
+        every = [file for files in found.values() for file in files]
+        cause, hint = "; ".join(texts), _or_compile(target, every)
+    names = [*newest, *_NOT_BUILT.findall(explanation), *_NOT_FOUND.findall(explanation)]
     indented = "\n".join(f"    {line}" if line else "" for line in explanation.splitlines())
+    what = "the requirements do not resolve for"
+    if causes.NO_SOLUTION not in explanation and cause is None:
+        what = "uv failed on the requirements for"
     return LockError(
-        f"the requirements do not resolve for {platform_text(target)}. uv says:\n{indented}",
+        f"{what} {platform_text(target)}. uv says:\n{indented}",
         target=target.identifier,
         cause=cause,
-        hint=hint,
+        hint="; ".join([*_instead(target, names, root), hint]),
     )
 
 
-def no_wheel(target: Target, name: str, version: str, files: Iterable[File]) -> LockError:
-    """Make the error for a distribution that has wheels, but none for the target."""
-    return LockError(
-        f"{name} {version} has no wheel for {platform_text(target)}",
-        target=target.identifier,
-        cause=f"wheels exist for {wheels_text(target, files)}",
-        hint=f"request a version of {name} that has one, or list it under `build:` to compile it",
-    )
+def no_wheel(
+    target: Target,
+    name: str,
+    version: str,
+    root: Path,
+    *,
+    via: Iterable[str] = (),
+    said: str = "",
+) -> LockError:
+    """Make the error for a distribution that has wheels, but none for the target.
 
-
-def _lacks(target: Target, name: str, version: str, root: Path) -> str:
+    Args:
+        target: The target.
+        name: Its normalized name.
+        version: The version that would be taken.
+        root: Folder in which uv looks for its configuration.
+        via: Who asks for it.
+        said: What uv said when it looked for wheels alone.
+    """
     files = exact_files(target, name, version, root)
-    wheels = wheels_text(target, files)
-    if not wheels or fitting(target, files):
-        return ""
-    return f"{name} {version} has no wheel for {platform_text(target)}; wheels exist for {wheels}"
+    who = ", ".join(one for one in via if one != CONFIG)
+    asked = f", and {who} asks for it" if who else ""
+    indented = "".join(f"\n    {line}" for line in said.splitlines())
+    return LockError(
+        f"{name} {version} has no wheel for {platform_text(target)}{asked}"
+        + (f". uv says:{indented}" if said and who else ""),
+        target=target.identifier,
+        cause=_wheels_exist(target, files),
+        hint="; ".join([*_instead(target, [name], root), _or_compile(target, files, name)]),
+    )
+
+
+def _misfit(target: Target, files: list[File]) -> bool:
+    """Whether there are wheels, and none for the target."""
+    return any(file.is_wheel for file in files) and fitting(target, files) is None
+
+
+def _lacks(target: Target, name: str, version: str, files: list[File]) -> str:
+    exist = _wheels_exist(target, files)
+    return f"{name} {version} has no wheel for {platform_text(target)}; {exist}"
+
+
+def _wheels_exist(target: Target, files: list[File]) -> str:
+    """Name the wheels, and the glibc that those for the target's machine need."""
+    names = [file.filename for file in files if file.is_wheel]
+    floor = wheeltags.glibc_floor(names, target.runtime, target.architecture)
+    needs = ""
+    if floor is not None and floor > target.runtime.glibc:
+        system = target.runtime.system
+        needs = (
+            f"; the one for {target.runtime.tag} on {target.architecture} needs glibc"
+            f" {_dotted(floor)}, and {system.title} of {target.runtime.name} has"
+            f" {_dotted(system.glibc)}"
+        )
+    return f"wheels exist for {wheels_text(target, files)}{needs}"
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+def _or_compile(target: Target, files: list[File], name: str = "it") -> str:
+    """Say which runtimes could use wheels, and what else is left to do."""
+    names = [file.filename for file in files if file.is_wheel]
+    fit = [
+        runtime.name
+        for runtime in RUNTIMES.values()
+        if wheeltags.best(names, runtime, target.architecture)
+    ]
+    choose = f"choose a runtime that can use it ({', '.join(fit)}), " if fit else ""
+    return (
+        f"{choose}request another version that has one, or list {name} under `build:` to compile it"
+    )
+
+
+@functools.cache
+def _alternatives() -> dict[str, dict[str, str]]:
+    with INSTEAD.open("rb") as stream:
+        return tomllib.load(stream)
+
+
+def _instead(target: Target, names: Iterable[str], root: Path) -> Iterator[str]:
+    """Say what to ask for instead, where the index has a wheel of it for the target."""
+    for name in dict.fromkeys(map(canonicalize_name, names)):
+        row = _alternatives().get(name)
+        if row is None:
+            continue
+        offers = _offers_of(target, Requirement(row["instead"]), root)
+        if any(fitting(target, offer.files) for offer in offers):
+            yield f"ask for {row['instead']} instead of {name} ({row['why']})"
 
 
 def exact_files(target: Target, name: str, version: str, root: Path) -> list[File]:
     """Return every file of one version, for any platform; empty where it cannot be had."""
     requirement = Requirement(f"{name}=={version}")
     return [file for offer in _offers_of(target, requirement, root) for file in offer.files]
-
-
-def _cause(explanation: str) -> tuple[str, str]:
-    for pattern, cause, hint in _CAUSES:
-        if pattern.search(explanation):
-            return cause, hint
-    return (
-        "two requirements ask for versions that exclude each other",
-        "relax one of the requirements or constraints that uv names",
-    )

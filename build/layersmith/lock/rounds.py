@@ -11,12 +11,17 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from layersmith import console
 from layersmith.errors import LockError
 from layersmith.lock import explain, resolver
 from layersmith.lock.resolver import Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from layersmith.lock.inputs import LockInputs
@@ -26,6 +31,9 @@ if TYPE_CHECKING:
 MAX_ROUNDS = 60
 """Rounds until it is given up. Each rules out a version or allows an sdist; numpy, which raised
 its glibc floor long ago, needs about twenty on Amazon Linux 2."""
+
+MAX_LISTED = 5
+"""Versions that a message lists."""
 
 _NO_WHEEL = re.compile(r"Wheels are required for `([^`]+)`")
 """uv's hint for a distribution without a wheel that any platform of the kind could use."""
@@ -50,8 +58,8 @@ def resolution_of(
         pins = _round(target, inputs, root, kept, known)
         if pins is None:
             continue
-        files = _files(target, pins, root, known.from_source)
-        _refuse_unwanted_sdists(target, pins, root, known.found_out)
+        _refuse_unwanted_sdists(target, pins, root, known)
+        files = _files(target, pins, root, known)
         misfits = [pin for pin in pins if files[pin.name] is None]
         if not misfits:
             return [(pin, file) for pin in pins if (file := files[pin.name]) is not None]
@@ -73,12 +81,14 @@ class _Known:
         found_out: Distributions that exist as sdists alone, as far as uv's wheels go.
         ruled_out: Names and versions whose wheels do not fit the target.
         first: What uv said when it first found no solution.
+        announced: Distributions whose metadata may have to be built, as the user was told.
     """
 
     asked: set[str]
     found_out: set[str] = field(default_factory=set)
     ruled_out: list[tuple[str, str]] = field(default_factory=list)
     first: str = ""
+    announced: set[str] = field(default_factory=set)
 
     @property
     def from_source(self) -> set[str]:
@@ -90,6 +100,7 @@ def _round(
     target: Target, inputs: LockInputs, root: Path, kept: Sequence[Pin], known: _Known
 ) -> list[Pin] | None:
     """Ask uv once; None where it said which distributions have no wheel at all."""
+    _announce(target, inputs, known)
     try:
         return resolver.resolve(
             target,
@@ -101,21 +112,22 @@ def _round(
         )
     except Unresolvable as problem:
         known.first = known.first or problem.explanation
-        lacking = set(_NO_WHEEL.findall(problem.explanation)) - known.from_source
+        named = map(canonicalize_name, _NO_WHEEL.findall(problem.explanation))
+        lacking = [name for name in dict.fromkeys(named) if name not in known.from_source]
         if not lacking:
             said = _said(problem.explanation, known.first, known.ruled_out)
             blamed = [pin for pin in known.ruled_out if pin[0] in problem.explanation]
             raise explain.refusal(target, said, root, blamed) from None
-        known.found_out |= lacking
+        known.found_out |= _to_allow(target, inputs, root, lacking)
         return None
 
 
 def _files(
-    target: Target, pins: Sequence[Pin], root: Path, from_source: set[str]
+    target: Target, pins: Sequence[Pin], root: Path, known: _Known
 ) -> dict[str, File | None]:
     """Return the file of each distribution; None where no wheel fits the target."""
     exact = [(pin.name, pin.version) for pin in pins]
-    taken = from_source & {pin.name for pin in pins}
+    taken = known.from_source & {pin.name for pin in pins}
     try:
         offers = resolver.offers(target, exact, root, from_source=taken)
     except Unresolvable as problem:
@@ -125,24 +137,58 @@ def _files(
     for pin in pins:
         files = by_name[pin.name].files if pin.name in by_name else ()
         chosen[pin.name] = explain.fitting(target, files)
-        if pin.name in from_source:
-            chosen[pin.name] = next((file for file in files if not file.is_wheel), None)
+        if pin.name in known.asked:
+            chosen[pin.name] = _sdist(files)
+        elif pin.name in known.found_out:
+            every = explain.exact_files(target, pin.name, pin.version, root)
+            chosen[pin.name] = explain.fitting(target, every) or _sdist(files)
     return chosen
 
 
-def _refuse_unwanted_sdists(
-    target: Target, pins: Sequence[Pin], root: Path, found_out: set[str]
-) -> None:
+def _sdist(files: Iterable[File]) -> File | None:
+    return next((file for file in files if not file.is_wheel), None)
+
+
+def _announce(target: Target, inputs: LockInputs, known: _Known) -> None:
+    """Say what uv may have to build to learn its metadata: that can take minutes."""
+    dynamic = {name for name, one in inputs.packages.items() if "sources" in one.metadata}
+    names = (known.from_source | dynamic) - known.announced
+    known.announced |= names
+    if names:
+        console.info(
+            f"{target.identifier}: uv reads the metadata of {', '.join(sorted(names))} from"
+            " sources, and builds it where it is not static"
+        )
+
+
+def _to_allow(target: Target, inputs: LockInputs, root: Path, lacking: Sequence[str]) -> set[str]:
+    """Return what to take from sdists next, of all that uv names.
+
+    uv names what could lead to a solution, and so, too, what merely asks for a version without a
+    wheel: older versions of it may be sdists. What has no wheel for the target comes first.
+    """
+    bare = {name for name in lacking if not explain.has_wheel(target, name, inputs, root)}
+    if bare:
+        return bare
+    asked = {canonicalize_name(Requirement(line).name) for line in inputs.requirements}
+    return {next((name for name in lacking if name not in asked), lacking[0])}
+
+
+def _refuse_unwanted_sdists(target: Target, pins: Sequence[Pin], root: Path, known: _Known) -> None:
     """Refuse what has wheels for other platforms: its sdist would have to be compiled.
 
     What stays out of the layer is let through; nothing of it will be built.
     """
-    left_out = {*target.settings.excludes, *target.settings.stubs}
+    left_out = {*target.settings.excludes, *target.settings.stubs, *target.provided}
     for pin in pins:
-        if pin.name in found_out and pin.name not in left_out:
-            files = explain.exact_files(target, pin.name, pin.version, root)
-            if any(file.is_wheel for file in files):
-                raise explain.no_wheel(target, pin.name, pin.version, files)
+        if pin.name not in known.found_out or pin.name in left_out:
+            continue
+        # The newest version counts, although its wheels were ruled out before.
+        misfits = [version for name, version in known.ruled_out if name == pin.name]
+        version = max([pin.version, *misfits], key=Version)
+        files = explain.exact_files(target, pin.name, version, root)
+        if any(file.is_wheel for file in files) and not explain.fitting(target, files):
+            raise explain.no_wheel(target, pin.name, version, root, via=pin.via, said=known.first)
 
 
 def _said(last: str, first: str, without: Sequence[tuple[str, str]]) -> str:
@@ -152,12 +198,13 @@ def _said(last: str, first: str, without: Sequence[tuple[str, str]]) -> str:
     what it said first.
     """
     if last != first and "Failed to" in last and "build" in last:
-        summary = last.splitlines()[0].removeprefix("error: ")
-        last = f"{first}\n\nits sdist does not build either: {summary}"
+        last = f"{first}\n\nits sdist does not build either:\n{last}"
     if without:
         last += f"\n\nnot for the target's glibc and ruled out before: {_listed(without)}"
     return last
 
 
 def _listed(pins: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in pins)
+    named = [f"{name} {version}" for name, version in pins[:MAX_LISTED]]
+    more = len(pins) - len(named)
+    return ", ".join([*named, *([f"and {more} more"] if more else [])])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 
 LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 """glibc 2.x to the name it had before PEP 600."""
+
+NEWEST_GLIBC = (2, 99)
+"""Above all that a wheel names."""
+
+_MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_")
 
 
 def platforms(runtime: Runtime, architecture: str) -> list[str]:
@@ -68,3 +75,23 @@ def best(filenames: Iterable[str], runtime: Runtime, architecture: str) -> str |
         if (place := rank(name, runtime, architecture)) is not None
     ]
     return max(fitting)[2] if fitting else None
+
+
+def glibc_floor(
+    filenames: Iterable[str], runtime: Runtime, architecture: str
+) -> tuple[int, int] | None:
+    """Return the oldest glibc with which a runtime could use one of some wheels.
+
+    Returns:
+        None where none is for its Python and machine, or none names a glibc.
+    """
+    newer = replace(runtime, system=replace(runtime.system, glibc=NEWEST_GLIBC))
+    known = ranked(newer, architecture)
+    floors = []
+    for name in filenames:
+        if rank(name, newer, architecture) is None:
+            continue
+        tags = [tag for tag in parse_wheel_filename(name)[3] if tag in known]
+        named = [_MANYLINUX.match(tag.platform) for tag in tags]
+        floors += [min((int(one[1]), int(one[2])) for one in named if one)] if any(named) else []
+    return min(floors, default=None)

@@ -68,12 +68,19 @@ class Index:
             if python:
                 self.requires_python[path.name] = python
 
-    def sdist(self, name: str, version: str) -> None:
-        """Add an sdist whose metadata is static, so that nobody has to run its build."""
+    def sdist(self, name: str, version: str, *, backend: str | None = None) -> None:
+        """Add an sdist whose metadata is static, or known to a build backend alone."""
+        dynamic = backend is not None
         metadata = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n"
-        backend = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        metadata += "Dynamic: Requires-Dist\n" if dynamic else ""
+        system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
         project = f'[project]\nname = "{name}"\nversion = "{version}"\n'
-        files = {"PKG-INFO": metadata, "pyproject.toml": backend + project, "backend.py": ""}
+        project += 'dynamic = ["dependencies"]\n' if dynamic else ""
+        files = {
+            "PKG-INFO": metadata,
+            "pyproject.toml": system + project,
+            "backend.py": backend or "",
+        }
         with tarfile.open(self.folder / f"{name}-{version}.tar.gz", "w:gz") as archive:
             for path, text in files.items():
                 info = tarfile.TarInfo(f"{name}-{version}/{path}")

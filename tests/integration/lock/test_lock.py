@@ -293,7 +293,7 @@ def test_a_local_package_whose_build_fails(project: Project) -> None:
     project.write("packages: [dynamic]")
     error = project.refused()
     assert "the backend is broken" in error.message
-    assert "metadata of a local package or sdist" in str(error.cause)
+    assert "metadata of a local package" in str(error.cause)
 
 
 def test_versions_are_kept_until_they_are_upgraded(project: Project, index: Index) -> None:

@@ -147,3 +147,8 @@ def test_editable_installs() -> None:
 def test_path_files_are_not_read() -> None:
     finding = only(judge(layer(**{"python/zope-nspkg.pth": b"import sys\n"})))
     assert (finding.code, finding.severity) == ("LAYOUT-PTH", Severity.WARNING)
+
+
+def test_a_layer_without_files_is_refused() -> None:
+    finding = only(judge({}))
+    assert (finding.code, finding.severity) == ("LAYOUT-EMPTY", Severity.ERROR)

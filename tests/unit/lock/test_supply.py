@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith.base import uv
+from layersmith.base import runtimes, uv
 from layersmith.lock import compare, explain, resolver
+from layersmith.lock import tags as wheeltags
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.lock.inputs import LockInputs
 from layersmith.lock.resolver import File, Offer, Pin, Unresolvable
@@ -99,7 +100,13 @@ def test_only_the_newest_of_each_kind_is_noted(
     [
         ("Because x was not found in the package registry and you require x", "misspelt"),
         ("cause: error sending request for url (https://index.test/x)", "cannot be reached"),
-        ("Failed to build `common @ file:///x`", "metadata of a local package or sdist"),
+        ("Failed to build `common @ file:///x`", "metadata of a local package"),
+        ("Failed to build `common==1.0`", "its sdist does not build"),
+        ("x was not found in the package registry: hint: (401 Unauthorized)", "login"),
+        ("error: Failed to parse: uv.toml", "uv's configuration"),
+        ("no answer within 600 s", "takes that long"),
+        ("error: invalid peer certificate: UnknownIssuer", "not trusted"),
+        ("Because only x==1 is available and x==1 was yanked", "yanked"),
         ("Because a==1 requires Python >=3.14", "another version of Python"),
         ("Because there is no version of x==99", "no version is within"),
         ("Because a==1 depends on c<2 and b==1 depends on c>=2", "exclude each other"),
@@ -113,6 +120,28 @@ def test_the_likely_cause_of_a_refusal(
     assert cause in (error.cause or "")
     assert error.hint
     assert error.target == "demo-python3.13-arm64"
+
+
+def test_what_is_not_known_gets_no_cause(make_target: MakeTarget, tmp_path: Path) -> None:
+    error = explain.refusal(make_target(), "error: the moon is in the wrong phase", tmp_path)
+    assert error.cause is None
+    assert error.message.startswith("uv failed on the requirements for python3.13")
+    assert "the moon" in error.message
+
+
+@pytest.mark.parametrize(
+    ("names", "floor"),
+    [
+        (["x-1-cp311-cp311-manylinux_2_28_aarch64.whl"], (2, 28)),
+        (["x-1-cp311-cp311-manylinux_2_17_aarch64.manylinux_2_28_aarch64.whl"], (2, 17)),
+        (["x-1-cp38-abi3-manylinux_2_31_aarch64.whl", "x-1-cp312-cp312-win_amd64.whl"], (2, 31)),
+        (["x-1-cp311-cp311-manylinux_2_28_x86_64.whl"], None),
+        (["x-1-cp312-cp312-manylinux_2_28_aarch64.whl"], None),
+        (["x-1-py3-none-any.whl", "nonsense.whl"], None),
+    ],
+)
+def test_the_glibc_that_wheels_need(names: list[str], floor: tuple[int, int] | None) -> None:
+    assert wheeltags.glibc_floor(names, runtimes.get("python3.11"), "arm64") == floor
 
 
 def test_pins_are_read_as_uv_writes_them(tmp_path: Path) -> None:
