@@ -131,11 +131,14 @@ def test_dependencies_that_come_from_a_requirements_file_are_covered(project: Pr
     package = sources(project.root / "pkg", SETUPTOOLS + dynamic + named)
     (package / "requirements.txt").write_text("")
     project.write(CONFIG.format(folder="pkg"))
-    project.lock()
+    project.run("lock")
     project.build()
-    (package / "requirements.txt").write_text("six\n")
+    (package / "requirements.txt").write_text("idna\n")
     assert "packages changed" in project.run("lock", "--check", check=4).stderr
     assert "packages changed" in project.run("build", check=4).stderr
+    project.run("lock")
+    project.build()
+    assert "idna/__init__.py" in modes(project)
 
 
 def test_dependencies_that_come_from_nowhere_are_held_against_the_lock(project: Project) -> None:
