@@ -68,8 +68,8 @@ def interpreter(runtime: Runtime) -> Path:
     if program is None:
         raise BuildError(
             f"building for {runtime.name} needs CPython {runtime.python_version} here",
-            hint=f"install it (`uv python install {runtime.python_version}`), or set"
-            " `container: true` for this distribution under `build:`",
+            hint=f"install it (`uv python install {runtime.python_version}`); what is named under"
+            " `build:` can be built with `container: true` instead",
         )
     return program
 

@@ -81,7 +81,12 @@ def resolve(
         output.write_text("".join(f"{pin.name}=={pin.version}\n" for pin in preferences), "utf-8")
         _compile(
             [requirements, "--constraints", constraints, "--output-file", output],
-            ["--annotation-style", "line", *_for_target(target, {*from_source, *inputs.packages})],
+            [
+                *("--annotation-style", "line"),
+                *_for_target(target, {*from_source, *inputs.packages}),
+                # uv keeps what a build told until pyproject.toml or setup.py changes.
+                *(word for name in inputs.packages for word in ("--refresh-package", name)),
+            ],
             root,
             target.settings.environment,
         )

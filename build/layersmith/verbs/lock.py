@@ -108,7 +108,13 @@ def _as_json(result: LockResult) -> dict[str, Any]:
         "lock": f"locks/{lock.lock_path(result.target, result.root).name}",
         "distributions": len(result.lock.entries) if result.lock else None,
         "changes": [
-            {"name": c.name, "kind": c.kind, "before": c.before, "after": c.after}
+            {
+                "name": c.name,
+                "kind": c.kind,
+                "before": c.before,
+                "after": c.after,
+                "builds": c.builds,
+            }
             for c in result.changes
         ],
         "notes": list(result.notes),

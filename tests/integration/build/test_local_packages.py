@@ -5,6 +5,13 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING
 
+import pytest
+from layersmith.base import interpreters, runtimes
+from layersmith.crossbuild import host
+from layersmith.errors import BuildError
+
+from tests.support import zips
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -131,11 +138,14 @@ def test_dependencies_that_come_from_a_requirements_file_are_covered(project: Pr
     package = sources(project.root / "pkg", SETUPTOOLS + dynamic + named)
     (package / "requirements.txt").write_text("")
     project.write(CONFIG.format(folder="pkg"))
-    project.lock()
+    project.run("lock")
     project.build()
-    (package / "requirements.txt").write_text("six\n")
+    (package / "requirements.txt").write_text("idna\n")
     assert "packages changed" in project.run("lock", "--check", check=4).stderr
     assert "packages changed" in project.run("build", check=4).stderr
+    project.run("lock")
+    project.build()
+    assert "idna/__init__.py" in modes(project)
 
 
 def test_dependencies_that_come_from_nowhere_are_held_against_the_lock(project: Project) -> None:
@@ -152,3 +162,54 @@ def test_dependencies_that_come_from_nowhere_are_held_against_the_lock(project: 
     project.write(CONFIG.format(folder="pkg") + '    environment: {NEED: "1"}\n')
     done = project.run("build", check=4)
     assert "mypkg asks for six>=1.16, and the lock holds no six" in done.stderr
+
+
+OWN_BACKEND = """\
+import sys
+from setuptools import build_meta
+
+def build_wheel(to, config_settings=None, metadata_directory=None):
+    with open("src/mypkg/built.py", "w") as stream:
+        stream.write(f"PYTHON = {sys.version_info[:2]}\\n")
+    return build_meta.build_wheel(to, config_settings, metadata_directory)
+"""
+
+
+def test_the_python_of_the_target_builds(project: Project) -> None:
+    in_tree = SETUPTOOLS.replace('"setuptools.build_meta"', '"backend"\nbackend-path = ["."]')
+    package = sources(project.root / "pkg", in_tree + 'version = "1.0"\n')
+    (package / "backend.py").write_text(OWN_BACKEND)
+    (package / ".python-version").write_text("3.7\n")  # that of the developer's tools
+    config = CONFIG.format(folder="pkg").replace('"python3.11"', '"python3.11", "python3.13"')
+    project.write(config + "    bytecode: none\n")
+    project.lock()
+    project.build()
+    for minor in (11, 13):
+        with zipfile.ZipFile(project.dist / f"demo-1.0.0-python3.{minor}-arm64.zip") as archive:
+            assert archive.read("python/mypkg/built.py") == f"PYTHON = (3, {minor})\n".encode()
+    assert not (package / "src/mypkg/built.py").exists()
+
+
+def test_a_machine_without_that_python_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interpreters, "find", lambda _minor: None)
+    package = sources(tmp_path / "pkg", HATCHLING)
+    build = host.HostBuild(package, runtimes.get("python3.13"), {})
+    with pytest.raises(BuildError, match=r"building for python3\.13 needs CPython 3\.13 here"):
+        build.wheel(())
+
+
+def test_an_sdist_that_is_a_zip_is_built_and_any_pure_tag_will_do(tmp_path: Path) -> None:
+    pyproject = HATCHLING + '[tool.hatch.build.targets.wheel.hooks.custom]\npath = "tag.py"\n'
+    tag = (
+        "from hatchling.builders.hooks.plugin.interface import BuildHookInterface\n"
+        "class Hook(BuildHookInterface):\n"
+        "    def initialize(self, version, data):\n"
+        "        data['tag'] = 'cp313-none-any'\n"
+    )
+    files = {"pyproject.toml": pyproject, "tag.py": tag, "src/mypkg/__init__.py": ""}
+    members = {f"mypkg-1.0/{path}": text for path, text in files.items()}
+    sdist = zips.write(tmp_path / "mypkg-1.0.zip", members)
+    build = host.HostBuild(sdist, runtimes.get("python3.13"), {})
+    assert build.wheel(build.requirements()).name == "mypkg-1.0-cp313-none-any.whl"

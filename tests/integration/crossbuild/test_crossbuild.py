@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -147,6 +148,26 @@ def test_the_pinned_requirements_give_the_same_bytes_in_another_cache(
 
     assert again.path != built.path
     assert again.path.read_bytes() == built.path.read_bytes()
+
+
+def test_two_builds_of_one_sdist_at_once_do_not_meet(work_cache: Path, tmp_path: Path) -> None:
+    def build(name: str) -> bytes:
+        own = tmp_path / name
+        own.mkdir()
+        (own / "zig").symlink_to(work_cache / "zig")
+        return crossbuild.build_wheel(
+            path,
+            runtime=RUNTIME,
+            architecture="arm64",
+            options=CrossBuildOptions(),
+            work_cache=own,
+        ).path.read_bytes()
+
+    source = "#include <Python.h>\nPyMODINIT_FUNC PyInit_thing(void) { return NULL; }\n"
+    path = own_sdist(tmp_path, source)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(build, ["one", "two"])
+    assert first == second
 
 
 def test_a_compiler_error_is_shown(work_cache: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from layersmith.crossbuild import BuiltWheel
 from layersmith.errors import BuildError, LockError
-from layersmith.lock import build_pins, document
+from layersmith.lock import build_pins, compare, document
 from layersmith.lock.document import Lock, LockEntry
 
 ENTRY = LockEntry(
@@ -85,3 +85,20 @@ def test_the_source_of_a_lite_blas_is_written_and_read() -> None:
     assert read.files == [document.LockedFile("b" * 64, "numpy-2.3.5-cp313.whl"), source]
     with pytest.raises(LockError, match="one source with its SHA-256 is expected"):
         document.parse(text.replace("sha256:a", "sha256:x"), Path("demo.txt"))
+
+
+def test_what_changed_of_the_tools_is_said() -> None:
+    old = Lock([ENTRY], "", {}, {"mypkg": ("hatchling==1.32.0", "pluggy==1.7")})
+    new = Lock(
+        [replace(ENTRY, build=("zig==0.18.0", "setuptools==84.2.1 --hash=sha256:aa"))],
+        "",
+        {},
+        {"mypkg": ("hatchling==1.33.0", "packaging==26.0")},
+    )
+    assert [str(change) for change in compare.changes(old, new)] == [
+        "~ zig 0.17.1 -> 0.18.0, builds markupsafe",
+        "~ hatchling 1.32.0 -> 1.33.0, builds mypkg",
+        "+ packaging 26.0, builds mypkg",
+        "- pluggy 1.7, builds mypkg",
+    ]
+    assert compare.changes(new, new) == []
