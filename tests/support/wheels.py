@@ -24,6 +24,7 @@ def make(
     compression: int = zipfile.ZIP_DEFLATED,
     links: Mapping[str, str] | None = None,
     executables: Sequence[str] = (),
+    encoding: str = "utf-8",
 ) -> Path:
     """Write a wheel and return its path.
 
@@ -38,6 +39,7 @@ def make(
         compression: Method for all members.
         links: Symbolic links: path in the wheel to the path they point to.
         executables: Paths with mode 0755.
+        encoding: Encoding of METADATA.
     """
     dist_info = f"{name}-{version}.dist-info"
     lines = [f"Requires-Dist: {line}" for line in requires]
@@ -45,7 +47,7 @@ def make(
     text = "\n".join([*head, *lines, *metadata])
     members = {
         **files,
-        f"{dist_info}/METADATA": f"{text}\n".encode(),
+        f"{dist_info}/METADATA": f"{text}\n".encode(encoding),
         f"{dist_info}/WHEEL": f"Wheel-Version: 1.0\nTag: {tag}\n".encode(),
     }
     rows = [f"{path},{digest(content)},{len(content)}" for path, content in members.items()]

@@ -17,10 +17,10 @@ from email.parser import HeaderParser
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement
 
 from layersmith.assemble.tree import PREFIX, Bytes, Entry, Removed, Tree, WheelMember
-from layersmith.base import damage
+from layersmith.base import damage, legacy
 from layersmith.base.runtimes import marker_environment
 from layersmith.errors import BuildError
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from email.message import Message
     from pathlib import Path
+
+    from packaging.requirements import Requirement
 
     from layersmith.plan import Target
 
@@ -76,14 +78,23 @@ class Wheel:
         environment = marker_environment(target.runtime, target.architecture)
         found = []
         for text in self.metadata.get_all("Requires-Dist") or []:
-            with damage.told(self.path.name):
-                requirement = Requirement(text)
+            requirement = self._requirement(text)
             marker = requirement.marker
             if marker is None or any(
                 marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras)
             ):
                 found.append(requirement)
         return found
+
+    def _requirement(self, text: str) -> Requirement:
+        try:
+            return legacy.requirement(text)
+        except InvalidRequirement as problem:
+            raise BuildError(
+                f"{self.path.name} requires {text!r}, which is not a requirement (PEP 508)",
+                cause=str(problem).splitlines()[0],
+                hint=f"constrain {self.distribution} to another version",
+            ) from problem
 
     @property
     def license(self) -> str | None:
@@ -103,7 +114,7 @@ class Wheel:
         for entry in self.entries:
             if entry.path == path:
                 with damage.told(self.path.name):
-                    return entry.source.read().decode("utf-8")
+                    return legacy.decode(entry.source.read())
         raise BuildError(f"{self.path.name} has no {self.dist_info}/{name}")
 
 

@@ -124,3 +124,25 @@ def test_extras_add_requirements(tmp_path: Path, target: Target) -> None:
     path = wheels.make(tmp_path, "demo", {}, requires=['other ; extra == "fast"'])
     found = wheel.read(path, "demo").requirements(target, frozenset({"fast"}))
     assert [requirement.name for requirement in found] == ["other"]
+
+
+def test_metadata_from_before_its_rules_is_read_as_uv_reads_it(
+    tmp_path: Path, target: Target
+) -> None:
+    path = wheels.make(
+        tmp_path,
+        "demo",
+        {"demo.py": b""},
+        requires=["pytz (>dev)", "six (>=1.9.*) ; python_version >= '3'", "cafe; extra == 'é'"],
+        encoding="latin-1",
+    )
+    found = wheel.read(path, "demo").requirements(target)
+    assert [str(one) for one in found] == ["pytz>0.0.0dev", 'six>=1.9; python_version >= "3"']
+
+
+def test_a_requirement_that_nobody_understands_names_its_wheel(
+    tmp_path: Path, target: Target
+) -> None:
+    path = wheels.make(tmp_path, "demo", {"demo.py": b""}, requires=["six (what?)"])
+    with pytest.raises(BuildError, match=r"demo-1\.0-.* requires 'six \(what\?\)'"):
+        wheel.read(path, "demo").requirements(target)
