@@ -165,3 +165,15 @@ def compile_pins(
     """
     quiet = ("--no-header", "--no-progress", "--color", "never", "--quiet")
     run("pip", "compile", *words, *THIS_PYTHON, *quiet, cwd=cwd, stdin=stdin, timeout=timeout)
+
+
+def lock_project(folder: Path, *words: str | Path, timeout: float) -> None:
+    """Write the uv.lock of a project, with the graph of its dependencies (``uv lock``).
+
+    Args:
+        folder: Folder of its pyproject.toml; the file is written beside it.
+        words: More options.
+        timeout: Seconds; uv may have to build the metadata of an sdist.
+    """
+    quiet = ("--no-progress", "--color", "never", "--quiet")
+    run("lock", "--project", folder, *words, *THIS_PYTHON, *quiet, cwd=folder, timeout=timeout)

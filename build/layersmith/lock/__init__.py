@@ -11,13 +11,13 @@ from layersmith.errors import LockError
 from layersmith.lock import explain, resolver
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock.document import CONFIG, Lock, LockEntry, orphans, read, write
-from layersmith.lock.resolver import Pin, Unresolvable
+from layersmith.lock.resolver import Unresolvable
 from layersmith.lock.rounds import resolution_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from layersmith.lock.resolver import File
+    from layersmith.lock.resolver import File, Offer
     from layersmith.plan import Target
 
 __all__ = [
@@ -57,12 +57,13 @@ def check(target: Target, root: Path) -> Lock:
     """
     lock = read(lock_path(target, root))
     parts = lockinputs.collect(target, root).parts
-    changed = sorted(key for key in parts if lock.parts.get(key) != parts[key])
+    keys = sorted({*parts, *lock.parts})
+    changed = [key for key in keys if lock.parts.get(key) != parts.get(key)]
     if changed:
         raise LockError(
             f"the lock no longer fits: {', '.join(changed)} changed since it was written",
             target=target.identifier,
-            cause="layers.yaml, a requirements file or a local package was edited",
+            cause="layers.yaml, or a file or local package that it names, was edited",
             hint=f"run `nox -s lock -- --layer {target.layer}` and commit locks/",
         )
     return lock
@@ -81,10 +82,15 @@ def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = Fal
     """
     inputs = lockinputs.collect(target, root)
     kept = _preferences(lock_path(target, root), upgrade)
-    resolution = resolution_of(target, inputs, root, kept)
-    entries = [_entry(target, pin, file) for pin, file in resolution]
+    chosen = resolution_of(target, inputs, root, kept).chosen
+    pins = [(offer.name, offer.version) for offer, _ in chosen]
+    try:
+        via = resolver.askers(target, inputs, pins, root)
+    except Unresolvable as problem:
+        raise explain.refusal(target, problem.explanation, root) from None
+    entries = [_entry(target, offer, file, via.get(offer.name, ())) for offer, file in chosen]
     lock = Lock(sorted(entries, key=lambda entry: entry.name), inputs.digest, inputs.parts)
-    _remember(lock, target, [file for _, file in resolution])
+    _remember(lock, target, [file for _, file in chosen])
     return lock
 
 
@@ -125,14 +131,15 @@ def _offered(lock: Lock, target: Target, root: Path) -> list[File]:
     """Return the files that the index offers of the locked versions."""
     pins = [(entry.name, entry.version) for entry in lock.entries]
     sdists = {entry.name for entry in lock.entries if not entry.is_wheel}
+    asked = {entry.name for entry in lock.entries if CONFIG in entry.via}
     try:
-        offers = resolver.offers(target, pins, root, from_source=sdists)
+        offers = resolver.offers(target, pins, root, from_source=sdists, asked=asked)
     except Unresolvable as problem:
         raise explain.refusal(target, problem.explanation, root) from None
     return [file for offer in offers for file in offer.files]
 
 
-def _preferences(path: Path, upgrade: bool | Collection[str]) -> list[Pin]:
+def _preferences(path: Path, upgrade: bool | Collection[str]) -> list[tuple[str, str]]:
     if upgrade is True:
         return []
     try:
@@ -140,10 +147,10 @@ def _preferences(path: Path, upgrade: bool | Collection[str]) -> list[Pin]:
     except LockError:
         return []
     names = set() if upgrade is False else set(upgrade)
-    return [Pin(e.name, e.version, ()) for e in entries if e.name not in names]
+    return [(e.name, e.version) for e in entries if e.name not in names]
 
 
-def _entry(target: Target, pin: Pin, file: File) -> LockEntry:
+def _entry(target: Target, offer: Offer, file: File, via: tuple[str, ...]) -> LockEntry:
     if file.sha256 is None:
         raise LockError(
             f"the index gives no SHA-256 for {file.filename}",
@@ -151,7 +158,7 @@ def _entry(target: Target, pin: Pin, file: File) -> LockEntry:
             cause="its pages hold no hashes, which PEP 503 leaves open",
             hint="use an index that serves hashes",
         )
-    return LockEntry(pin.name, pin.version, file.sha256, file.filename, pin.via)
+    return LockEntry(offer.name, offer.version, file.sha256, file.filename, via)
 
 
 def _urls_path(lock: Lock, target: Target) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 from layersmith.config.models import RequirementsFile
 from layersmith.errors import LockError
+from layersmith.lock import configuration
 from layersmith.lock import requirements as requirementsfile
 
 if TYPE_CHECKING:
@@ -59,6 +61,11 @@ class LockInputs:
     parts: dict[str, str]
 
     @property
+    def names(self) -> set[str]:
+        """Normalized names of the requirements."""
+        return _names(self.requirements)
+
+    @property
     def digest(self) -> str:
         """SHA-256 over all parts, in hex."""
         return _digest(self.parts)
@@ -94,6 +101,8 @@ def collect(target: Target, root: Path) -> LockInputs:
         "runtime": target.runtime.name,
         "platform": target.uv_platform,
     }
+    if sources := _portable(configuration.sources(root, _names(requirements)), root):
+        parts["sources"] = sources
     digests = {key: _digest(value) for key, value in parts.items()}
     return LockInputs(requirements, constraints, packages, extras, digests)
 
@@ -126,6 +135,21 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
     return LocalPackage(name, path.parent.resolve(), metadata)
 
 
+def _names(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(line).name) for line in requirements}
+
+
+def _portable(sources: dict[str, Any], root: Path) -> dict[str, Any]:
+    """Return [tool.uv.sources] with paths that are the same on every machine."""
+    return {
+        name: [
+            {**one, "path": os.path.relpath(one["path"], root.resolve())} if "path" in one else one
+            for one in entries
+        ]
+        for name, entries in sources.items()
+    }
+
+
 def _lines(setting: list[str] | RequirementsFile, root: Path) -> list[str]:
     if isinstance(setting, RequirementsFile):
         return requirementsfile.read(root / setting.file, root)
@@ -148,7 +172,7 @@ def _judge_extras(
     packages: Mapping[str, LocalPackage],
     target: Target,
 ) -> None:
-    known = {canonicalize_name(Requirement(line).name) for line in requirements} | set(packages)
+    known = _names(requirements) | set(packages)
     for name in extras:
         if name not in known:
             raise LockError(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from layersmith.errors import LockError
-from layersmith.lock import explain, resolver
+from layersmith.lock import configuration, explain, resolver
 from layersmith.lock.resolver import Unresolvable
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layersmith.lock.inputs import LockInputs
-    from layersmith.lock.resolver import File, Pin
+    from layersmith.lock.resolver import File, Offer
     from layersmith.plan import Target
 
 MAX_ROUNDS = 60
@@ -32,36 +32,54 @@ _NO_WHEEL = re.compile(r"Wheels are required for `([^`]+)`")
 
 
 def resolution_of(
-    target: Target, inputs: LockInputs, root: Path, kept: Sequence[Pin]
-) -> list[tuple[Pin, File]]:
+    target: Target, inputs: LockInputs, root: Path, kept: Sequence[tuple[str, str]]
+) -> Resolution:
     """Resolve a target and choose the one file of each distribution that it uses.
 
     Args:
         target: The target.
         inputs: What it is made of.
         root: Folder in which uv looks for its configuration.
-        kept: Versions to keep where they still fit.
+        kept: Names and versions to keep where they still fit.
 
     Raises:
-        LockError: There is no solution, or a distribution has no file that the target can use.
+        LockError: There is no solution, a distribution has no file that the target can use, or
+            uv is configured to resolve differently.
     """
+    configuration.refuse_deciding(root, inputs.constraints)
     known = _Known(set(target.settings.build))
     for _ in range(MAX_ROUNDS):
-        pins = _round(target, inputs, root, kept, known)
-        if pins is None:
+        offers = _round(target, inputs, root, kept, known)
+        if offers is None:
             continue
-        files = _files(target, pins, root, known.from_source)
-        _refuse_unwanted_sdists(target, pins, root, known.found_out)
-        misfits = [pin for pin in pins if files[pin.name] is None]
+        found = [offer for offer in offers if offer.folder is None]
+        files = {offer.name: _file(target, offer, known.from_source) for offer in found}
+        _refuse_unwanted_sdists(target, found, root, known.found_out)
+        misfits = [offer for offer in found if files[offer.name] is None]
         if not misfits:
-            return [(pin, file) for pin in pins if (file := files[pin.name]) is not None]
-        known.ruled_out += [(pin.name, pin.version) for pin in misfits]
+            chosen = [(o, file) for o in found if (file := files[o.name]) is not None]
+            folders = {o.name: o.folder for o in offers if o.folder is not None}
+            return Resolution(chosen, folders)
+        known.ruled_out += [(offer.name, offer.version) for offer in misfits]
     raise LockError(
         f"no solution within {MAX_ROUNDS} rounds with uv",
         target=target.identifier,
         cause=f"too many versions do not fit: {_listed(known.ruled_out[-5:])}",
         hint="constrain these distributions to versions with wheels for the target",
     )
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What a target resolves to.
+
+    Attributes:
+        chosen: Each distribution of an index with the one file that the target uses.
+        folders: Local packages by normalized name, absolute.
+    """
+
+    chosen: list[tuple[Offer, File]]
+    folders: dict[str, Path]
 
 
 @dataclass
@@ -87,8 +105,8 @@ class _Known:
 
 
 def _round(
-    target: Target, inputs: LockInputs, root: Path, kept: Sequence[Pin], known: _Known
-) -> list[Pin] | None:
+    target: Target, inputs: LockInputs, root: Path, kept: Sequence[tuple[str, str]], known: _Known
+) -> list[Offer] | None:
     """Ask uv once; None where it said which distributions have no wheel at all."""
     try:
         return resolver.resolve(
@@ -110,39 +128,26 @@ def _round(
         return None
 
 
-def _files(
-    target: Target, pins: Sequence[Pin], root: Path, from_source: set[str]
-) -> dict[str, File | None]:
-    """Return the file of each distribution; None where no wheel fits the target."""
-    exact = [(pin.name, pin.version) for pin in pins]
-    taken = from_source & {pin.name for pin in pins}
-    try:
-        offers = resolver.offers(target, exact, root, from_source=taken)
-    except Unresolvable as problem:
-        raise explain.refusal(target, problem.explanation, root) from None
-    by_name = {offer.name: offer for offer in offers}
-    chosen: dict[str, File | None] = {}
-    for pin in pins:
-        files = by_name[pin.name].files if pin.name in by_name else ()
-        chosen[pin.name] = explain.fitting(target, files)
-        if pin.name in from_source:
-            chosen[pin.name] = next((file for file in files if not file.is_wheel), None)
-    return chosen
+def _file(target: Target, offer: Offer, from_source: set[str]) -> File | None:
+    """Return the file of a distribution; None where no wheel fits the target."""
+    if offer.name in from_source:
+        return next((file for file in offer.files if not file.is_wheel), None)
+    return explain.fitting(target, offer.files)
 
 
 def _refuse_unwanted_sdists(
-    target: Target, pins: Sequence[Pin], root: Path, found_out: set[str]
+    target: Target, offers: Sequence[Offer], root: Path, found_out: set[str]
 ) -> None:
     """Refuse what has wheels for other platforms: its sdist would have to be compiled.
 
     What stays out of the layer is let through; nothing of it will be built.
     """
     left_out = {*target.settings.excludes, *target.settings.stubs}
-    for pin in pins:
-        if pin.name in found_out and pin.name not in left_out:
-            files = explain.exact_files(target, pin.name, pin.version, root)
+    for offer in offers:
+        if offer.name in found_out and offer.name not in left_out:
+            files = explain.exact_files(target, offer.name, offer.version, root)
             if any(file.is_wheel for file in files):
-                raise explain.no_wheel(target, pin.name, pin.version, files)
+                raise explain.no_wheel(target, offer.name, offer.version, files)
 
 
 def _said(last: str, first: str, without: Sequence[tuple[str, str]]) -> str:

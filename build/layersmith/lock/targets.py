@@ -127,6 +127,7 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Lock
         inputs = lockinputs.collect(target, root)
         notes = [*explain.passed_over(target, new, inputs, root), *_superfluous(target, new)]
     except LockError as error:
+        error.target = error.target or target.identifier
         return LockResult(target, root, error=error)
     return LockResult(target, root, new, tuple(compare.changes(old, new)), tuple(notes))
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from layersmith import lock
 from layersmith.config.models import Layer
 from layersmith.errors import LockError
-from layersmith.lock import explain, resolver, rounds
 from layersmith.lock import inputs as lockinputs
-from layersmith.lock.resolver import Unresolvable
+from layersmith.lock import rounds
 from layersmith.plan import Target
 from layersmith.weigh.listings import ListingRequest
 
@@ -64,8 +63,7 @@ def resolve(target: Target, root: Path) -> Resolved:
         LockError: There is no solution; the message holds the resolver's explanation as a whole.
     """
     inputs = lockinputs.collect(target, root)
-    found = _by_lock(target, root, inputs) or _by_one_call(target, root, inputs)
-    return found or _by_rounds(target, root, inputs)
+    return _by_lock(target, root, inputs) or _by_rounds(target, root, inputs)
 
 
 def _by_lock(target: Target, root: Path, inputs: LockInputs) -> Resolved | None:
@@ -80,32 +78,15 @@ def _by_lock(target: Target, root: Path, inputs: LockInputs) -> Resolved | None:
     return Resolved(files, {e.name: e.version for e in locked.entries}, inputs, locked=True)
 
 
-def _by_one_call(target: Target, root: Path, inputs: LockInputs) -> Resolved | None:
-    """Resolve by a single call of uv; None where that takes more than wheels and one round."""
-    if inputs.packages or target.settings.build:
-        return None
-    try:
-        offers = resolver.solve(target, inputs, root)
-    except Unresolvable:
-        return None
-    files = []
-    for offer in offers:
-        file = explain.fitting(target, offer.files)
-        if file is None or file.sha256 is None:
-            return None
-        files.append(ListingRequest(offer.name, file.filename, file.sha256, file.url))
-    return Resolved(files, {o.name: o.version for o in offers}, inputs, locked=False)
-
-
 def _by_rounds(target: Target, root: Path, inputs: LockInputs) -> Resolved:
     files, versions = [], {}
-    for pin, file in rounds.resolution_of(target, inputs, root, []):
+    for offer, file in rounds.resolution_of(target, inputs, root, []).chosen:
         if file.sha256 is None:
             raise LockError(
                 f"the index gives no SHA-256 for {file.filename}",
                 target=target.identifier,
                 hint="use an index that serves hashes",
             )
-        files.append(ListingRequest(pin.name, file.filename, file.sha256, file.url))
-        versions[pin.name] = pin.version
+        files.append(ListingRequest(offer.name, file.filename, file.sha256, file.url))
+        versions[offer.name] = offer.version
     return Resolved(files, versions, inputs, locked=False)
