@@ -27,6 +27,7 @@ from layersmith.assemble.manifest import Artifact, AuditRecord, BytecodeRecord, 
 from layersmith.assemble.tree import PREFIX
 from layersmith.config.models import BytecodeMode
 from layersmith.errors import BuildError
+from layersmith.lock import folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,7 +205,7 @@ def _manifest(
             digest=job.digest,
             lock=job.lock_digest,
             requirements=job.asked,
-            packages=digest.packages(target, job.root),
+            packages=digest.packages(folders(job.lock, target), job.root),
         ),
         distributions=describe.distributions(
             tree, prepared.collected.parts, prepared.graph.edges, written.sizes

@@ -25,6 +25,7 @@ __all__ = [
     "Lock",
     "LockEntry",
     "check",
+    "folders",
     "inputs_digest",
     "lock_path",
     "orphans",
@@ -56,7 +57,7 @@ def check(target: Target, root: Path) -> Lock:
         LockError: It is missing, damaged or out of date; the message says what changed.
     """
     lock = read(lock_path(target, root))
-    parts = lockinputs.collect(target, root).parts
+    parts = lockinputs.collect(target, root, lock.members).parts
     keys = sorted({*parts, *lock.parts})
     changed = [key for key in keys if lock.parts.get(key) != parts.get(key)]
     if changed:
@@ -82,16 +83,27 @@ def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = Fal
     """
     inputs = lockinputs.collect(target, root)
     kept = _preferences(lock_path(target, root), upgrade)
-    chosen = resolution_of(target, inputs, root, kept).chosen
+    resolution = resolution_of(target, inputs, root, kept)
+    chosen = resolution.chosen
     pins = [(offer.name, offer.version) for offer, _ in chosen]
     try:
         via = resolver.askers(target, inputs, pins, root)
     except Unresolvable as problem:
         raise explain.refusal(target, problem.explanation, root) from None
     entries = [_entry(target, offer, file, via.get(offer.name, ())) for offer, file in chosen]
-    lock = Lock(sorted(entries, key=lambda entry: entry.name), inputs.digest, inputs.parts)
+    members = resolution.members(inputs, root)
+    inputs = lockinputs.collect(target, root, members)
+    entries.sort(key=lambda entry: entry.name)
+    lock = Lock(entries, inputs.digest, inputs.parts, members)
     _remember(lock, target, [file for _, file in chosen])
     return lock
+
+
+def folders(lock: Lock, target: Target) -> list[str]:
+    """Return the folders of the local packages that go into a layer, relative to layers.yaml."""
+    left_out = {*target.settings.excludes, *target.settings.stubs}
+    members = [folder for name, folder in lock.members.items() if name not in left_out]
+    return [*target.settings.packages, *members]
 
 
 def urls(
@@ -131,7 +143,12 @@ def _offered(lock: Lock, target: Target, root: Path) -> list[File]:
     """Return the files that the index offers of the locked versions."""
     pins = [(entry.name, entry.version) for entry in lock.entries]
     sdists = {entry.name for entry in lock.entries if not entry.is_wheel}
-    asked = {entry.name for entry in lock.entries if CONFIG in entry.via}
+    packages = lockinputs.collect(target, root, lock.members).packages
+    folders = {CONFIG: root, **{name: package.folder for name, package in packages.items()}}
+    asked = {
+        folder: {entry.name for entry in lock.entries if who in entry.via}
+        for who, folder in folders.items()
+    }
     try:
         offers = resolver.offers(target, pins, root, from_source=sdists, asked=asked)
     except Unresolvable as problem:

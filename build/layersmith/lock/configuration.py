@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from layersmith.errors import LockError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 ORIGINS = (
     "allow-insecure-host",
@@ -149,50 +149,72 @@ def refuse_deciding(root: Path, constraints: Collection[str] = ()) -> None:
         )
 
 
-def sources(root: Path, names: Collection[str]) -> dict[str, Any]:
+def sources(folder: Path, names: Collection[str] | None) -> dict[str, Any]:
     """Return what [tool.uv.sources] says of some distributions, with absolute paths.
 
-    Members of a workspace become paths: the project that is made for uv is not one of them.
+    The nearest pyproject.toml counts, then that of its workspace. Members of a workspace become
+    paths: the project that is made for uv is not one of them.
 
     Args:
-        root: Folder of layers.yaml.
-        names: Normalized names.
+        folder: Folder of layers.yaml or of a local package.
+        names: Normalized names; None for all.
 
     Raises:
         LockError: The pyproject.toml cannot be read.
     """
-    if _no_files():
-        return {}
+    projects = list(_pyprojects(folder.resolve()))
+    workspace = next((one for one, settings in projects if "workspace" in settings), None)
     found: dict[str, Any] = {}
-    for folder in reversed([root, *root.parents]):
-        path = folder / "pyproject.toml"
-        table = _tool_uv(path).get("sources", {}) if path.is_file() else {}
-        for name, value in table.items():
-            if canonicalize_name(name) in names:
-                each = value if isinstance(value, list) else [value]
-                found[canonicalize_name(name)] = [_source(name, one, folder) for one in each]
+    for place, settings in projects:
+        if place in {projects[0][0], workspace}:
+            for key, value in settings.get("sources", {}).items():
+                name, each = canonicalize_name(key), value if isinstance(value, list) else [value]
+                if (names is None or name in names) and name not in found:
+                    found[name] = [_source(name, one, place, workspace) for one in each]
     return found
 
 
-def workspace_members(folder: Path) -> dict[str, Path]:
-    """Return the members of the uv workspace that a folder belongs to: name to folder.
+def from_elsewhere(folders: Iterable[Path]) -> set[str]:
+    """Return the normalized names that [tool.uv.sources] takes from a folder, a URL or git.
 
-    Empty where the folder is in no workspace.
+    Args:
+        folders: Folders to begin with; the local packages that their sources name follow.
 
     Raises:
         LockError: A pyproject.toml cannot be read.
     """
+    found: set[str] = set()
+    seen: set[Path] = set()
+    todo = [folder.resolve() for folder in folders]
+    while todo:
+        folder = todo.pop()
+        if folder in seen:
+            continue
+        seen.add(folder)
+        for name, each in sources(folder, None).items():
+            found |= {name for one in each if "index" not in one}
+            todo += [
+                Path(one["path"]) for one in each if "path" in one and Path(one["path"]).is_dir()
+            ]
+    return found
+
+
+def _pyprojects(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the folders with a pyproject.toml from here up, each with its [tool.uv]."""
     for above in (folder, *folder.parents):
-        path = above / "pyproject.toml"
-        workspace = _tool_uv(path).get("workspace") if path.is_file() else None
-        if isinstance(workspace, dict):
-            places = {above}
-            for pattern in workspace.get("members", []):
-                places |= set(above.glob(pattern))
-            for pattern in workspace.get("exclude", []):
-                places -= set(above.glob(pattern))
-            return {name: place for place in sorted(places) if (name := _project_name(place))}
-    return {}
+        if (above / "pyproject.toml").is_file():
+            yield above, _tool_uv(above / "pyproject.toml")
+
+
+def _members(workspace: Path) -> dict[str, Path]:
+    """Return the members of a uv workspace: normalized name to folder."""
+    table = _tool_uv(workspace / "pyproject.toml")["workspace"]
+    places = {workspace}
+    for pattern in table.get("members", []):
+        places |= set(workspace.glob(pattern))
+    for pattern in table.get("exclude", []):
+        places -= set(workspace.glob(pattern))
+    return {name: place for place in sorted(places) if (name := _project_name(place))}
 
 
 def _project_name(folder: Path) -> str | None:
@@ -201,9 +223,11 @@ def _project_name(folder: Path) -> str | None:
     return canonicalize_name(project["name"]) if "name" in project else None
 
 
-def _source(name: str, source: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _source(
+    name: str, source: dict[str, Any], folder: Path, workspace: Path | None
+) -> dict[str, Any]:
     if source.get("workspace"):
-        member = workspace_members(folder).get(canonicalize_name(name))
+        member = _members(workspace).get(name) if workspace else None
         if member is None:
             raise LockError(
                 f"[tool.uv.sources] calls {name} a member of the workspace, and it is not one",

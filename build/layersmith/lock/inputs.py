@@ -71,12 +71,13 @@ class LockInputs:
         return _digest(self.parts)
 
 
-def collect(target: Target, root: Path) -> LockInputs:
+def collect(target: Target, root: Path, members: Mapping[str, str] | None = None) -> LockInputs:
     """Read the inputs of a target's lock.
 
     Args:
         target: The target.
         root: Folder of layers.yaml.
+        members: Local packages that those of layers.yaml brought, name to folder.
 
     Raises:
         LockError: A requirements file or a local package cannot be read.
@@ -85,7 +86,10 @@ def collect(target: Target, root: Path) -> LockInputs:
     extras = {name: sorted(set(names)) for name, names in settings.extras.items()}
     packages = {
         package.name: package
-        for package in (local_package(root, folder, target) for folder in settings.packages)
+        for package in (
+            local_package(root, folder, target)
+            for folder in (*settings.packages, *(members or {}).values())
+        )
     }
     requirements = _with_extras(_lines(settings.requirements, root), extras)
     _judge_extras(extras, requirements, packages, target)
@@ -115,7 +119,8 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
     """
     path = root / folder / "pyproject.toml"
     try:
-        project = tomllib.loads(path.read_text("utf-8")).get("project", {})
+        content = tomllib.loads(path.read_text("utf-8"))
+        project = content.get("project", {})
         name = canonicalize_name(project["name"], validate=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = "it has no [project] name" if isinstance(error, KeyError) else str(error)
@@ -132,6 +137,15 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
             for source in DYNAMIC_SOURCES
             if (path.parent / source).is_file()
         }
+        names = None
+    else:
+        lines = [*project.get("dependencies", ())]
+        lines += [
+            line for more in project.get("optional-dependencies", {}).values() for line in more
+        ]
+        names = _names(lines)
+    if sources := _portable(configuration.sources(path.parent, names), root):
+        metadata["sources"] = sources
     return LocalPackage(name, path.parent.resolve(), metadata)
 
 

@@ -89,7 +89,9 @@ def resolve(
         LockError: uv's answer lacks what was asked for, or cannot be understood.
         Unresolvable: There is no solution.
     """
-    options = _for_target(target, {*from_source, *inputs.packages})
+    folders = [root, *(package.folder for package in inputs.packages.values())]
+    elsewhere = configuration.from_elsewhere(folders)
+    options = _for_target(target, {*from_source, *inputs.packages, *elsewhere})
     constraints = [*inputs.constraints, *without]
     found = _export(
         list(_input_lines(inputs)), options, root, constraints=constraints, preferences=preferences
@@ -145,7 +147,7 @@ def offers(
     root: Path,
     *,
     from_source: Collection[str] = (),
-    asked: Collection[str] = (),
+    asked: Mapping[Path, Collection[str]] | None = None,
 ) -> list[Offer]:
     """List what the target can use of exact versions.
 
@@ -154,13 +156,18 @@ def offers(
         pins: Names and versions.
         root: Folder in which uv looks for its configuration.
         from_source: Distributions taken as sdists.
-        asked: Names that the layer itself asks for, which [tool.uv.sources] holds for.
+        asked: The names that each folder, of layers.yaml or of a local package, asks for itself:
+            its [tool.uv.sources] holds for them.
 
     Raises:
         Unresolvable: The index does not offer one of them for the target.
     """
     lines = [f"{name}=={version}" for name, version in pins]
-    return _export(lines, ["--no-deps", *_for_target(target, from_source)], root, asked=asked)
+    sources: dict[str, Any] = {}
+    for folder, names in (asked or {}).items():
+        sources |= configuration.sources(folder, names)
+    options = ["--no-deps", *_for_target(target, from_source)]
+    return _export(lines, options, root, sources=sources)
 
 
 def every_offer(target: Target, requirements: Iterable[Requirement], root: Path) -> list[Offer]:
@@ -232,14 +239,15 @@ def _export(
     *,
     constraints: Iterable[str] = (),
     preferences: Iterable[tuple[str, str]] = (),
-    asked: Collection[str] | None = None,
+    sources: Mapping[str, Any] | None = None,
 ) -> list[Offer]:
     """Resolve requirements into a pylock.toml (PEP 751) and read it."""
     if not lines:
         return []
     with _scratch() as folder:
-        names = {canonicalize_name(Requirement(line).name) for line in lines}
-        sources = configuration.sources(root, names if asked is None else asked)
+        if sources is None:
+            names = {canonicalize_name(Requirement(line).name) for line in lines}
+            sources = configuration.sources(root, names)
         project, *config = _write_project(folder, lines, root, {"sources": sources})
         constrained, output = folder / "constraints.txt", folder / "pylock.toml"
         constrained.write_text("".join(f"{line}\n" for line in constraints), "utf-8")

@@ -7,8 +7,10 @@ newer one than the target has.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith.errors import LockError
@@ -17,7 +19,6 @@ from layersmith.lock.resolver import Unresolvable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from layersmith.lock.inputs import LockInputs
     from layersmith.lock.resolver import File, Offer
@@ -80,6 +81,14 @@ class Resolution:
 
     chosen: list[tuple[Offer, File]]
     folders: dict[str, Path]
+
+    def members(self, inputs: LockInputs, root: Path) -> dict[str, str]:
+        """Return the local packages that ``inputs`` does not list: name to relative folder."""
+        return {
+            name: Path(os.path.relpath(folder, root.resolve())).as_posix()
+            for name, folder in sorted(self.folders.items())
+            if name not in inputs.packages
+        }
 
 
 @dataclass

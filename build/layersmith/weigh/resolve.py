@@ -62,11 +62,10 @@ def resolve(target: Target, root: Path) -> Resolved:
     Raises:
         LockError: There is no solution; the message holds the resolver's explanation as a whole.
     """
-    inputs = lockinputs.collect(target, root)
-    return _by_lock(target, root, inputs) or _by_rounds(target, root, inputs)
+    return _by_lock(target, root) or _by_rounds(target, root)
 
 
-def _by_lock(target: Target, root: Path, inputs: LockInputs) -> Resolved | None:
+def _by_lock(target: Target, root: Path) -> Resolved | None:
     if not lock.lock_path(target, root).is_file():
         return None
     locked = lock.check(target, root)
@@ -75,12 +74,15 @@ def _by_lock(target: Target, root: Path, inputs: LockInputs) -> Resolved | None:
         ListingRequest(entry.name, entry.filename, entry.sha256, places[entry.sha256][0])
         for entry in locked.entries
     ]
+    inputs = lockinputs.collect(target, root, locked.members)
     return Resolved(files, {e.name: e.version for e in locked.entries}, inputs, locked=True)
 
 
-def _by_rounds(target: Target, root: Path, inputs: LockInputs) -> Resolved:
+def _by_rounds(target: Target, root: Path) -> Resolved:
     files, versions = [], {}
-    for offer, file in rounds.resolution_of(target, inputs, root, []).chosen:
+    inputs = lockinputs.collect(target, root)
+    resolution = rounds.resolution_of(target, inputs, root, [])
+    for offer, file in resolution.chosen:
         if file.sha256 is None:
             raise LockError(
                 f"the index gives no SHA-256 for {file.filename}",
@@ -89,4 +91,5 @@ def _by_rounds(target: Target, root: Path, inputs: LockInputs) -> Resolved:
             )
         files.append(ListingRequest(offer.name, file.filename, file.sha256, file.url))
         versions[offer.name] = offer.version
+    inputs = lockinputs.collect(target, root, resolution.members(inputs, root))
     return Resolved(files, versions, inputs, locked=False)
