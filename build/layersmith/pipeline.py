@@ -107,7 +107,7 @@ class Build:
             lock=locked,
             lock_digest=lock_digest,
             asked=inputs.collect(target, self.root).requirements,
-            digest=digest.of_target(target, lock_digest, self.root),
+            digest=digest.of_target(target, lock_digest, self.root, lock.folders(locked, target)),
             root=self.root,
         )
 

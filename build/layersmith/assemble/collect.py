@@ -13,7 +13,7 @@ from layersmith.assemble.manifest import Dropped
 from layersmith.assemble.tree import Tree
 from layersmith.crossbuild import host
 from layersmith.errors import BuildError, LockError
-from layersmith.lock import build_pins, wheelstore
+from layersmith.lock import build_pins, folders, wheelstore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,7 +143,7 @@ def collect(lock: Lock, target: Target, root: Path) -> Collected:
     wanted = needed(lock, target)
     with ThreadPoolExecutor(4) as pool:
         parts = list(pool.map(lambda entry: _part(entry, target), wanted))
-    parts += [_local(root / folder, target, lock) for folder in target.settings.packages]
+    parts += [_local(root / folder, target, lock) for folder in folders(lock, target)]
     for part in parts:
         _add_wheel(collected, part)
     collected.parts.sort(key=lambda part: part.name)

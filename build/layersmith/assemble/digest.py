@@ -18,6 +18,8 @@ from layersmith.config.models import BytecodeMode
 from layersmith.crossbuild import folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from layersmith.plan import Target
 
 SHIPPING = {"budgets", "regions", "principals", "align", "smoke"}
@@ -28,13 +30,14 @@ DECIDING = ("assemble", "audit", "base", "crossbuild", "liteblas", "lock")
 """Rooms whose code decides what is in a layer, or whether it is written at all."""
 
 
-def of_target(target: Target, lock_digest: str, root: Path) -> str:
+def of_target(target: Target, lock_digest: str, root: Path, folders: Sequence[str]) -> str:
     """Return the SHA-256 in hex over the inputs of ``target``.
 
     Args:
         target: What is built.
         lock_digest: SHA-256 of its lock file.
         root: Folder of layers.yaml.
+        folders: Its local packages, relative to ``root``.
 
     Raises:
         BuildError: A local package cannot be read.
@@ -44,7 +47,7 @@ def of_target(target: Target, lock_digest: str, root: Path) -> str:
         "target": target.stem,
         "lock": lock_digest,
         "settings": settings.model_dump(mode="json", exclude=SHIPPING),
-        "packages": packages(target, root),
+        "packages": packages(folders, root),
         "stubs": {
             name: cache.sha256_folder(root / stub.path) for name, stub in settings.stubs.items()
         },
@@ -55,13 +58,13 @@ def of_target(target: Target, lock_digest: str, root: Path) -> str:
     return cache.sha256_bytes(json.dumps(facts, sort_keys=True).encode())
 
 
-def packages(target: Target, root: Path) -> dict[str, str]:
-    """Return the local packages of a layer, each with the SHA-256 of its sources.
+def packages(folders: Sequence[str], root: Path) -> dict[str, str]:
+    """Return local packages, each with the SHA-256 of its sources.
 
     Raises:
         BuildError: One of them cannot be read.
     """
-    return {path: folder.digest(root / path) for path in target.settings.packages}
+    return {path: folder.digest(root / path) for path in folders}
 
 
 def has_interpreter(target: Target) -> bool:

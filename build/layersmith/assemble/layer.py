@@ -28,7 +28,7 @@ from layersmith.assemble.tree import PREFIX, WheelMember
 from layersmith.base import interpreters
 from layersmith.config.models import BytecodeMode
 from layersmith.errors import BudgetError, BuildError
-from layersmith.lock import build_pins
+from layersmith.lock import build_pins, folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -255,7 +255,7 @@ def _manifest(
             digest=job.digest,
             lock=job.lock_digest,
             requirements=job.asked,
-            packages=digest.packages(target, job.root),
+            packages=digest.packages(folders(job.lock, target), job.root),
         ),
         distributions=describe.distributions(
             tree, prepared.collected.parts, prepared.graph.edges, written.sizes

@@ -170,13 +170,35 @@ def compile_pins(
     """
     quiet = ("--no-header", "--no-progress", "--color", "never", "--quiet")
     run(
-        "pip",
-        "compile",
+        *("pip", "compile"),
         *words,
         *THIS_PYTHON,
         *quiet,
         cwd=cwd,
         stdin=stdin,
+        env=env,
+        timeout=timeout,
+    )
+
+
+def lock_project(
+    folder: Path, *words: str | Path, timeout: float, env: Mapping[str, str] | None = None
+) -> None:
+    """Write the uv.lock of a project, with the graph of its dependencies (``uv lock``).
+
+    Args:
+        folder: Folder of its pyproject.toml; the file is written beside it.
+        words: More options.
+        timeout: Seconds; uv may have to build the metadata of an sdist.
+        env: Variables for builds that tell metadata.
+    """
+    quiet = ("--no-progress", "--color", "never", "--quiet")
+    run(
+        *("lock", "--project", folder),
+        *words,
+        *THIS_PYTHON,
+        *quiet,
+        cwd=folder,
         env=env,
         timeout=timeout,
     )

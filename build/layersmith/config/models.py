@@ -225,7 +225,8 @@ class Layer(LayerSettings):
     """Distributions asked for (PEP 508), or the file that lists them. Markers are judged for the
     target, never for the host."""
     packages: Annotated[list[RelativePath], Field(examples=[["lambdas/common"]]), Distinct] = []
-    """Folders of local packages, built through their own pyproject.toml."""
+    """Folders of local packages, built through their own pyproject.toml. What they require from a
+    workspace or path in [tool.uv.sources] goes into the layer as well, without being listed."""
     extras: Annotated[
         dict[DistributionName, list[ExtraName]], Field(examples=[{"httpx": ["http2"]}])
     ] = {}

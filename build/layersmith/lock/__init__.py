@@ -12,13 +12,13 @@ from layersmith.errors import LockError
 from layersmith.lock import explain, provided, resolver, yanked
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock.document import CONFIG, Lock, LockEntry, orphans, read, write
-from layersmith.lock.resolver import Pin, Unresolvable
+from layersmith.lock.resolver import Unresolvable
 from layersmith.lock.rounds import resolution_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from layersmith.lock.resolver import File
+    from layersmith.lock.resolver import File, Offer
     from layersmith.plan import Target
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Lock",
     "LockEntry",
     "check",
+    "folders",
     "inputs_digest",
     "lock_path",
     "orphans",
@@ -58,9 +59,10 @@ def check(target: Target, root: Path) -> Lock:
             does not accept what the runtime provides.
     """
     lock = read(lock_path(target, root))
-    inputs = lockinputs.collect(target, root)
+    inputs = lockinputs.collect(target, root, lock.members)
     parts = inputs.parts
-    changed = sorted(key for key in parts if lock.parts.get(key) != parts[key])
+    keys = sorted({*parts, *lock.parts})
+    changed = [key for key in keys if lock.parts.get(key) != parts.get(key)]
     if not changed and set(lock.packages) != set(inputs.packages):
         changed = ["packages"]
     numpy = lock.entry("numpy") if target.settings.lite_blas else None
@@ -70,7 +72,7 @@ def check(target: Target, root: Path) -> Lock:
         raise LockError(
             f"the lock no longer fits: {', '.join(changed)} changed since it was written",
             target=target.identifier,
-            cause="layers.yaml, a requirements file or a local package was edited",
+            cause="layers.yaml, or a file or local package that it names, was edited",
             hint=f"run `nox -s lock -- --layer {target.layer}` and commit locks/",
         )
     provided.check(target, lock, inputs)
@@ -94,19 +96,35 @@ def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = Fal
     inputs = lockinputs.collect(target, root)
     kept = provided.preferred(target, _preferences(lock_path(target, root), upgrade))
     resolution = resolution_of(target, inputs, root, kept)
-    held = {pin.name for pin in kept} - set(target.provided)
-    chosen = [(pin.name, pin.version) for pin, _ in resolution if pin.name in held]
-    if bad := yanked.among(target, chosen, root):
+    held = {name for name, _ in kept} - set(target.provided)
+    locked = [(offer.name, offer.version) for offer, _ in resolution.chosen if offer.name in held]
+    if bad := yanked.among(target, locked, root):
         # The present lock holds them; without it uv takes others, where requirements let it.
         with contextlib.suppress(LockError):
-            others = [pin for pin in kept if pin.name not in bad]
+            others = [pin for pin in kept if pin[0] not in bad]
             resolution = resolution_of(target, inputs, root, others)
-    entries = [_entry(target, pin, file) for pin, file in resolution]
-    lock = Lock(sorted(entries, key=lambda entry: entry.name), inputs.digest, inputs.parts)
+    chosen = resolution.chosen
+    pins = [(offer.name, offer.version) for offer, _ in chosen]
+    try:
+        via = resolver.askers(target, inputs, pins, root)
+    except Unresolvable as problem:
+        raise explain.refusal(target, problem.explanation, root) from None
+    entries = [_entry(target, offer, file, via.get(offer.name, ())) for offer, file in chosen]
+    members = resolution.members(inputs, root)
+    inputs = lockinputs.collect(target, root, members)
+    entries.sort(key=lambda entry: entry.name)
+    lock = Lock(entries, inputs.digest, inputs.parts, members=members)
     provided.check(target, lock, inputs, root)
     provided.refuse_empty(target, lock, inputs)
-    _remember(lock, target, [file for _, file in resolution])
+    _remember(lock, target, [file for _, file in chosen])
     return lock
+
+
+def folders(lock: Lock, target: Target) -> list[str]:
+    """Return the folders of the local packages that go into a layer, relative to layers.yaml."""
+    left_out = {*target.settings.excludes, *target.settings.stubs}
+    members = [folder for name, folder in lock.members.items() if name not in left_out]
+    return [*target.settings.packages, *members]
 
 
 def urls(
@@ -146,8 +164,14 @@ def _offered(lock: Lock, target: Target, root: Path) -> list[File]:
     """Return the files that the index offers of the locked versions."""
     pins = [(entry.name, entry.version) for entry in lock.entries]
     sdists = {entry.name for entry in lock.entries if not entry.is_wheel}
+    packages = lockinputs.collect(target, root, lock.members).packages
+    folders = {CONFIG: root, **{name: package.folder for name, package in packages.items()}}
+    asked = {
+        folder: {entry.name for entry in lock.entries if who in entry.via}
+        for who, folder in folders.items()
+    }
     try:
-        offers = resolver.offers(target, pins, root, from_source=sdists)
+        offers = resolver.offers(target, pins, root, from_source=sdists, asked=asked)
         python = target.runtime.python_version
         sources = [
             resolver.sdist(entry.name, entry.version, python, root)
@@ -159,7 +183,7 @@ def _offered(lock: Lock, target: Target, root: Path) -> list[File]:
     return [file for offer in offers for file in offer.files] + [file for file in sources if file]
 
 
-def _preferences(path: Path, upgrade: bool | Collection[str]) -> list[Pin]:
+def _preferences(path: Path, upgrade: bool | Collection[str]) -> list[tuple[str, str]]:
     if upgrade is True:
         return []
     try:
@@ -167,10 +191,10 @@ def _preferences(path: Path, upgrade: bool | Collection[str]) -> list[Pin]:
     except LockError:
         return []
     names = set() if upgrade is False else set(upgrade)
-    return [Pin(e.name, e.version, ()) for e in entries if e.name not in names]
+    return [(e.name, e.version) for e in entries if e.name not in names]
 
 
-def _entry(target: Target, pin: Pin, file: File) -> LockEntry:
+def _entry(target: Target, offer: Offer, file: File, via: tuple[str, ...]) -> LockEntry:
     if file.sha256 is None:
         raise LockError(
             f"the index gives no SHA-256 for {file.filename}",
@@ -178,7 +202,7 @@ def _entry(target: Target, pin: Pin, file: File) -> LockEntry:
             cause="its pages hold no hashes, which PEP 503 leaves open",
             hint="use an index that serves hashes",
         )
-    return LockEntry(pin.name, pin.version, file.sha256, file.filename, pin.via)
+    return LockEntry(offer.name, offer.version, file.sha256, file.filename, via)
 
 
 def _urls_path(lock: Lock, target: Target) -> Path:

@@ -60,7 +60,7 @@ def add(
     entries = [
         _with_source(pinned.get(entry.name, entry), before, target, root) for entry in new.entries
     ]
-    return replace(new, entries=entries, packages=_of_packages(before, target, root))
+    return replace(new, entries=entries, packages=_of_packages(new, before, target, root))
 
 
 def names(pins: Iterable[str]) -> set[str]:
@@ -82,10 +82,12 @@ def _without(old: Lock, upgrade: bool | Collection[str]) -> Lock:
     return replace(old, entries=entries, packages=packages)
 
 
-def _of_packages(old: Lock | None, target: Target, root: Path) -> dict[str, tuple[str, ...]]:
+def _of_packages(
+    new: Lock, old: Lock | None, target: Target, root: Path
+) -> dict[str, tuple[str, ...]]:
     kept = old.packages if old else {}
     found = {}
-    for name, package in inputs.collect(target, root).packages.items():
+    for name, package in inputs.collect(target, root, new.members).packages.items():
         build = host.HostBuild(package.folder, target.runtime, target.settings.environment)
         try:
             if name in kept and build.holds(kept[name]):

@@ -28,6 +28,7 @@ _HASH = re.compile(r"    --hash=sha256:(?P<sha256>[0-9a-f]{64})")
 _NOTE = re.compile(r"    # (?P<key>file|via|build|source) (?P<value>\S.*)")
 _FILE = re.compile(r"(?P<filename>\S+) sha256:(?P<sha256>[0-9a-f]{64})")
 _PACKAGE = re.compile(r"# package (?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)")
+_MEMBER = re.compile(r"# local (?P<name>[a-z0-9]+(?:-[a-z0-9]+)*) (?P<folder>\S.*)")
 _HEAD = re.compile(r"# (?P<key>[a-z-]+): (?P<value>\S+)")
 
 
@@ -83,12 +84,15 @@ class Lock:
         inputs_digest: SHA-256 of the inputs that it was resolved from, in hex.
         parts: Digest of each input alone, to say which one changed.
         packages: Local packages by normalized name: what builds each, as ``LockEntry.build``.
+        members: Local packages that layers.yaml does not list, but what it lists requires through
+            a path or workspace source: normalized name to folder, relative to layers.yaml.
     """
 
     entries: list[LockEntry]
     inputs_digest: str
     parts: Mapping[str, str]
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    members: Mapping[str, str] = field(default_factory=dict)
 
     def entry(self, name: str) -> LockEntry | None:
         """Return the entry of a distribution, or None."""
@@ -127,6 +131,7 @@ def render(lock: Lock, identifier: str) -> str:
         f"# format: {FORMAT}",
         f"# inputs: {lock.inputs_digest}",
         *(f"# {key}: {digest}" for key, digest in sorted(lock.parts.items())),
+        *(f"# local {name} {folder}" for name, folder in sorted(lock.members.items())),
     ]
     for entry in lock.entries:
         lines.append(f"{entry.name}=={entry.version} \\")
@@ -174,15 +179,18 @@ def parse(text: str, path: Path) -> Lock:
         LockError: The text is not what ``render`` writes.
     """
     lines = list(enumerate(text.splitlines(), start=1))
-    head = {}
+    head: dict[str, str] = {}
+    members: dict[str, str] = {}
     while lines and lines[0][1].startswith("#") and not _PACKAGE.fullmatch(lines[0][1]):
         _, line = lines.pop(0)
         if found := _HEAD.fullmatch(line):
             head[found["key"]] = found["value"]
+        elif found := _MEMBER.fullmatch(line):
+            members[found["name"]] = found["folder"]
     if head.pop("format", None) != str(FORMAT) or "inputs" not in head:
         raise _damaged(path, 1, f"it is not a lock of format {FORMAT}")
     entries = list(_entries(lines, path))
-    return Lock(entries, head.pop("inputs"), head, dict(_packages(lines, path)))
+    return Lock(entries, head.pop("inputs"), head, dict(_packages(lines, path)), members)
 
 
 def _entries(lines: list[tuple[int, str]], path: Path) -> Iterator[LockEntry]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from layersmith.config.models import RequirementsFile
 from layersmith.errors import LockError
-from layersmith.lock import dynamic
+from layersmith.lock import configuration, dynamic
 from layersmith.lock import requirements as requirementsfile
 
 if TYPE_CHECKING:
@@ -62,17 +63,23 @@ class LockInputs:
     parts: dict[str, str]
 
     @property
+    def names(self) -> set[str]:
+        """Normalized names of the requirements."""
+        return _names(self.requirements)
+
+    @property
     def digest(self) -> str:
         """SHA-256 over all parts, in hex."""
         return _digest(self.parts)
 
 
-def collect(target: Target, root: Path) -> LockInputs:
+def collect(target: Target, root: Path, members: Mapping[str, str] | None = None) -> LockInputs:
     """Read the inputs of a target's lock.
 
     Args:
         target: The target.
         root: Folder of layers.yaml.
+        members: Local packages that those of layers.yaml brought, name to folder.
 
     Raises:
         LockError: A requirements file or a local package cannot be read.
@@ -81,7 +88,10 @@ def collect(target: Target, root: Path) -> LockInputs:
     extras = {name: sorted(set(names)) for name, names in settings.extras.items()}
     packages = {
         package.name: package
-        for package in (local_package(root, folder, target) for folder in settings.packages)
+        for package in (
+            local_package(root, folder, target)
+            for folder in (*settings.packages, *(members or {}).values())
+        )
     }
     requirements = _with_extras(_lines(settings.requirements, root), extras)
     _judge_extras(extras, requirements, packages, target)
@@ -97,6 +107,8 @@ def collect(target: Target, root: Path) -> LockInputs:
         "runtime": target.runtime.name,
         "platform": target.uv_platform,
     }
+    if sources := _portable(configuration.sources(root, _names(requirements)), root):
+        parts["sources"] = sources
     digests = {key: _digest(value) for key, value in parts.items()}
     return LockInputs(requirements, constraints, packages, extras, digests)
 
@@ -109,8 +121,8 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
     """
     path = root / folder / "pyproject.toml"
     try:
-        tables = tomllib.loads(path.read_text("utf-8"))
-        project = tables.get("project", {})
+        content = tomllib.loads(path.read_text("utf-8"))
+        project = content.get("project", {})
         name = canonicalize_name(project["name"], validate=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = "it has no [project] name" if isinstance(error, KeyError) else str(error)
@@ -121,12 +133,34 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
         ) from None
     keys = ("dependencies", "optional-dependencies", "requires-python", "dynamic")
     metadata: dict[str, Any] = {key: project[key] for key in keys if key in project}
-    if places := tables.get("tool", {}).get("uv", {}).get("sources"):
-        metadata["uv-sources"] = places
-    metadata["build-system"] = tables.get("build-system", {})
+    metadata["build-system"] = content.get("build-system", {})
     if {"dependencies", "optional-dependencies"} & set(project.get("dynamic", [])):
         metadata["sources"] = dynamic.sources(path.parent.resolve())
+        names = None
+    else:
+        lines = [*project.get("dependencies", ())]
+        lines += [
+            line for more in project.get("optional-dependencies", {}).values() for line in more
+        ]
+        names = _names(lines)
+    if sources := _portable(configuration.sources(path.parent, names), root):
+        metadata["uv-sources"] = sources
     return LocalPackage(name, path.parent.resolve(), metadata)
+
+
+def _names(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(line).name) for line in requirements}
+
+
+def _portable(sources: dict[str, Any], root: Path) -> dict[str, Any]:
+    """Return [tool.uv.sources] with paths that are the same on every machine."""
+    return {
+        name: [
+            {**one, "path": os.path.relpath(one["path"], root.resolve())} if "path" in one else one
+            for one in entries
+        ]
+        for name, entries in sources.items()
+    }
 
 
 def _lines(setting: list[str] | RequirementsFile, root: Path) -> list[str]:
@@ -151,7 +185,7 @@ def _judge_extras(
     packages: Mapping[str, LocalPackage],
     target: Target,
 ) -> None:
-    known = {canonicalize_name(Requirement(line).name) for line in requirements} | set(packages)
+    known = _names(requirements) | set(packages)
     for name in extras:
         if name not in known:
             raise LockError(

@@ -13,7 +13,7 @@ from layersmith.errors import LockError
 from layersmith.lock import resolver
 from layersmith.lock.document import CONFIG
 from layersmith.lock.inputs import LockInputs
-from layersmith.lock.resolver import Pin, Unresolvable
+from layersmith.lock.resolver import Unresolvable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from layersmith.plan import Target
 
 
-def preferred(target: Target, kept: Iterable[Pin]) -> list[Pin]:
+def preferred(target: Target, kept: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the versions to prefer: those of the runtime, then ``kept`` for all others."""
-    own = [Pin(one.name, one.version, ()) for one in target.provided.values()]
-    return [*own, *(pin for pin in kept if pin.name not in target.provided)]
+    own = [(one.name, one.version) for one in target.provided.values()]
+    return [*own, *(pin for pin in kept if pin[0] not in target.provided)]
 
 
 def check(target: Target, lock: Lock, inputs: LockInputs, root: Path | None = None) -> None:
@@ -151,7 +151,7 @@ def _parents_without(
 
 def _resolves(target: Target, requirements: list[str], root: Path) -> bool:
     try:
-        resolver.solve(target, LockInputs(requirements, [], {}, {}, {}), root)
+        resolver.resolve(target, LockInputs(requirements, [], {}, {}, {}), root)
     except Unresolvable:
         return False
     return True

@@ -2,13 +2,12 @@
 
 The interpreter that runs this is passed on, so that uv does not search for one, and none is
 downloaded; markers and wheel tags are those of the target because its platform and Python version
-are given. uv reads its own configuration (indexes, credentials, certificates) as usual.
+are given. Of uv's own configuration it is given what says where packages come from.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import tempfile
 import tomllib
@@ -17,37 +16,57 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from packaging.markers import Marker
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from layersmith import process
-from layersmith.base import uv
+from layersmith.base import toml, uv
+from layersmith.base.runtimes import marker_environment
+from layersmith.errors import LockError
+from layersmith.lock import configuration
 from layersmith.lock.document import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    from packaging.requirements import Requirement
 
     from layersmith.lock.inputs import LocalPackage, LockInputs
     from layersmith.plan import Target
 
 __all__ = [
     "Unresolvable",
+    "askers",
     "every_offer",
     "offers",
     "resolve",
     "sdist",
-    "solve",
 ]
 
 TIMEOUT = 600.0
 """Seconds that one call of uv may take; it may have to build the metadata of an sdist."""
 
-STATIC = frozenset({"name", "version", "requires-python", "dependencies"})
-"""Keys of [project] that a resolution follows from, apart from optional dependencies."""
+STATIC = frozenset({"requires-python", "dependencies", "optional-dependencies"})
+"""Keys of [project] that a resolution follows from."""
 
 OLDEST_PYTHON = "3.8"
 """A Python below all that are of interest, to see the wheels for each of them."""
+
+_PYLOCK = ("--format", "pylock.toml")
+_UNIVERSAL = ("--no-deps", "--universal", "--python-version")
+
+_UV_LOCK_VERSION = 1
+"""Version of uv.lock; revisions of one version stay readable (uv's documentation, Lockfile)."""
+
+_GRAPH_MARKERS = (
+    "implementation_name",
+    "os_name",
+    "platform_machine",
+    "platform_python_implementation",
+    "platform_system",
+    "python_full_version",
+    "sys_platform",
+)
+"""What uv is told of the target when it writes the graph."""
 
 
 def resolve(
@@ -55,60 +74,82 @@ def resolve(
     inputs: LockInputs,
     root: Path,
     *,
-    preferences: Sequence[Pin] = (),
+    preferences: Iterable[tuple[str, str]] = (),
     from_source: Collection[str] = (),
     without: Sequence[str] = (),
-) -> list[Pin]:
-    """Resolve the requirements of a target, local packages left out of the result.
+) -> list[Offer]:
+    """Resolve the requirements of a target and list the files of each distribution, in one call.
 
     Args:
         target: The target; wheels and markers are judged for it.
         inputs: What it is made of.
         root: Folder in which uv looks for its configuration.
-        preferences: Versions to keep where they still fit.
+        preferences: Names and versions to keep where they still fit.
         from_source: Distributions taken as sdists; all others must have a wheel.
         without: More constraints (PEP 508), such as versions to pass over.
 
     Raises:
+        LockError: uv's answer lacks what was asked for, or cannot be understood.
         Unresolvable: There is no solution.
     """
-    with _scratch() as folder:
-        requirements = folder / "requirements.in"
-        requirements.write_text("\n".join(_input_lines(inputs, folder)) + "\n", "utf-8")
-        constraints = folder / "constraints.txt"
-        constraints.write_text("\n".join([*inputs.constraints, *without]) + "\n", "utf-8")
-        output = folder / "resolved.txt"
-        output.write_text("".join(f"{pin.name}=={pin.version}\n" for pin in preferences), "utf-8")
-        _compile(
-            [requirements, "--constraints", constraints, "--output-file", output],
-            [
-                *("--annotation-style", "line"),
-                *_for_target(target, {*from_source, *inputs.packages}),
-                # uv keeps what a build told until pyproject.toml or setup.py changes.
-                *(word for name in inputs.packages for word in ("--refresh-package", name)),
-            ],
+    folders = [root, *(package.folder for package in inputs.packages.values())]
+    elsewhere = configuration.from_elsewhere(folders)
+    options = _for_target(target, {*from_source, *inputs.packages, *elsewhere})
+    # uv keeps what a build told until pyproject.toml or setup.py changes.
+    options += [word for name in inputs.packages for word in ("--refresh-package", name)]
+    with _scratch() as described:
+        found = _export(
+            list(_input_lines(inputs, described)),
+            options,
             root,
-            target.settings.environment,
+            constraints=[*inputs.constraints, *without],
+            preferences=preferences,
+            environment=target.settings.environment,
         )
-        return pins(output.read_text("utf-8"), inputs.packages)
+    names = {offer.name for offer in found}
+    for name in _asked(target, inputs):
+        if name not in names:
+            raise LockError(
+                f"uv's answer does not hold {name}, which was asked for",
+                target=target.identifier,
+                cause="a setting of uv leaves it out, or this version of uv is not supported",
+                hint="look for uv's variables (UV_*) in the environment",
+            )
+    return found
 
 
-def solve(target: Target, inputs: LockInputs, root: Path) -> list[Offer]:
-    """Resolve a target from wheels alone and list their files, in one call; nothing is preferred.
+def askers(
+    target: Target, inputs: LockInputs, pins: Iterable[tuple[str, str]], root: Path
+) -> dict[str, tuple[str, ...]]:
+    """Return who asks for each distribution of a resolution, from the graph in a uv.lock.
 
     Args:
-        target: The target; wheels and markers are judged for it.
-        inputs: What it is made of; it holds no local package.
+        target: The target, for which markers are judged.
+        inputs: What the resolution was made from.
+        pins: The names and versions that were chosen.
         root: Folder in which uv looks for its configuration.
 
+    Returns:
+        Normalized name to the names that ask for it, sorted; ``layers.yaml`` for the layer.
+
     Raises:
-        Unresolvable: There is no solution, or none without an sdist.
+        Unresolvable: uv finds no solution with these versions.
     """
+    environment = marker_environment(target.runtime, target.architecture)
+    here = " and ".join(f"{key} == '{environment[key]}'" for key in _GRAPH_MARKERS)
+    settings = {
+        "sources": configuration.sources(root, inputs.names),
+        "constraint-dependencies": [f"{name}=={version}" for name, version in pins],
+        "environments": [here],
+    }
     with _scratch() as folder:
-        constraints = folder / "constraints.txt"
-        constraints.write_text("\n".join(inputs.constraints) + "\n", "utf-8")
-        options = ["--constraints", str(constraints), *_for_target(target, ())]
-        return _export(inputs.requirements, options, root, deps=True)
+        lines = list(_input_lines(inputs, folder))
+        _, *config = _write_project(folder, lines, root, settings)
+        try:
+            uv.lock_project(folder, *config, timeout=TIMEOUT, env=target.settings.environment)
+        except process.CommandFailed as failed:
+            raise Unresolvable(without_logins(failed.output)) from None
+        return read_graph(tomllib.loads((folder / "uv.lock").read_text("utf-8")), environment)
 
 
 def offers(
@@ -117,6 +158,7 @@ def offers(
     root: Path,
     *,
     from_source: Collection[str] = (),
+    asked: Mapping[Path, Collection[str]] | None = None,
 ) -> list[Offer]:
     """List what the target can use of exact versions.
 
@@ -125,12 +167,18 @@ def offers(
         pins: Names and versions.
         root: Folder in which uv looks for its configuration.
         from_source: Distributions taken as sdists.
+        asked: The names that each folder, of layers.yaml or of a local package, asks for itself:
+            its [tool.uv.sources] holds for them.
 
     Raises:
         Unresolvable: The index does not offer one of them for the target.
     """
     lines = [f"{name}=={version}" for name, version in pins]
-    return _export(lines, _for_target(target, from_source), root)
+    sources: dict[str, Any] = {}
+    for folder, names in (asked or {}).items():
+        sources |= configuration.sources(folder, names)
+    options = ["--no-deps", *_for_target(target, from_source)]
+    return _export(lines, options, root, sources=sources)
 
 
 def every_offer(target: Target, requirements: Iterable[Requirement], root: Path) -> list[Offer]:
@@ -152,7 +200,7 @@ def every_offer(target: Target, requirements: Iterable[Requirement], root: Path)
     ]
     # Wheels for a Python below this version are left out of uv's answer; the lines' own markers
     # see to it that no version is asked to run on it.
-    return _export(lines, ["--universal", "--python-version", OLDEST_PYTHON], root)
+    return _export(lines, [*_UNIVERSAL, OLDEST_PYTHON], root)
 
 
 def sdist(name: str, version: str, python_version: str, root: Path) -> File | None:
@@ -161,10 +209,19 @@ def sdist(name: str, version: str, python_version: str, root: Path) -> File | No
     Raises:
         Unresolvable: The index does not offer that version for ``python_version``.
     """
-    options = ["--universal", "--python-version", python_version]
-    found = _export([f"{name}=={version}"], options, root)
+    found = _export([f"{name}=={version}"], [*_UNIVERSAL, python_version], root)
     files = (file for offer in found for file in offer.files)
     return next((file for file in files if not file.is_wheel), None)
+
+
+def _asked(target: Target, inputs: LockInputs) -> Iterator[str]:
+    """Yield the normalized names that a resolution must hold."""
+    environment = {**marker_environment(target.runtime, target.architecture), "extra": ""}
+    for line in inputs.requirements:
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate(environment):
+            yield canonicalize_name(requirement.name)
+    yield from inputs.packages
 
 
 def _input_lines(inputs: LockInputs, scratch: Path) -> Iterator[str]:
@@ -180,15 +237,11 @@ def _described(package: LocalPackage, scratch: Path) -> Path:
 
     uv runs it even where the version alone is dynamic, which a checkout without git cannot tell.
     """
-    project = {"name": package.name, "version": "0", **package.metadata}
-    optional = project.pop("optional-dependencies", {})
-    lines = [f"{key} = {json.dumps(project[key])}" for key in project if key in STATIC]
-    lines += ["[project.optional-dependencies]"]
-    lines += [f"{json.dumps(extra)} = {json.dumps(wanted)}" for extra, wanted in optional.items()]
+    known = {key: value for key, value in package.metadata.items() if key in STATIC}
     folder = scratch / "packages" / package.name
     folder.mkdir(parents=True)
-    # Texts and lists of texts are written alike in JSON and TOML.
-    (folder / "pyproject.toml").write_text("\n".join(["[project]", *lines, ""]), "utf-8")
+    content = {"project": {"name": package.name, "version": "0", **known}}
+    (folder / "pyproject.toml").write_text(toml.dumps(content), "utf-8")
     return folder
 
 
@@ -204,27 +257,61 @@ def _for_target(target: Target, from_source: Collection[str]) -> list[str]:
     ]
 
 
-def _export(lines: list[str], options: list[str], root: Path, *, deps: bool = False) -> list[Offer]:
+def _export(
+    lines: Sequence[str],
+    options: Sequence[str],
+    root: Path,
+    *,
+    constraints: Iterable[str] = (),
+    preferences: Iterable[tuple[str, str]] = (),
+    sources: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> list[Offer]:
+    """Resolve requirements into a pylock.toml (PEP 751) and read it."""
     if not lines:
         return []
     with _scratch() as folder:
-        requirements, output = folder / "pins.in", folder / "pylock.toml"
-        requirements.write_text("\n".join(lines) + "\n", "utf-8")
-        how = ["--format", "pylock.toml", *([] if deps else ["--no-deps"])]
-        _compile([requirements, "--output-file", output], [*how, *options], root)
+        if sources is None:
+            names = {canonicalize_name(Requirement(line).name) for line in lines}
+            sources = configuration.sources(root, names)
+        project, *config = _write_project(folder, lines, root, {"sources": sources})
+        constrained, output = folder / "constraints.txt", folder / "pylock.toml"
+        constrained.write_text("".join(f"{line}\n" for line in constraints), "utf-8")
+        kept = [{"name": name, "version": version} for name, version in preferences]
+        if kept:
+            known = {"lock-version": "1.0", "created-by": "layersmith", "packages": kept}
+            output.write_text(toml.dumps(known), "utf-8")
+        words = [project, "--constraints", constrained, "--output-file", output, *config]
+        try:
+            uv.compile_pins(
+                *words, *_PYLOCK, *options, cwd=folder, timeout=TIMEOUT, env=environment
+            )
+        except process.CommandFailed as failed:
+            raise Unresolvable(without_logins(failed.output)) from None
         return read_offers(tomllib.loads(output.read_text("utf-8")), folder)
 
 
-def _compile(
-    words: list[str | Path],
-    options: list[str],
-    root: Path,
-    environment: Mapping[str, str] | None = None,
-) -> None:
-    try:
-        uv.compile_pins(*words, *options, cwd=root, timeout=TIMEOUT, env=environment)
-    except process.CommandFailed as failed:
-        raise Unresolvable(without_logins(failed.output)) from None
+def _write_project(
+    folder: Path, lines: Sequence[str], root: Path, settings: Mapping[str, Any]
+) -> tuple[str | Path, ...]:
+    """Write a project that depends on ``lines``; return it and the options for its configuration.
+
+    The Pythons that it supports only have to include the one that runs this and the target's:
+    options and ``environments`` say for which of them uv resolves.
+    """
+    project = {
+        "name": canonicalize_name(CONFIG),
+        "version": "0",
+        "requires-python": f">={OLDEST_PYTHON}",
+        "dependencies": list(lines),
+    }
+    origins = configuration.origins(root)
+    # An entry of `sources` may only name an index that the same file declares.
+    found = {**settings, "index": origins.get("index", [])}
+    path, config = folder / "pyproject.toml", folder / "uv.toml"
+    path.write_text(toml.dumps({"project": project, "tool": {"uv": found}}), "utf-8")
+    config.write_text(toml.dumps(origins), "utf-8")
+    return path, "--config-file", config
 
 
 @contextlib.contextmanager
@@ -233,10 +320,6 @@ def _scratch() -> Iterator[Path]:
         yield Path(folder).resolve()
 
 
-_PIN = re.compile(
-    r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)(?:\s*;[^#]*)?(?:\s+# via (?P<via>.*))?"
-)
-_DIRECT = re.compile(r"(?P<name>[A-Za-z0-9._-]+) @ (?P<url>\S+)")
 _LOGIN = re.compile(r"(://)[^/@\s]+@")
 
 
@@ -250,15 +333,6 @@ class Unresolvable(Exception):
     def __init__(self, explanation: str) -> None:
         super().__init__(explanation)
         self.explanation = explanation
-
-
-@dataclass(frozen=True)
-class Pin:
-    """One distribution of a resolution; ``via`` are the normalized names that ask for it."""
-
-    name: str
-    version: str
-    via: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -285,69 +359,87 @@ class File:
 
 @dataclass(frozen=True)
 class Offer:
-    """A version that an index offers.
+    """A version that an index offers, or a local package.
 
     Attributes:
         name: Normalized name of the distribution.
-        version: The version.
+        version: The version; empty for a local package.
         marker: Marker (PEP 508) of the Pythons that it was chosen for; None for all.
-        files: Its files.
+        files: Its files; none for a local package.
+        folder: Folder of a local package.
     """
 
     name: str
     version: str
     marker: str | None
     files: tuple[File, ...]
+    folder: Path | None = None
 
 
-def pins(text: str, local: Collection[str]) -> list[Pin]:
-    """Read a resolution in the format of a requirements file, annotated line by line.
-
-    Args:
-        text: What uv wrote.
-        local: Normalized names of the local packages, which are left out.
-
-    Raises:
-        Unresolvable: A distribution was asked for by its URL.
-    """
-    found: list[Pin] = []
-    for line in text.splitlines():
-        if pin := _PIN.fullmatch(line.strip()):
-            name = canonicalize_name(pin["name"])
-            found.append(Pin(name, pin["version"], _via(pin["via"])))
-        elif (direct := _DIRECT.match(line)) and canonicalize_name(direct["name"]) not in local:
-            raise Unresolvable(f"{direct['name']} is a direct reference; an index is needed")
-    return found
-
-
-def _via(text: str | None) -> tuple[str, ...]:
-    """Return who asks, from an annotation such as ``boto3, -r /tmp/x/requirements.in``."""
-    names = set()
-    for word in (text or "").split(", "):
-        if word.startswith("-r "):
-            names.add(CONFIG)
-        elif word and not word.startswith("-c "):
-            names.add(canonicalize_name(word.split(" ")[0]))
-    return tuple(sorted(names))
-
-
-def read_offers(pylock: dict[str, Any], folder: Path) -> list[Offer]:
+def read_offers(pylock: Mapping[str, Any], folder: Path) -> list[Offer]:
     """Read a pylock.toml (PEP 751).
 
     Args:
         pylock: Its content.
         folder: Where it lies; paths in it are relative to that.
+
+    Raises:
+        LockError: It holds something that is not understood.
     """
-    return [
-        Offer(
-            canonicalize_name(package["name"]),
-            package["version"],
-            package.get("marker"),
-            tuple(_files(package, folder)),
-        )
-        for package in pylock.get("packages", [])
-        if "version" in package
-    ]
+    if pylock.get("lock-version") != "1.0":
+        raise _not_understood(f"a pylock.toml of version {pylock.get('lock-version')}")
+    return [_offer(package, folder) for package in pylock.get("packages", [])]
+
+
+def _offer(package: Mapping[str, Any], folder: Path) -> Offer:
+    try:
+        name, marker = canonicalize_name(package["name"]), package.get("marker")
+        if "directory" in package:
+            place = (folder / package["directory"]["path"]).resolve()
+            return Offer(name, "", marker, (), place)
+        files = tuple(_files(package, folder))
+        if not files:
+            raise KeyError("wheels")
+        return Offer(name, package["version"], marker, files)
+    except (KeyError, TypeError, AttributeError):
+        raise _not_understood(f"the entry {dict(package)}") from None
+
+
+def _not_understood(what: str) -> LockError:
+    return LockError(
+        f"uv's answer holds {without_logins(what)}, which is not understood",
+        cause="this version of uv writes something that layersmith does not know",
+        hint=f"install the version of uv that layersmith names; here it is {uv.version()}",
+    )
+
+
+def read_graph(
+    lock: Mapping[str, Any], environment: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """Read who asks for whom from a uv.lock.
+
+    Args:
+        lock: Its content.
+        environment: Environment in which markers are judged.
+
+    Raises:
+        LockError: It is of another version than the one that is understood.
+    """
+    if lock.get("version") != _UV_LOCK_VERSION:
+        raise _not_understood(f"a uv.lock of version {lock.get('version')}")
+    found: dict[str, set[str]] = {}
+    project = canonicalize_name(CONFIG)
+    for package in lock.get("package", []):
+        asker = CONFIG if package["name"] == project else package["name"]
+        optional = package.get("optional-dependencies", {}).values()
+        for edge in (
+            *package.get("dependencies", []),
+            *(one for group in optional for one in group),
+        ):
+            marker = edge.get("marker")
+            if marker is None or Marker(marker).evaluate({**environment, "extra": ""}):
+                found.setdefault(edge["name"], set()).add(asker)
+    return {name: tuple(sorted(who)) for name, who in found.items()}
 
 
 def without_logins(text: str) -> str:
@@ -355,7 +447,7 @@ def without_logins(text: str) -> str:
     return _LOGIN.sub(r"\1", text)
 
 
-def _files(package: dict[str, Any], folder: Path) -> Iterator[File]:
+def _files(package: Mapping[str, Any], folder: Path) -> Iterator[File]:
     sdist = [package["sdist"]] if "sdist" in package else []
     for item in [*package.get("wheels", []), *sdist]:
         url = item.get("url") or (folder / item["path"]).resolve().as_uri()

@@ -7,8 +7,10 @@ newer one than the target has.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -17,15 +19,14 @@ from packaging.version import Version
 
 from layersmith import console
 from layersmith.errors import LockError
-from layersmith.lock import explain, resolver
+from layersmith.lock import configuration, explain, resolver
 from layersmith.lock.resolver import Unresolvable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from layersmith.lock.inputs import LockInputs
-    from layersmith.lock.resolver import File, Pin
+    from layersmith.lock.resolver import File, Offer
     from layersmith.plan import Target
 
 MAX_ROUNDS = 60
@@ -40,36 +41,62 @@ _NO_WHEEL = re.compile(r"Wheels are required for `([^`]+)`")
 
 
 def resolution_of(
-    target: Target, inputs: LockInputs, root: Path, kept: Sequence[Pin]
-) -> list[tuple[Pin, File]]:
+    target: Target, inputs: LockInputs, root: Path, kept: Sequence[tuple[str, str]]
+) -> Resolution:
     """Resolve a target and choose the one file of each distribution that it uses.
 
     Args:
         target: The target.
         inputs: What it is made of.
         root: Folder in which uv looks for its configuration.
-        kept: Versions to keep where they still fit.
+        kept: Names and versions to keep where they still fit.
 
     Raises:
-        LockError: There is no solution, or a distribution has no file that the target can use.
+        LockError: There is no solution, a distribution has no file that the target can use, or
+            uv is configured to resolve differently.
     """
+    configuration.refuse_deciding(root, inputs.constraints)
     known = _Known(set(target.settings.build))
     for _ in range(MAX_ROUNDS):
-        pins = _round(target, inputs, root, kept, known)
-        if pins is None:
+        offers = _round(target, inputs, root, kept, known)
+        if offers is None:
             continue
-        _refuse_unwanted_sdists(target, pins, root, known)
-        files = _files(target, pins, root, known)
-        misfits = [pin for pin in pins if files[pin.name] is None]
+        found = [offer for offer in offers if offer.folder is None]
+        _refuse_unwanted_sdists(target, found, inputs, root, known)
+        files = {offer.name: _file(target, offer, root, known) for offer in found}
+        misfits = [offer for offer in found if files[offer.name] is None]
         if not misfits:
-            return [(pin, file) for pin in pins if (file := files[pin.name]) is not None]
-        known.ruled_out += [(pin.name, pin.version) for pin in misfits]
+            chosen = [(o, file) for o in found if (file := files[o.name]) is not None]
+            folders = {o.name: o.folder for o in offers if o.folder is not None}
+            return Resolution(chosen, folders)
+        known.ruled_out += [(offer.name, offer.version) for offer in misfits]
     raise LockError(
         f"no solution within {MAX_ROUNDS} rounds with uv",
         target=target.identifier,
         cause=f"too many versions do not fit: {_listed(known.ruled_out[-5:])}",
         hint="constrain these distributions to versions with wheels for the target",
     )
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What a target resolves to.
+
+    Attributes:
+        chosen: Each distribution of an index with the one file that the target uses.
+        folders: Local packages by normalized name, absolute.
+    """
+
+    chosen: list[tuple[Offer, File]]
+    folders: dict[str, Path]
+
+    def members(self, inputs: LockInputs, root: Path) -> dict[str, str]:
+        """Return the local packages that ``inputs`` does not list: name to relative folder."""
+        return {
+            name: Path(os.path.relpath(folder, root.resolve())).as_posix()
+            for name, folder in sorted(self.folders.items())
+            if name not in inputs.packages
+        }
 
 
 @dataclass
@@ -97,8 +124,8 @@ class _Known:
 
 
 def _round(
-    target: Target, inputs: LockInputs, root: Path, kept: Sequence[Pin], known: _Known
-) -> list[Pin] | None:
+    target: Target, inputs: LockInputs, root: Path, kept: Sequence[tuple[str, str]], known: _Known
+) -> list[Offer] | None:
     """Ask uv once; None where it said which distributions have no wheel at all."""
     _announce(target, inputs, known)
     try:
@@ -122,27 +149,14 @@ def _round(
         return None
 
 
-def _files(
-    target: Target, pins: Sequence[Pin], root: Path, known: _Known
-) -> dict[str, File | None]:
-    """Return the file of each distribution; None where no wheel fits the target."""
-    exact = [(pin.name, pin.version) for pin in pins]
-    taken = known.from_source & {pin.name for pin in pins}
-    try:
-        offers = resolver.offers(target, exact, root, from_source=taken)
-    except Unresolvable as problem:
-        raise explain.refusal(target, problem.explanation, root) from None
-    by_name = {offer.name: offer for offer in offers}
-    chosen: dict[str, File | None] = {}
-    for pin in pins:
-        files = by_name[pin.name].files if pin.name in by_name else ()
-        chosen[pin.name] = explain.fitting(target, files)
-        if pin.name in known.asked:
-            chosen[pin.name] = _sdist(files)
-        elif pin.name in known.found_out:
-            every = explain.exact_files(target, pin.name, pin.version, root)
-            chosen[pin.name] = explain.fitting(target, every) or _sdist(files)
-    return chosen
+def _file(target: Target, offer: Offer, root: Path, known: _Known) -> File | None:
+    """Return the file of a distribution; None where no wheel fits the target."""
+    if offer.name in known.asked:
+        return _sdist(offer.files)
+    if offer.name in known.found_out:
+        every = explain.exact_files(target, offer.name, offer.version, root)
+        return explain.fitting(target, every) or _sdist(offer.files)
+    return explain.fitting(target, offer.files)
 
 
 def _sdist(files: Iterable[File]) -> File | None:
@@ -174,21 +188,34 @@ def _to_allow(target: Target, inputs: LockInputs, root: Path, lacking: Sequence[
     return {next((name for name in lacking if name not in asked), lacking[0])}
 
 
-def _refuse_unwanted_sdists(target: Target, pins: Sequence[Pin], root: Path, known: _Known) -> None:
+def _refuse_unwanted_sdists(
+    target: Target, offers: Sequence[Offer], inputs: LockInputs, root: Path, known: _Known
+) -> None:
     """Refuse what has wheels for other platforms: its sdist would have to be compiled.
 
     What stays out of the layer is let through; nothing of it will be built.
     """
     left_out = {*target.settings.excludes, *target.settings.stubs, *target.provided}
-    for pin in pins:
-        if pin.name not in known.found_out or pin.name in left_out:
+    for offer in offers:
+        if offer.name not in known.found_out or offer.name in left_out:
             continue
         # The newest version counts, although its wheels were ruled out before.
-        misfits = [version for name, version in known.ruled_out if name == pin.name]
-        version = max([pin.version, *misfits], key=Version)
-        files = explain.exact_files(target, pin.name, version, root)
+        misfits = [version for name, version in known.ruled_out if name == offer.name]
+        version = max([offer.version, *misfits], key=Version)
+        files = explain.exact_files(target, offer.name, version, root)
         if any(file.is_wheel for file in files) and not explain.fitting(target, files):
-            raise explain.no_wheel(target, pin.name, version, root, via=pin.via, said=known.first)
+            via = _askers(target, inputs, offers, root).get(offer.name, ())
+            raise explain.no_wheel(target, offer.name, version, root, via=via, said=known.first)
+
+
+def _askers(
+    target: Target, inputs: LockInputs, offers: Sequence[Offer], root: Path
+) -> dict[str, tuple[str, ...]]:
+    pins = [(offer.name, offer.version) for offer in offers]
+    try:
+        return resolver.askers(target, inputs, pins, root)
+    except Unresolvable:
+        return {}
 
 
 def _said(last: str, first: str, without: Sequence[tuple[str, str]]) -> str:

@@ -138,6 +138,7 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Lock
             *_superfluous(target, new, inputs),
         ]
     except LockError as error:
+        error.target = error.target or target.identifier
         return LockResult(target, root, error=error)
     return LockResult(target, root, new, tuple(compare.changes(old, new)), tuple(notes))
 

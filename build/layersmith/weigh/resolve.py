@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from layersmith import lock
 from layersmith.config.models import Layer
 from layersmith.errors import LockError
-from layersmith.lock import explain, resolver, rounds
 from layersmith.lock import inputs as lockinputs
-from layersmith.lock.resolver import Unresolvable
+from layersmith.lock import rounds
 from layersmith.plan import Target
 from layersmith.weigh.listings import ListingRequest
 
@@ -63,12 +62,10 @@ def resolve(target: Target, root: Path) -> Resolved:
     Raises:
         LockError: There is no solution; the message holds the resolver's explanation as a whole.
     """
-    inputs = lockinputs.collect(target, root)
-    found = _by_lock(target, root, inputs) or _by_one_call(target, root, inputs)
-    return found or _by_rounds(target, root, inputs)
+    return _by_lock(target, root) or _by_rounds(target, root)
 
 
-def _by_lock(target: Target, root: Path, inputs: LockInputs) -> Resolved | None:
+def _by_lock(target: Target, root: Path) -> Resolved | None:
     if not lock.lock_path(target, root).is_file():
         return None
     locked = lock.check(target, root)
@@ -77,35 +74,22 @@ def _by_lock(target: Target, root: Path, inputs: LockInputs) -> Resolved | None:
         ListingRequest(entry.name, entry.filename, entry.sha256, places[entry.sha256][0])
         for entry in locked.entries
     ]
+    inputs = lockinputs.collect(target, root, locked.members)
     return Resolved(files, {e.name: e.version for e in locked.entries}, inputs, locked=True)
 
 
-def _by_one_call(target: Target, root: Path, inputs: LockInputs) -> Resolved | None:
-    """Resolve by a single call of uv; None where that takes more than wheels and one round."""
-    if inputs.packages or target.settings.build:
-        return None
-    try:
-        offers = resolver.solve(target, inputs, root)
-    except Unresolvable:
-        return None
-    files = []
-    for offer in offers:
-        file = explain.fitting(target, offer.files)
-        if file is None or file.sha256 is None:
-            return None
-        files.append(ListingRequest(offer.name, file.filename, file.sha256, file.url))
-    return Resolved(files, {o.name: o.version for o in offers}, inputs, locked=False)
-
-
-def _by_rounds(target: Target, root: Path, inputs: LockInputs) -> Resolved:
+def _by_rounds(target: Target, root: Path) -> Resolved:
     files, versions = [], {}
-    for pin, file in rounds.resolution_of(target, inputs, root, []):
+    inputs = lockinputs.collect(target, root)
+    resolution = rounds.resolution_of(target, inputs, root, [])
+    for offer, file in resolution.chosen:
         if file.sha256 is None:
             raise LockError(
                 f"the index gives no SHA-256 for {file.filename}",
                 target=target.identifier,
                 hint="use an index that serves hashes",
             )
-        files.append(ListingRequest(pin.name, file.filename, file.sha256, file.url))
-        versions[pin.name] = pin.version
+        files.append(ListingRequest(offer.name, file.filename, file.sha256, file.url))
+        versions[offer.name] = offer.version
+    inputs = lockinputs.collect(target, root, resolution.members(inputs, root))
     return Resolved(files, versions, inputs, locked=False)

@@ -10,7 +10,7 @@ from layersmith.errors import BuildError, LockError
 from layersmith.lock import build_pins, document, resolver, rounds, targets, wheelstore
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.lock.inputs import LockInputs
-from layersmith.lock.resolver import File, Offer, Pin, Unresolvable
+from layersmith.lock.resolver import File, Offer, Unresolvable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,19 +39,16 @@ class Script:
         self.files = files
         self.answers: list[str] = []
         monkeypatch.setattr(resolver, "resolve", self.resolve)
-        monkeypatch.setattr(resolver, "offers", self.offers)
         monkeypatch.setattr(resolver, "every_offer", self.every_offer)
+        monkeypatch.setattr(resolver, "askers", lambda *_: {"x": ("app",)})
 
-    def resolve(self, *_: Any, **options: Any) -> list[Pin]:
+    def resolve(self, *_: Any, **options: Any) -> list[Offer]:
         self.asked.append({**options, "from_source": set(options["from_source"])})
         if self.answers:
             raise Unresolvable(self.answers.pop(0))
         out = {word.partition("!=")[2] for word in options["without"]}
         newest = max(version for version in self.files if version not in out)
-        return [Pin("x", newest, ("layers.yaml",))]
-
-    def offers(self, _: Any, pins: list[tuple[str, str]], *__: Any, **___: Any) -> list[Offer]:
-        return [Offer(name, version, None, tuple(self.files[version])) for name, version in pins]
+        return [Offer("x", newest, None, tuple(self.files[newest]))]
 
     def every_offer(self, *_: Any) -> list[Offer]:
         return [Offer("x", version, None, tuple(files)) for version, files in self.files.items()]
@@ -59,7 +56,7 @@ class Script:
 
 def resolution(target: Target, root: Path) -> list[tuple[str, str]]:
     found = rounds.resolution_of(target, INPUTS, root, [])
-    return [(pin.version, file.filename) for pin, file in found]
+    return [(offer.version, file.filename) for offer, file in found.chosen]
 
 
 def test_a_version_whose_wheels_do_not_fit_is_ruled_out(
@@ -91,8 +88,9 @@ def test_an_sdist_beside_wheels_for_others_is_refused_unless_it_stays_out(
     if left_out:
         assert resolution(target, tmp_path) == [("1.0", "x-1.0.tar.gz")]
     else:
-        with pytest.raises(LockError, match="win32"):
+        with pytest.raises(LockError, match="win32") as caught:
             resolution(target, tmp_path)
+        assert "app asks for it" in caught.value.message
 
 
 def test_it_ends_when_uv_repeats_itself(
@@ -165,8 +163,8 @@ def test_versions_are_kept_but_for_those_to_upgrade(
     path = lock.lock_path(target, tmp_path)
     assert lock._preferences(path, False) == []
     locked(target, tmp_path, entry("x"), entry("y"))
-    assert [pin.name for pin in lock._preferences(path, False)] == ["x", "y"]
-    assert [pin.name for pin in lock._preferences(path, ["x"])] == ["y"]
+    assert lock._preferences(path, False) == [("x", "1.0"), ("y", "1.0")]
+    assert lock._preferences(path, ["x"]) == [("y", "1.0")]
     assert lock._preferences(path, True) == []
 
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.base import runtimes, uv
+from layersmith.errors import LockError
 from layersmith.lock import compare, explain, resolver
 from layersmith.lock import tags as wheeltags
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.lock.inputs import LockInputs
-from layersmith.lock.resolver import File, Offer, Pin, Unresolvable
+from layersmith.lock.resolver import File, Offer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,22 +145,24 @@ def test_the_glibc_that_wheels_need(names: list[str], floor: tuple[int, int] | N
     assert wheeltags.glibc_floor(names, runtimes.get("python3.11"), "arm64") == floor
 
 
-def test_pins_are_read_as_uv_writes_them(tmp_path: Path) -> None:
-    text = (
-        "boto3==1.44.5             # via vector-common\n"
-        "grpcio==1.85.1 ; python_full_version == '3.13.*'  # via a, -r /tmp/x/requirements.in\n"
-        "Jmes.Path==1.1.0           # via -c /tmp/x/constraints.txt, boto3\n"
-        "six==1.17.0\n"
-        f"vector-common @ {tmp_path.as_uri()}  # via -r requirements.in\n"
-    )
-    assert resolver.pins(text, {"vector-common"}) == [
-        Pin("boto3", "1.44.5", ("vector-common",)),
-        Pin("grpcio", "1.85.1", ("a", "layers.yaml")),
-        Pin("jmes-path", "1.1.0", ("boto3",)),
-        Pin("six", "1.17.0", ()),
-    ]
-    with pytest.raises(Unresolvable, match="vector-common is a direct reference"):
-        resolver.pins(text, set())
+def test_who_asks_is_read_from_a_uv_lock() -> None:
+    graph = {
+        "version": 1,
+        "package": [
+            {"name": "layers-yaml", "dependencies": [{"name": "a", "extra": ["more"]}]},
+            {
+                "name": "a",
+                "dependencies": [{"name": "b"}, {"name": "w", "marker": "os_name == 'nt'"}],
+                "optional-dependencies": {"more": [{"name": "c"}]},
+            },
+            {"name": "c", "dependencies": [{"name": "b", "marker": "os_name == 'posix'"}]},
+        ],
+    }
+    assert resolver.read_graph(graph, {"os_name": "posix"}) == {
+        "a": ("layers.yaml",),
+        "b": ("a", "c"),
+        "c": ("a",),
+    }
 
 
 def test_files_are_read_from_a_pylock_without_logins(tmp_path: Path) -> None:
@@ -174,13 +177,44 @@ def test_files_are_read_from_a_pylock_without_logins(tmp_path: Path) -> None:
         ],
     }  # fmt: skip
     local = {"name": "here", "directory": {"path": "here"}}
-    (offer,) = resolver.read_offers({"packages": [package, local]}, tmp_path)
+    content = {"lock-version": "1.0", "packages": [package, local]}
+    offer, folder = resolver.read_offers(content, tmp_path)
+    assert folder == Offer("here", "", None, (), tmp_path / "here")
     assert (offer.name, offer.version, offer.marker) == ("x", "1", None)
     assert list(offer.files) == [
         File("x+1-1-py3-none-any.whl", "https://index.test/a/x%2B1-1-py3-none-any.whl", "a", 7),
         File("x-1-py2-none-any.whl", "https://index.test/download/17", None, None),
         File("x-1.tar.gz", (tmp_path / "x-1.tar.gz").as_uri(), "b", None),
     ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"lock-version": "2.0"},
+        {"lock-version": "1.0", "packages": [{"name": "a"}]},
+        {"lock-version": "1.0", "packages": [{"name": "a", "version": "1"}]},
+        {
+            "lock-version": "1.0",
+            "packages": [{"name": "a", "wheels": [{"url": "https://x/a.whl"}]}],
+        },
+        {"lock-version": "1.0", "packages": [{"name": "a", "directory": {}}]},
+        {"lock-version": "1.0", "packages": [{"name": "a", "version": "1", "wheels": [7]}]},
+        {"lock-version": "1.0", "packages": [{"name": "a", "version": "1", "vcs": {"url": "u"}}]},
+    ],
+)
+def test_what_is_not_understood_is_an_error(
+    content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uv, "version", lambda: "99")
+    with pytest.raises(LockError, match="not understood"):
+        resolver.read_offers(content, tmp_path)
+
+
+def test_a_uv_lock_of_another_version_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uv, "version", lambda: "99")
+    with pytest.raises(LockError, match=r"uv\.lock of version 2"):
+        resolver.read_graph({"version": 2}, {})
 
 
 def test_the_platform_is_the_closest_that_uv_knows(make_target: MakeTarget) -> None:

@@ -1,0 +1,314 @@
+"""What is used of the user's uv configuration: where packages come from, and nothing else.
+
+A setting that changes what is resolved would be missing on the next machine, so it is refused by
+name: it belongs in layers.yaml, where the lock's digest covers it. uv itself is given a file that
+holds the remaining settings.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packaging.utils import canonicalize_name
+
+from layersmith.errors import LockError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+ORIGINS = (
+    "allow-insecure-host",
+    "cache-dir",
+    "extra-index-url",
+    "find-links",
+    "http-proxy",
+    "https-proxy",
+    "index",
+    "index-strategy",
+    "index-url",
+    "keyring-provider",
+    "native-tls",
+    "no-cache",
+    "no-index",
+    "no-proxy",
+    "offline",
+    "system-certs",
+)
+"""Settings that say where packages come from (uv's settings reference)."""
+
+_CONSTRAINTS = "under `constraints`"
+_REQUIREMENTS = "under `requirements`"
+_BUILD = "under `build`"
+_EXTRAS = "under `extras`"
+_EXCLUDES = "under `excludes`"
+_RUNTIMES = "under `runtimes` and `architectures`"
+
+DECIDING: Mapping[str, str] = {
+    "all-extras": _EXTRAS,
+    "build-constraint-dependencies": "in the [build-system] table of the package",
+    "config-settings": _BUILD,
+    "config-settings-package": _BUILD,
+    "constraint-dependencies": _CONSTRAINTS,
+    "dependency-metadata": _CONSTRAINTS,
+    "exclude-dependencies": _EXCLUDES,
+    "exclude-newer": _CONSTRAINTS,
+    "exclude-newer-package": _CONSTRAINTS,
+    "extra": _EXTRAS,
+    "extra-build-dependencies": "in the [build-system] table of the package",
+    "extra-build-variables": "under `environment`",
+    "fork-strategy": _CONSTRAINTS,
+    "group": _REQUIREMENTS,
+    "no-binary": _BUILD,
+    "no-binary-package": _BUILD,
+    "no-build": _CONSTRAINTS,
+    "no-build-isolation": "in the [build-system] table of the package",
+    "no-build-isolation-package": "in the [build-system] table of the package",
+    "no-build-package": _CONSTRAINTS,
+    "no-deps": _EXCLUDES,
+    "no-emit-package": _EXCLUDES,
+    "no-extra": _EXTRAS,
+    "no-sources": "in the [tool.uv.sources] table itself",
+    "no-sources-package": "in the [tool.uv.sources] table itself",
+    "only-binary": _BUILD,
+    "override-dependencies": _CONSTRAINTS,
+    "prerelease": "in the version that `requirements` or `constraints` ask for, e.g. a>=2.0rc1",
+    "python-platform": _RUNTIMES,
+    "python-version": _RUNTIMES,
+    "resolution": _CONSTRAINTS,
+    "torch-backend": "as an index of uv with `explicit = true` and an entry of [tool.uv.sources]",
+    "universal": _RUNTIMES,
+}
+"""Settings that change what is resolved, and where layers.yaml or a package says the same."""
+
+_DEFAULTS = {
+    "fork-strategy": "requires-python",
+    "prerelease": "if-necessary-or-explicit",
+    "resolution": "highest",
+}
+_VARIABLES = {
+    "build-constraint-dependencies": "UV_BUILD_CONSTRAINT",
+    "constraint-dependencies": "UV_CONSTRAINT",
+    "exclude-dependencies": "UV_EXCLUDE",
+    "override-dependencies": "UV_OVERRIDE",
+}
+_OFF = ("", "0", "false", "no", "off", "f", "n")
+
+
+def origins(root: Path) -> dict[str, Any]:
+    """Return the settings of uv that say where packages come from, from all its files.
+
+    Relative paths are made absolute: they count from the file that holds them.
+
+    Args:
+        root: Folder from which uv looks for its configuration.
+
+    Raises:
+        LockError: A file of uv's configuration cannot be read.
+    """
+    found: dict[str, Any] = {}
+    for path, settings in _files(root):
+        for table in (settings.get("pip", {}), settings):
+            for key in ORIGINS:
+                if key in table:
+                    value = _absolute(key, table[key], path.parent)
+                    found[key] = _combined(found[key], value) if key in found else value
+    return found
+
+
+def refuse_deciding(root: Path, constraints: Collection[str] = ()) -> None:
+    """Refuse settings of uv that change what is resolved.
+
+    Args:
+        root: Folder from which uv looks for its configuration.
+        constraints: The constraints of layers.yaml; those that uv's configuration holds as well
+            are no reason to refuse it.
+
+    Raises:
+        LockError: There is one; it is named with the file, or the variable, that sets it.
+    """
+    found = [
+        (key, f"{path.name} in {path.parent.name or 'the root folder'} sets `{where}{key}`")
+        for path, settings in _files(root)
+        for where, table in (("pip.", settings.get("pip", {})), ("", settings))
+        for key in DECIDING
+        if _decides(key, table.get(key), constraints)
+    ]
+    for key in DECIDING:
+        name = _VARIABLES.get(key, f"UV_{key.upper().replace('-', '_')}")
+        if os.environ.get(name, "").lower() not in (*_OFF, _DEFAULTS.get(key, "")):
+            found.append((key, f"the environment sets {name}"))
+    if found:
+        raise LockError(
+            f"uv is configured to resolve differently: {'; '.join(text for _, text in found)}",
+            cause="the lock has to be the same on every machine, whatever uv is configured to do",
+            hint="; ".join(f"`{key}` belongs {DECIDING[key]}" for key, _ in found)
+            + "; UV_NO_CONFIG=1 ignores the files of uv's configuration",
+        )
+
+
+def sources(folder: Path, names: Collection[str] | None) -> dict[str, Any]:
+    """Return what [tool.uv.sources] says of some distributions, with absolute paths.
+
+    The nearest pyproject.toml counts, then that of its workspace. Members of a workspace become
+    paths: the project that is made for uv is not one of them.
+
+    Args:
+        folder: Folder of layers.yaml or of a local package.
+        names: Normalized names; None for all.
+
+    Raises:
+        LockError: The pyproject.toml cannot be read.
+    """
+    projects = list(_pyprojects(folder.resolve()))
+    workspace = next((one for one, settings in projects if "workspace" in settings), None)
+    found: dict[str, Any] = {}
+    for place, settings in projects:
+        if place in {projects[0][0], workspace}:
+            for key, value in settings.get("sources", {}).items():
+                name, each = canonicalize_name(key), value if isinstance(value, list) else [value]
+                if (names is None or name in names) and name not in found:
+                    found[name] = [_source(name, one, place, workspace) for one in each]
+    return found
+
+
+def from_elsewhere(folders: Iterable[Path]) -> set[str]:
+    """Return the normalized names that [tool.uv.sources] takes from a folder, a URL or git.
+
+    Args:
+        folders: Folders to begin with; the local packages that their sources name follow.
+
+    Raises:
+        LockError: A pyproject.toml cannot be read.
+    """
+    found: set[str] = set()
+    seen: set[Path] = set()
+    todo = [folder.resolve() for folder in folders]
+    while todo:
+        folder = todo.pop()
+        if folder in seen:
+            continue
+        seen.add(folder)
+        for name, each in sources(folder, None).items():
+            found |= {name for one in each if "index" not in one}
+            todo += [
+                Path(one["path"]) for one in each if "path" in one and Path(one["path"]).is_dir()
+            ]
+    return found
+
+
+def _pyprojects(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the folders with a pyproject.toml from here up, each with its [tool.uv]."""
+    for above in (folder, *folder.parents):
+        if (above / "pyproject.toml").is_file():
+            yield above, _tool_uv(above / "pyproject.toml")
+
+
+def _members(workspace: Path) -> dict[str, Path]:
+    """Return the members of a uv workspace: normalized name to folder."""
+    table = _tool_uv(workspace / "pyproject.toml")["workspace"]
+    places = {workspace}
+    for pattern in table.get("members", []):
+        places |= set(workspace.glob(pattern))
+    for pattern in table.get("exclude", []):
+        places -= set(workspace.glob(pattern))
+    return {name: place for place in sorted(places) if (name := _project_name(place))}
+
+
+def _project_name(folder: Path) -> str | None:
+    path = folder / "pyproject.toml"
+    project = _toml(path).get("project", {}) if path.is_file() else {}
+    return canonicalize_name(project["name"]) if "name" in project else None
+
+
+def _source(
+    name: str, source: dict[str, Any], folder: Path, workspace: Path | None
+) -> dict[str, Any]:
+    if source.get("workspace"):
+        member = _members(workspace).get(name) if workspace else None
+        if member is None:
+            raise LockError(
+                f"[tool.uv.sources] calls {name} a member of the workspace, and it is not one",
+                hint="check `members` under [tool.uv.workspace]",
+            )
+        return {**{k: v for k, v in source.items() if k == "marker"}, "path": str(member)}
+    if "path" in source:
+        return {**source, "path": str((folder / source["path"]).resolve())}
+    return source
+
+
+def _no_files() -> bool:
+    return os.environ.get("UV_NO_CONFIG", "").lower() not in _OFF
+
+
+def _files(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the files of uv's configuration that exist, the strongest first."""
+    if named := os.environ.get("UV_CONFIG_FILE"):
+        yield Path(named).resolve(), _toml(Path(named))
+        return
+    if _no_files():
+        return
+    yield from _project(root.resolve())
+    home = os.environ.get("APPDATA") or os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    system = os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
+    for folder in (home, *system.split(os.pathsep), "/etc"):
+        path = Path(folder).expanduser() / "uv" / "uv.toml"
+        if path.is_file():
+            yield path, _toml(path)
+
+
+def _project(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the nearest configuration in or above a folder; a workspace's own is the one."""
+    nearest = None
+    for folder in (root, *root.parents):
+        own, shared = folder / "uv.toml", folder / "pyproject.toml"
+        settings = _tool_uv(shared) if shared.is_file() else {}
+        found = (own, _toml(own)) if own.is_file() else (shared, settings) if settings else None
+        nearest = nearest or found
+        if "workspace" in settings and found:
+            nearest = found
+            break
+    if nearest:
+        yield nearest
+
+
+def _tool_uv(path: Path) -> dict[str, Any]:
+    table = _toml(path).get("tool", {}).get("uv", {})
+    return table if isinstance(table, dict) else {}
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as problem:
+        raise LockError(
+            f"{path.name} in {path.parent.name} cannot be read: {problem}",
+            hint="correct it, or set UV_NO_CONFIG=1 to leave uv's configuration out",
+        ) from None
+
+
+def _combined(strong: Any, weak: Any) -> Any:
+    return [*strong, *weak] if isinstance(strong, list) and isinstance(weak, list) else strong
+
+
+def _absolute(key: str, value: Any, folder: Path) -> Any:
+    """Return a setting with its paths made absolute."""
+    if isinstance(value, list):
+        return [_absolute(key, one, folder) for one in value]
+    if isinstance(value, dict):
+        return {
+            **value,
+            **({"url": _absolute(key, value["url"], folder)} if "url" in value else {}),
+        }
+    is_place = key in {"cache-dir", "extra-index-url", "find-links", "index", "index-url"}
+    if is_place and isinstance(value, str) and "://" not in value:
+        return str(folder / Path(value).expanduser())
+    return value
+
+
+def _decides(key: str, value: Any, constraints: Collection[str]) -> bool:
+    if key == "constraint-dependencies" and isinstance(value, list):
+        return not set(value) <= set(constraints)
+    return bool(value) and value != _DEFAULTS.get(key)

@@ -1,0 +1,120 @@
+"""What is used of uv's configuration, and what is refused by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from layersmith.errors import LockError
+from layersmith.lock import configuration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose user and system have no configuration of uv."""
+    for name in ("UV_NO_CONFIG", "UV_CONFIG_FILE", "APPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("XDG_CONFIG_DIRS", str(tmp_path / "system"))
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+def user(root: Path, text: str) -> None:
+    path = root.parent / "user" / "uv" / "uv.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+
+def test_where_packages_come_from_is_taken_from_every_file(root: Path) -> None:
+    (root / "uv.toml").write_text(
+        'find-links = ["wheels", "https://example.org/links"]\n'
+        'index = [{ name = "own", url = "index", explicit = true }]\n'
+        "[pip]\ngenerate-hashes = true\nno-annotate = true\n"
+        'extra-index-url = ["https://example.org/pip"]\n'
+    )
+    user(root, 'keyring-provider = "subprocess"\nfind-links = ["/mine"]\nlink-mode = "copy"\n')
+    assert configuration.origins(root) == {
+        "extra-index-url": ["https://example.org/pip"],
+        "find-links": [str(root / "wheels"), "https://example.org/links", "/mine"],
+        "index": [{"name": "own", "url": str(root / "index"), "explicit": True}],
+        "keyring-provider": "subprocess",
+    }
+
+
+def test_the_nearest_file_counts_and_that_of_a_workspace_before_it(root: Path) -> None:
+    member = root / "app"
+    member.mkdir()
+    (root / "pyproject.toml").write_text("[tool.uv]\noffline = true\n")
+    assert configuration.origins(member) == {"offline": True}
+    (member / "pyproject.toml").write_text("[tool.uv]\nno-cache = true\n")
+    assert configuration.origins(member) == {"no-cache": True}
+    (root / "pyproject.toml").write_text("[tool.uv]\noffline = true\nworkspace = {}\n")
+    assert configuration.origins(member) == {"offline": True}
+    (root / "uv.toml").write_text("no-index = true\n")
+    assert configuration.origins(member) == {"no-index": True}
+
+
+@pytest.mark.parametrize("key", sorted(configuration.DECIDING))
+def test_what_changes_the_resolution_is_refused_by_name(root: Path, key: str) -> None:
+    for text, named in ((f'{key} = ["a"]', key), (f'[pip]\n{key} = "a"', f"pip.{key}")):
+        (root / "uv.toml").write_text(f"{text}\n")
+        with pytest.raises(LockError) as refused:
+            configuration.refuse_deciding(root)
+        assert f"uv.toml in project sets `{named}`" in refused.value.message
+        assert configuration.DECIDING[key] in str(refused.value.hint)
+
+
+def test_variables_and_other_files_are_refused_as_well(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_OVERRIDE", "overrides.txt")
+    monkeypatch.setenv("UV_NO_SOURCES", "0")
+    user(root, "[pip]\nno-deps = true\n")
+    with pytest.raises(LockError) as refused:
+        configuration.refuse_deciding(root)
+    assert "uv.toml in uv sets `pip.no-deps`" in refused.value.message
+    assert "the environment sets UV_OVERRIDE" in refused.value.message
+    assert "UV_NO_SOURCES" not in refused.value.message
+    monkeypatch.delenv("UV_OVERRIDE")
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    configuration.refuse_deciding(root)
+    assert configuration.origins(root) == {}
+
+
+def test_what_decides_nothing_is_let_through(root: Path) -> None:
+    (root / "pyproject.toml").write_text(
+        "[tool.uv]\nconstraint-dependencies = ['a<2']\noverride-dependencies = []\n"
+        "resolution = 'highest'\nno-sources = false\ndev-dependencies = ['b']\n"
+    )
+    configuration.refuse_deciding(root, ["a<2", "c<3"])
+    with pytest.raises(LockError, match="sets `constraint-dependencies`"):
+        configuration.refuse_deciding(root, ["c<3"])
+
+
+def test_a_file_that_is_not_toml_is_named(root: Path) -> None:
+    (root / "uv.toml").write_text("no-index =")
+    with pytest.raises(LockError, match=r"uv\.toml in project cannot be read"):
+        configuration.origins(root)
+
+
+def test_sources_hold_for_the_names_that_are_asked_for(root: Path) -> None:
+    (root / "lib").mkdir()
+    (root / "lib" / "pyproject.toml").write_text("[project]\nname = 'My.Lib'\n")
+    (root / "pyproject.toml").write_text(
+        "[tool.uv.workspace]\nmembers = ['l*']\n[tool.uv.sources]\n"
+        "Torch = [{ index = 'cpu', marker = \"sys_platform == 'linux'\" }]\n"
+        "my-lib = { workspace = true }\nnear = { path = 'near' }\nother = { index = 'x' }\n"
+    )
+    assert configuration.sources(root, {"torch", "my-lib", "near"}) == {
+        "torch": [{"index": "cpu", "marker": "sys_platform == 'linux'"}],
+        "my-lib": [{"path": str(root / "lib")}],
+        "near": [{"path": str(root / "near")}],
+    }
+    (root / "pyproject.toml").write_text("[tool.uv.sources]\na = { workspace = true }\n")
+    with pytest.raises(LockError, match="calls a a member of the workspace"):
+        configuration.sources(root, {"a"})
