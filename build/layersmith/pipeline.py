@@ -20,6 +20,7 @@ from layersmith.audit import judge
 from layersmith.base import versions
 from layersmith.errors import BuildError, LayersmithError
 from layersmith.lock import inputs, wheelstore
+from layersmith.weigh import early
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -173,6 +174,10 @@ class Build:
         if not missing:
             return []
         urls = lock.urls(job.lock, job.target, root=self.root)
+        size = sum(urls[entry.sha256][2] or 0 for entry in job.lock.entries)
+        if early.may_exceed(job.target, size):
+            early.check(job.target, self.root, self._last_release(job.target))
+            missing = collect.missing(job.lock, job.target)
         return [
             wheelstore.Download(entry.sha256, urls[entry.sha256][0], entry.filename)
             for entry in missing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from layersmith.base import runtimes
+from layersmith.base import interpreters, runtimes
 from layersmith.config.models import BytecodeMode
 from layersmith.errors import BudgetError
 
@@ -81,8 +81,17 @@ class LayerBytes:
         if self.mode is not BytecodeMode.UNCHECKED_HASH or not self.bytecode:
             return None
         fits = [mode for mode in COSTS if self.under(mode) <= limit]
-        named = [f"`bytecode: {m}` (about {megabytes(self.under(m))}; {COSTS[m]})" for m in fits]
+        about = "about" if self.compiled else "at least"
+        named = [f"`bytecode: {m}` ({about} {megabytes(self.under(m))}; {COSTS[m]})" for m in fits]
         return f"set {' or '.join(named)}" if named else None
+
+
+def possible_mode(target: Target) -> BytecodeMode:
+    """Return what becomes of bytecode: none without an interpreter that could compile it."""
+    mode = target.settings.bytecode
+    if mode is not BytecodeMode.NONE and interpreters.find(target.runtime.minor) is None:
+        return BytecodeMode.NONE
+    return mode
 
 
 def check(

@@ -25,8 +25,6 @@ from layersmith.assemble import (
 from layersmith.assemble import collect as collecting
 from layersmith.assemble.manifest import Artifact, AuditRecord, BytecodeRecord, Inputs, Manifest
 from layersmith.assemble.tree import PREFIX, WheelMember
-from layersmith.base import interpreters
-from layersmith.config.models import BytecodeMode
 from layersmith.errors import BudgetError, BuildError
 from layersmith.lock import build_pins, folders
 
@@ -209,9 +207,7 @@ def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:
 
 def _check_before(job: LayerJob, tree: Tree, graph: Graph, last_release: Manifest | None) -> None:
     """Refuse what cannot fit, whatever its bytecode and the archive will be."""
-    mode = job.target.settings.bytecode
-    if mode is not BytecodeMode.NONE and interpreters.find(job.target.runtime.minor) is None:
-        mode = BytecodeMode.NONE
+    mode = budgets.possible_mode(job.target)
     # What the build changed is compressed later; the rest keeps the bytes of its wheel.
     sizes = {
         entry.path: entry.source.compressed_size if isinstance(entry.source, WheelMember) else 0

@@ -57,7 +57,8 @@ def check(target: Target, lock: Lock, inputs: LockInputs, root: Path | None = No
                 f" {_and(who)} {'excludes' if len(who) == 1 else 'exclude'}"
             )
     if problems:
-        names = ", ".join(problems)
+        brought = {more for name in problems for more in target.provided[name].together}
+        names = ", ".join(name for name in problems if name not in brought)
         raise LockError(
             "; ".join(problems.values()),
             target=target.identifier,

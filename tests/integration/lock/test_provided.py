@@ -53,6 +53,13 @@ def test_what_excludes_the_runtimes_version_is_named(
     assert project.lock()
 
 
+def test_only_what_brings_the_others_has_to_be_kept(project: Project, index: Index) -> None:
+    for name in ("boto3", "botocore"):
+        index.wheel(name, "0.1")
+    project.write("requirements: [client, boto3<1, botocore<1]")
+    assert "`keep-provided: [boto3]`" in str(project.refused().hint)
+
+
 def test_excludes_and_stubs_decide_before_the_runtime(project: Project) -> None:
     project.write("requirements: [dated]", "excludes: {urllib3: tests do without}")
     assert project.lock()
