@@ -40,7 +40,7 @@ class LocalPackage:
     @property
     def depends_statically(self) -> bool:
         """Whether its [project] alone says what it depends on, and from where."""
-        return not self.metadata.keys() & {"sources", "uv-sources"}
+        return not self.metadata.keys() & {"files", "sources"}
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,10 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
     keys = ("dependencies", "optional-dependencies", "requires-python", "dynamic")
     metadata: dict[str, Any] = {key: project[key] for key in keys if key in project}
     if places := tables.get("tool", {}).get("uv", {}).get("sources"):
-        metadata["uv-sources"] = places
+        metadata["sources"] = places
     metadata["build-system"] = tables.get("build-system", {})
     if {"dependencies", "optional-dependencies"} & set(project.get("dynamic", [])):
-        metadata["sources"] = dynamic.sources(path.parent.resolve())
+        metadata["files"] = dynamic.sources(path.parent.resolve())
     return LocalPackage(name, path.parent.resolve(), metadata)
 
 
