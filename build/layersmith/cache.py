@@ -41,9 +41,11 @@ def cache_root() -> Path:
 def section(name: str) -> Path:
     """Return the cache's folder for ``name``, made where it is missing."""
     folder = cache_root() / name
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder.parent / "CACHEDIR.TAG", TAG)
+    folder.mkdir(parents=True, exist_ok=True)
+    tag = cache_root() / "CACHEDIR.TAG"
+    if not tag.exists():
+        with contextlib.suppress(OSError):  # a cache that can only be read is one, too
+            write_text(tag, TAG)
     return folder
 
 

@@ -164,6 +164,7 @@ def _left_out(entry: Path, path: str) -> bool:
     return (
         entry.name == "__pycache__"
         or (path == "build" and _is_setuptools_build(entry))
+        or (path == entry.name and _holds_artifacts(entry))
         or (entry / "pyvenv.cfg").is_file()
         or _is_tagged(entry / "CACHEDIR.TAG")
         or (path.endswith(".egg-info") and _lists_itself(entry / "SOURCES.txt", path))
@@ -174,6 +175,12 @@ def _is_setuptools_build(folder: Path) -> bool:
     names = [entry.name for entry in folder.iterdir()]
     known = [name == "lib" or name.startswith(SETUPTOOLS) for name in names]
     return all(known) and any(name.startswith("bdist.") for name in names)
+
+
+def _holds_artifacts(folder: Path) -> bool:
+    """Whether builds of layers were written to a folder, as ``--dist`` names one."""
+    boms = folder.glob("*.cdx.json")
+    return any(bom.with_name(bom.name.replace(".cdx.json", ".zip")).is_file() for bom in boms)
 
 
 def _is_tagged(tag: Path) -> bool:

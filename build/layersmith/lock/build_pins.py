@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from layersmith import cache, lock
 from layersmith.crossbuild import host
@@ -167,7 +167,7 @@ def _compiled(pins: Iterable[str]) -> bool:
 
 
 def _hashed(requirements: Sequence[str], target: Target, root: Path) -> tuple[str, ...]:
-    """Return requirements with the hashes of their files: of the wheel for all, if there is one.
+    """Return requirements with the hashes of their files that a machine may need.
 
     Raises:
         BuildError: The index does not offer one of them, or not with a hash.
@@ -178,18 +178,29 @@ def _hashed(requirements: Sequence[str], target: Target, root: Path) -> tuple[st
         raise BuildError(f"a build requirement is not offered again:\n{problem}") from None
     files = {(offer.name, offer.version): offer.files for offer in offers}
     return tuple(
-        " ".join([pin, *_hashes(files[canonicalize_name(name), version], pin)])
+        " ".join(
+            [pin, *_hashes(files[canonicalize_name(name), version], pin, target.runtime.minor)]
+        )
         for pin in requirements
         for name, _, version in [pin.partition("==")]
     )
 
 
-def _hashes(files: Sequence[File], pin: str) -> list[str]:
-    wheels = [file for file in files if file.filename.endswith("-none-any.whl")]
-    found = sorted({f"--hash=sha256:{file.sha256}" for file in wheels or files if file.sha256})
+def _hashes(files: Sequence[File], pin: str, minor: int) -> list[str]:
+    wanted = [file for file in files if file.is_wheel and _installs(file.filename, minor)]
+    if not all(file.filename.endswith("-none-any.whl") for file in wanted) or not wanted:
+        wanted += [file for file in files if not file.is_wheel]  # where no wheel fits the machine
+    found = sorted({f"--hash=sha256:{file.sha256}" for file in wanted if file.sha256})
     if not found:
         raise BuildError(f"the index gives no SHA-256 for the files of {pin}")
     return found
+
+
+def _installs(filename: str, minor: int) -> bool:
+    """Whether a CPython 3.``minor`` of some machine can install a wheel."""
+    names = {f"cp3{minor}", f"py3{minor}", "py3"}
+    tags = parse_wheel_filename(filename)[3]
+    return any(tag.interpreter in names or tag.abi == "abi3" for tag in tags)
 
 
 def compile_sdist(entry: LockEntry, path: Path, target: Target) -> BuiltWheel:

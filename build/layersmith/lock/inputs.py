@@ -41,7 +41,7 @@ class LocalPackage:
     @property
     def depends_statically(self) -> bool:
         """Whether its [project] alone says what it depends on, and from where."""
-        return not self.metadata.keys() & {"sources", "uv-sources"}
+        return not self.metadata.keys() & {"files", "sources"}
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
     metadata: dict[str, Any] = {key: project[key] for key in keys if key in project}
     metadata["build-system"] = content.get("build-system", {})
     if {"dependencies", "optional-dependencies"} & set(project.get("dynamic", [])):
-        metadata["sources"] = dynamic.sources(path.parent.resolve())
+        metadata["files"] = dynamic.sources(path.parent.resolve())
         names = None
     else:
         lines = [*project.get("dependencies", ())]
@@ -144,7 +144,7 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
         ]
         names = _names(lines)
     if sources := _portable(configuration.sources(path.parent, names), root):
-        metadata["uv-sources"] = sources
+        metadata["sources"] = sources
     return LocalPackage(name, path.parent.resolve(), metadata)
 
 

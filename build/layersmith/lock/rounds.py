@@ -165,7 +165,7 @@ def _sdist(files: Iterable[File]) -> File | None:
 
 def _announce(target: Target, inputs: LockInputs, known: _Known) -> None:
     """Say what uv may have to build to learn its metadata: that can take minutes."""
-    dynamic = {name for name, one in inputs.packages.items() if "sources" in one.metadata}
+    dynamic = {name for name, one in inputs.packages.items() if not one.depends_statically}
     names = (known.from_source | dynamic) - known.announced
     known.announced |= names
     if names:

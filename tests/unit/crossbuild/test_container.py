@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,13 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
     ):
         pytest.fail("it answered")
     assert "layersmith[prove]" in str(raised.value.hint)
+
+
+def test_locked_requirements_take_the_place_of_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(uv, "install_wheels", lambda _folder, wanted, **_: asked.extend(wanted))
+    pins = ("cython==3.2 --hash=sha256:aa",)
+    assert container._requirements(replace(JOB, pins=pins), tmp_path) == []
+    assert asked == [*pins]

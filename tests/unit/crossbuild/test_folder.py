@@ -63,6 +63,7 @@ def test_nothing_is_dropped_for_its_name(package: Path, tmp_path: Path, path: st
         {".venv/bin/python": ""},
         {"env/pyvenv.cfg": "home = /usr/bin", "env/lib/six.py": ""},
         {".nox/test/log": ""},
+        {"out/demo-1.0.0-python3.13-arm64.zip": "", "out/demo-1.0.0-python3.13-arm64.cdx.json": ""},
         {".pytest_cache/v/cache/lastfailed": ""},
         {".cache/layersmith/CACHEDIR.TAG": "Signature: 8a477f597d28d172789f06886806bc55\n"},
         {"src/mypkg/__pycache__/a.pyc": ""},

@@ -2,12 +2,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from layersmith.crossbuild import BuiltWheel
 from layersmith.errors import BuildError, LockError
-from layersmith.lock import build_pins, compare, document
+from layersmith.lock import build_pins, compare, document, wheelstore
 from layersmith.lock.document import Lock, LockEntry
+from layersmith.lock.resolver import File
+
+if TYPE_CHECKING:
+    from .conftest import MakeTarget
 
 ENTRY = LockEntry(
     "markupsafe",
@@ -102,3 +107,43 @@ def test_what_changed_of_the_tools_is_said() -> None:
         "- pluggy 1.7, builds mypkg",
     ]
     assert compare.changes(new, new) == []
+
+
+def test_what_a_container_builds_is_pinned_without_a_compiler(
+    monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget, tmp_path: Path
+) -> None:
+    in_container = BuiltWheel(Path("x.whl"), "0" * 64, {"build_requirements": ["setuptools==2"]})
+    monkeypatch.setattr(wheelstore, "verified", lambda *_: tmp_path / "x.tar.gz")
+    monkeypatch.setattr(build_pins, "compile_sdist", lambda *_: in_container)
+    monkeypatch.setattr(build_pins, "_hashed", lambda found, *_: (f"{found[0]} --hash=sha256:aa",))
+    target = make_target(build={"markupsafe": {"container": True}})
+    bare = replace(ENTRY, build=())
+    pinned = build_pins._pinned(bare, None, target, "unused", tmp_path)
+    assert pinned.build == ("setuptools==2 --hash=sha256:aa",)
+    again = build_pins._pinned(bare, Lock([pinned], "", {}), target, "unused", tmp_path)
+    assert again == pinned
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        (["x-1-py3-none-any.whl", "x-1.tar.gz"], "0"),
+        (["x-1.tar.gz"], "0"),
+        (
+            [
+                "x-1-py3-none-any.whl",
+                "x-1-cp313-cp313-macosx_11_0_arm64.whl",
+                "x-1-cp312-cp312-macosx_11_0_arm64.whl",
+                "x-1-cp39-abi3-manylinux_2_28_x86_64.whl",
+                "x-1.tar.gz",
+            ],
+            "0134",
+        ),
+    ],
+)
+def test_which_files_of_a_build_requirement_are_allowed(names: list[str], kept: str) -> None:
+    files = [File(name, "", str(number), None) for number, name in enumerate(names)]
+    found = build_pins._hashes(files, "x==1", 13)
+    assert found == [f"--hash=sha256:{number}" for number in kept]
+    with pytest.raises(BuildError, match="no SHA-256 for the files of x==1"):
+        build_pins._hashes([File(names[0], "", None, None)], "x==1", 13)
