@@ -121,7 +121,7 @@ class BuildOptions(Model):
 
 
 class RequirementsFile(Model):
-    """A requirements file: requirements, comments and nested files; options are refused."""
+    """A requirements file as pip reads it: hashes, ``-r`` and ``-c``; other options are refused."""
 
     file: Annotated[RelativePath, Field(examples=["requirements/imaging.txt"])]
     """Path relative to layers.yaml."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,7 @@ def resolution_of(
         if offers is None:
             continue
         found = [offer for offer in offers if offer.folder is None]
+        found = [_allowed(target, offer, inputs.hashes.get(offer.name)) for offer in found]
         files = {offer.name: _file(target, offer, known.from_source) for offer in found}
         _refuse_unwanted_sdists(target, found, root, known.found_out)
         misfits = [offer for offer in found if files[offer.name] is None]
@@ -135,6 +136,22 @@ def _round(
             raise explain.refusal(target, said, root, blamed) from None
         known.found_out |= lacking
         return None
+
+
+def _allowed(target: Target, offer: Offer, hashes: Sequence[str] | None) -> Offer:
+    """Return a distribution with the files that a requirements file allows."""
+    if hashes is None:
+        return offer
+    files = tuple(file for file in offer.files if file.sha256 in hashes)
+    if not files:
+        raise LockError(
+            f"none of the hashes for {offer.name} in the requirements file is that of a file of"
+            f" {offer.name} {offer.version} for the target",
+            target=target.identifier,
+            cause="the hashes are of another version or platform, or the index has other files",
+            hint="export the requirements again with the hashes of all files of a version",
+        )
+    return replace(offer, files=files)
 
 
 def _file(target: Target, offer: Offer, from_source: set[str]) -> File | None:

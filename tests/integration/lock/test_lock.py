@@ -383,3 +383,17 @@ def test_a_login_in_the_index_url_is_written_nowhere(
     assert cached
     for text in (said, project.path().read_text(), *(path.read_text() for path in cached)):
         assert LOGIN[1] not in text
+
+
+def test_hashes_of_a_requirements_file_choose_and_check_the_file(
+    project: Project, index: Index
+) -> None:
+    index.wheel("a", "1.0", f"cp313-cp313-{AARCH64}", "py3-none-any")
+    file = project.root / "requirements.txt"
+    allowed = index.sha256("a-1.0-py3-none-any.whl")
+    file.write_text(f"a==1.0 \\\n    --hash=sha256:{'0' * 64} \\\n    --hash=sha256:{allowed}\n")
+    project.write("requirements: {file: requirements.txt}")
+    (entry,) = project.lock().entries
+    assert entry.sha256 == allowed
+    file.write_text(f"a==1.0 --hash=sha256:{'0' * 64}\n")
+    assert "none of the hashes for a in the requirements file" in project.refused().message
