@@ -218,7 +218,8 @@ class Layer(LayerSettings):
         Requirements, Field(examples=[["chromadb-client==1.5.9"], {"file": "requirements.txt"}])
     ] = []
     """Distributions asked for (PEP 508), or the file that lists them. Markers are judged for the
-    target, never for the host."""
+    target, never for the host. URLs of wheels, sdists and git repositories are taken, too; the
+    lock names the commit."""
     packages: Annotated[list[RelativePath], Field(examples=[["lambdas/common"]]), Distinct] = []
     """Folders of local packages, built through their own pyproject.toml. What they require from a
     workspace or path in [tool.uv.sources] goes into the layer as well, without being listed."""

@@ -25,7 +25,7 @@ CONFIG = "layers.yaml"
 
 _PIN = re.compile(r"(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==(?P<version>[0-9A-Za-z.!+_-]+) \\")
 _HASH = re.compile(r"    --hash=sha256:(?P<sha256>[0-9a-f]{64})")
-_NOTE = re.compile(r"    # (?P<key>file|via|build) (?P<value>\S.*)")
+_NOTE = re.compile(r"    # (?P<key>file|commit|via|build) (?P<value>\S.*)")
 _MEMBER = re.compile(r"# local (?P<name>[a-z0-9]+(?:-[a-z0-9]+)*) (?P<folder>\S.*)")
 _HEAD = re.compile(r"# (?P<key>[a-z-]+): (?P<value>\S+)")
 
@@ -42,6 +42,7 @@ class LockEntry:
         via: Normalized names of what asks for it; ``layers.yaml`` for the layer itself.
         build: What compiles it, as ``name==version``: the compiler and the build requirements;
             empty for wheels and for sdists that compile nothing.
+        commit: Commit of a git requirement, of which the file is an archive.
     """
 
     name: str
@@ -50,6 +51,7 @@ class LockEntry:
     filename: str
     via: tuple[str, ...] = ()
     build: tuple[str, ...] = ()
+    commit: str = ""
 
     @property
     def is_wheel(self) -> bool:
@@ -117,6 +119,7 @@ def render(lock: Lock, identifier: str) -> str:
         lines.append(f"{entry.name}=={entry.version} \\")
         lines.append(f"    --hash=sha256:{entry.sha256}")
         lines.append(f"    # file {entry.filename}")
+        lines += [f"    # commit {entry.commit}"] if entry.commit else []
         lines += [f"    # via {name}" for name in entry.via]
         lines += [f"    # build {pin}" for pin in entry.build]
     return "\n".join(lines) + "\n"
@@ -177,7 +180,7 @@ def _entries(lines: list[tuple[int, str]], path: Path) -> Iterator[LockEntry]:
         if pin["name"] <= last:
             raise _damaged(path, number, f"{pin['name']} is out of order or listed twice")
         last = pin["name"]
-        notes: dict[str, list[str]] = {"file": [], "via": [], "build": []}
+        notes: dict[str, list[str]] = {"file": [], "commit": [], "via": [], "build": []}
         while lines and (note := _NOTE.fullmatch(lines[0][1])):
             notes[note["key"]].append(note["value"])
             lines.pop(0)
@@ -190,6 +193,7 @@ def _entries(lines: list[tuple[int, str]], path: Path) -> Iterator[LockEntry]:
             filename=notes["file"][0],
             via=tuple(notes["via"]),
             build=tuple(notes["build"]),
+            commit="".join(notes["commit"]),
         )
 
 

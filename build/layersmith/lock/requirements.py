@@ -10,14 +10,16 @@ import codecs
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from layersmith.config.values import judge_url
 from layersmith.errors import LockError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
@@ -28,6 +30,12 @@ _PER_REQUIREMENT = re.compile(r"\s(--[a-z-]+)[ =]\s*(\S+)")
 _FOLDER = re.compile(
     r"(?:(?:-e|--editable)[ =]*)?(?P<path>[.~/]\S*|file:\S*|[A-Za-z]:\\\S*|(?!-|\S*:)\S+/)"
 )
+
+_EGG = re.compile(
+    r"(?:(?:-e|--editable)[ =]*)?(?P<url>git\+[^#\s]+)#egg=(?P<name>[\w.\[\],-]+)"
+    r"(?:&(?P<more>subdirectory=\S+))?"
+)
+"""pip's older way to write ``name @ git+https://...``."""
 
 _ENCODINGS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -143,6 +151,8 @@ class _RequirementsReader:
             ) from None
 
     def _line(self, line: str, *, constraint: bool) -> None:
+        if egg := _EGG.fullmatch(line):
+            line = f"{egg['name']} @ {egg['url']}{'#' + egg['more'] if egg['more'] else ''}"
         _refuse_options(line)
         hashes, text = set(), line
         if found := _PER_REQUIREMENT.search(line):
@@ -228,6 +238,30 @@ def _requirement(text: str) -> Requirement:
     except InvalidRequirement as problem:
         reason = str(problem).splitlines()[0]
         raise LockError(f"{text!r} is not a requirement (PEP 508): {reason}") from None
-    if requirement.url:
-        raise LockError(f"{requirement.name} is a direct reference; an index is needed")
+    try:
+        judge_url(requirement)
+    except ValueError as problem:
+        raise LockError(str(problem)) from None
     return requirement
+
+
+def direct(lines: Iterable[str]) -> dict[str, str]:
+    """Return the URLs that requirements name: normalized name to URL."""
+    found = (Requirement(line) for line in lines)
+    return {canonicalize_name(one.name): one.url for one in found if one.url}
+
+
+def at_commit(url: str, commit: str) -> str:
+    """Return the URL of a git repository (``git+https://...``) at one commit.
+
+    Args:
+        url: The URL; a revision in it is replaced.
+        commit: Hash of the commit.
+    """
+    place, _, fragment = url.partition("#")
+    scheme, _, rest = place.partition("://")
+    # A revision follows an @ in the path; one before the path belongs to a user name.
+    host, _, path = rest.partition("/")
+    subdirectory = parse_qs(fragment).get("subdirectory")
+    end = f"#subdirectory={subdirectory[0]}" if subdirectory else ""
+    return f"{scheme}://{host}/{path.partition('@')[0]}@{commit}{end}"

@@ -24,8 +24,9 @@ from layersmith import process
 from layersmith.base import toml, uv
 from layersmith.base.runtimes import marker_environment
 from layersmith.errors import LockError
-from layersmith.lock import configuration
+from layersmith.lock import checkouts, configuration
 from layersmith.lock.document import CONFIG
+from layersmith.lock.requirements import at_commit, direct
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -91,11 +92,21 @@ def resolve(
     """
     folders = [root, *(package.folder for package in inputs.packages.values())]
     elsewhere = configuration.from_elsewhere(folders)
-    options = _for_target(target, {*from_source, *inputs.packages, *elsewhere})
+    urls = direct(inputs.requirements)
+    sources = {name for name, url in urls.items() if not urlsplit(url).path.endswith(".whl")}
+    options = _for_target(target, {*from_source, *inputs.packages, *elsewhere, *sources})
     constraints = [*inputs.constraints, *without]
     found = _export(
         list(_input_lines(inputs)), options, root, constraints=constraints, preferences=preferences
     )
+    for offer in found:
+        if offer.direct and offer.name not in urls:
+            raise LockError(
+                f"{offer.name} comes from a URL or git repository that layers.yaml does not name",
+                target=target.identifier,
+                cause="[tool.uv.sources] of a local package, or a constraint, names it",
+                hint=f"list `{offer.name} @ {offer.files[0].url}` under `requirements`",
+            )
     names = {offer.name for offer in found}
     for name in _asked(target, inputs):
         if name not in names:
@@ -339,6 +350,8 @@ class Offer:
         marker: Marker (PEP 508) of the Pythons that it was chosen for; None for all.
         files: Its files; none for a local package.
         folder: Folder of a local package.
+        commit: Commit of a git requirement; its one file is an archive that is made of it.
+        direct: Whether it was asked for by its URL.
     """
 
     name: str
@@ -346,6 +359,8 @@ class Offer:
     marker: str | None
     files: tuple[File, ...]
     folder: Path | None = None
+    commit: str = ""
+    direct: bool = False
 
 
 def read_offers(pylock: Mapping[str, Any], folder: Path) -> list[Offer]:
@@ -369,12 +384,33 @@ def _offer(package: Mapping[str, Any], folder: Path) -> Offer:
         if "directory" in package:
             place = (folder / package["directory"]["path"]).resolve()
             return Offer(name, "", marker, (), place)
+        if "vcs" in package or "archive" in package:
+            return _direct(name, package)
         files = tuple(_files(package, folder))
         if not files:
             raise KeyError("wheels")
         return Offer(name, package["version"], marker, files)
     except (KeyError, TypeError, AttributeError):
         raise _not_understood(f"the entry {dict(package)}") from None
+
+
+def _direct(name: str, package: Mapping[str, Any]) -> Offer:
+    version, marker = package["version"], package.get("marker")
+    if "archive" in package:
+        archive = package["archive"]
+        url = urlsplit(archive["url"])._replace(fragment="")
+        if "subdirectory" in archive:
+            raise KeyError("subdirectory")
+        filename = unquote(url.path.rpartition("/")[2])
+        file = File(filename, without_logins(url.geturl()), archive["hashes"]["sha256"], None)
+        return Offer(name, version, marker, (file,), direct=True)
+    vcs = package["vcs"]
+    if vcs["type"] != "git":
+        raise KeyError(vcs["type"])
+    subdirectory = f"#subdirectory={vcs['subdirectory']}" if "subdirectory" in vcs else ""
+    where = at_commit(f"git+{vcs['url']}{subdirectory}", vcs["commit-id"])
+    file = File(f"{name.replace('-', '_')}-{version}{checkouts.SUFFIX}", where, None, None)
+    return Offer(name, version, marker, (file,), commit=vcs["commit-id"], direct=True)
 
 
 def _not_understood(what: str) -> LockError:

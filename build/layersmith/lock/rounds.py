@@ -12,9 +12,11 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from layersmith.errors import LockError
-from layersmith.lock import configuration, explain, resolver
+from layersmith import cache
+from layersmith.errors import BuildError, LockError
+from layersmith.lock import checkouts, configuration, explain, resolver, wheelstore
 from layersmith.lock.resolver import Unresolvable
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def resolution_of(
         _refuse_unwanted_sdists(target, found, root, known.found_out)
         misfits = [offer for offer in found if files[offer.name] is None]
         if not misfits:
-            chosen = [(o, file) for o in found if (file := files[o.name]) is not None]
+            chosen = [(o, _sealed(file)) for o in found if (file := files[o.name]) is not None]
             folders = {o.name: o.folder for o in offers if o.folder is not None}
             return Resolution(chosen, folders)
         known.ruled_out += [(offer.name, offer.version) for offer in misfits]
@@ -154,8 +156,26 @@ def _allowed(target: Target, offer: Offer, hashes: Sequence[str] | None) -> Offe
     return replace(offer, files=files)
 
 
+def _sealed(file: File) -> File:
+    """Return a file with its SHA-256: the archive of a git requirement is made for it."""
+    if not urlsplit(file.url).scheme.startswith("git+"):
+        return file
+    try:
+        content = checkouts.pack(file.url, file.filename.removesuffix(checkouts.SUFFIX))
+        sha256 = cache.sha256_bytes(content)
+        wheelstore.admit(sha256, file.filename, content)
+    except BuildError as problem:
+        raise LockError(problem.message, cause=problem.cause, hint=problem.hint) from None
+    return replace(file, sha256=sha256, size=len(content))
+
+
 def _file(target: Target, offer: Offer, from_source: set[str]) -> File | None:
     """Return the file of a distribution; None where no wheel fits the target."""
+    if offer.direct:
+        (file,) = offer.files
+        if file.is_wheel and explain.fitting(target, offer.files) is None:
+            raise explain.no_wheel(target, offer.name, offer.version, offer.files)
+        return file
     if offer.name in from_source:
         return next((file for file in offer.files if not file.is_wheel), None)
     return explain.fitting(target, offer.files)

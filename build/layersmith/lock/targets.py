@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import difflib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
 from layersmith import console, lock
 from layersmith.errors import LockError
-from layersmith.lock import build_pins, compare, explain
+from layersmith.lock import build_pins, compare, explain, requirements
 from layersmith.lock import inputs as lockinputs
 
 if TYPE_CHECKING:
@@ -125,7 +125,9 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Lock
         if new != old:
             lock.write(new, path, target.identifier)
         inputs = lockinputs.collect(target, root)
-        notes = [*explain.passed_over(target, new, inputs, root), *_superfluous(target, new)]
+        direct = requirements.direct(inputs.requirements)
+        offered = replace(new, entries=[one for one in new.entries if one.name not in direct])
+        notes = [*explain.passed_over(target, offered, inputs, root), *_superfluous(target, new)]
     except LockError as error:
         error.target = error.target or target.identifier
         return LockResult(target, root, error=error)

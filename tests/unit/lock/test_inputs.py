@@ -239,7 +239,9 @@ def test_hashes_and_constraints_of_a_file_are_inputs(
         ("lib/here/\n", "lib/here/ is a local folder", "packages: [lib/here/]"),
         ("file:///here\n", "file:///here is a local folder", "`packages`"),
         ("./x-1-py3-none-any.whl\n", "x-1-py3-none-any.whl is a file", "`find-links`"),
-        ("x @ https://example.org/x-1-py3-none-any.whl\n", "x is a direct reference", ""),
+        ("x @ file:///x-1-py3-none-any.whl\n", "x is a local file or folder", ""),
+        ("x @ svn+https://example.org/x\n", "URL of x is not that of a wheel", ""),
+        ("x @ git+https://me:pass@h.test/x\n", "holds a login", ""),
         ("a b\n", "'a b' is not a requirement", ""),
         ("a\0b\n", "top.txt cannot be read: it holds NUL", "UTF-8"),
         ("-r top.txt\n", "top.txt includes itself", ""),
@@ -258,6 +260,29 @@ def test_what_a_requirements_file_may_not_hold(
     assert re.search(message, refused.value.message)
     assert hint in (refused.value.hint or "")
     assert "pass@" not in f"{refused.value.message}{refused.value.hint}"
+
+
+def test_urls_and_repositories(tmp_path: Path) -> None:
+    (tmp_path / "r.txt").write_text(
+        "a @ https://example.org/a-1-py3-none-any.whl#sha256=0\n"
+        "B.b[x] @ git+https://example.org/b.git@v1#subdirectory=p ; python_version > '3'\n"
+        "-e git+ssh://git@example.org/c.git@feature/x#egg=c&subdirectory=q\n"
+        "git+https://example.org/d/#egg=d[more]\n"
+        "e\n"
+    )
+    lines = requirements.read(tmp_path / "r.txt", tmp_path).requirements
+    found = requirements.direct(lines)
+    assert found == {
+        "a": "https://example.org/a-1-py3-none-any.whl#sha256=0",
+        "b-b": "git+https://example.org/b.git@v1#subdirectory=p",
+        "c": "git+ssh://git@example.org/c.git@feature/x#subdirectory=q",
+        "d": "git+https://example.org/d/",
+    }
+    assert [requirements.at_commit(found[name], "f00") for name in ("b-b", "c", "d")] == [
+        "git+https://example.org/b.git@f00#subdirectory=p",
+        "git+ssh://git@example.org/c.git@f00#subdirectory=q",
+        "git+https://example.org/d/@f00",
+    ]
 
 
 def test_every_bad_line_is_in_one_report(tmp_path: Path) -> None:
