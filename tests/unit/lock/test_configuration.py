@@ -102,6 +102,18 @@ def test_a_file_that_is_not_toml_is_named(root: Path) -> None:
         configuration.origins(root)
 
 
+@pytest.mark.parametrize("text", ["pip = 1\n", "index = 5\n", "find-links = [3]\n", ""])
+def test_what_is_not_a_table_or_text_ends_in_no_traceback(root: Path, text: str) -> None:
+    (root / "uv.toml").write_text(text)
+    (root / "pyproject.toml").write_text("tool = 3\nproject = 4\n")
+    configuration.origins(root)
+    configuration.refuse_deciding(root)
+    assert configuration.sources(root, None) == {}
+    (root / "pyproject.toml").write_text("tool.uv.sources = { a = 'b' }\n")
+    with pytest.raises(LockError, match="the entry of a in"):
+        configuration.sources(root, None)
+
+
 def test_sources_hold_for_the_names_that_are_asked_for(root: Path) -> None:
     (root / "lib").mkdir()
     (root / "lib" / "pyproject.toml").write_text("[project]\nname = 'My.Lib'\n")
