@@ -151,6 +151,9 @@ class LayerSettings(Model):
     """Architectures to build for, as AWS spells them."""
     constraints: Annotated[Requirements, Field(examples=[["numpy<2.4"]])] = []
     """Versions that the resolver must respect; they ask for nothing by themselves."""
+    overrides: Annotated[list[RequirementString], Field(examples=[["numpy>=2"]])] = []
+    """Requirements that replace what any distribution asks for under the same name, where its own
+    limit is known to be too narrow."""
     excludes: Annotated[
         dict[DistributionName, Reason], Field(examples=[{"grpcio": "used only by the server"}])
     ] = {}

@@ -73,7 +73,7 @@ DECIDING: Mapping[str, str] = {
     "no-sources": "in the [tool.uv.sources] table itself",
     "no-sources-package": "in the [tool.uv.sources] table itself",
     "only-binary": _BUILD,
-    "override-dependencies": _CONSTRAINTS,
+    "override-dependencies": "under `overrides`",
     "prerelease": "in the version that `requirements` or `constraints` ask for, e.g. a>=2.0rc1",
     "python-platform": _RUNTIMES,
     "python-version": _RUNTIMES,
@@ -118,23 +118,27 @@ def origins(root: Path) -> dict[str, Any]:
     return found
 
 
-def refuse_deciding(root: Path, constraints: Collection[str] = ()) -> None:
+def refuse_deciding(
+    root: Path, constraints: Collection[str] = (), overrides: Collection[str] = ()
+) -> None:
     """Refuse settings of uv that change what is resolved.
 
     Args:
         root: Folder from which uv looks for its configuration.
         constraints: The constraints of layers.yaml; those that uv's configuration holds as well
             are no reason to refuse it.
+        overrides: Its overrides, likewise.
 
     Raises:
         LockError: There is one; it is named with the file, or the variable, that sets it.
     """
+    held = {"constraint-dependencies": constraints, "override-dependencies": overrides}
     found = [
         (key, f"{path.name} in {path.parent.name or 'the root folder'} sets `{where}{key}`")
         for path, settings in _files(root)
         for where, table in (("pip.", _table(settings, "pip")), ("", settings))
         for key in DECIDING
-        if _decides(key, table.get(key), constraints)
+        if _decides(key, table.get(key), held.get(key, ()))
     ]
     for key in DECIDING:
         name = _VARIABLES.get(key, f"UV_{key.upper().replace('-', '_')}")
@@ -316,7 +320,7 @@ def _absolute(key: str, value: Any, folder: Path) -> Any:
     return value
 
 
-def _decides(key: str, value: Any, constraints: Collection[str]) -> bool:
-    if key == "constraint-dependencies" and isinstance(value, list):
-        return not set(value) <= set(constraints)
+def _decides(key: str, value: Any, held: Collection[str]) -> bool:
+    if held and isinstance(value, list):
+        return not set(value) <= set(held)
     return bool(value) and value != _DEFAULTS.get(key)

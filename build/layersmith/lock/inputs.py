@@ -54,6 +54,7 @@ class LockInputs:
         extras: Extras of the local packages by name.
         parts: SHA-256 of each input, in hex.
         hashes: Normalized names to the SHA-256 hashes, in hex, that requirements files allow.
+        overrides: Requirements that replace those of any distribution, sorted.
     """
 
     requirements: list[str]
@@ -62,6 +63,7 @@ class LockInputs:
     extras: dict[str, list[str]]
     parts: dict[str, str]
     hashes: dict[str, list[str]] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> set[str]:
@@ -119,10 +121,13 @@ def collect(target: Target, root: Path, members: Mapping[str, str] | None = None
     }
     if sources := _portable(configuration.sources(root, _names(requirements)), root):
         parts["sources"] = sources
+    overrides = sorted(settings.overrides)
+    if overrides:
+        parts["overrides"] = overrides
     if hashes:
         parts["hashes"] = hashes
     digests = {key: _digest(value) for key, value in parts.items()}
-    return LockInputs(requirements, constraints, packages, extras, digests, hashes)
+    return LockInputs(requirements, constraints, packages, extras, digests, hashes, overrides)
 
 
 def local_package(root: Path, folder: str, target: Target) -> LocalPackage:

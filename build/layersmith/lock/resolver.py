@@ -95,9 +95,13 @@ def resolve(
     urls = direct(inputs.requirements)
     sources = {name for name, url in urls.items() if not urlsplit(url).path.endswith(".whl")}
     options = _for_target(target, {*from_source, *inputs.packages, *elsewhere, *sources})
-    constraints = [*inputs.constraints, *without]
     found = _export(
-        list(_input_lines(inputs)), options, root, constraints=constraints, preferences=preferences
+        list(_input_lines(inputs)),
+        options,
+        root,
+        constraints=[*inputs.constraints, *without],
+        overrides=inputs.overrides,
+        preferences=preferences,
     )
     for offer in found:
         if offer.direct and offer.name not in urls:
@@ -141,6 +145,7 @@ def askers(
     settings = {
         "sources": configuration.sources(root, inputs.names),
         "constraint-dependencies": [f"{name}=={version}" for name, version in pins],
+        "override-dependencies": inputs.overrides,
         "environments": [here],
     }
     with _scratch() as folder:
@@ -249,6 +254,7 @@ def _export(
     root: Path,
     *,
     constraints: Iterable[str] = (),
+    overrides: Iterable[str] = (),
     preferences: Iterable[tuple[str, str]] = (),
     sources: Mapping[str, Any] | None = None,
 ) -> list[Offer]:
@@ -262,11 +268,14 @@ def _export(
         project, *config = _write_project(folder, lines, root, {"sources": sources})
         constrained, output = folder / "constraints.txt", folder / "pylock.toml"
         constrained.write_text("".join(f"{line}\n" for line in constraints), "utf-8")
+        overridden = folder / "overrides.txt"
+        overridden.write_text("".join(f"{line}\n" for line in overrides), "utf-8")
         kept = [{"name": name, "version": version} for name, version in preferences]
         if kept:
             known = {"lock-version": "1.0", "created-by": "layersmith", "packages": kept}
             output.write_text(toml.dumps(known), "utf-8")
-        words = [project, "--constraints", constrained, "--output-file", output, *config]
+        files = ("--constraints", constrained, "--overrides", overridden)
+        words = [project, *files, "--output-file", output, *config]
         try:
             uv.compile_pins(*words, *_PYLOCK, *options, cwd=folder, timeout=TIMEOUT)
         except process.CommandFailed as failed:

@@ -49,7 +49,7 @@ def resolution_of(
         LockError: There is no solution, a distribution has no file that the target can use, or
             uv is configured to resolve differently.
     """
-    configuration.refuse_deciding(root, inputs.constraints)
+    configuration.refuse_deciding(root, inputs.constraints, inputs.overrides)
     known = _Known(set(target.settings.build))
     for _ in range(MAX_ROUNDS):
         offers = _round(target, inputs, root, kept, known)

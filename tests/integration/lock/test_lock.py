@@ -231,6 +231,16 @@ def test_constraints_and_extras(project: Project, index: Index) -> None:
     assert {entry.name: entry.via for entry in found.entries}["b"] == ("a",)
 
 
+def test_an_override_replaces_what_a_distribution_asks_for(project: Project, index: Index) -> None:
+    index.wheel("a", "1.0", requires=["b<2"])
+    for version in ("1.0", "2.0"):
+        index.wheel("b", version)
+    project.write("requirements: [a]", "overrides: [b>=2]")
+    found = project.lock()
+    assert versions(found) == {"a": "1.0", "b": "2.0"}
+    assert {entry.name: entry.via for entry in found.entries}["b"] == ("a",)
+
+
 def local(project: Project, name: str, text: str) -> Path:
     folder = project.root / name
     folder.mkdir()

@@ -88,12 +88,14 @@ def test_variables_and_other_files_are_refused_as_well(
 
 def test_what_decides_nothing_is_let_through(root: Path) -> None:
     (root / "pyproject.toml").write_text(
-        "[tool.uv]\nconstraint-dependencies = ['a<2']\noverride-dependencies = []\n"
+        "[tool.uv]\nconstraint-dependencies = ['a<2']\noverride-dependencies = ['b']\n"
         "resolution = 'highest'\nno-sources = false\ndev-dependencies = ['b']\n"
     )
-    configuration.refuse_deciding(root, ["a<2", "c<3"])
+    configuration.refuse_deciding(root, ["a<2", "c<3"], ["b"])
     with pytest.raises(LockError, match="sets `constraint-dependencies`"):
-        configuration.refuse_deciding(root, ["c<3"])
+        configuration.refuse_deciding(root, ["c<3"], ["b"])
+    with pytest.raises(LockError, match="sets `override-dependencies`"):
+        configuration.refuse_deciding(root, ["a<2"])
 
 
 def test_a_file_that_is_not_toml_is_named(root: Path) -> None:

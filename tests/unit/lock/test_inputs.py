@@ -41,6 +41,7 @@ def package(tmp_path: Path) -> Path:
         {"requirements": ["pillow", "numpy"]},
         {"requirements": ["pillow; python_version < '3.13'"]},
         {"constraints": ["numpy<2"]},
+        {"overrides": ["numpy<2"]},
         {"extras": {"pillow": ["xmp"]}},
         {"build": {"pillow": {}}},
         {"build": {"pillow": {"version": "11.0"}}},
