@@ -124,7 +124,7 @@ class BuildOptions(Model):
 
 
 class RequirementsFile(Model):
-    """A requirements file: requirements, comments and nested files; options are refused."""
+    """A requirements file as pip reads it: hashes, ``-r`` and ``-c``; other options are refused."""
 
     file: Annotated[RelativePath, Field(examples=["requirements/imaging.txt"])]
     """Path relative to layers.yaml."""
@@ -154,6 +154,9 @@ class LayerSettings(Model):
     """Architectures to build for, as AWS spells them."""
     constraints: Annotated[Requirements, Field(examples=[["numpy<2.4"]])] = []
     """Versions that the resolver must respect; they ask for nothing by themselves."""
+    overrides: Annotated[list[RequirementString], Field(examples=[["numpy>=2"]])] = []
+    """Requirements that replace what any distribution asks for under the same name, where its own
+    limit is known to be too narrow."""
     excludes: Annotated[
         dict[DistributionName, Reason], Field(examples=[{"grpcio": "used only by the server"}])
     ] = {}
@@ -223,7 +226,8 @@ class Layer(LayerSettings):
         Requirements, Field(examples=[["chromadb-client==1.5.9"], {"file": "requirements.txt"}])
     ] = []
     """Distributions asked for (PEP 508), or the file that lists them. Markers are judged for the
-    target, never for the host."""
+    target, never for the host. URLs of wheels, sdists and git repositories are taken, too; the
+    lock names the commit."""
     packages: Annotated[list[RelativePath], Field(examples=[["lambdas/common"]]), Distinct] = []
     """Folders of local packages, built through their own pyproject.toml. What they require from a
     workspace or path in [tool.uv.sources] goes into the layer as well, without being listed."""

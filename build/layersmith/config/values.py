@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -83,6 +84,11 @@ def _duration(value: Any) -> Any:
     return float(found[1]) / (1000 if found[3] == "ms" else 1)
 
 
+GIT_SCHEMES = ("git+https", "git+ssh", "git+http", "git+file")
+ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
+"""Names of files that a URL may lead to: wheels, and archives that pip takes as sdists."""
+
+
 def _percent(value: Any) -> Any:
     """Turn ``10%`` into 10.0."""
     if not isinstance(value, str):
@@ -108,12 +114,36 @@ def _requirement(value: str) -> str:
     except InvalidRequirement as problem:
         reason = str(problem).splitlines()[0]
         raise ValueError(f"{value!r} is not a requirement (PEP 508): {reason}") from None
-    if requirement.url:
-        raise ValueError(
-            f"{requirement.name} is a direct reference; put it on an index, or its folder under "
-            "`packages`"
-        )
+    judge_url(requirement)
     return value
+
+
+def judge_url(requirement: Requirement) -> None:
+    """Judge the URL of a requirement, if it has one.
+
+    Raises:
+        ValueError: It holds a login, or is neither a wheel, an sdist nor a git repository.
+    """
+    if not requirement.url:
+        return
+    url = urlsplit(requirement.url)
+    if url.password or (url.username and not url.scheme.endswith("ssh")):
+        raise ValueError(
+            f"the URL of {requirement.name} holds a login, which would be committed; give it to"
+            " git or uv, e.g. in ~/.netrc or a credential helper"
+        )
+    if url.scheme == "file":
+        raise ValueError(
+            f"{requirement.name} is a local file or folder; list a folder under `packages`, and"
+            " give the folder of a wheel to uv as `find-links`"
+        )
+    if url.scheme not in GIT_SCHEMES and not (
+        url.scheme in {"http", "https"} and url.path.endswith(ARCHIVES)
+    ):
+        raise ValueError(
+            f"the URL of {requirement.name} is not that of a wheel, of an sdist"
+            f" ({', '.join(ARCHIVES[1:])}) or of a git repository ({', '.join(GIT_SCHEMES)})"
+        )
 
 
 def _version(value: str) -> str:

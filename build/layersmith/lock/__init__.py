@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from layersmith import cache
 from layersmith.errors import LockError
-from layersmith.lock import explain, provided, resolver, yanked
+from layersmith.lock import explain, provided, requirements, resolver
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock.document import CONFIG, Lock, LockEntry, orphans, read, write
-from layersmith.lock.resolver import Unresolvable
+from layersmith.lock.explain import yanked
+from layersmith.lock.requirements import at_commit
+from layersmith.lock.resolver import File, Unresolvable
 from layersmith.lock.rounds import resolution_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from layersmith.lock.resolver import File, Offer
+    from layersmith.lock.inputs import LockInputs
+    from layersmith.lock.resolver import Offer
     from layersmith.plan import Target
 
 __all__ = [
@@ -95,6 +102,7 @@ def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = Fal
     """
     inputs = lockinputs.collect(target, root)
     kept = provided.preferred(target, _preferences(lock_path(target, root), upgrade))
+    inputs = _at_commits(inputs, lock_path(target, root), {name for name, _ in kept})
     resolution = resolution_of(target, inputs, root, kept)
     held = {name for name, _ in kept} - set(target.provided)
     locked = [(offer.name, offer.version) for offer, _ in resolution.chosen if offer.name in held]
@@ -161,11 +169,13 @@ def urls(
 
 
 def _offered(lock: Lock, target: Target, root: Path) -> list[File]:
-    """Return the files that the index offers of the locked versions."""
-    pins = [(entry.name, entry.version) for entry in lock.entries]
+    """Return the files that the index offers of the locked versions, and those of URLs."""
+    inputs = lockinputs.collect(target, root, lock.members)
+    direct = requirements.direct(inputs.requirements)
+    given = [_given(entry, direct[entry.name]) for entry in lock.entries if entry.name in direct]
+    pins = [(entry.name, entry.version) for entry in lock.entries if entry.name not in direct]
     sdists = {entry.name for entry in lock.entries if not entry.is_wheel}
-    packages = lockinputs.collect(target, root, lock.members).packages
-    folders = {CONFIG: root, **{name: package.folder for name, package in packages.items()}}
+    folders = {CONFIG: root, **{name: one.folder for name, one in inputs.packages.items()}}
     asked = {
         folder: {entry.name for entry in lock.entries if who in entry.via}
         for who, folder in folders.items()
@@ -180,7 +190,14 @@ def _offered(lock: Lock, target: Target, root: Path) -> list[File]:
         ]
     except Unresolvable as problem:
         raise explain.refusal(target, problem.explanation, root) from None
-    return [file for offer in offers for file in offer.files] + [file for file in sources if file]
+    found = [*(file for offer in offers for file in offer.files), *filter(None, sources)]
+    return [*given, *found]
+
+
+def _given(entry: LockEntry, url: str) -> File:
+    """Return the file of a distribution that was asked for by its URL."""
+    place = at_commit(url, entry.commit) if entry.commit else url.partition("#")[0]
+    return File(entry.filename, place, entry.sha256, None)
 
 
 def _preferences(path: Path, upgrade: bool | Collection[str]) -> list[tuple[str, str]]:
@@ -194,6 +211,31 @@ def _preferences(path: Path, upgrade: bool | Collection[str]) -> list[tuple[str,
     return [(e.name, e.version) for e in entries if e.name not in names]
 
 
+def _at_commits(inputs: LockInputs, path: Path, kept: Collection[str]) -> LockInputs:
+    """Return the inputs with git requirements at the commits of the present lock.
+
+    Args:
+        inputs: The inputs; nothing is changed where other requirements were locked.
+        path: The lock.
+        kept: Normalized names that are not to be upgraded.
+    """
+    try:
+        old = read(path)
+    except LockError:
+        return inputs
+    if old.parts.get("requirements") != inputs.parts["requirements"]:
+        return inputs
+    commits = {e.name: e.commit for e in old.entries if e.commit and e.name in kept}
+    lines = []
+    for line in inputs.requirements:
+        requirement = Requirement(line)
+        commit = commits.get(canonicalize_name(requirement.name))
+        if requirement.url and commit:
+            requirement.url = at_commit(requirement.url, commit)
+        lines.append(str(requirement))
+    return replace(inputs, requirements=lines)
+
+
 def _entry(target: Target, offer: Offer, file: File, via: tuple[str, ...]) -> LockEntry:
     if file.sha256 is None:
         raise LockError(
@@ -202,7 +244,9 @@ def _entry(target: Target, offer: Offer, file: File, via: tuple[str, ...]) -> Lo
             cause="its pages hold no hashes, which PEP 503 leaves open",
             hint="use an index that serves hashes",
         )
-    return LockEntry(offer.name, offer.version, file.sha256, file.filename, via)
+    return LockEntry(
+        offer.name, offer.version, file.sha256, file.filename, via, commit=offer.commit
+    )
 
 
 def _urls_path(lock: Lock, target: Target) -> Path:

@@ -73,7 +73,7 @@ DECIDING: Mapping[str, str] = {
     "no-sources": "in the [tool.uv.sources] table itself",
     "no-sources-package": "in the [tool.uv.sources] table itself",
     "only-binary": _BUILD,
-    "override-dependencies": _CONSTRAINTS,
+    "override-dependencies": "under `overrides`",
     "prerelease": "in the version that `requirements` or `constraints` ask for, e.g. a>=2.0rc1",
     "python-platform": _RUNTIMES,
     "python-version": _RUNTIMES,
@@ -110,7 +110,7 @@ def origins(root: Path) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for path, settings in _files(root):
-        for table in (settings.get("pip", {}), settings):
+        for table in (_table(settings, "pip"), settings):
             for key in ORIGINS:
                 if key in table:
                     value = _absolute(key, table[key], path.parent)
@@ -118,23 +118,27 @@ def origins(root: Path) -> dict[str, Any]:
     return found
 
 
-def refuse_deciding(root: Path, constraints: Collection[str] = ()) -> None:
+def refuse_deciding(
+    root: Path, constraints: Collection[str] = (), overrides: Collection[str] = ()
+) -> None:
     """Refuse settings of uv that change what is resolved.
 
     Args:
         root: Folder from which uv looks for its configuration.
         constraints: The constraints of layers.yaml; those that uv's configuration holds as well
             are no reason to refuse it.
+        overrides: Its overrides, likewise.
 
     Raises:
         LockError: There is one; it is named with the file, or the variable, that sets it.
     """
+    held = {"constraint-dependencies": constraints, "override-dependencies": overrides}
     found = [
         (key, f"{path.name} in {path.parent.name or 'the root folder'} sets `{where}{key}`")
         for path, settings in _files(root)
-        for where, table in (("pip.", settings.get("pip", {})), ("", settings))
+        for where, table in (("pip.", _table(settings, "pip")), ("", settings))
         for key in DECIDING
-        if _decides(key, table.get(key), constraints)
+        if _decides(key, table.get(key), held.get(key, ()))
     ]
     for key in DECIDING:
         name = _VARIABLES.get(key, f"UV_{key.upper().replace('-', '_')}")
@@ -167,7 +171,7 @@ def sources(folder: Path, names: Collection[str] | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for place, settings in projects:
         if place in {projects[0][0], workspace}:
-            for key, value in settings.get("sources", {}).items():
+            for key, value in _table(settings, "sources").items():
                 name, each = canonicalize_name(key), value if isinstance(value, list) else [value]
                 if (names is None or name in names) and name not in found:
                     found[name] = [_source(name, one, place, workspace) for one in each]
@@ -208,7 +212,7 @@ def _pyprojects(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def _members(workspace: Path) -> dict[str, Path]:
     """Return the members of a uv workspace: normalized name to folder."""
-    table = _tool_uv(workspace / "pyproject.toml")["workspace"]
+    table = _table(_tool_uv(workspace / "pyproject.toml"), "workspace")
     places = {workspace}
     for pattern in table.get("members", []):
         places |= set(workspace.glob(pattern))
@@ -219,13 +223,16 @@ def _members(workspace: Path) -> dict[str, Path]:
 
 def _project_name(folder: Path) -> str | None:
     path = folder / "pyproject.toml"
-    project = _toml(path).get("project", {}) if path.is_file() else {}
-    return canonicalize_name(project["name"]) if "name" in project else None
+    name = _table(_toml(path), "project").get("name") if path.is_file() else None
+    return canonicalize_name(name) if isinstance(name, str) else None
 
 
-def _source(
-    name: str, source: dict[str, Any], folder: Path, workspace: Path | None
-) -> dict[str, Any]:
+def _source(name: str, source: Any, folder: Path, workspace: Path | None) -> dict[str, Any]:
+    if not isinstance(source, dict):
+        raise LockError(
+            f"the entry of {name} in [tool.uv.sources] is not a table",
+            hint=f"write it as uv documents it, e.g. {name} = {{ workspace = true }}",
+        )
     if source.get("workspace"):
         member = _members(workspace).get(name) if workspace else None
         if member is None:
@@ -233,7 +240,7 @@ def _source(
                 f"[tool.uv.sources] calls {name} a member of the workspace, and it is not one",
                 hint="check `members` under [tool.uv.workspace]",
             )
-        return {**{k: v for k, v in source.items() if k == "marker"}, "path": str(member)}
+        return {**{k: v for k, v in source.items() if k != "workspace"}, "path": str(member)}
     if "path" in source:
         return {**source, "path": str((folder / source["path"]).resolve())}
     return source
@@ -275,8 +282,13 @@ def _project(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _tool_uv(path: Path) -> dict[str, Any]:
-    table = _toml(path).get("tool", {}).get("uv", {})
-    return table if isinstance(table, dict) else {}
+    return _table(_table(_toml(path), "tool"), "uv")
+
+
+def _table(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a table; empty where there is none, which uv itself complains of."""
+    found = content.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -308,7 +320,7 @@ def _absolute(key: str, value: Any, folder: Path) -> Any:
     return value
 
 
-def _decides(key: str, value: Any, constraints: Collection[str]) -> bool:
-    if key == "constraint-dependencies" and isinstance(value, list):
-        return not set(value) <= set(constraints)
+def _decides(key: str, value: Any, held: Collection[str]) -> bool:
+    if held and isinstance(value, list):
+        return not set(value) <= set(held)
     return bool(value) and value != _DEFAULTS.get(key)

@@ -25,7 +25,7 @@ CONFIG = "layers.yaml"
 
 _PIN = re.compile(r"(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==(?P<version>[0-9A-Za-z.!+_-]+) \\")
 _HASH = re.compile(r"    --hash=sha256:(?P<sha256>[0-9a-f]{64})")
-_NOTE = re.compile(r"    # (?P<key>file|via|build|source) (?P<value>\S.*)")
+_NOTE = re.compile(r"    # (?P<key>file|commit|via|build|source) (?P<value>\S.*)")
 _FILE = re.compile(r"(?P<filename>\S+) sha256:(?P<sha256>[0-9a-f]{64})")
 _PACKAGE = re.compile(r"# package (?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)")
 _MEMBER = re.compile(r"# local (?P<name>[a-z0-9]+(?:-[a-z0-9]+)*) (?P<folder>\S.*)")
@@ -53,6 +53,7 @@ class LockEntry:
         build: What builds it, as ``name==version`` and mostly with ``--hash=``: the compiler, if
             there is one, and the build requirements; empty for wheels as they are.
         source: The sdist from which a part of the wheel is made anew (``lite-blas``), or None.
+        commit: Commit of a git requirement, of which the file is an archive.
     """
 
     name: str
@@ -62,6 +63,7 @@ class LockEntry:
     via: tuple[str, ...] = ()
     build: tuple[str, ...] = ()
     source: LockedFile | None = None
+    commit: str = ""
 
     @property
     def files(self) -> list[LockedFile]:
@@ -137,6 +139,7 @@ def render(lock: Lock, identifier: str) -> str:
         lines.append(f"{entry.name}=={entry.version} \\")
         lines.append(f"    --hash=sha256:{entry.sha256}")
         lines.append(f"    # file {entry.filename}")
+        lines += [f"    # commit {entry.commit}"] if entry.commit else []
         lines += [f"    # via {name}" for name in entry.via]
         lines += [f"    # build {pin}" for pin in entry.build]
         if entry.source:
@@ -214,6 +217,7 @@ def _entries(lines: list[tuple[int, str]], path: Path) -> Iterator[LockEntry]:
             via=tuple(notes["via"]),
             build=tuple(notes["build"]),
             source=_source(notes["source"], path, number),
+            commit="".join(notes["commit"]),
         )
 
 
@@ -237,7 +241,7 @@ def _packages(lines: list[tuple[int, str]], path: Path) -> Iterator[tuple[str, t
 
 def _notes(lines: list[tuple[int, str]]) -> dict[str, list[str]]:
     """Take the notes at the beginning of ``lines`` off, by their kind."""
-    notes: dict[str, list[str]] = {"file": [], "via": [], "build": [], "source": []}
+    notes: dict[str, list[str]] = {key: [] for key in ("file", "commit", "via", "build", "source")}
     while lines and (note := _NOTE.fullmatch(lines[0][1])):
         notes[note["key"]].append(note["value"])
         lines.pop(0)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
@@ -16,6 +16,7 @@ from layersmith.config.models import RequirementsFile
 from layersmith.errors import LockError
 from layersmith.lock import configuration, dynamic
 from layersmith.lock import requirements as requirementsfile
+from layersmith.lock.requirements import RequirementsText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +55,8 @@ class LockInputs:
         packages: Local packages by name.
         extras: Extras of the local packages by name.
         parts: SHA-256 of each input, in hex.
+        hashes: Normalized names to the SHA-256 hashes, in hex, that requirements files allow.
+        overrides: Requirements that replace those of any distribution, sorted.
     """
 
     requirements: list[str]
@@ -61,6 +64,8 @@ class LockInputs:
     packages: dict[str, LocalPackage]
     extras: dict[str, list[str]]
     parts: dict[str, str]
+    hashes: dict[str, list[str]] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> set[str]:
@@ -93,11 +98,20 @@ def collect(target: Target, root: Path, members: Mapping[str, str] | None = None
             for folder in (*settings.packages, *(members or {}).values())
         )
     }
-    requirements = _with_extras(_lines(settings.requirements, root), extras)
+    asked, constrained = (
+        _lines(setting, root) for setting in (settings.requirements, settings.constraints)
+    )
+    requirements = _with_extras(asked.requirements, extras)
     _judge_extras(extras, requirements, packages, target)
     versions = {name: options.version for name, options in settings.build.items()}
     built = [f"{name}=={version}" for name, version in versions.items() if version]
-    constraints = sorted({*_lines(settings.constraints, root), *built})
+    constraints = sorted(
+        {*asked.constraints, *constrained.requirements, *constrained.constraints, *built}
+    )
+    hashes = {
+        name: sorted(asked.hashes.get(name, set()) | constrained.hashes.get(name, set()))
+        for name in sorted({*asked.hashes, *constrained.hashes})
+    }
     parts = {
         "requirements": requirements,
         "constraints": constraints,
@@ -109,8 +123,13 @@ def collect(target: Target, root: Path, members: Mapping[str, str] | None = None
     }
     if sources := _portable(configuration.sources(root, _names(requirements)), root):
         parts["sources"] = sources
+    overrides = sorted(settings.overrides)
+    if overrides:
+        parts["overrides"] = overrides
+    if hashes:
+        parts["hashes"] = hashes
     digests = {key: _digest(value) for key, value in parts.items()}
-    return LockInputs(requirements, constraints, packages, extras, digests)
+    return LockInputs(requirements, constraints, packages, extras, digests, hashes, overrides)
 
 
 def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
@@ -163,10 +182,10 @@ def _portable(sources: dict[str, Any], root: Path) -> dict[str, Any]:
     }
 
 
-def _lines(setting: list[str] | RequirementsFile, root: Path) -> list[str]:
+def _lines(setting: list[str] | RequirementsFile, root: Path) -> RequirementsText:
     if isinstance(setting, RequirementsFile):
         return requirementsfile.read(root / setting.file, root)
-    return list(setting)
+    return RequirementsText(list(setting))
 
 
 def _with_extras(lines: list[str], extras: Mapping[str, list[str]]) -> list[str]:

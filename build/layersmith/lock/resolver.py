@@ -24,8 +24,9 @@ from layersmith import process
 from layersmith.base import toml, uv
 from layersmith.base.runtimes import marker_environment
 from layersmith.errors import LockError
-from layersmith.lock import configuration
+from layersmith.lock import checkouts, configuration
 from layersmith.lock.document import CONFIG
+from layersmith.lock.requirements import at_commit, direct
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -94,7 +95,9 @@ def resolve(
     """
     folders = [root, *(package.folder for package in inputs.packages.values())]
     elsewhere = configuration.from_elsewhere(folders)
-    options = _for_target(target, {*from_source, *inputs.packages, *elsewhere})
+    urls = direct(inputs.requirements)
+    sources = {name for name, url in urls.items() if not urlsplit(url).path.endswith(".whl")}
+    options = _for_target(target, {*from_source, *inputs.packages, *elsewhere, *sources})
     # uv keeps what a build told until pyproject.toml or setup.py changes.
     options += [word for name in inputs.packages for word in ("--refresh-package", name)]
     with _scratch() as described:
@@ -103,9 +106,18 @@ def resolve(
             options,
             root,
             constraints=[*inputs.constraints, *without],
+            overrides=inputs.overrides,
             preferences=preferences,
             environment=target.settings.environment,
         )
+    for offer in found:
+        if offer.direct and offer.name not in urls:
+            raise LockError(
+                f"{offer.name} comes from a URL or git repository that layers.yaml does not name",
+                target=target.identifier,
+                cause="[tool.uv.sources] of a local package, or a constraint, names it",
+                hint=f"list `{offer.name} @ {offer.files[0].url}` under `requirements`",
+            )
     names = {offer.name for offer in found}
     for name in _asked(target, inputs):
         if name not in names:
@@ -140,6 +152,7 @@ def askers(
     settings = {
         "sources": configuration.sources(root, inputs.names),
         "constraint-dependencies": [f"{name}=={version}" for name, version in pins],
+        "override-dependencies": inputs.overrides,
         "environments": [here],
     }
     with _scratch() as folder:
@@ -263,6 +276,7 @@ def _export(
     root: Path,
     *,
     constraints: Iterable[str] = (),
+    overrides: Iterable[str] = (),
     preferences: Iterable[tuple[str, str]] = (),
     sources: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
@@ -277,11 +291,14 @@ def _export(
         project, *config = _write_project(folder, lines, root, {"sources": sources})
         constrained, output = folder / "constraints.txt", folder / "pylock.toml"
         constrained.write_text("".join(f"{line}\n" for line in constraints), "utf-8")
+        overridden = folder / "overrides.txt"
+        overridden.write_text("".join(f"{line}\n" for line in overrides), "utf-8")
         kept = [{"name": name, "version": version} for name, version in preferences]
         if kept:
             known = {"lock-version": "1.0", "created-by": "layersmith", "packages": kept}
             output.write_text(toml.dumps(known), "utf-8")
-        words = [project, "--constraints", constrained, "--output-file", output, *config]
+        files = ("--constraints", constrained, "--overrides", overridden)
+        words = [project, *files, "--output-file", output, *config]
         try:
             uv.compile_pins(
                 *words, *_PYLOCK, *options, cwd=folder, timeout=TIMEOUT, env=environment
@@ -367,6 +384,8 @@ class Offer:
         marker: Marker (PEP 508) of the Pythons that it was chosen for; None for all.
         files: Its files; none for a local package.
         folder: Folder of a local package.
+        commit: Commit of a git requirement; its one file is an archive that is made of it.
+        direct: Whether it was asked for by its URL.
     """
 
     name: str
@@ -374,6 +393,8 @@ class Offer:
     marker: str | None
     files: tuple[File, ...]
     folder: Path | None = None
+    commit: str = ""
+    direct: bool = False
 
 
 def read_offers(pylock: Mapping[str, Any], folder: Path) -> list[Offer]:
@@ -397,12 +418,33 @@ def _offer(package: Mapping[str, Any], folder: Path) -> Offer:
         if "directory" in package:
             place = (folder / package["directory"]["path"]).resolve()
             return Offer(name, "", marker, (), place)
+        if "vcs" in package or "archive" in package:
+            return _direct(name, package)
         files = tuple(_files(package, folder))
         if not files:
             raise KeyError("wheels")
         return Offer(name, package["version"], marker, files)
     except (KeyError, TypeError, AttributeError):
         raise _not_understood(f"the entry {dict(package)}") from None
+
+
+def _direct(name: str, package: Mapping[str, Any]) -> Offer:
+    version, marker = package["version"], package.get("marker")
+    if "archive" in package:
+        archive = package["archive"]
+        url = urlsplit(archive["url"])._replace(fragment="")
+        if "subdirectory" in archive:
+            raise KeyError("subdirectory")
+        filename = unquote(url.path.rpartition("/")[2])
+        file = File(filename, without_logins(url.geturl()), archive["hashes"]["sha256"], None)
+        return Offer(name, version, marker, (file,), direct=True)
+    vcs = package["vcs"]
+    if vcs["type"] != "git":
+        raise KeyError(vcs["type"])
+    subdirectory = f"#subdirectory={vcs['subdirectory']}" if "subdirectory" in vcs else ""
+    where = at_commit(f"git+{vcs['url']}{subdirectory}", vcs["commit-id"])
+    file = File(f"{name.replace('-', '_')}-{version}{checkouts.SUFFIX}", where, None, None)
+    return Offer(name, version, marker, (file,), commit=vcs["commit-id"], direct=True)
 
 
 def _not_understood(what: str) -> LockError:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from layersmith import console
-from layersmith.errors import LockError
-from layersmith.lock import configuration, explain, resolver
+from layersmith import cache, console
+from layersmith.errors import BuildError, LockError
+from layersmith.lock import checkouts, configuration, explain, resolver, wheelstore
 from layersmith.lock.resolver import Unresolvable
 
 if TYPE_CHECKING:
@@ -55,18 +56,19 @@ def resolution_of(
         LockError: There is no solution, a distribution has no file that the target can use, or
             uv is configured to resolve differently.
     """
-    configuration.refuse_deciding(root, inputs.constraints)
+    configuration.refuse_deciding(root, inputs.constraints, inputs.overrides)
     known = _Known(set(target.settings.build))
     for _ in range(MAX_ROUNDS):
         offers = _round(target, inputs, root, kept, known)
         if offers is None:
             continue
         found = [offer for offer in offers if offer.folder is None]
+        found = [_allowed(target, offer, inputs.hashes.get(offer.name)) for offer in found]
         _refuse_unwanted_sdists(target, found, inputs, root, known)
         files = {offer.name: _file(target, offer, root, known) for offer in found}
         misfits = [offer for offer in found if files[offer.name] is None]
         if not misfits:
-            chosen = [(o, file) for o in found if (file := files[o.name]) is not None]
+            chosen = [(o, _sealed(file)) for o in found if (file := files[o.name]) is not None]
             folders = {o.name: o.folder for o in offers if o.folder is not None}
             return Resolution(chosen, folders)
         known.ruled_out += [(offer.name, offer.version) for offer in misfits]
@@ -149,8 +151,42 @@ def _round(
         return None
 
 
+def _allowed(target: Target, offer: Offer, hashes: Sequence[str] | None) -> Offer:
+    """Return a distribution with the files that a requirements file allows."""
+    if hashes is None:
+        return offer
+    files = tuple(file for file in offer.files if file.sha256 in hashes)
+    if not files:
+        raise LockError(
+            f"none of the hashes for {offer.name} in the requirements file is that of a file of"
+            f" {offer.name} {offer.version} for the target",
+            target=target.identifier,
+            cause="the hashes are of another version or platform, or the index has other files",
+            hint="export the requirements again with the hashes of all files of a version",
+        )
+    return replace(offer, files=files)
+
+
+def _sealed(file: File) -> File:
+    """Return a file with its SHA-256: the archive of a git requirement is made for it."""
+    if not urlsplit(file.url).scheme.startswith("git+"):
+        return file
+    try:
+        content = checkouts.pack(file.url, file.filename.removesuffix(checkouts.SUFFIX))
+        sha256 = cache.sha256_bytes(content)
+        wheelstore.admit(sha256, file.filename, content)
+    except BuildError as problem:
+        raise LockError(problem.message, cause=problem.cause, hint=problem.hint) from None
+    return replace(file, sha256=sha256, size=len(content))
+
+
 def _file(target: Target, offer: Offer, root: Path, known: _Known) -> File | None:
     """Return the file of a distribution; None where no wheel fits the target."""
+    if offer.direct:
+        (file,) = offer.files
+        if file.is_wheel and explain.fitting(target, offer.files) is None:
+            raise explain.no_wheel(target, offer.name, offer.version, root)
+        return file
     if offer.name in known.asked:
         return _sdist(offer.files)
     if offer.name in known.found_out:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -13,8 +13,9 @@ from packaging.utils import canonicalize_name
 
 from layersmith import console, lock
 from layersmith.errors import LockError
-from layersmith.lock import build_pins, compare, explain, provided, yanked
+from layersmith.lock import build_pins, compare, explain, provided, requirements
 from layersmith.lock import inputs as lockinputs
+from layersmith.lock.explain import yanked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -131,10 +132,12 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Lock
         if new != old:
             lock.write(new, path, target.identifier)
         inputs = lockinputs.collect(target, root)
+        direct = requirements.direct(inputs.requirements)
+        offered = replace(new, entries=[one for one in new.entries if one.name not in direct])
         notes = [
             *provided.notes(target, inputs),
-            *yanked.notes(target, new, root),
-            *explain.passed_over(target, new, inputs, root),
+            *yanked.notes(target, offered, root),
+            *explain.passed_over(target, offered, inputs, root),
             *_superfluous(target, new, inputs),
         ]
     except LockError as error:

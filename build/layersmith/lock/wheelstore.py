@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from layersmith import cache
 from layersmith.base import damage, http
 from layersmith.errors import BuildError
+from layersmith.lock import checkouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -131,7 +132,12 @@ def _check_members(path: Path) -> None:
 
 
 def _download(client: httpx.Client, download: Download) -> Path:
-    if urlsplit(download.url).scheme == "file":
+    scheme = urlsplit(download.url).scheme
+    if scheme.startswith("git+"):
+        stem = download.filename.removesuffix(checkouts.SUFFIX)
+        content = checkouts.pack(download.url, stem)
+        return admit(download.sha256, download.filename, content)
+    if scheme == "file":
         return admit(download.sha256, download.filename, _read_local(download.url))
     try:
         answer = http.get(client, download.url)

@@ -153,10 +153,13 @@ def _from_requirements(args: argparse.Namespace) -> list[Target]:
     from layersmith.weigh import resolve  # noqa: PLC0415 -- start-up time
 
     lines: list[str] = []
+    constraints: list[str] = []
     for word in args.what:
         path = Path(word)
         if path.is_file():
-            lines += requirements.read(path, path.resolve().parent)
+            found = requirements.read(path, path.resolve().parent)
+            lines += found.requirements
+            constraints += found.constraints
             continue
         try:
             Requirement(word)
@@ -177,7 +180,7 @@ def _from_requirements(args: argparse.Namespace) -> list[Target]:
                 hint=f"known: {', '.join(architectures.NAMES)}",
             )
     return [
-        resolve.target_of(name, lines, runtimes.get(runtime), architecture)
+        resolve.target_of(name, lines, runtimes.get(runtime), architecture, constraints)
         for runtime in args.runtime or [DEFAULT_RUNTIME]
         for architecture in args.arch or [DEFAULT_ARCHITECTURE]
     ]

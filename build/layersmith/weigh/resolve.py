@@ -39,7 +39,11 @@ class Resolved:
 
 
 def target_of(
-    name: str, requirements: Sequence[str], runtime: Runtime, architecture: str
+    name: str,
+    requirements: Sequence[str],
+    runtime: Runtime,
+    architecture: str,
+    constraints: Sequence[str] = (),
 ) -> Target:
     """Return a target for requirements that no layers.yaml names."""
     settings = Layer(
@@ -48,6 +52,7 @@ def target_of(
         runtimes=[runtime.name],
         architectures=[architecture],
         requirements=list(requirements),
+        constraints=list(constraints),
     )
     return Target(name, runtime, architecture, settings)
 

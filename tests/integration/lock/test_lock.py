@@ -231,6 +231,16 @@ def test_constraints_and_extras(project: Project, index: Index) -> None:
     assert {entry.name: entry.via for entry in found.entries}["b"] == ("a",)
 
 
+def test_an_override_replaces_what_a_distribution_asks_for(project: Project, index: Index) -> None:
+    index.wheel("a", "1.0", requires=["b<2"])
+    for version in ("1.0", "2.0"):
+        index.wheel("b", version)
+    project.write("requirements: [a]", "overrides: [b>=2]")
+    found = project.lock()
+    assert versions(found) == {"a": "1.0", "b": "2.0"}
+    assert {entry.name: entry.via for entry in found.entries}["b"] == ("a",)
+
+
 def local(project: Project, name: str, text: str) -> Path:
     folder = project.root / name
     folder.mkdir(exist_ok=True)
@@ -417,3 +427,17 @@ def test_a_lock_without_the_sdist_of_a_lite_blas_no_longer_fits(
     project.write("requirements: [numpy]", "lite-blas: true")
     with pytest.raises(LockError, match="lite-blas changed since it was written"):
         lock.check(project.targets()[0], project.root)
+
+
+def test_hashes_of_a_requirements_file_choose_and_check_the_file(
+    project: Project, index: Index
+) -> None:
+    index.wheel("a", "1.0", f"cp313-cp313-{AARCH64}", "py3-none-any")
+    file = project.root / "requirements.txt"
+    allowed = index.sha256("a-1.0-py3-none-any.whl")
+    file.write_text(f"a==1.0 \\\n    --hash=sha256:{'0' * 64} \\\n    --hash=sha256:{allowed}\n")
+    project.write("requirements: {file: requirements.txt}")
+    (entry,) = project.lock().entries
+    assert entry.sha256 == allowed
+    file.write_text(f"a==1.0 --hash=sha256:{'0' * 64}\n")
+    assert "none of the hashes for a in the requirements file" in project.refused().message

@@ -167,7 +167,10 @@ def test_a_problem_of_the_defaults_is_reported_once(problems: Problems) -> None:
         ("architectures: [aarch64]", "7:21", "unknown architecture 'aarch64'; known: arm64, x86"),
         ("architectures: [ARM64]", "7:21", "unknown architecture"),
         ("requirements: ['pillow >']", "6:20", "not a requirement (PEP 508)"),
-        ("requirements: ['x @ https://example.org/x-1-py3-none-any.whl']", "6:20", "direct refer"),
+        ("requirements: ['x @ https://example.org/x.html']", "6:20", "not that of a wheel"),
+        ("requirements: ['x @ https://me:pass@h.test/x.whl']", "6:20", "holds a login"),
+        ("requirements: ['x @ git+https://token@h.test/x']", "6:20", "holds a login"),
+        ("requirements: ['x @ file:///x']", "6:20", "list a folder under `packages`"),
         ("requirements: {file: requirements.txt}", "6:26", "there is no file requirements.txt"),
         ("requirements: []", "3:3", "a layer needs requirements or packages"),
         ("constraints: [12]", "7:19", "quote it"),
@@ -218,6 +221,16 @@ def test_numbers_without_a_unit_are_bytes_seconds_and_percent(load: Load) -> Non
     budgets = load(text).config.layers["one"].budgets
     assert (budgets.zipped, budgets.unzipped) == (30, 1024)
     assert (budgets.cold_start, budgets.growth) == (2, 5)
+
+
+def test_urls_of_wheels_sdists_and_repositories_are_requirements(load: Load) -> None:
+    lines = [
+        "a @ https://example.org/a-1-py3-none-any.whl",
+        "b @ https://example.org/b-1.tar.gz",
+        "c @ git+https://example.org/c@main#subdirectory=c",
+        "d @ git+ssh://git@example.org/d",
+    ]
+    assert load(layer(f"requirements: {lines}")).config.layers["one"].requirements == lines
 
 
 def test_a_mapping_of_requirements_is_judged_as_a_file_alone(problems: Problems) -> None:

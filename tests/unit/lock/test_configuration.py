@@ -88,18 +88,32 @@ def test_variables_and_other_files_are_refused_as_well(
 
 def test_what_decides_nothing_is_let_through(root: Path) -> None:
     (root / "pyproject.toml").write_text(
-        "[tool.uv]\nconstraint-dependencies = ['a<2']\noverride-dependencies = []\n"
+        "[tool.uv]\nconstraint-dependencies = ['a<2']\noverride-dependencies = ['b']\n"
         "resolution = 'highest'\nno-sources = false\ndev-dependencies = ['b']\n"
     )
-    configuration.refuse_deciding(root, ["a<2", "c<3"])
+    configuration.refuse_deciding(root, ["a<2", "c<3"], ["b"])
     with pytest.raises(LockError, match="sets `constraint-dependencies`"):
-        configuration.refuse_deciding(root, ["c<3"])
+        configuration.refuse_deciding(root, ["c<3"], ["b"])
+    with pytest.raises(LockError, match="sets `override-dependencies`"):
+        configuration.refuse_deciding(root, ["a<2"])
 
 
 def test_a_file_that_is_not_toml_is_named(root: Path) -> None:
     (root / "uv.toml").write_text("no-index =")
     with pytest.raises(LockError, match=r"uv\.toml in project cannot be read"):
         configuration.origins(root)
+
+
+@pytest.mark.parametrize("text", ["pip = 1\n", "index = 5\n", "find-links = [3]\n", ""])
+def test_what_is_not_a_table_or_text_ends_in_no_traceback(root: Path, text: str) -> None:
+    (root / "uv.toml").write_text(text)
+    (root / "pyproject.toml").write_text("tool = 3\nproject = 4\n")
+    configuration.origins(root)
+    configuration.refuse_deciding(root)
+    assert configuration.sources(root, None) == {}
+    (root / "pyproject.toml").write_text("tool.uv.sources = { a = 'b' }\n")
+    with pytest.raises(LockError, match="the entry of a in"):
+        configuration.sources(root, None)
 
 
 def test_sources_hold_for_the_names_that_are_asked_for(root: Path) -> None:

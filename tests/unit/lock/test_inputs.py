@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,6 +41,7 @@ def package(tmp_path: Path) -> Path:
         {"requirements": ["pillow", "numpy"]},
         {"requirements": ["pillow; python_version < '3.13'"]},
         {"constraints": ["numpy<2"]},
+        {"overrides": ["numpy<2"]},
         {"extras": {"pillow": ["xmp"]}},
         {"build": {"pillow": {}}},
         {"build": {"pillow": {"version": "11.0"}}},
@@ -228,29 +230,122 @@ def test_a_requirements_file_may_nest_and_continue(tmp_path: Path) -> None:
         requirements.read(tmp_path / "top.txt", tmp_path)
     text = (tmp_path / "top.txt").read_text().replace("'#not", "' #")
     (tmp_path / "top.txt").write_text(text)
-    found = requirements.read(tmp_path / "top.txt", tmp_path)
+    found = requirements.read(tmp_path / "top.txt", tmp_path).requirements
     assert [line.split(";")[0].split(">")[0].strip() for line in found] == [
         "pillow", "numpy", "requests", "six", "url-like",
     ]  # fmt: skip
 
 
+HASHED = """\
+# exported
+--require-hashes
+idna==3.10 \\
+    --hash=sha256:{a} \\
+    --hash=sha256:{b}
+    # via foo
+six==1.16.0 ; python_version >= "3.8" --hash sha256:{c} --hash=sha512:feed
+-c pins.txt
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_hashes_constraints_and_encodings(tmp_path: Path, encoding: str) -> None:
+    text = HASHED.format(a="a" * 64, b="b" * 64, c="c" * 64)
+    (tmp_path / "top.txt").write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    (tmp_path / "pins.txt").write_text("numpy<2\n-r more.txt\n")
+    (tmp_path / "more.txt").write_text("pillow<12\n")
+    found = requirements.read(tmp_path / "top.txt", tmp_path)
+    assert found.requirements == ["idna==3.10", 'six==1.16.0 ; python_version >= "3.8"']
+    assert found.constraints == ["numpy<2", "pillow<12"]
+    assert found.hashes == {"idna": {"a" * 64, "b" * 64}, "six": {"c" * 64}}
+
+
+def test_hashes_and_constraints_of_a_file_are_inputs(
+    make_target: MakeTarget, tmp_path: Path
+) -> None:
+    (tmp_path / "r.txt").write_text(f"a==1 --hash=sha256:{'a' * 64}\n-c c.txt\n")
+    (tmp_path / "c.txt").write_text(f"b<2\nA==1 --hash=sha256:{'b' * 64}\n")
+    target = make_target(requirements={"file": "r.txt"})
+    inputs = lockinputs.collect(target, tmp_path)
+    assert inputs.constraints == ["A==1", "b<2"]
+    assert inputs.hashes == {"a": ["a" * 64, "b" * 64]}
+    (tmp_path / "c.txt").write_text("b<2\nA==1\n")
+    assert lockinputs.collect(target, tmp_path).parts["hashes"] != inputs.parts["hashes"]
+
+
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "message", "hint"),
     [
-        ("--index-url https://example.org/simple\n", "option --index-url is not used here"),
-        ("pillow --hash=sha256:abc\n", "is not a requirement"),
-        ("-e ./here\n", "option -e is not used here"),
-        ("./here\n", "is not a requirement"),
-        ("x @ https://example.org/x-1-py3-none-any.whl\n", "x is a direct reference"),
-        ("-c constraints.txt\n", "option -c is not used here"),
-        ("-r top.txt\n", r"top\.txt includes itself"),
-        ("-r missing.txt\n", r"missing\.txt cannot be read"),
-        ("-r ../outside.txt\n", r"outside\.txt lies outside"),
+        ("--index-url https://me:pass@h.test/\n", "option --index-url is", "tool.uv.index"),
+        ("-i https://example.org/simple/\n", "option -i is", "tool.uv.index"),
+        ("--extra-index-url=https://example.org/\n", "--extra-index-url is", "tool.uv.index"),
+        ("--find-links=wheels/\n", "--find-links is not used", "`find-links`"),
+        ("--no-binary :all:\n", "--no-binary is not used", "`build`"),
+        ("--use-feature=x\n", "--use-feature is not used", "remove it"),
+        ("a==1 --global-option=x\n", "--global-option is not used", "`build`"),
+        ("pillow --hash=sha256:abc\n", "'sha256:abc' is not a SHA-256", ""),
+        (f"pillow --hash=sha512:{'a' * 128}\n", "hold no SHA-256", "export"),
+        ("-e ./here\n", "./here is a local folder", "packages: [./here]"),
+        ("-e .\n", "[.] is a local folder", "packages: [.]"),
+        ("./here\n", "./here is a local folder", "packages: [./here]"),
+        ("lib/here/\n", "lib/here/ is a local folder", "packages: [lib/here/]"),
+        ("file:///here\n", "file:///here is a local folder", "`packages`"),
+        ("./x-1-py3-none-any.whl\n", "x-1-py3-none-any.whl is a file", "`find-links`"),
+        ("x @ file:///x-1-py3-none-any.whl\n", "x is a local file or folder", ""),
+        ("x @ svn+https://example.org/x\n", "URL of x is not that of a wheel", ""),
+        ("x @ git+https://me:pass@h.test/x\n", "holds a login", ""),
+        ("a b\n", "'a b' is not a requirement", ""),
+        ("a\0b\n", "top.txt cannot be read: it holds NUL", "UTF-8"),
+        ("-r top.txt\n", "top.txt includes itself", ""),
+        ("-rmissing.txt\n", "missing.txt cannot be read", ""),
+        ("-c ../outside.txt\n", "outside.txt lies outside", ""),
     ],
-)
-def test_what_a_requirements_file_may_not_hold(tmp_path: Path, text: str, message: str) -> None:
+)  # fmt: skip
+def test_what_a_requirements_file_may_not_hold(
+    tmp_path: Path, text: str, message: str, hint: str
+) -> None:
     (tmp_path / "root").mkdir()
     path = tmp_path / "root" / "top.txt"
     path.write_text(text)
-    with pytest.raises(LockError, match=message):
+    with pytest.raises(LockError) as refused:
         requirements.read(path, tmp_path / "root")
+    assert re.search(message, refused.value.message)
+    assert hint in (refused.value.hint or "")
+    assert "pass@" not in f"{refused.value.message}{refused.value.hint}"
+
+
+def test_urls_and_repositories(tmp_path: Path) -> None:
+    (tmp_path / "r.txt").write_text(
+        "a @ https://example.org/a-1-py3-none-any.whl#sha256=0\n"
+        "B.b[x] @ git+https://example.org/b.git@v1#subdirectory=p ; python_version > '3'\n"
+        "-e git+ssh://git@example.org/c.git@feature/x#egg=c&subdirectory=q\n"
+        "git+https://example.org/d/#egg=d[more]\n"
+        "e\n"
+    )
+    lines = requirements.read(tmp_path / "r.txt", tmp_path).requirements
+    found = requirements.direct(lines)
+    assert found == {
+        "a": "https://example.org/a-1-py3-none-any.whl#sha256=0",
+        "b-b": "git+https://example.org/b.git@v1#subdirectory=p",
+        "c": "git+ssh://git@example.org/c.git@feature/x#subdirectory=q",
+        "d": "git+https://example.org/d/",
+    }
+    assert [requirements.at_commit(found[name], "f00") for name in ("b-b", "c", "d")] == [
+        "git+https://example.org/b.git@f00#subdirectory=p",
+        "git+ssh://git@example.org/c.git@f00#subdirectory=q",
+        "git+https://example.org/d/@f00",
+    ]
+
+
+def test_every_bad_line_is_in_one_report(tmp_path: Path) -> None:
+    (tmp_path / "top.txt").write_text("good\n-e .\n-r more.txt\n--pre\n")
+    (tmp_path / "more.txt").write_text("\nno requirement\n")
+    with pytest.raises(LockError) as refused:
+        requirements.read(tmp_path / "top.txt", tmp_path)
+    error = refused.value
+    assert [(part.place[:2]) for part in error.parts] == [
+        ("top.txt", 2), ("more.txt", 2), ("top.txt", 4),
+    ]  # fmt: skip
+    assert "top.txt has 3 problems" in error.message
+    for text in ("top.txt:2: . is", "more.txt:2: 'no requirement'", "top.txt:4: the option --pre"):
+        assert text in error.message

@@ -53,7 +53,7 @@ _CAUSES = (
         "check the network and uv's index configuration, then run the command again",
     ),
     (
-        r"Failed to build `[^`]* @ file:",
+        r"Failed to build `[^`]*\s@\s+file:",
         "the metadata of a local package is only known after running its build, which fails",
         "declare its dependencies statically under [project] (PEP 621), or repair its build",
     ),

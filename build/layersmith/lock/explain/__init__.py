@@ -17,9 +17,10 @@ from packaging.version import Version
 from layersmith.base import architectures
 from layersmith.base.runtimes import RUNTIMES, marker_environment
 from layersmith.errors import LockError
-from layersmith.lock import causes, resolver
+from layersmith.lock import resolver
 from layersmith.lock import tags as wheeltags
 from layersmith.lock.document import CONFIG
+from layersmith.lock.explain import causes
 from layersmith.lock.resolver import Unresolvable
 
 if TYPE_CHECKING:
