@@ -5,6 +5,7 @@ It stands above the rooms and calls them in the order of the way: lock, assemble
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from layersmith.errors import BuildError, LayersmithError
 from layersmith.lock import inputs, wheelstore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from rich.progress import Progress, TaskID
@@ -158,8 +159,12 @@ class Build:
         task = display.add_task("download", total=len(downloads), step="")
         failed = wheelstore.fetch(
             downloads.values(),
+            self.root,
             done=lambda one: display.update(task, advance=1, step=one.filename),
         )
+        if failed and (moved := self._moved(jobs, downloads, failed)):
+            failed = {sha256: failed[sha256] for sha256 in failed if sha256 not in moved}
+            failed |= wheelstore.fetch(moved.values(), self.root)
         display.remove_task(task)
         for job in list(jobs):
             problems = [failed.get(one.sha256) for one in lacking[job.target.identifier]]
@@ -168,11 +173,29 @@ class Build:
                 jobs.remove(job)
         return jobs
 
-    def _lacking(self, job: LayerJob) -> list[wheelstore.Download]:
+    def _moved(
+        self,
+        jobs: list[LayerJob],
+        downloads: Mapping[str, wheelstore.Download],
+        failed: Collection[str],
+    ) -> dict[str, wheelstore.Download]:
+        """Ask the index again for files that failed; return those that are elsewhere now."""
+        found: dict[str, wheelstore.Download] = {}
+        for job in jobs:
+            if any(entry.sha256 in failed for entry in job.lock.entries):
+                with contextlib.suppress(LayersmithError):  # the first failure says it better
+                    found |= {one.sha256: one for one in self._lacking(job, refresh=True)}
+        return {
+            sha256: one
+            for sha256, one in found.items()
+            if sha256 in failed and one.url != downloads[sha256].url
+        }
+
+    def _lacking(self, job: LayerJob, *, refresh: bool = False) -> list[wheelstore.Download]:
         missing = collect.missing(job.lock, job.target)
         if not missing:
             return []
-        urls = lock.urls(job.lock, job.target, root=self.root)
+        urls = lock.urls(job.lock, job.target, root=self.root, refresh=refresh)
         return [
             wheelstore.Download(entry.sha256, urls[entry.sha256][0], entry.filename)
             for entry in missing
