@@ -162,9 +162,10 @@ class Build:
             self.root,
             done=lambda one: display.update(task, advance=1, step=one.filename),
         )
-        if failed and (moved := self._moved(jobs, downloads, failed)):
-            failed = {sha256: failed[sha256] for sha256 in failed if sha256 not in moved}
-            failed |= wheelstore.fetch(moved.values(), self.root)
+        if failed and (moved := self._moved(jobs, lacking, failed)):
+            again = {one.sha256 for one in moved}
+            failed = {sha256: why for sha256, why in failed.items() if sha256 not in again}
+            failed |= wheelstore.fetch(moved, self.root)
         display.remove_task(task)
         for job in list(jobs):
             problems = [failed.get(one.sha256) for one in lacking[job.target.identifier]]
@@ -176,20 +177,18 @@ class Build:
     def _moved(
         self,
         jobs: list[LayerJob],
-        downloads: Mapping[str, wheelstore.Download],
+        lacking: Mapping[str, list[wheelstore.Download]],
         failed: Collection[str],
-    ) -> dict[str, wheelstore.Download]:
+    ) -> list[wheelstore.Download]:
         """Ask the index again for files that failed; return those that are elsewhere now."""
         found: dict[str, wheelstore.Download] = {}
         for job in jobs:
-            if any(entry.sha256 in failed for entry in job.lock.entries):
+            before = {one.sha256: one.url for one in lacking[job.target.identifier]}
+            if not before.keys().isdisjoint(failed):
                 with contextlib.suppress(LayersmithError):  # the first failure says it better
-                    found |= {one.sha256: one for one in self._lacking(job, refresh=True)}
-        return {
-            sha256: one
-            for sha256, one in found.items()
-            if sha256 in failed and one.url != downloads[sha256].url
-        }
+                    now = self._lacking(job, refresh=True)
+                    found |= {one.sha256: one for one in now if one.url != before[one.sha256]}
+        return [one for sha256, one in found.items() if sha256 in failed]
 
     def _lacking(self, job: LayerJob, *, refresh: bool = False) -> list[wheelstore.Download]:
         missing = collect.missing(job.lock, job.target)

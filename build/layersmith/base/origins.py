@@ -126,17 +126,18 @@ class Origins:
             yield path
 
 
-def of(folder: Path | None = None) -> Origins:
+def of(folder: Path | None = None, file: Path | None = None) -> Origins:
     """Return where packages come from.
 
     Args:
         folder: Folder in or above which uv looks for its configuration; by default the current one.
+        file: The only file of settings to read, beside the variables.
 
     Raises:
         ConfigError: A file of uv's configuration cannot be read.
     """
     found: dict[str, Any] = {}
-    for path, table in _files(folder or Path.cwd()):
+    for path, table in [(file, _toml(file))] if file else _files(folder or Path.cwd()):
         for part in (table.get("pip", {}), table):
             for key in (*ORIGINS, *MACHINE):
                 if key in part:

@@ -64,7 +64,8 @@ def run(
     """Run uv to its end and return what it said.
 
     Args:
-        words: Subcommand and arguments.
+        words: Subcommand and arguments; a file after ``--config-file`` is read in place of those
+            that uv would find.
         timeout: Seconds after which it is ended.
         cwd: Folder to run in, in or above which uv's configuration is looked for.
         env: Variables beside those that uv may see.
@@ -77,10 +78,13 @@ def run(
         stdin=stdin,
         timeout=timeout,
     )
-    if str(words[0]) not in FETCHING or {"--config-file", "--no-config"}.intersection(words):
+    if str(words[0]) not in FETCHING or "--no-config" in words:
         return call([program(), *words])
-    with origins.of(cwd).file() as settings:
-        return call([program(), *words, "--config-file", settings])
+    option = "--config-file"
+    given = Path(words[words.index(option) + 1]) if option in words else None
+    kept = [word for word in words if word not in (option, given)]
+    with origins.of(cwd, given).file() as settings:
+        return call([program(), *kept, option, settings])
 
 
 def version() -> str:

@@ -357,7 +357,7 @@ PYPROJECT = """
     name = "curious"
     dynamic = ["version"]
     [build-system]
-    requires = []
+    requires = ["needed"]
     build-backend = "backend"
     backend-path = ["."]
 """
@@ -384,6 +384,7 @@ def test_a_build_sees_no_credential(setup: Setup, monkeypatch: pytest.MonkeyPatc
     assert [one.returncode for one in built] == [0, 0], built[-1].stderr
     seen = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(seen) > 1
+    assert "# build needed==1.0" in setup.project.path().read_text()
     for environment in seen:
         assert [name for name, value in environment.items() if PASSWORD in value] == []
         assert environment["PATH"]

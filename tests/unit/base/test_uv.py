@@ -67,6 +67,27 @@ def test_pins_are_compiled_with_this_python(said: list[tuple[list[str], dict[str
     assert (options["stdin"], options["cwd"], options["timeout"]) == ("a\n", Path("/r"), 5)
 
 
+def test_a_file_of_settings_that_is_given_is_the_only_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+
+    def run(argv: list[str | Path], **options: Any) -> process.Completed:
+        assert list(map(str, argv)).count("--config-file") == 1
+        texts.append(Path(argv[-1]).read_text("utf-8"))
+        return process.Completed(("uv",), 0, "", "")
+
+    monkeypatch.setattr(process, "run", run)
+    monkeypatch.setenv("UV_EXTRA_INDEX_URL", "https://variable.test")
+    (tmp_path / "uv.toml").write_text('extra-index-url = ["https://found.test"]')
+    given = tmp_path / "given.toml"
+    given.write_text('extra-index-url = ["https://given.test"]')
+    uv.compile_pins("-", "--config-file", given, timeout=5, cwd=tmp_path)
+    assert "variable.test" in texts[0]
+    assert "given.test" in texts[0]
+    assert "found.test" not in texts[0]
+
+
 def test_uv_is_told_of_logins_in_a_file_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, Any]] = []
     texts: list[str] = []
