@@ -13,7 +13,17 @@ from layersmith.errors import NotInstalledError
 MODULES = {
     "": (
         *("deflate", "elftools", "httpx", "packaging", "pathspec", "pydantic"),
-        *("pyproject_hooks", "rich", "semver", "shtab", "tenacity", "uv", "yaml", "ziglang"),
+        *(
+            "pyproject_hooks",
+            "rich",
+            "semver",
+            "shtab",
+            "socksio",
+            "tenacity",
+            "uv",
+            "yaml",
+            "ziglang",
+        ),
     ),
     "prove": ("docker", "pytest"),
     "ship": ("boto3", "botocore", "github", "jinja2"),

@@ -5,6 +5,7 @@ It stands above the rooms and calls them in the order of the way: lock, assemble
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from layersmith.lock import inputs, wheelstore
 from layersmith.weigh import early
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from rich.progress import Progress, TaskID
@@ -159,8 +160,13 @@ class Build:
         task = display.add_task("download", total=len(downloads), step="")
         failed = wheelstore.fetch(
             downloads.values(),
+            self.root,
             done=lambda one: display.update(task, advance=1, step=one.filename),
         )
+        if failed and (moved := self._moved(jobs, lacking, failed)):
+            again = {one.sha256 for one in moved}
+            failed = {sha256: why for sha256, why in failed.items() if sha256 not in again}
+            failed |= wheelstore.fetch(moved, self.root)
         display.remove_task(task)
         for job in list(jobs):
             problems = [failed.get(one.sha256) for one in lacking[job.target.identifier]]
@@ -169,11 +175,27 @@ class Build:
                 jobs.remove(job)
         return jobs
 
-    def _lacking(self, job: LayerJob) -> list[wheelstore.Download]:
+    def _moved(
+        self,
+        jobs: list[LayerJob],
+        lacking: Mapping[str, list[wheelstore.Download]],
+        failed: Collection[str],
+    ) -> list[wheelstore.Download]:
+        """Ask the index again for files that failed; return those that are elsewhere now."""
+        found: dict[str, wheelstore.Download] = {}
+        for job in jobs:
+            before = {one.sha256: one.url for one in lacking[job.target.identifier]}
+            if not before.keys().isdisjoint(failed):
+                with contextlib.suppress(LayersmithError):  # the first failure says it better
+                    now = self._lacking(job, refresh=True)
+                    found |= {one.sha256: one for one in now if one.url != before[one.sha256]}
+        return [one for sha256, one in found.items() if sha256 in failed]
+
+    def _lacking(self, job: LayerJob, *, refresh: bool = False) -> list[wheelstore.Download]:
         missing = collect.missing(job.lock, job.target)
         if not missing:
             return []
-        urls = lock.urls(job.lock, job.target, root=self.root)
+        urls = lock.urls(job.lock, job.target, root=self.root, refresh=refresh)
         size = sum(urls[entry.sha256][2] or 0 for entry in job.lock.entries)
         if early.may_exceed(job.target, size):
             early.check(job.target, self.root, self._last_release(job.target))

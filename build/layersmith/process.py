@@ -1,7 +1,8 @@
 """The one module that starts processes for the build.
 
 Wheels and sdists are third-party code, so nothing started here inherits AWS credentials, GitHub
-tokens or other secrets: a variable is passed on only if its name is harmless.
+tokens or other secrets: a variable is passed on only if its name is known to be harmless, and its
+value holds no login.
 """
 
 from __future__ import annotations
@@ -30,15 +31,24 @@ _target: ContextVar[str] = ContextVar("target", default="")
 _running: set[subprocess.Popen[Any]] = set()
 _interrupted = threading.Event()
 
-SECRET_NAME = re.compile(
-    r"^AWS_(?!CA_BUNDLE$)|^ACTIONS_|^GITHUB_(TOKEN|ENV|OUTPUT|PATH|STATE)$|^GH_TOKEN$"
-    r"|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE_KEY|API_?KEY",
-    re.IGNORECASE,
+PASSED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|TERM|COLUMNS|LINES|NO_COLOR|TZ|LANG|LANGUAGE|LC_\w+"
+    r"|TMPDIR|TEMP|TMP|XDG_(CACHE|CONFIG|DATA|STATE)_HOME|XDG_CONFIG_DIRS|XDG_RUNTIME_DIR"
+    r"|LD_LIBRARY_PATH|SOURCE_DATE_EPOCH|PYENV_(ROOT|VERSION)|CARGO_HOME|RUSTUP_(HOME|TOOLCHAIN)"
+    r"|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL|AWS)_CA_BUNDLE|GIT_SSL_CAINFO"
+    r"|GIT_(AUTHOR|COMMITTER)_(NAME|EMAIL|DATE)|GIT_CONFIG_(GLOBAL|SYSTEM|NOSYSTEM)"
+    r"|((HTTP|HTTPS|ALL|NO)_PROXY|(http|https|all|no)_proxy)|GITHUB_ACTIONS|CI"
 )
-"""Names of environment variables that no build step may see."""
+"""Names of the environment variables that processes inherit: where things are, not what opens them.
 
-INDEX_LOGIN = re.compile(r"^UV_INDEX_\w+_(USERNAME|PASSWORD)$")
-"""uv's own variables for a private package index, passed on to uv alone."""
+A build that needs another one is given it under `environment` in layers.yaml.
+"""
+
+LOGIN = re.compile(r"(://)[^/?#\s]*@")
+"""A login in a URL, to take out of what is printed."""
+
+ANY_LOGIN = re.compile(r"://\S*@")
+"""What may be a login; no variable whose value holds one is inherited, whatever its name."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +70,28 @@ class CommandFailed(Exception):
 
     @property
     def output(self) -> str:
-        """Standard error, or standard output where that is empty, stripped."""
-        return (self.completed.stderr.strip() or self.completed.stdout.strip())[-8000:]
+        """Standard error, or standard output where that is empty, stripped, without logins."""
+        said = self.completed.stderr.strip() or self.completed.stdout.strip()
+        return without_logins(said)[-8000:]
+
+
+def without_logins(text: str) -> str:
+    """Return ``text`` with the user and password of every URL left out."""
+    return LOGIN.sub(r"\1", text)
 
 
 def scrubbed_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment without anything that looks like a secret, plus ``extra``."""
-    kept = {name: value for name, value in os.environ.items() if not SECRET_NAME.search(name)}
-    kept.update(extra or {})
-    return kept
+    """Return what third-party code may inherit of the environment, plus ``extra``."""
+    return {**inherited(PASSED), **(extra or {})}
+
+
+def inherited(names: re.Pattern[str]) -> dict[str, str]:
+    """Return the environment variables with names that match and values that hold no login."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if names.fullmatch(name) and not ANY_LOGIN.search(value)
+    }
 
 
 def run(
@@ -79,7 +102,7 @@ def run(
     stdin: str | None = None,
     timeout: float | None = None,
     check: bool = True,
-    index_login: bool = False,
+    inherit: bool = False,
 ) -> Completed:
     """Run a command to its end and return what it said.
 
@@ -90,15 +113,13 @@ def run(
         stdin: Text for standard input; without it the input is empty.
         timeout: Seconds after which the process is killed.
         check: Raise where the exit code is not 0.
-        index_login: Pass uv's variables for private indexes; only for uv itself.
+        inherit: Pass the whole environment; only for a program that is the user's own.
 
     Raises:
         CommandFailed: The command is missing, failed (with ``check``) or ran out of time.
     """
     words = tuple(str(word) for word in argv)
-    environment = scrubbed_environment(env)
-    if index_login:
-        environment |= {k: v for k, v in os.environ.items() if INDEX_LOGIN.match(k)}
+    environment = {**os.environ, **(env or {})} if inherit else scrubbed_environment(env)
     try:
         done = _run(words, stdin or "", timeout, cwd=cwd, env=environment, text=True)
     except FileNotFoundError as missing:
@@ -208,7 +229,7 @@ def _streamed(child: subprocess.Popen[str], data: str, timeout: float | None) ->
     def repeat(stream: IO[str], lines: list[str]) -> None:
         for line in stream:
             lines.append(line)
-            console.child(f"{prefix}: {line.rstrip()}")
+            console.child(f"{prefix}: {without_logins(line).rstrip()}")
 
     streams = [stream for stream in (child.stdout, child.stderr) if stream]
     readers = [

@@ -24,6 +24,12 @@ from layersmith import process
         "DATABASE_PASSWORD",
         "UV_INDEX_CORP_PASSWORD",
         "my_api_key",
+        "NPM_AUTH",
+        "PIP_INDEX_URL",
+        "UV_EXTRA_INDEX_URL",
+        "GIT_CONFIG_VALUE_0",
+        "SSH_AUTH_SOCK",
+        "ANYTHING",
     ],
 )
 def test_secrets_are_not_passed_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,11 +38,29 @@ def test_secrets_are_not_passed_on(name: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    "name", ["PATH", "HOME", "LANG", "SSL_CERT_FILE", "AWS_CA_BUNDLE", "UV_INDEX_URL", "TMPDIR"]
+    "name",
+    ["PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "AWS_CA_BUNDLE", "https_proxy", "TMPDIR"],
 )
 def test_what_a_build_needs_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "value")
     assert process.scrubbed_environment()[name] == "value"
+
+
+@pytest.mark.parametrize(
+    "value", ["http://a:b@proxy.test:1", "socks5://token@proxy.test", "x http://a:p/w@h y"]
+)
+def test_a_login_is_not_passed_on_whatever_the_name(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", value)
+    assert "HTTPS_PROXY" not in process.scrubbed_environment()
+
+
+def test_what_processes_say_holds_no_login() -> None:
+    said = "could not fetch https://me:hidden@index.test/simple/a@1 (see https://docs.test/@a)"
+    failed = process.CommandFailed(process.Completed(("uv",), 1, "", said))
+    expected = "could not fetch https://index.test/simple/a@1 (see https://docs.test/@a)"
+    assert failed.output == expected
 
 
 def test_additions_are_passed_as_they_are() -> None:

@@ -1,14 +1,12 @@
-"""Asks an index over HTTP: with the login of the user's netrc, and again where that may help."""
+"""Asks an index over HTTP, and again where that may help."""
 
 from __future__ import annotations
 
 import email.utils
-import netrc
-import os
 import random
+import re
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +23,14 @@ PAUSE, LONGEST_PAUSE = 0.2, 5.0
 LONGEST_RETRY_AFTER = 60.0
 """Seconds that a server may ask to wait (Retry-After); one that asks for more is not waited for."""
 
+REFUSED = {401, 403}
+"""Status numbers after which another login may help; some indexes answer 404 for both."""
+
 TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
 """Status numbers (RFC 6585, RFC 9110): 429, and from 500 on all that is the server's fault."""
+
+
+_SAID = re.compile(r"certificate verify failed: [^(]*|^\d{3} [\w ]+$|^Proxy Server [\w ]+")
 
 
 class RequestFailed(Exception):
@@ -47,7 +51,7 @@ def get(client: httpx.Client, url: str, headers: Mapping[str, str] | None = None
     import tenacity  # noqa: PLC0415 -- see above
 
     def send() -> httpx.Response:
-        return client.get(url, headers=headers, auth=login(url)).raise_for_status()
+        return client.get(url, headers=headers).raise_for_status()
 
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -58,19 +62,23 @@ def get(client: httpx.Client, url: str, headers: Mapping[str, str] | None = None
     try:
         return retrying(send)
     except httpx.HTTPStatusError as problem:
-        status = problem.response.status_code
-        raise RequestFailed(f"the index answered {status}") from problem
-    except httpx.TransportError as problem:
-        raise RequestFailed(type(problem).__name__) from problem
+        raise RequestFailed(_refusal(problem.response)) from None
+    except (httpx.TransportError, httpx.TooManyRedirects, httpx.InvalidURL) as problem:
+        raise RequestFailed(_trouble(problem)) from None
 
 
-def login(url: str) -> tuple[str, str] | None:
-    """Return the login for a host from the user's netrc file; logins in URLs are httpx's own."""
-    try:
-        found = netrc.netrc(os.environ.get("NETRC")).authenticators(urlsplit(url).hostname or "")
-    except (OSError, netrc.NetrcParseError):
-        return None
-    return (found[0], found[2]) if found and found[2] is not None else None
+def _refusal(answer: httpx.Response) -> str:
+    said = f"the index answered {answer.status_code}"
+    if answer.status_code not in REFUSED:
+        return said
+    sent = "authorization" in answer.request.headers
+    return f"{said}: {'it does not accept the login' if sent else 'it was sent no login'}"
+
+
+def _trouble(problem: Exception) -> str:
+    """Return the kind of a fault, and what OpenSSL or a proxy said; nothing that holds a URL."""
+    found = _SAID.search(str(problem))
+    return f"{type(problem).__name__}{f' ({found[0].strip()})' if found else ''}"
 
 
 def retry_after(value: str | None, now: float) -> float | None:

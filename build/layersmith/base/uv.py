@@ -1,20 +1,21 @@
 """uv's command line: where the program is, and what it is asked to do.
 
-uv alone sees the variables for private package indexes; what it starts is third-party code, which
-sees no other credentials (see process). All functions raise CommandFailed where uv is missing,
-fails, or runs out of time.
+uv is given indexes, logins and proxies in a file, because what it starts is third-party code that
+inherits its environment (see origins). All functions raise CommandFailed where uv is missing,
+fails, or runs out of time, and ConfigError where its configuration cannot be read.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import process
-from layersmith.base import architectures
+from layersmith.base import architectures, origins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +27,17 @@ GLIBC = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
 
 THIS_PYTHON = ("--python", sys.executable, "--no-python-downloads")
 """Options that keep uv from searching for an interpreter, and from downloading one."""
+
+FETCHING = {"build", "lock", "pip", "python"}
+"""Subcommands that may download something."""
+
+PASSED = re.compile(
+    r"NETRC|UV_(CACHE_DIR|CONCURRENT_\w+|CREDENTIALS_DIR|HTTP_\w+|INDEX_STRATEGY|LINK_MODE"
+    r"|LOCK_TIMEOUT|NO_CACHE|NO_INDEX|OFFLINE|PREVIEW\w*|PYTHON_\w+|(NO_)?MANAGED_PYTHON|REQUEST_TIMEOUT"
+    r"|(PYPY|PYTHON)_INSTALL_\w+|EXCLUDE_NEWER|FORK_STRATEGY|NO_BINARY\w*|NO_BUILD\w*|PRERELEASE"
+    r"|RESOLUTION|(BUILD_)?CONSTRAINT|EXCLUDE|OVERRIDE|NO_SOURCES\w*)"
+)
+"""Variables for uv alone: paths and settings; what may hold a login goes through origins."""
 
 TIMEOUT = 600.0
 """Seconds for a call that may download packages."""
@@ -52,15 +64,27 @@ def run(
     """Run uv to its end and return what it said.
 
     Args:
-        words: Subcommand and arguments.
+        words: Subcommand and arguments; a file after ``--config-file`` is read in place of those
+            that uv would find.
         timeout: Seconds after which it is ended.
-        cwd: Folder to run in, where uv looks for its configuration.
+        cwd: Folder to run in, in or above which uv's configuration is looked for.
         env: Variables beside those that uv may see.
         stdin: Text for standard input.
     """
-    return process.run(
-        [program(), *words], cwd=cwd, env=env, stdin=stdin, timeout=timeout, index_login=True
+    call = functools.partial(
+        process.run,
+        cwd=cwd,
+        env={**process.inherited(PASSED), **(env or {})},
+        stdin=stdin,
+        timeout=timeout,
     )
+    if str(words[0]) not in FETCHING or "--no-config" in words:
+        return call([program(), *words])
+    option = "--config-file"
+    given = Path(words[words.index(option) + 1]) if option in words else None
+    kept = [word for word in words if word not in (option, given)]
+    with origins.of(cwd, given).file() as settings:
+        return call([program(), *kept, option, settings])
 
 
 def version() -> str:

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -272,5 +273,7 @@ def _remember(
         file.sha256: (file.url, file.filename, file.size) for file in files if file.sha256 in wanted
     }
     known = {sha256: place for sha256, place in listed.items() if sha256 is not None}
-    cache.write_text(_urls_path(lock, target), json.dumps(known, sort_keys=True))
+    if not any(urlsplit(url).query for url, _, _ in known.values()):
+        # What an index signs stands in the query: it opens a file to everybody, for a while.
+        cache.write_text(_urls_path(lock, target), json.dumps(known, sort_keys=True))
     return known

@@ -140,7 +140,9 @@ def _pinned(entry: LockEntry, old: Lock | None, target: Target, url: str, root: 
             return replace(entry, build=before.build)
         path = wheelstore.verified(entry.sha256, entry.filename)
         if path is None:
-            path = wheelstore.fetch_one(wheelstore.Download(entry.sha256, url, entry.filename))
+            path = wheelstore.fetch_one(
+                wheelstore.Download(entry.sha256, url, entry.filename), root
+            )
         if entry.name not in target.settings.build and not host.compiles(path):
             build = host.HostBuild(path, target.runtime, target.settings.environment)
             return replace(entry, build=_hashed(build.requirements(), target, root))

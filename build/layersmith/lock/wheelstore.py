@@ -51,18 +51,22 @@ def verified(sha256: str, filename: str) -> Path | None:
 
 
 def fetch(
-    downloads: Iterable[Download], *, done: Callable[[Download], None] | None = None
+    downloads: Iterable[Download],
+    root: Path | None = None,
+    *,
+    done: Callable[[Download], None] | None = None,
 ) -> dict[str, BuildError]:
     """Download files into the store, several at once; one failure stops no other.
 
     Args:
         downloads: What is missing.
+        root: Folder in or above which uv's configuration is; by default the current one.
         done: Called with each download that is through, whether it succeeded or not.
 
     Returns:
         SHA-256 to why that file cannot be had; empty where all are in the store.
     """
-    import httpx  # noqa: PLC0415 -- start-up time: a build with a warm cache needs none
+    from layersmith.base import routes  # noqa: PLC0415 -- start-up time: warm caches need none
 
     failed: dict[str, BuildError] = {}
 
@@ -81,20 +85,20 @@ def fetch(
             done(download)
 
     with (
-        httpx.Client(follow_redirects=True, timeout=60.0) as client,
+        routes.client(root, timeout=60.0) as client,
         ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
     ):
         list(pool.map(lambda download: one(client, download), downloads))
     return failed
 
 
-def fetch_one(download: Download) -> Path:
-    """Download one file into the store and return it.
+def fetch_one(download: Download, root: Path | None = None) -> Path:
+    """Download one file into the store and return it; ``root`` is that of ``fetch``.
 
     Raises:
         BuildError: It cannot be had, or is not what its hash names.
     """
-    failed = fetch([download])
+    failed = fetch([download], root)
     if failed:
         raise failed[download.sha256]
     return path_of(download.sha256, download.filename)

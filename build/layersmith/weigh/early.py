@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from layersmith.weigh.target import Weighed
 
 EXPANSION = 12
-"""Bytes of files per byte of a wheel, at most: an assumption, far above text's (ansible has 4.3)."""
+"""Bytes of files per byte of a wheel, at most: an assumption, far above that of text (4.3)."""
 
 
 def may_exceed(target: Target, download: int) -> bool:

@@ -91,12 +91,15 @@ class Listed:
         return self.content
 
 
-def listings(wanted: Iterable[ListingRequest], traffic: Traffic) -> list[Listing]:
+def listings(
+    wanted: Iterable[ListingRequest], traffic: Traffic, root: Path | None = None
+) -> list[Listing]:
     """Return the listing of every file, read in parallel from the cache or the index.
 
     Args:
         wanted: What to list.
         traffic: Counts what is transferred.
+        root: Folder in or above which uv's configuration is; by default the current one.
 
     Raises:
         BuildError: An index does not answer, or a file is not what it should be.
@@ -107,9 +110,11 @@ def listings(wanted: Iterable[ListingRequest], traffic: Traffic) -> list[Listing
         return [listing for listing in found if listing]
     import httpx  # noqa: PLC0415 -- start-up time: nothing is asked where all is known
 
+    from layersmith.base import routes  # noqa: PLC0415 -- see above
+
     limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
     with (
-        httpx.Client(follow_redirects=True, timeout=30.0, limits=limits) as client,
+        routes.client(root, timeout=30.0, limits=limits) as client,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
         waiting = [

@@ -57,24 +57,25 @@ def target_of(
     return Target(name, runtime, architecture, settings)
 
 
-def resolve(target: Target, root: Path) -> Resolved:
+def resolve(target: Target, root: Path, *, refresh: bool = False) -> Resolved:
     """Return the files of a target.
 
     Args:
         target: The target.
         root: Folder of layers.yaml, or the one in which uv looks for its configuration.
+        refresh: Ask the index again where the files of a lock are.
 
     Raises:
         LockError: There is no solution; the message holds the resolver's explanation as a whole.
     """
-    return _by_lock(target, root) or _by_rounds(target, root)
+    return _by_lock(target, root, refresh) or _by_rounds(target, root)
 
 
-def _by_lock(target: Target, root: Path) -> Resolved | None:
+def _by_lock(target: Target, root: Path, refresh: bool) -> Resolved | None:
     if not lock.lock_path(target, root).is_file():
         return None
     locked = lock.check(target, root)
-    places = lock.urls(locked, target, root=root)
+    places = lock.urls(locked, target, root=root, refresh=refresh)
     files = [
         ListingRequest(entry.name, entry.filename, entry.sha256, places[entry.sha256][0])
         for entry in locked.entries

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from layersmith.assemble import collect, describe, prune, stubs
 from layersmith.assemble.collect import Part
 from layersmith.assemble.tree import PREFIX, Entry, Tree
+from layersmith.errors import BuildError
 from layersmith.weigh import listings as weigh_read
 from layersmith.weigh import resolve
 from layersmith.weigh.graph import Dependencies
@@ -84,7 +85,14 @@ def weigh(target: Target, root: Path) -> Weighed:
     """
     traffic = Traffic()
     resolved = resolve.resolve(target, root)
-    listings = weigh_read.listings(resolved.files, traffic)
+    try:
+        listings = weigh_read.listings(resolved.files, traffic, root)
+    except BuildError:
+        again = resolve.resolve(target, root, refresh=True) if resolved.locked else resolved
+        if again.files == resolved.files:
+            raise
+        # The index has moved the files since their URLs were put into the cache.
+        resolved, listings = again, weigh_read.listings(again.files, traffic, root)
     parts = [
         Part(
             wanted.name,

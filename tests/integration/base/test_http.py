@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from layersmith.base import http
+from layersmith.base import http, routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,10 +132,13 @@ def test_what_retry_after_asks() -> None:
 
 def test_the_login_of_netrc_is_sent_to_its_host_only(
     server: Server,
-    ask: Callable[[], httpx.Response],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def ask() -> None:
+        with routes.client(tmp_path, timeout=30) as client:
+            assert http.get(client, server.url).content == b"ok"
+
     file = tmp_path / "netrc"
     monkeypatch.setenv("NETRC", str(file))
     ask()
@@ -146,7 +149,53 @@ def test_the_login_of_netrc_is_sent_to_its_host_only(
     file.write_text("nonsense 127.0.0.1\n")
     ask()
     assert [bool(one) for one in server.logins] == [False, False, True, False]
-    assert http.login("file:///x") is None
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def test_a_redirect_to_another_host_carries_only_that_hosts_login(
+    server: Server, elsewhere: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask() -> None:
+        server.answers = [(302, {"Location": elsewhere.url, "Content-Length": "2"})]
+        with routes.client(tmp_path, timeout=30) as client:
+            assert http.get(client, server.url).content == b"ok"
+
+    mine = server.url.replace("//", "//a:mine@")
+    theirs = elsewhere.url.replace("//", "//b:theirs@")
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", mine)
+    ask()
+    monkeypatch.setenv("UV_EXTRA_INDEX_URL", theirs)
+    ask()
+    assert [bool(one) for one in server.logins] == [True, True]
+    assert elsewhere.logins[0] is None
+    assert elsewhere.logins[1] not in (None, server.logins[0])
+
+
+def test_the_next_login_of_a_host_is_tried(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    names = ("first", "second", "third")
+    urls = [server.url.replace("//", f"//{name}:x@") for name in names]
+    monkeypatch.setenv("UV_EXTRA_INDEX_URL", " ".join(urls))
+    server.answers = [(401, {}), (403, {})]
+    with routes.client(tmp_path, timeout=30) as client:
+        assert http.get(client, server.url).content == b"ok"
+    assert len(set(server.logins)) == 3
+    server.answers = [(401, {})] * 3
+    with (
+        routes.client(tmp_path, timeout=30) as client,
+        pytest.raises(http.RequestFailed, match="401: it does not accept the login"),
+    ):
+        http.get(client, server.url)
 
 
 def test_nothing_secret_is_in_the_message(server: Server) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support import servers, wheels
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
@@ -35,11 +36,18 @@ class Index:
     yanked: set[str] = field(default_factory=set)
     """Names of files that are withdrawn (PEP 592)."""
     port: int = 0
+    files: str = "files"
+    """Name of the folder that pages point to; files of an older name are gone."""
 
     @property
     def url(self) -> str:
         """The index for everybody."""
         return f"http://127.0.0.1:{self.port}/simple"
+
+    @property
+    def closed_url(self) -> str:
+        """The same index behind a login, which does not stand in the URL."""
+        return f"http://127.0.0.1:{self.port}/private/simple"
 
     @property
     def private_url(self) -> str:
@@ -100,7 +108,7 @@ class Index:
                 python = html.escape(self.requires_python.get(path.name, ""))
                 asks = f' data-requires-python="{python}"' if python else ""
                 asks += ' data-yanked="broken"' if path.name in self.yanked else ""
-                href = f"../../files/{path.name}#sha256={self.sha256(path.name)}"
+                href = f"../../{self.files}/{path.name}#sha256={self.sha256(path.name)}"
                 rows.append(f'<a href="{href}"{asks}>{path.name}</a>')
         return "\n".join(rows)
 
@@ -144,14 +152,18 @@ class Handler(BaseHTTPRequestHandler):
             page = self.index.page(parts[1])
             return (page.encode() if page else None), "text/html"
         path = self.index.folder / parts[-1]
-        if parts[0] == "files" and path.is_file():
+        if parts[0] == self.index.files and path.is_file():
             return path.read_bytes(), "application/octet-stream"
         return None, ""
 
 
 @contextmanager
 def serving(
-    index: Index, handler: type[Handler], folder: Path, monkeypatch: pytest.MonkeyPatch
+    index: Index,
+    handler: type[Handler],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[None]:
     """Serve an index on a free port; uv sees no other one, and no cache or configuration of ours.
 
@@ -160,9 +172,12 @@ def serving(
         handler: A class of its own, whose ``index`` is set.
         folder: For caches.
         monkeypatch: Of the test.
+        tls: Of the server, where it speaks TLS.
     """
     handler.index = index
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True
     index.port = server.server_address[1]
     for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
