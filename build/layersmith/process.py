@@ -61,7 +61,10 @@ class CommandFailed(Exception):
     @property
     def output(self) -> str:
         """Standard error, or standard output where that is empty, stripped."""
-        return (self.completed.stderr.strip() or self.completed.stdout.strip())[-8000:]
+        said = (self.completed.stderr.strip() or self.completed.stdout.strip())[-8000:]
+        if said or self.completed.returncode >= 0:
+            return said
+        return f"it was ended by {signal.Signals(-self.completed.returncode).name}"
 
 
 def scrubbed_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -93,7 +96,8 @@ def run(
         index_login: Pass uv's variables for private indexes; only for uv itself.
 
     Raises:
-        CommandFailed: The command is missing, failed (with ``check``) or ran out of time.
+        CommandFailed: The command is missing or may not be started, failed (with ``check``) or ran
+            out of time.
     """
     words = tuple(str(word) for word in argv)
     environment = scrubbed_environment(env)
@@ -101,7 +105,7 @@ def run(
         environment |= {k: v for k, v in os.environ.items() if INDEX_LOGIN.match(k)}
     try:
         done = _run(words, stdin or "", timeout, cwd=cwd, env=environment, text=True)
-    except FileNotFoundError as missing:
+    except OSError as missing:
         raise CommandFailed(Completed(words, 127, "", str(missing))) from missing
     except subprocess.TimeoutExpired as late:
         said = f"no answer within {timeout:g} s"
@@ -121,7 +125,7 @@ def pipe(argv: Sequence[str | Path], data: bytes, *, env: Mapping[str, str] | No
     words = tuple(str(word) for word in argv)
     try:
         done = _run(words, data, None, env=scrubbed_environment(env))
-    except FileNotFoundError as missing:
+    except OSError as missing:
         raise CommandFailed(Completed(words, 127, "", str(missing))) from missing
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace")

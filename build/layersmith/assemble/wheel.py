@@ -78,11 +78,11 @@ class Wheel:
         for text in self.metadata.get_all("Requires-Dist") or []:
             with damage.told(self.path.name):
                 requirement = Requirement(text)
-            marker = requirement.marker
-            if marker is None or any(
-                marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras)
-            ):
-                found.append(requirement)
+                marker = requirement.marker
+                if marker is None or any(
+                    marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras)
+                ):
+                    found.append(requirement)
         return found
 
     @property

@@ -8,12 +8,13 @@ fails, or runs out of time.
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import process
+from layersmith import cache, process
 from layersmith.base import architectures
 
 if TYPE_CHECKING:
@@ -59,8 +60,22 @@ def run(
         stdin: Text for standard input.
     """
     return process.run(
-        [program(), *words], cwd=cwd, env=env, stdin=stdin, timeout=timeout, index_login=True
+        [program(), *words],
+        cwd=cwd,
+        env={**_cache(), **(env or {})},
+        stdin=stdin,
+        timeout=timeout,
+        index_login=True,
     )
+
+
+def _cache() -> dict[str, str]:
+    """Return the variable that gives uv a cache where its own cannot be written."""
+    own = cache.user_cache() / "uv"
+    there = next((folder for folder in (own, *own.parents) if os.path.lexists(folder)), own)
+    if os.environ.get("UV_CACHE_DIR") or os.access(there, os.W_OK | os.X_OK):
+        return {}
+    return {"UV_CACHE_DIR": str(cache.section("uv"))}
 
 
 def version() -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from layersmith import console, lock
+from layersmith.base import disk
 from layersmith.errors import LockError
 from layersmith.lock import build_pins, compare, explain
 from layersmith.lock import inputs as lockinputs
@@ -51,7 +52,8 @@ class LockResult:
 def check(target: Target, root: Path) -> LockResult:
     """Say whether the lock of a target fits its inputs."""
     try:
-        return LockResult(target, root, lock.check(target, root))
+        with disk.explained(LockError, root=root, target=target.identifier):
+            return LockResult(target, root, lock.check(target, root))
     except LockError as error:
         return LockResult(target, root, error=error)
 
@@ -121,11 +123,12 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Lock
     except LockError:
         old = None
     try:
-        new = build_pins.add(lock.resolve(target, root, upgrade=upgrade), old, target, root)
-        if new != old:
-            lock.write(new, path, target.identifier)
-        inputs = lockinputs.collect(target, root)
-        notes = [*explain.passed_over(target, new, inputs, root), *_superfluous(target, new)]
+        with disk.explained(LockError, root=root, target=target.identifier):
+            new = build_pins.add(lock.resolve(target, root, upgrade=upgrade), old, target, root)
+            if new != old:
+                lock.write(new, path, target.identifier)
+            inputs = lockinputs.collect(target, root)
+            notes = [*explain.passed_over(target, new, inputs, root), *_superfluous(target, new)]
     except LockError as error:
         return LockResult(target, root, error=error)
     return LockResult(target, root, new, tuple(compare.changes(old, new)), tuple(notes))

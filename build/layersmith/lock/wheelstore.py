@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from layersmith import cache
-from layersmith.base import damage, http
+from layersmith.base import damage, disk, http
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -67,15 +67,10 @@ def fetch(
 
     def one(client: httpx.Client, download: Download) -> None:
         try:
-            _download(client, download)
+            with disk.explained(BuildError):
+                _download(client, download)
         except BuildError as problem:
             failed[download.sha256] = problem
-        except OSError as problem:
-            failed[download.sha256] = BuildError(
-                f"{download.filename} could not be downloaded: {problem.strerror or problem}",
-                cause="the cache's disk is full or read-only, or an index in a folder lost it",
-                hint="LAYERSMITH_CACHE names another folder for the cache",
-            )
         if done:
             done(download)
 
