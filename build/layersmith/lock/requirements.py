@@ -32,6 +32,8 @@ def read(path: Path, root: Path) -> list[str]:
 
 
 def _read(path: Path, root: Path, above: tuple[Path, ...]) -> Iterator[str]:
+    if "\0" in str(path):
+        raise LockError(f"{path.name!r} is not the name of a file: it holds a NUL character")
     path = path.resolve()
     if not path.is_relative_to(root):
         raise LockError(f"{path.name} lies outside the folder of layers.yaml")

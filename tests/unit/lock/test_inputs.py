@@ -194,6 +194,8 @@ def test_a_requirements_file_may_nest_and_continue(tmp_path: Path) -> None:
         ("-c constraints.txt\n", "option -c is not used here"),
         ("-r top.txt\n", r"top\.txt includes itself"),
         ("-r missing.txt\n", r"missing\.txt cannot be read"),
+        ("-r mis\0sing.txt\n", "NUL"),
+        ("pil\0low\n", "NUL|not a requirement"),
         ("-r ../outside.txt\n", r"outside\.txt lies outside"),
     ],
 )
