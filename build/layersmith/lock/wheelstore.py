@@ -127,7 +127,7 @@ def _check_members(path: Path) -> None:
 
 def _download(client: httpx.Client, download: Download) -> Path:
     if urlsplit(download.url).scheme == "file":
-        return admit(download.sha256, download.filename, _read_local(download.url))
+        return admit(download.sha256, download.filename, _read_local(download))
     try:
         answer = http.get(client, download.url)
     except http.RequestFailed as problem:
@@ -139,7 +139,14 @@ def _download(client: httpx.Client, download: Download) -> Path:
     return admit(download.sha256, download.filename, answer.content)
 
 
-def _read_local(url: str) -> bytes:
+def _read_local(download: Download) -> bytes:
     from pathlib import Path  # noqa: PLC0415 -- only for indexes in a folder
 
-    return Path(unquote(urlsplit(url).path)).read_bytes()
+    try:
+        return Path(unquote(urlsplit(download.url).path)).read_bytes()
+    except OSError as problem:
+        raise BuildError(
+            f"{download.filename} could not be downloaded: {problem.strerror}: {problem.filename}",
+            cause="the index is a folder, and the file was removed from it",
+            hint="put the file back, or run `nox -s lock`",
+        ) from problem
