@@ -94,6 +94,7 @@ functions:
 
 REQUIREMENTS = """\
 # what the layer needs
+-r other.txt
 idna==3.10  # pinned
 six>=1.16 ; \\
     python_version < "3.14"
@@ -235,7 +236,7 @@ def _text_readers() -> Iterator[Reader]:
     yield Reader("config", "layers.yaml", CONFIG.encode(), loader.load)
     yield Reader(
         "requirements", "requirements.txt", REQUIREMENTS.encode(),
-        lambda path: requirements.read(path, path.parent),
+        _read_requirements,
     )  # fmt: skip
     yield Reader("lock", "demo-python3.13-arm64.txt", _lock().encode(), document.read)
     yield Reader(
@@ -437,6 +438,11 @@ def _damage_tar(content: bytes, rng: random.Random) -> bytes:
     return _sdist_tar({**SOURCES, chosen: mutations.damage(SOURCES[chosen], rng)})
 
 
+def _read_requirements(path: Path) -> object:
+    path.with_name("other.txt").write_text("attrs\n")
+    return requirements.read(path, path.parent)
+
+
 def _read_imports(path: Path) -> object:
     roots = importtime.parse(path.read_text("utf-8", "replace"))
     return importtime.by_distribution(roots), importtime.costliest(roots, 3)
@@ -542,7 +548,10 @@ def main(words: Sequence[str]) -> int:
         os.environ["LAYERSMITH_CACHE"] = folder
         for crash in run(chosen, args.seed, rounds, Path(folder)):
             count += 1
-            print(f"{crash.reader}: --seed {crash.seed} --round {crash.round}\n{crash.trace}")
+            print(
+                f"{crash.reader}: --seed {crash.seed} --round {crash.round}\n{crash.trace}",
+                flush=True,
+            )
     print(f"{len(chosen) * len(rounds):,} files, {count} kinds of crashes")
     return 1 if count else 0
 

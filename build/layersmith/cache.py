@@ -14,6 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layersmith.errors import MachineError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO
@@ -30,12 +32,30 @@ def cache_root() -> Path:
     """Return the cache folder: LAYERSMITH_CACHE, else the user's cache folder.
 
     The default follows the XDG Base Directory Specification.
+
+    Raises:
+        MachineError: The user has no home folder.
     """
     chosen = os.environ.get("LAYERSMITH_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "layersmith"
+        return _at_home(chosen)
+    return user_cache() / "layersmith"
+
+
+def user_cache() -> Path:
+    """Return the user's cache folder, for all programs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or _at_home("~/.cache"))
+
+
+def _at_home(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise MachineError(
+            f"{path} is in no folder: this user has no home",
+            cause="HOME is not set, and the user is not in the system's list of users",
+            hint="set LAYERSMITH_CACHE to a folder of your own",
+        ) from None
 
 
 def section(name: str) -> Path:
@@ -54,7 +74,8 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` that takes its name if the block succeeds.
 
     Raises:
-        OSError: The folder is read-only or the disk is full; nothing is left under ``path``.
+        OSError: The folder is read-only or the disk is full; nothing is left under ``path``. It
+            names the path, also where write(2) does not.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -64,8 +85,10 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
             yield stream
         temporary.chmod(0o644)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as problem:
         temporary.unlink(missing_ok=True)
+        if isinstance(problem, OSError) and problem.filename is None:
+            problem.filename = str(path)
         raise
 
 

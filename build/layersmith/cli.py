@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from layersmith import __version__, console, extras, process
+from layersmith.base import disk
 from layersmith.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -111,7 +112,13 @@ def main(argv: Sequence[str]) -> int:
             code, errors = EXIT_BUG, [LayersmithError(f"{type(bug).__name__}: {bug}")]
         for one in errors:
             console.error(_as_called(str(one)))
-    console.emit_json(envelope(words[0], code, kept, errors))
+    try:
+        with disk.explained():
+            console.emit_json(envelope(words[0], code, kept, errors))
+            sys.stdout.flush()
+    except LayersmithError as problem:
+        console.error(str(problem))
+        return code or problem.exit_code
     return code
 
 
@@ -184,9 +191,15 @@ def _dispatch(argv: list[str]) -> int:
     if hasattr(args, "config") or hasattr(args, "dist"):
         from layersmith.verbs import options  # noqa: PLC0415 -- imported by the verb already
 
-        options.settle(args)
+        with disk.explained():
+            options.settle(args)
     console.set_volume(quiet=args.quiet, verbose=args.verbose)
-    code = module.run(args)
+    config: Path | None = getattr(args, "config", None)
+    root = config.parent if config and config.suffix else config
+    with disk.explained(root=root, dist=getattr(args, "dist", None)):
+        code = module.run(args)
+        # Not when the interpreter ends: a full disk behind `>` could not be told any more.
+        sys.stdout.flush()
     return EXIT_BUG if code is None else int(code)
 
 
@@ -256,7 +269,8 @@ def _overview() -> str:
         *(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items()),
         "",
         "`python build/layers.py VERB --help` explains a verb.",
-        "exit codes: 2 config, 3 not installed, 4 lock, 5 build, 6 audit, 7 budget, 8 proof,",
-        "            9 ship, 1 a bug of layersmith, 130 interrupted",
+        "exit codes: 2 config, 3 something is not installed, or a file or folder of this machine",
+        "            cannot be used, 4 lock, 5 build, 6 audit, 7 budget, 8 proof, 9 ship,",
+        "            1 a bug of layersmith, 130 interrupted",
     ]
     return "\n".join(lines)

@@ -106,6 +106,13 @@ class NotInstalledError(LayersmithError):
     category = "setup"
 
 
+class MachineError(LayersmithError):
+    """A file or folder of this machine cannot be used: no permission, no space, not there."""
+
+    exit_code = 3
+    category = "setup"
+
+
 class LockError(LayersmithError):
     """Requirements do not resolve, or a lock does not fit its inputs."""
 

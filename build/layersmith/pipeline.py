@@ -18,13 +18,14 @@ from layersmith.assemble import manifest as manifests
 from layersmith.assemble.layer import LayerJob
 from layersmith.assemble.outputs import Outputs
 from layersmith.audit import judge
-from layersmith.base import versions
+from layersmith.base import disk, versions
 from layersmith.errors import BuildError, LayersmithError
 from layersmith.lock import inputs, wheelstore
 from layersmith.weigh import early
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from rich.progress import Progress, TaskID
@@ -91,8 +92,9 @@ class Build:
         jobs = []
         for target in targets:
             try:
-                job = self._job(target)
-                done = self._up_to_date(job)
+                with self._explained(target):
+                    job = self._job(target)
+                    done = self._up_to_date(job)
             except LayersmithError as problem:
                 done = _failed(target, problem)
             if done:
@@ -149,7 +151,8 @@ class Build:
         lacking: dict[str, list[wheelstore.Download]] = {}
         for job in list(jobs):
             try:
-                lacking[job.target.identifier] = self._lacking(job)
+                with self._explained(job.target):
+                    lacking[job.target.identifier] = self._lacking(job)
             except LayersmithError as problem:
                 results[job.target.identifier] = _failed(job.target, problem)
                 jobs.remove(job)
@@ -174,6 +177,11 @@ class Build:
                 results[job.target.identifier] = _failed(job.target, first)
                 jobs.remove(job)
         return jobs
+
+    def _explained(self, target: Target) -> AbstractContextManager[None]:
+        """Let trouble of a file fail one target, not the run."""
+        name = target.identifier
+        return disk.explained(BuildError, root=self.root, dist=self.dist, target=name)
 
     def _moved(
         self,
@@ -210,14 +218,11 @@ class Build:
         task = self._shown[name]
         started = time.monotonic()
         try:
-            with process.labelled(name):
+            with process.labelled(name), self._explained(job.target):
                 manifest = self._make(job, lambda step: display.update(task, step=step))
             result = BuildResult(job.target, "built", time.monotonic() - started, manifest)
         except LayersmithError as problem:
             result = _failed(job.target, problem, time.monotonic() - started)
-        except OSError as problem:
-            error = outputs.cannot_write(self.dist, problem)
-            result = _failed(job.target, error, time.monotonic() - started)
         display.update(task, total=1, completed=1, step=result.status)
         return result
 

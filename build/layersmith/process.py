@@ -72,7 +72,9 @@ class CommandFailed(Exception):
     def output(self) -> str:
         """Standard error, or standard output where that is empty, stripped, without logins."""
         said = self.completed.stderr.strip() or self.completed.stdout.strip()
-        return without_logins(said)[-8000:]
+        if said or self.completed.returncode >= 0:
+            return without_logins(said)[-8000:]
+        return f"it was ended by {signal.Signals(-self.completed.returncode).name}"
 
 
 def without_logins(text: str) -> str:
@@ -116,13 +118,14 @@ def run(
         inherit: Pass the whole environment; only for a program that is the user's own.
 
     Raises:
-        CommandFailed: The command is missing, failed (with ``check``) or ran out of time.
+        CommandFailed: The command is missing or may not be started, failed (with ``check``) or ran
+            out of time.
     """
     words = tuple(str(word) for word in argv)
     environment = {**os.environ, **(env or {})} if inherit else scrubbed_environment(env)
     try:
         done = _run(words, stdin or "", timeout, cwd=cwd, env=environment, text=True)
-    except FileNotFoundError as missing:
+    except OSError as missing:
         raise CommandFailed(Completed(words, 127, "", str(missing))) from missing
     except subprocess.TimeoutExpired as late:
         said = f"no answer within {timeout:g} s"
@@ -142,7 +145,7 @@ def pipe(argv: Sequence[str | Path], data: bytes, *, env: Mapping[str, str] | No
     words = tuple(str(word) for word in argv)
     try:
         done = _run(words, data, None, env=scrubbed_environment(env))
-    except FileNotFoundError as missing:
+    except OSError as missing:
         raise CommandFailed(Completed(words, 127, "", str(missing))) from missing
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace")

@@ -7,8 +7,6 @@ run sees and replaces.
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 from layersmith import cache
 from layersmith.assemble import manifest as manifests
 from layersmith.assemble import sbom
+from layersmith.base import disk
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -78,35 +77,13 @@ def place(source: Outputs, destination: Outputs) -> None:
     Raises:
         BuildError: dist/ cannot be written.
     """
-    try:
+    with disk.explained(BuildError, dist=destination.zip.parent):
         # Whoever reads dist/ now must not find the old manifest beside the new zip.
         destination.manifest.unlink(missing_ok=True)
         for name in ("zip", "sbom", "manifest"):
             _copy(getattr(source, name), getattr(destination, name))
-    except OSError as problem:
-        raise cannot_write(destination.zip.parent, problem) from problem
 
 
 def _copy(source: Path, destination: Path) -> None:
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.part")
-    try:
-        shutil.copyfile(source, temporary)
-        temporary.replace(destination)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def cannot_write(folder: Path, problem: OSError) -> BuildError:
-    """Return the error that says why a folder cannot be written."""
-    if problem.errno == errno.ENOSPC:
-        return BuildError(
-            f"the disk is full: {folder}",
-            cause="no space is left on the device",
-            hint="free some space and run the build again; nothing half-written was left",
-        )
-    return BuildError(
-        f"{folder} cannot be written: {problem.strerror or problem}",
-        cause="the folder is read-only, or belongs to another user",
-        hint="change its permissions, or name another folder with --dist",
-    )
+    with source.open("rb") as stream, cache.atomic_writer(destination) as copy:
+        shutil.copyfileobj(stream, copy, 1 << 20)

@@ -80,9 +80,11 @@ class Wheel:
         for text in self.metadata.get_all("Requires-Dist") or []:
             requirement = self._requirement(text)
             marker = requirement.marker
-            if marker is None or any(
-                marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras)
-            ):
+            with damage.told(self.path.name):
+                fits = marker is None or any(
+                    marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras)
+                )
+            if fits:
                 found.append(requirement)
         return found
 

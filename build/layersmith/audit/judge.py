@@ -148,8 +148,10 @@ def audit_zip(
     except BuildError as problem:
         if not path.is_file():
             raise
+        said = problem.message
         raise AuditError(
-            f"{path.name} cannot be read: {problem.message}",
+            said if path.name in said else f"{path.name}: {said}",
+            target=identifier,
             cause=problem.cause,
             hint="build it again",
         ) from problem

@@ -41,15 +41,19 @@ def search_path(minor: int) -> str:
     """
     named = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
     folders = [folder for folder in named if "shims" not in folder.parts]
-    versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     pattern = re.compile(rf"3\.{minor}\.(\d+)")
-    patches = {
-        int(match[1]): path
-        for path in (versions.iterdir() if versions.is_dir() else ())
-        if (match := pattern.fullmatch(path.name))
-    }
+    patches = {int(match[1]): path for path in _pyenv() if (match := pattern.fullmatch(path.name))}
     folders += [patches[patch] / "bin" for patch in sorted(patches, reverse=True)]
     return os.pathsep.join(map(str, folders))
+
+
+def _pyenv() -> list[Path]:
+    """Return the folders of pyenv's versions; none where another user's pyenv is not readable."""
+    root = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")  # noqa: PTH111
+    try:
+        return list((Path(root) / "versions").iterdir())
+    except OSError:
+        return []
 
 
 def _install(minor: int) -> bool:

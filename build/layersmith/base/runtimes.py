@@ -246,7 +246,7 @@ def load(path: Path) -> RuntimeTable:
         raise ConfigError(
             f"{path}: {problem.args[0]!r} is missing", hint="compare it with base/runtimes.toml"
         ) from problem
-    except (OSError, ValueError, TypeError, AttributeError) as problem:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as problem:
         raise ConfigError(
             f"the table of runtimes {path} cannot be read",
             cause=str(problem),

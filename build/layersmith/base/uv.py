@@ -8,13 +8,14 @@ fails, or runs out of time, and ConfigError where its configuration cannot be re
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import process
+from layersmith import cache, process
 from layersmith.base import architectures, origins
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def run(
     call = functools.partial(
         process.run,
         cwd=cwd,
-        env={**process.inherited(PASSED), **(env or {})},
+        env={**process.inherited(PASSED), **_cache(), **(env or {})},
         stdin=stdin,
         timeout=timeout,
     )
@@ -85,6 +86,15 @@ def run(
     kept = [word for word in words if word not in (option, given)]
     with origins.of(cwd, given).file() as settings:
         return call([program(), *kept, option, settings])
+
+
+def _cache() -> dict[str, str]:
+    """Return the variable that gives uv a cache where its own cannot be written."""
+    own = cache.user_cache() / "uv"
+    there = next((folder for folder in (own, *own.parents) if os.path.lexists(folder)), own)
+    if os.environ.get("UV_CACHE_DIR") or os.access(there, os.W_OK | os.X_OK):
+        return {}
+    return {"UV_CACHE_DIR": str(cache.section("uv"))}
 
 
 def version() -> str:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from layersmith import cache
 from layersmith.base import architectures
 from layersmith.crossbuild import zig
-from layersmith.errors import BuildError
 from layersmith.liteblas import check, compiler, imports, sources
 
 if TYPE_CHECKING:
@@ -118,10 +117,5 @@ def _read(folder: Path) -> LiteBlas | None:
 
 def _write(folder: Path, made: LiteBlas) -> None:
     """Cache a library; the record comes last, and a library without one does not count."""
-    try:
-        cache.write_bytes(folder / "lib.so", made.content)
-        cache.write_text(folder / "record.json", json.dumps(made.record, indent=1) + "\n")
-    except OSError as problem:
-        raise BuildError(
-            f"the lite BLAS cannot be cached in {folder.parent}: {problem}"
-        ) from problem
+    cache.write_bytes(folder / "lib.so", made.content)
+    cache.write_text(folder / "record.json", json.dumps(made.record, indent=1) + "\n")

@@ -143,7 +143,7 @@ def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
         content = tomllib.loads(path.read_text("utf-8"))
         project = content.get("project", {})
         name = canonicalize_name(project["name"], validate=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         what = "it has no [project] name" if isinstance(error, KeyError) else str(error)
         raise LockError(
             f"the local package {folder} cannot be read: {what}",

@@ -118,6 +118,10 @@ class _RequirementsReader:
 
     def file(self, path: Path, above: tuple[Path, ...], *, constraint: bool = False) -> None:
         """Read a file; ``above`` are the files that led to it."""
+        if "\0" in str(path):
+            what = f"{path.name!r} is not the name of a file: it holds a NUL character"
+            self.problems.append(LockError(what))
+            return
         path = path.resolve()
         try:
             text = self._text(path, above)

@@ -8,7 +8,6 @@ are given. Of uv's own configuration it is given what says where packages come f
 from __future__ import annotations
 
 import contextlib
-import re
 import tempfile
 import tomllib
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from layersmith import process
-from layersmith.base import toml, uv
+from layersmith.base import damage, toml, uv
 from layersmith.base.runtimes import marker_environment
 from layersmith.errors import LockError
 from layersmith.lock import checkouts, configuration
@@ -161,8 +160,8 @@ def askers(
         try:
             uv.lock_project(folder, *config, timeout=TIMEOUT, env=target.settings.environment)
         except process.CommandFailed as failed:
-            raise Unresolvable(without_logins(failed.output)) from None
-        return read_graph(tomllib.loads((folder / "uv.lock").read_text("utf-8")), environment)
+            raise Unresolvable(process.without_logins(failed.output)) from None
+        return read_graph(_toml(folder / "uv.lock"), environment)
 
 
 def offers(
@@ -304,8 +303,13 @@ def _export(
                 *words, *_PYLOCK, *options, cwd=folder, timeout=TIMEOUT, env=environment
             )
         except process.CommandFailed as failed:
-            raise Unresolvable(without_logins(failed.output)) from None
-        return read_offers(tomllib.loads(output.read_text("utf-8")), folder)
+            raise Unresolvable(process.without_logins(failed.output)) from None
+        return read_offers(_toml(output), folder)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    with damage.told(path.name, LockError, cause="uv was ended while it wrote its answer"):
+        return tomllib.loads(path.read_text("utf-8"))
 
 
 def _write_project(
@@ -335,9 +339,6 @@ def _write_project(
 def _scratch() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="layersmith-lock-") as folder:
         yield Path(folder).resolve()
-
-
-_LOGIN = re.compile(r"(://)[^/@\s]+@")
 
 
 class Unresolvable(Exception):
@@ -436,7 +437,9 @@ def _direct(name: str, package: Mapping[str, Any]) -> Offer:
         if "subdirectory" in archive:
             raise KeyError("subdirectory")
         filename = unquote(url.path.rpartition("/")[2])
-        file = File(filename, without_logins(url.geturl()), archive["hashes"]["sha256"], None)
+        file = File(
+            filename, process.without_logins(url.geturl()), archive["hashes"]["sha256"], None
+        )
         return Offer(name, version, marker, (file,), direct=True)
     vcs = package["vcs"]
     if vcs["type"] != "git":
@@ -449,7 +452,7 @@ def _direct(name: str, package: Mapping[str, Any]) -> Offer:
 
 def _not_understood(what: str) -> LockError:
     return LockError(
-        f"uv's answer holds {without_logins(what)}, which is not understood",
+        f"uv's answer holds {process.without_logins(what)}, which is not understood",
         cause="this version of uv writes something that layersmith does not know",
         hint=f"install the version of uv that layersmith names; here it is {uv.version()}",
     )
@@ -484,18 +487,13 @@ def read_graph(
     return {name: tuple(sorted(who)) for name, who in found.items()}
 
 
-def without_logins(text: str) -> str:
-    """Return ``text`` with the user and password of every URL left out."""
-    return _LOGIN.sub(r"\1", text)
-
-
 def _files(package: Mapping[str, Any], folder: Path) -> Iterator[File]:
     sdist = [package["sdist"]] if "sdist" in package else []
     for item in [*package.get("wheels", []), *sdist]:
         url = item.get("url") or (folder / item["path"]).resolve().as_uri()
         yield File(
             filename=item.get("name") or unquote(urlsplit(url).path.rpartition("/")[2]),
-            url=without_logins(url),
+            url=process.without_logins(url),
             sha256=item.get("hashes", {}).get("sha256"),
             size=item.get("size"),
         )

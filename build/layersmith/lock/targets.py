@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from layersmith import console, lock
+from layersmith.base import disk
 from layersmith.errors import LockError
 from layersmith.lock import build_pins, compare, explain, provided, requirements
 from layersmith.lock import inputs as lockinputs
@@ -54,7 +55,8 @@ class LockResult:
 def check(target: Target, root: Path) -> LockResult:
     """Say whether the lock of a target fits its inputs."""
     try:
-        return LockResult(target, root, lock.check(target, root))
+        with disk.explained(LockError, root=root, target=target.identifier):
+            return LockResult(target, root, lock.check(target, root))
     except LockError as error:
         return LockResult(target, root, error=error)
 
@@ -127,22 +129,33 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Lock
     except LockError:
         old = None
     try:
-        resolved = lock.resolve(target, root, upgrade=upgrade)
-        new = build_pins.add(resolved, old, target, root, upgrade=upgrade)
-        if new != old:
-            lock.write(new, path, target.identifier)
-        inputs = lockinputs.collect(target, root)
-        direct = requirements.direct(inputs.requirements)
-        offered = replace(new, entries=[one for one in new.entries if one.name not in direct])
-        notes = [
-            *provided.notes(target, inputs),
-            *yanked.notes(target, offered, root),
-            *explain.passed_over(target, offered, inputs, root),
-            *_superfluous(target, new, inputs),
-        ]
+        with disk.explained(LockError, root=root, target=target.identifier):
+            return _resolved(target, root, path, old, upgrade)
     except LockError as error:
         error.target = error.target or target.identifier
         return LockResult(target, root, error=error)
+
+
+def _resolved(
+    target: Target,
+    root: Path,
+    path: Path,
+    old: lock.Lock | None,
+    upgrade: bool | Collection[str],
+) -> LockResult:
+    resolved = lock.resolve(target, root, upgrade=upgrade)
+    new = build_pins.add(resolved, old, target, root, upgrade=upgrade)
+    if new != old:
+        lock.write(new, path, target.identifier)
+    inputs = lockinputs.collect(target, root)
+    direct = requirements.direct(inputs.requirements)
+    offered = replace(new, entries=[one for one in new.entries if one.name not in direct])
+    notes = [
+        *provided.notes(target, inputs),
+        *yanked.notes(target, offered, root),
+        *explain.passed_over(target, offered, inputs, root),
+        *_superfluous(target, new, inputs),
+    ]
     return LockResult(target, root, new, tuple(compare.changes(old, new)), tuple(notes))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from layersmith import cache
-from layersmith.base import damage, http
+from layersmith.base import damage, disk, http
 from layersmith.errors import BuildError
 from layersmith.lock import checkouts
 
@@ -72,15 +72,10 @@ def fetch(
 
     def one(client: httpx.Client, download: Download) -> None:
         try:
-            _download(client, download)
+            with disk.explained(BuildError):
+                _download(client, download)
         except BuildError as problem:
             failed[download.sha256] = problem
-        except OSError as problem:
-            failed[download.sha256] = BuildError(
-                f"{download.filename} could not be downloaded: {problem.strerror or problem}",
-                cause="the cache's disk is full or read-only, or an index in a folder lost it",
-                hint="LAYERSMITH_CACHE names another folder for the cache",
-            )
         if done:
             done(download)
 
@@ -142,7 +137,7 @@ def _download(client: httpx.Client, download: Download) -> Path:
         content = checkouts.pack(download.url, stem)
         return admit(download.sha256, download.filename, content)
     if scheme == "file":
-        return admit(download.sha256, download.filename, _read_local(download.url))
+        return admit(download.sha256, download.filename, _read_local(download))
     try:
         answer = http.get(client, download.url)
     except http.RequestFailed as problem:
@@ -154,7 +149,14 @@ def _download(client: httpx.Client, download: Download) -> Path:
     return admit(download.sha256, download.filename, answer.content)
 
 
-def _read_local(url: str) -> bytes:
+def _read_local(download: Download) -> bytes:
     from pathlib import Path  # noqa: PLC0415 -- only for indexes in a folder
 
-    return Path(unquote(urlsplit(url).path)).read_bytes()
+    try:
+        return Path(unquote(urlsplit(download.url).path)).read_bytes()
+    except OSError as problem:
+        raise BuildError(
+            f"{download.filename} could not be downloaded: {problem.strerror}: {problem.filename}",
+            cause="the index is a folder, and the file was removed from it",
+            hint="put the file back, or run `nox -s lock`",
+        ) from problem

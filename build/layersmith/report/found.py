@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from layersmith.assemble import manifest as manifests
+from layersmith.base import disk
 from layersmith.base.versions import order
 from layersmith.errors import BuildError
 from layersmith.lock import document
@@ -71,6 +72,7 @@ def read(source: Path | str, dist: Path) -> dict[str, Found]:
     if release and not path.exists():
         return _release(release["layer"], release["version"], dist)
     if path.is_dir():
+        disk.require_readable(path)
         return _folder(path)
     if not path.is_file():
         raise BuildError(

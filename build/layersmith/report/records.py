@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from layersmith.assemble import manifest as manifests
+from layersmith.base import disk
 from layersmith.base.versions import order
 from layersmith.errors import BuildError
 from layersmith.prove.cold.importtime import ImportTree
@@ -92,6 +93,7 @@ def gather(
 
 
 def _manifests(folder: Path) -> list[tuple[Path, Manifest]]:
+    disk.require_readable(folder)
     paths = [one for one in sorted(folder.rglob("*.json")) if MANIFEST.fullmatch(one.name)]
     return [(path, manifests.read(path)) for path in paths]
 

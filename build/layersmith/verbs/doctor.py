@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from layersmith import cache, console, extras, process
-from layersmith.base import interpreters, runtimes, uv
+from layersmith.base import disk, interpreters, runtimes, uv
 from layersmith.errors import LayersmithError, NotInstalledError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     """
     found: list[Diagnosis] = []
     for look in LOOKS:
-        for line in look():
+        for line in _survived(look):
             found.append(line)
             if not args.json:
                 _show(line)
@@ -258,7 +258,8 @@ def _credentials() -> Iterator[Diagnosis]:
         ("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
         ("AWS_CONFIG_FILE", "config"),
     ):
-        path = Path(os.environ.get(variable) or Path.home() / ".aws" / default)
+        home = os.path.expanduser("~/.aws")  # noqa: PTH111 -- no error for a user without a home
+        path = Path(os.environ.get(variable) or Path(home) / default)
         if _has_sections(path):
             places.append(str(path))
     if places:
@@ -300,6 +301,16 @@ def _size(folder: Path) -> int:
             except OSError:
                 continue
     return total
+
+
+def _survived(look: Callable[[], Iterator[Diagnosis]]) -> Iterator[Diagnosis]:
+    """Yield what a look finds, and what kept it from finding more: the others are still wanted."""
+    try:
+        with disk.explained():
+            yield from look()
+    except LayersmithError as problem:
+        name = look.__name__.strip("_")
+        yield Diagnosis(name, "missing", problem.message, problem.hint, needed=True)
 
 
 LOOKS: list[Callable[[], Iterator[Diagnosis]]] = [

@@ -68,15 +68,40 @@ def test_what_is_no_zip(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="does not exist"):
         codes(path)
     path.write_bytes(b"PK\3\4 and nothing more")
-    with pytest.raises(AuditError, match="cannot be read"):
+    with pytest.raises(AuditError, match=r"sample-.* is not a readable zip"):
         codes(path)
 
 
 def test_a_zip_that_was_cut_short(tmp_path: Path) -> None:
     path = zips.write(tmp_path / NAME, GOOD)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(AuditError, match="cannot be read"):
+    with pytest.raises(AuditError, match=r"sample-.* is not a readable zip"):
         codes(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (6, b"\x5a\0"),  # the version that is needed: 9.0
+        (8, b"\1\0"),  # encrypted
+        (8, b"\0\x08"),  # names are UTF-8, and one is not
+        (10, b"\x4d\0"),  # a method that nobody knows
+        (10, b"\x08\0"),  # deflated, and the bytes are not
+        (42, b"\xff\xff\xff\x00"),  # where the member lies: behind the end
+    ],
+)
+def test_a_damaged_directory(tmp_path: Path, field: int, value: bytes) -> None:
+    dist_info = "python/sample-1.0.dist-info"
+    files = {**GOOD, f"{dist_info}/METADATA": b"x", f"{dist_info}/RECORD": b"\xff" * 9}
+    path = zips.write(tmp_path / NAME, files)
+    content = path.read_bytes()
+    # The directory's entry of RECORD, whose name lies 46 bytes behind its start (APPNOTE 4.3.12).
+    place = content.rindex(f"{dist_info}/RECORD".encode()) - 46
+    damaged = content[: place + field] + value + content[place + field + len(value) :]
+    path.write_bytes(damaged.replace(b"RECORD", b"R\xffCORD") if value == b"\0\x08" else damaged)
+    with pytest.raises(AuditError, match=r"not a readable|encrypted or not deflated") as caught:
+        codes(path)
+    assert caught.value.hint == "build it again"
 
 
 def test_a_wheel_with_a_false_tag(tmp_path: Path) -> None:

@@ -68,3 +68,32 @@ def test_uv_has_every_platform_of_the_table(tmp_path: Path) -> None:
         uv.compile_pins("-", "--offline", "--python-platform", name, stdin="", timeout=60)
     with pytest.raises(process.CommandFailed):
         uv.compile_pins("-", "--python-platform", "x86_64-manylinux_2_26", stdin="", timeout=60)
+
+
+@pytest.mark.parametrize("content", ["#!/bin/none\n", "", "text"])
+def test_a_program_that_cannot_be_started(tmp_path: Path, content: str) -> None:
+    """For instance a closed folder on a PATH of root, or a file for another machine."""
+    path = tmp_path / "uv"
+    path.write_text(content)
+    path.chmod(0o755 if content else 0o644)
+    with pytest.raises(process.CommandFailed) as caught:
+        process.run([path])
+    assert caught.value.completed.returncode == 127
+    assert str(path) in caught.value.output
+
+
+def test_what_was_killed_and_said_nothing_is_told(tmp_path: Path) -> None:
+    with pytest.raises(process.CommandFailed) as caught:
+        process.run(["sh", "-c", "kill -9 $$"])
+    assert caught.value.output == "it was ended by SIGKILL"
+
+
+def test_uv_gets_a_cache_where_its_own_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").write_text("a file where the home should be")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LAYERSMITH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("UV_CACHE_DIR", raising=False)
+    assert uv.run("cache", "dir", timeout=60).stdout.strip() == str(tmp_path / "cache/uv")

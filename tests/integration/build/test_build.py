@@ -380,14 +380,14 @@ def test_a_read_only_dist_is_named(demo: Project) -> None:
     # Root may write to any folder, but nobody makes one in sysfs.
     folder = demo.dist if os.geteuid() else Path("/sys/layersmith")
     done = demo.run("build", "--dist", str(folder), check=5)
-    assert f"{folder} cannot be written" in done.stderr
-    assert "read-only" in done.stderr
+    assert f"the folder of artifacts {folder} cannot be used" in done.stderr
+    assert "--dist" in done.stderr
 
 
 def test_a_dist_that_is_a_file_is_named(demo: Project) -> None:
     demo.dist.write_text("in the way")
     done = demo.run("build", check=5)
-    assert "cannot be written" in done.stderr
+    assert f"the folder of artifacts {demo.dist} cannot be used" in done.stderr
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(demo: Project, tmp_path: Path) -> None:
@@ -396,12 +396,12 @@ def test_a_full_disk_is_named_and_leaves_nothing(demo: Project, tmp_path: Path) 
         "import errno, shutil, sys\n"
         f"sys.path.insert(0, {str(cli.ROOT / 'build')!r})\n"
         "def full(*args): raise OSError(errno.ENOSPC, 'No space left on device')\n"
-        "shutil.copyfile = full\n"
+        "shutil.copyfileobj = full\n"
         "from layersmith.cli import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     done = demo.run("build", script=script, check=5)
-    assert "the disk is full" in done.stderr
+    assert f"the disk is full: the folder of artifacts {demo.dist}" in done.stderr
     assert not list(demo.dist.glob("*"))
     demo.build()
 

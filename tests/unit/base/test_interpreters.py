@@ -50,6 +50,11 @@ def test_the_newest_of_pyenv_comes_first(tmp_path: Path) -> None:
     assert interpreters.search_path(9).split(os.pathsep) == folders
 
 
+def test_a_pyenv_that_cannot_be_listed_has_no_versions(tmp_path: Path) -> None:
+    (tmp_path / "pyenv").write_text("as little to list as in a folder of another user")
+    assert interpreters.search_path(9) == ""
+
+
 def test_without_pyenv_the_path_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"/a{os.pathsep}/b")
     assert interpreters.search_path(NOBODY) == f"/a{os.pathsep}/b"
