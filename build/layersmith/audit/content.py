@@ -63,6 +63,10 @@ class LayerFile(Protocol):
     def source(self) -> Readable:
         """Its bytes."""
 
+    @property
+    def executable(self) -> bool:
+        """Whether its mode is 0755."""
+
 
 class Readable(Protocol):
     """Where bytes are; assemble.tree.Source is one."""

@@ -27,7 +27,7 @@ CODES = {
     "EXT-INIT": "an extension module lacks the function that Python calls on import",
     "FILE-MISSING": "a distribution's RECORD lists a file that is not in the layer",
     "FILE-PRUNED": "a prune rule removed a native file",
-    "RPATH-ABSOLUTE": "a native file searches a folder of the machine that built it",
+    "RPATH-ABSOLUTE": "a library would come from a folder of the machine that built the file",
     "NEEDED-MISSING": "a library that a native file needs is nowhere",
     "NEEDED-MUSL": "a native file is built for musl, the C library of Alpine Linux",
     "NEEDED-INCIDENTAL": "a native file needs a library that the runtime has and does not promise",

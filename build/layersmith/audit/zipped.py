@@ -39,7 +39,10 @@ def open_zip(path: Path) -> tuple[list[Entry], list[Finding]]:
             cause="the file was cut short, or is not a zip",
             hint="build it again",
         ) from problem
-    entries = [Entry(info.filename, members[info.filename], "") for info in infos]
+    entries = [
+        Entry(info.filename, members[info.filename], "", bool((info.external_attr >> 16) & 0o111))
+        for info in infos
+    ]
     return entries, list(_judge(infos))
 
 

@@ -11,7 +11,7 @@ from layersmith.base import runtimes
 from tests.support.tiny_elf import TinyElf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from layersmith.audit.findings import AuditReport, Finding
 
@@ -48,11 +48,12 @@ def judge(
     architecture: str = "arm64",
     removed: Mapping[str, str] | None = None,
     recorded: Mapping[str, list[str]] | None = None,
+    executables: Collection[str] = (),
     **expected: list[str],
 ) -> AuditReport:
     """Audit files for a runtime."""
     return audit(
-        [Entry(path, Bytes(content), "") for path, content in files.items()],
+        [Entry(path, Bytes(content), "", path in executables) for path, content in files.items()],
         runtimes.get(runtime),
         architecture,
         declared=Declared(**expected),
