@@ -51,6 +51,7 @@ CODES = {
     "PATH-CASE": "two paths differ only in case",
     "SHADOW-RUNTIME": "the layer hides a module that the runtime provides",
     "SHADOW-STDLIB": "the layer hides a module of Python's standard library",
+    "ACCEPT-UNUSED": "`accept` in layers.yaml names a finding that the audit does not have",
     "MANAGED-CONFLICT": "a managed layer used beside this one holds the same distribution",
 }
 """Every code of a finding and what it means; root causes come before their consequences."""
@@ -86,6 +87,13 @@ class Finding(ManifestPart):
     """The likely cause, in one sentence."""
     next: str
     """What to do next."""
+    accepted: str | None = None
+    """Reason for which `accept` in layers.yaml takes it; None where it counts."""
+
+    @property
+    def subject(self) -> str:
+        """What it is about: the path, or the distribution where there is none."""
+        return self.path or self.distribution or ""
 
 
 class AuditReport(ManifestPart):
@@ -109,12 +117,20 @@ class AuditReport(ManifestPart):
     @property
     def errors(self) -> list[Finding]:
         """The findings for which the layer is refused."""
-        return [one for one in self.findings if one.severity is Severity.ERROR]
+        return self._counting(Severity.ERROR)
 
     @property
     def warnings(self) -> list[Finding]:
-        """The other findings."""
-        return [one for one in self.findings if one.severity is Severity.WARNING]
+        """The other findings that nobody accepted."""
+        return self._counting(Severity.WARNING)
+
+    @property
+    def accepted(self) -> list[Finding]:
+        """The findings that layers.yaml accepts."""
+        return [one for one in self.findings if one.accepted is not None]
+
+    def _counting(self, severity: Severity) -> list[Finding]:
+        return [one for one in self.findings if one.severity is severity and one.accepted is None]
 
     @property
     def ok(self) -> bool:
@@ -128,6 +144,9 @@ class AuditReport(ManifestPart):
             machine=self.machines[0] if len(self.machines) == 1 else None,
             highest=self.highest,
             warnings=[f"{group[0].code}: {headline(group)}" for group in grouped(self.warnings)],
+            accepted={
+                f"{one.code} {one.subject}": one.accepted for one in self.findings if one.accepted
+            },
         )
 
     def raise_for_errors(self) -> None:

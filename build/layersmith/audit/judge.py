@@ -7,10 +7,10 @@ AWS. ``audit_target`` takes the files of a target before they are archived, ``au
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from layersmith.audit import layout, machine, needs, packages
+from layersmith.audit import accept, layout, machine, needs, packages
 from layersmith.audit.content import gather
 from layersmith.audit.findings import AuditReport, ordered
 from layersmith.audit.zipped import open_zip
@@ -35,6 +35,7 @@ class Declared:
         kept: Normalized names that are kept although the runtime provides them.
         managed: Names or ARNs of layers that functions use beside this one.
         pruned: Prune rules of layers.yaml itself, of which nobody needs to be warned.
+        accepted: Findings that are accepted -> reason; see ``accept.apply``.
     """
 
     requirements: Collection[str] = ()
@@ -42,6 +43,7 @@ class Declared:
     kept: Collection[str] = ()
     managed: Collection[str] = ()
     pruned: Collection[str] = ()
+    accepted: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, target: Target, requirements: Collection[str] = ()) -> Declared:
@@ -60,6 +62,7 @@ class Declared:
             kept=settings.keep_provided,
             managed=settings.managed_layers,
             pruned=settings.prune.add,
+            accepted=settings.accept,
         )
 
 
@@ -87,7 +90,8 @@ def audit(
             error.
     """
     content = gather(files, runtime, architecture, removed=removed, recorded=recorded)
-    return _report(content, identifier, _checks(content, declared or Declared()))
+    declared = declared or Declared()
+    return _report(content, identifier, _checks(content, declared), declared)
 
 
 def audit_target(
@@ -141,8 +145,9 @@ def audit_zip(
     """
     files, findings = open_zip(path)
     content = gather(files, runtime, architecture)
-    findings += _checks(content, declared or Declared())
-    return _report(content, identifier or path.name, findings)
+    declared = declared or Declared()
+    findings += _checks(content, declared)
+    return _report(content, identifier or path.name, findings, declared)
 
 
 def _checks(content: Content, declared: Declared) -> Iterator[Finding]:
@@ -156,7 +161,9 @@ def _checks(content: Content, declared: Declared) -> Iterator[Finding]:
     yield from packages.managed(content, declared.managed)
 
 
-def _report(content: Content, identifier: str, findings: Iterable[Finding]) -> AuditReport:
+def _report(
+    content: Content, identifier: str, findings: Iterable[Finding], declared: Declared
+) -> AuditReport:
     highest = needs.highest(content)
     return AuditReport(
         identifier=identifier,
@@ -166,5 +173,5 @@ def _report(content: Content, identifier: str, findings: Iterable[Finding]) -> A
         elf_files=len(content.elves) + len(content.damaged),
         machines=sorted({facts.machine for facts in content.elves.values()}),
         highest={prefix: ".".join(map(str, number)) for prefix, number in highest.items()},
-        findings=ordered(findings),
+        findings=ordered(accept.apply(findings, declared.accepted)),
     )

@@ -119,8 +119,18 @@ def _jobs(args: argparse.Namespace) -> list[partial[AuditReport]]:
 def _judge_zip(path: Path, args: argparse.Namespace) -> AuditReport:
     runtime, architecture = _platform(path, args)
     required = [canonicalize_name(name) for name in args.require]
-    declared = Declared(requirements=required, forbidden=args.forbid)
+    declared = Declared(
+        requirements=required, forbidden=args.forbid, accepted=_accepted(path.with_suffix(".json"))
+    )
     return audit_zip(path, runtimes.get(runtime), architecture, declared=declared)
+
+
+def _accepted(path: Path) -> dict[str, str]:
+    """Return the findings that were accepted when a zip was built, as its manifest tells."""
+    try:
+        return manifests.read(path).audit.accepted
+    except BuildError:
+        return {}
 
 
 def _platform(path: Path, args: argparse.Namespace) -> tuple[str, str]:
@@ -221,3 +231,7 @@ def _details(report: AuditReport) -> Iterator[tuple[str, str | None]]:
         yield f"\n{head}", style
         yield f"  likely cause: {first.cause}", None
         yield f"  next: {first.next}", None
+    for group in findings.grouped(report.accepted):
+        first = group[0]
+        yield f"\naccepted: {report.identifier}: {first.code}: {findings.headline(group)}", None
+        yield f"  reason: {first.accepted}", None

@@ -49,6 +49,7 @@ def judge(
     removed: Mapping[str, str] | None = None,
     recorded: Mapping[str, list[str]] | None = None,
     executables: Collection[str] = (),
+    accepted: Mapping[str, str] | None = None,
     **expected: list[str],
 ) -> AuditReport:
     """Audit files for a runtime."""
@@ -56,7 +57,7 @@ def judge(
         [Entry(path, Bytes(content), "", path in executables) for path, content in files.items()],
         runtimes.get(runtime),
         architecture,
-        declared=Declared(**expected),
+        declared=Declared(**expected, accepted=accepted or {}),
         removed=removed,
         recorded=recorded,
     )
