@@ -47,6 +47,7 @@ CODES = {
     "SHEBANG": "a script starts with an interpreter of the build machine",
     "MODE": "a file has a mode other than 0644 and 0755",
     "IMPORT-MISSING": "a requirement has nothing to import in the layer",
+    "REQUIRES-UNMET": "a distribution requires what neither the layer nor the runtime brings",
     "IMPORT-FORBIDDEN": "the layer holds a module that layers.yaml forbids",
     "PATH-CASE": "two paths differ only in case",
     "SHADOW-RUNTIME": "the layer hides a module that the runtime provides",
@@ -185,14 +186,15 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
 def headline(group: list[Finding]) -> str:
     """Return one line for findings of one code and distribution."""
     first = group[0]
+    what = "; ".join(dict.fromkeys(one.what for one in group if one.path == first.path))
     paths = dict.fromkeys(one.path for one in group if one.path and one.path != first.path)
     if not paths:
-        return first.what
+        return what
     names = [path.rsplit("/", 1)[-1].split(".", 1)[0] for path in paths]
     shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
     owner = f" of {first.distribution}" if first.distribution else ""
     plural = "s" if len(paths) > 1 else ""
-    return f"{first.what} (and {len(paths)} more file{plural}{owner}: {shown})"
+    return f"{what} (and {len(paths)} more file{plural}{owner}: {shown})"
 
 
 def _key(one: Finding) -> tuple[int, str, bool, str]:

@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from layersmith.audit import accept, layout, machine, needs, packages
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from layersmith.audit import accept, layout, machine, needs, packages, requires
 from layersmith.audit.content import gather
 from layersmith.audit.findings import AuditReport, ordered
 from layersmith.audit.zipped import open_zip
@@ -35,6 +38,8 @@ class Declared:
         kept: Normalized names that are kept although the runtime provides them.
         managed: Names or ARNs of layers that functions use beside this one.
         pruned: Prune rules of layers.yaml itself, of which nobody needs to be warned.
+        extras: Extras that were asked for, by normalized name of their distribution.
+        left_out: Normalized names that stay out of the layer, each for a reason.
         accepted: Findings that are accepted -> reason; see ``accept.apply``.
     """
 
@@ -43,16 +48,21 @@ class Declared:
     kept: Collection[str] = ()
     managed: Collection[str] = ()
     pruned: Collection[str] = ()
+    extras: Mapping[str, Collection[str]] = field(default_factory=dict)
+    left_out: Collection[str] = ()
     accepted: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, target: Target, requirements: Collection[str] = ()) -> Declared:
+    def of(
+        cls, target: Target, requirements: Collection[str] = (), asked: Iterable[str] = ()
+    ) -> Declared:
         """Return what the settings of a target's layer say.
 
         Args:
             target: What is built.
             requirements: Normalized names of what was asked for; what is excluded or provided by
                 the runtime may be among them.
+            asked: The requirements as they were asked for (PEP 508), with their extras.
         """
         settings = target.settings
         provided = target.runtime.provided - set(settings.keep_provided)
@@ -62,8 +72,25 @@ class Declared:
             kept=settings.keep_provided,
             managed=settings.managed_layers,
             pruned=settings.prune.add,
+            extras=extras_of(asked, settings.extras),
+            left_out=settings.excludes,
             accepted=settings.accept,
         )
+
+
+def extras_of(
+    asked: Iterable[str], added: Mapping[str, Collection[str]] | None = None
+) -> dict[str, set[str]]:
+    """Return the extras that requirements ask for, by normalized name.
+
+    Args:
+        asked: Requirements (PEP 508).
+        added: More of them by normalized name, as `extras` of layers.yaml adds them.
+    """
+    extras = {name: set(more) for name, more in (added or {}).items()}
+    for requirement in map(Requirement, asked):
+        extras.setdefault(canonicalize_name(requirement.name), set()).update(requirement.extras)
+    return extras
 
 
 def audit(
@@ -99,6 +126,7 @@ def audit_target(
     target: Target,
     *,
     requirements: Collection[str] = (),
+    asked: Iterable[str] = (),
     removed: Mapping[str, str] | None = None,
     recorded: Mapping[str, Collection[str]] | None = None,
 ) -> AuditReport:
@@ -108,6 +136,7 @@ def audit_target(
         files: The files, such as a Tree.
         target: What is built.
         requirements: Normalized names of what was asked for.
+        asked: The requirements as they were asked for (PEP 508), with their extras.
         removed: Path -> rule, for files that were left out on purpose.
         recorded: Distribution -> paths below python/ that its wheel lists; see `audit`.
     """
@@ -116,7 +145,7 @@ def audit_target(
         target.runtime,
         target.architecture,
         identifier=target.identifier,
-        declared=Declared.of(target, requirements),
+        declared=Declared.of(target, requirements, asked),
         removed=removed,
         recorded=recorded,
     )
@@ -156,6 +185,7 @@ def _checks(content: Content, declared: Declared) -> Iterator[Finding]:
     yield from layout.check(content)
     yield from packages.complete(content, declared.pruned)
     yield from packages.importable(content, declared.requirements)
+    yield from requires.check(content, declared.extras, declared.left_out, declared.managed)
     yield from packages.forbidden(content, declared.forbidden)
     yield from packages.shadows(content, declared.kept)
     yield from packages.managed(content, declared.managed)

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from layersmith import console
 from layersmith.assemble import manifest as manifests
 from layersmith.audit import findings
-from layersmith.audit.judge import Declared, audit_zip
+from layersmith.audit.judge import Declared, audit_zip, extras_of
 from layersmith.base import architectures, runtimes
 from layersmith.errors import AuditError, BuildError, ConfigError, LayersmithError, ManyErrors
 from layersmith.verbs import options
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from layersmith.assemble.manifest import Manifest
     from layersmith.audit.findings import AuditReport, Finding
     from layersmith.plan import Target
 
@@ -33,8 +34,9 @@ what it checks:
   machine, word size and byte order of every ELF file; names that Python and the platform look for;
   the highest GLIBC, GLIBCXX, CXXABI, GCC and ZLIB version; every needed library, through RPATH,
   RUNPATH and /opt/lib, in the layer or in the runtime; executable stacks; absolute search paths;
-  files that a RECORD lists and that are gone; depth of packages, modes, links, case; bytecode;
-  shebang lines; forbidden and missing imports; modules that hide the runtime's own.
+  files that a RECORD lists and that are gone; requirements that nothing meets; depth of packages,
+  modes, links, case; bytecode; shebang lines; forbidden and missing imports; modules that hide the
+  runtime's own.
   `build` runs the same checks before it writes a zip. --codes lists all findings.
 
 examples:
@@ -119,18 +121,23 @@ def _jobs(args: argparse.Namespace) -> list[partial[AuditReport]]:
 def _judge_zip(path: Path, args: argparse.Namespace) -> AuditReport:
     runtime, architecture = _platform(path, args)
     required = [canonicalize_name(name) for name in args.require]
+    made = _manifest(path.with_suffix(".json"))
     declared = Declared(
-        requirements=required, forbidden=args.forbid, accepted=_accepted(path.with_suffix(".json"))
+        requirements=required,
+        forbidden=args.forbid,
+        extras=extras_of(made.inputs.requirements if made else ()),
+        left_out={one.name for one in made.dropped} if made else (),
+        accepted=made.audit.accepted if made else {},
     )
     return audit_zip(path, runtimes.get(runtime), architecture, declared=declared)
 
 
-def _accepted(path: Path) -> dict[str, str]:
-    """Return the findings that were accepted when a zip was built, as its manifest tells."""
+def _manifest(path: Path) -> Manifest | None:
+    """Return the manifest beside a zip; without one, a zip is judged by what it holds."""
     try:
-        return manifests.read(path).audit.accepted
+        return manifests.read(path)
     except BuildError:
-        return {}
+        return None
 
 
 def _platform(path: Path, args: argparse.Namespace) -> tuple[str, str]:
@@ -149,21 +156,19 @@ def _platform(path: Path, args: argparse.Namespace) -> tuple[str, str]:
 
 
 def _judge_built(target: Target, dist: Path) -> AuditReport:
+    made = _manifest(dist / f"{target.stem}.json")
     return audit_zip(
         dist / f"{target.stem}.zip",
         target.runtime,
         target.architecture,
         identifier=target.identifier,
-        declared=Declared.of(target, _requirements(dist / f"{target.stem}.json")),
+        declared=Declared.of(target, _requirements(made), made.inputs.requirements if made else ()),
     )
 
 
-def _requirements(path: Path) -> list[str]:
-    """Return what was asked for and went into the layer, as its manifest tells."""
-    try:
-        manifest = manifests.read(path)
-    except BuildError:
-        # A zip without its manifest is judged by what it holds alone.
+def _requirements(manifest: Manifest | None) -> list[str]:
+    """Return what was asked for and went into the layer."""
+    if manifest is None:
         return []
     asked = {canonicalize_name(Requirement(text).name) for text in manifest.inputs.requirements}
     return [

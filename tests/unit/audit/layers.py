@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from layersmith.assemble.tree import Bytes, Entry
 from layersmith.audit.judge import Declared, audit
@@ -50,7 +50,7 @@ def judge(
     recorded: Mapping[str, list[str]] | None = None,
     executables: Collection[str] = (),
     accepted: Mapping[str, str] | None = None,
-    **expected: list[str],
+    **expected: Any,
 ) -> AuditReport:
     """Audit files for a runtime."""
     return audit(
