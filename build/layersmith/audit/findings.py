@@ -31,6 +31,7 @@ CODES = {
     "NEEDED-MISSING": "a library that a native file needs is nowhere",
     "NEEDED-MUSL": "a native file is built for musl, the C library of Alpine Linux",
     "NEEDED-INCIDENTAL": "a native file needs a library that the runtime has and does not promise",
+    "LIBRARY-MISSING": "Python code loads a library by name, and nothing brings it",
     "VERSION-GLIBC": "a native file needs a newer C library",
     "VERSION-GLIBCXX": "a native file needs a newer C++ library",
     "VERSION-CXXABI": "a native file needs a newer C++ ABI",
@@ -59,6 +60,9 @@ CODES = {
 
 SHOWN = 5
 """Names of further files that a line of the report gives."""
+
+_APART = frozenset({"LIBRARY-MISSING"})
+"""Codes whose findings differ in more than their file, and in what to do about them."""
 
 _ORDER = {code: place for place, code in enumerate(CODES)}
 
@@ -172,9 +176,10 @@ class AuditReport(ManifestPart):
 
 def grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
     """Put findings of one code and distribution together, root causes first."""
-    groups: dict[tuple[str, str], list[Finding]] = {}
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
     for one in sorted(findings, key=_key):
-        groups.setdefault((one.code, one.distribution or ""), []).append(one)
+        apart = one.next if one.code in _APART else ""
+        groups.setdefault((one.code, one.distribution or "", apart), []).append(one)
     return list(groups.values())
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from layersmith.audit import accept, layout, machine, needs, packages, requires
+from layersmith.audit import accept, by_name, layout, machine, needs, packages, requires
 from layersmith.audit.content import gather
 from layersmith.audit.findings import AuditReport, ordered
 from layersmith.audit.zipped import open_zip
@@ -182,6 +182,7 @@ def audit_zip(
 def _checks(content: Content, declared: Declared) -> Iterator[Finding]:
     yield from machine.check(content)
     yield from needs.check(content)
+    yield from by_name.check(content)
     yield from layout.check(content)
     yield from packages.complete(content, declared.pruned)
     yield from packages.importable(content, declared.requirements)
