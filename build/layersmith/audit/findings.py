@@ -54,6 +54,7 @@ CODES = {
     "SHADOW-RUNTIME": "the layer hides a module that the runtime provides",
     "SHADOW-STDLIB": "the layer hides a module of Python's standard library",
     "ACCEPT-UNUSED": "`accept` in layers.yaml names a finding that the audit does not have",
+    "LAYERS-DIFFER": "two layers of one function hold one distribution or path differently",
     "MANAGED-CONFLICT": "a managed layer used beside this one holds the same distribution",
 }
 """Every code of a finding and what it means; root causes come before their consequences."""

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from layersmith import console
 from layersmith.assemble import manifest as manifests
-from layersmith.audit import findings
+from layersmith.audit import findings, together
 from layersmith.audit.judge import Declared, audit_zip, extras_of
 from layersmith.base import architectures, runtimes
 from layersmith.errors import AuditError, BuildError, ConfigError, LayersmithError, ManyErrors
@@ -92,20 +92,42 @@ def run(args: argparse.Namespace) -> int:
             reports.append(judge())
         except LayersmithError as problem:
             errors.append(problem)
+    overlaps = _overlaps(args)
     if args.json:
         found = [report.model_dump(mode="json") for report in reports]
-        console.emit_json({"reports": found})
+        functions = [one.model_dump(mode="json") for one in overlaps]
+        console.emit_json({"reports": found, "functions": functions})
     else:
         _show(reports)
+        for one in overlaps:
+            console.warn(f"{one.code}: {one.what}; {one.next}")
     errors += [_refusal(report, told=not args.json) for report in reports if not report.ok]
     if errors:
         raise ManyErrors(errors)
     return 0
 
 
+def _overlaps(args: argparse.Namespace) -> list[Finding]:
+    """Return how the built layers of one function differ; nothing for zips of others."""
+    if _zips(args):
+        return []
+    loaded, targets = options.chosen(args)
+    made = [_manifest(args.dist / f"{target.stem}.json") for target in targets]
+    there = [one for one in made if one and (args.dist / one.artifact.filename).is_file()]
+    try:
+        return together.check(loaded.config, there, args.dist)
+    except LayersmithError:
+        # A zip that cannot be read is an error of its own target.
+        return []
+
+
+def _zips(args: argparse.Namespace) -> list[Path]:
+    return [Path(word) for word in args.what if word.endswith(".zip") or Path(word).is_file()]
+
+
 def _jobs(args: argparse.Namespace) -> list[partial[AuditReport]]:
     """Return what is to be judged, a call each, so that one failure does not stop the others."""
-    zips = [Path(word) for word in args.what if word.endswith(".zip") or Path(word).is_file()]
+    zips = _zips(args)
     args.layer += [word for word in args.what if Path(word) not in zips]
     if zips and args.layer:
         raise ConfigError(

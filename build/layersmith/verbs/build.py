@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.assemble import budgets
+from layersmith.audit import together
 from layersmith.errors import ManyErrors
 from layersmith.pipeline import Build
 from layersmith.report import tables
@@ -71,10 +72,12 @@ def run(args: argparse.Namespace) -> int:
     for result in results:
         for warning in result.manifest.audit.warnings if result.manifest else []:
             console.warn(f"{result.target.identifier}: {warning}")
+    made = [result.manifest for result in results if result.manifest]
+    for one in together.check(loaded.config, made, args.dist):
+        console.warn(f"{one.code}: {one.what}; {one.next}")
     errors = [result.error for result in results if result.error]
     if errors:
         raise ManyErrors(errors)
-    made = [result.manifest for result in results if result.manifest]
     functions = budgets.check_functions(loaded.config, made, loaded.root)
     if functions:
         console.info(f"every function fits with its layers; the largest is {functions[0]}")
