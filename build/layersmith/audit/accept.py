@@ -47,7 +47,8 @@ def _unused(key: str, found: list[Finding]) -> Finding:
     return Finding(
         code="ACCEPT-UNUSED",
         severity=Severity.WARNING,
-        what=f"`accept` names {key!r}, and the audit finds nothing like it",
+        what=f"`accept` names {key!r}, and the audit finds nothing like it"
+        + (f"; the closest is {close[0]!r}" if close else ""),
         cause="the key is misspelt" if close else "what was wrong has been fixed since",
         next=f"did you mean {close[0]!r}?" if close else "remove it from layers.yaml",
     )

@@ -21,7 +21,7 @@ from layersmith.audit.packages import TESTS
 from layersmith.base import legacy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from layersmith.audit.content import Content
 
@@ -61,13 +61,18 @@ class Wanted:
     soname: str | None
 
 
-def check(content: Content) -> Iterator[Finding]:
-    """Yield the libraries that sources load by name and that would not be found."""
+def check(content: Content, beside: Collection[str] = ()) -> Iterator[Finding]:
+    """Yield the libraries that sources load by name and that would not be found.
+
+    Args:
+        content: The layer.
+        beside: Sonames in lib/ of other layers that functions use with this one.
+    """
     said: set[tuple[str | None, str]] = set()
     for path in content.files:
         for wanted in _loaded(content, path):
             key = (content.owner(path), wanted.names[0])
-            if key not in said and not _there(content, wanted.names):
+            if key not in said and not _there(content, wanted.names, beside):
                 said.add(key)
                 yield _missing(content, path, wanted)
 
@@ -218,9 +223,10 @@ def _called(node: ast.AST) -> str | None:
     return name
 
 
-def _there(content: Content, names: list[str]) -> bool:
+def _there(content: Content, names: list[str], beside: Collection[str]) -> bool:
     rules = policy.of(content.runtime, content.architecture)
-    known = {path.rsplit("/", 1)[-1] for path in content.files if ".so" in path} | rules.libraries
+    known = {path.rsplit("/", 1)[-1] for path in content.files if ".so" in path}
+    known |= rules.libraries | set(beside)
     return any(one.startswith((f"lib{name}.so", f"{name}.so")) for one in known for name in names)
 
 
@@ -242,9 +248,10 @@ def _missing(content: Content, path: str, wanted: Wanted) -> Finding:
             "nobody promises the copy of the base image to functions"
             if incidental
             else f"neither the layer nor {content.runtime.name} has it"
-        ),
+        )
+        + brings,
         cause="the distribution takes the library from the system, and its wheel does not bring it",
-        next=f"put {soname}{brings} and what it needs into lib/ of a layer, or accept the finding "
+        next=f"put {soname} and what it needs into lib/ of a layer, or accept the finding "
         "if that code is never used",
     )
 

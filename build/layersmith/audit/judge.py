@@ -40,6 +40,7 @@ class Declared:
         pruned: Prune rules of layers.yaml itself, of which nobody needs to be warned.
         extras: Extras that were asked for, by normalized name of their distribution.
         left_out: Normalized names that stay out of the layer, each for a reason.
+        beside: Sonames in lib/ of other layers that functions use with this one.
         accepted: Findings that are accepted -> reason; see ``accept.apply``.
     """
 
@@ -50,6 +51,7 @@ class Declared:
     pruned: Collection[str] = ()
     extras: Mapping[str, Collection[str]] = field(default_factory=dict)
     left_out: Collection[str] = ()
+    beside: Collection[str] = ()
     accepted: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -181,8 +183,8 @@ def audit_zip(
 
 def _checks(content: Content, declared: Declared) -> Iterator[Finding]:
     yield from machine.check(content)
-    yield from needs.check(content)
-    yield from by_name.check(content)
+    yield from needs.check(content, declared.beside)
+    yield from by_name.check(content, declared.beside)
     yield from layout.check(content)
     yield from packages.complete(content, declared.pruned)
     yield from packages.importable(content, declared.requirements)

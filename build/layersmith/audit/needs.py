@@ -15,7 +15,7 @@ from layersmith.audit.machine import fits_machine
 from layersmith.audit.uses import Uses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from layersmith.audit.content import Content
     from layersmith.base.elf import ElfFacts
@@ -33,15 +33,19 @@ BUNDLE = "take a manylinux wheel, or put the library into lib/ of a layer"
 PROVE = "prove it: `python build/layers.py smoke` imports every module"
 
 
-def check(content: Content) -> Iterator[Finding]:
+def check(content: Content, beside: Collection[str] = ()) -> Iterator[Finding]:
     """Yield what the native files of a layer need and will not get.
 
     A file for another machine is left out: what it needs says nothing more about the cause.
+
+    Args:
+        content: The layer.
+        beside: Sonames in lib/ of other layers that functions use with this one.
     """
     links, uses = Links(content.elves, content.files), Uses(content)
     for path, facts in content.elves.items():
         if fits_machine(content, facts) and facts.kind != RELOCATABLE:
-            yield from _libraries(content, path, links, uses)
+            yield from _libraries(content, path, links, uses, beside)
             yield from _versions(content, path, facts, links)
             yield from _hardening(content, path, facts)
 
@@ -61,13 +65,17 @@ def highest(content: Content) -> dict[str, tuple[int, ...]]:
     return dict(sorted(result.items()))
 
 
-def _libraries(content: Content, path: str, links: Links, uses: Uses) -> Iterator[Finding]:
+def _libraries(
+    content: Content, path: str, links: Links, uses: Uses, beside: Collection[str]
+) -> Iterator[Finding]:
     rules = policy.of(content.runtime, content.architecture)
     facts = content.elves[path]
     missing = [
         library
         for library in facts.needed
-        if links.find(path, library) is None and library not in rules.libraries
+        if links.find(path, library) is None
+        and library not in rules.libraries
+        and library not in beside
     ]
     found = [_weighed(explain(content, path, library, links), uses) for library in missing]
     yield from found

@@ -56,6 +56,7 @@ def test_a_key_that_fits_nothing_is_said_with_the_closest_finding(key: str, next
     assert [one.code for one in report.errors] == ["NEEDED-MISSING"]
     unused = only_unused(report)
     assert repr(key) in unused.what
+    assert ("the closest is" in unused.what) is ("did you mean" in next_step)
     assert unused.next == next_step
 
 

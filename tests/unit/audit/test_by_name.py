@@ -95,7 +95,7 @@ def test_a_library_of_the_layer(place: str) -> None:
 def test_what_would_bring_it_is_named() -> None:
     (finding,) = found(MAGIC)
     assert f"{SOURCE} loads libmagic.so.1 by name" in finding.what
-    assert "file-libs of Amazon Linux 2023, libmagic1 of Debian" in finding.next
+    assert "file-libs of Amazon Linux 2023, libmagic1 of Debian" in finding.what
 
 
 def test_the_copy_of_the_base_image_is_not_promised() -> None:
@@ -122,3 +122,9 @@ def test_the_table_is_whole() -> None:
     for name, row in by_name.table().libraries.items():
         assert by_name.SONAME.match(row["soname"]), name
         assert {"soname", "debian"} <= set(row) <= {"soname", "debian", "amazon"}, name
+
+
+def test_a_layer_beside_this_one_brings_it() -> None:
+    files = layer(**{SOURCE: MAGIC.encode()})
+    recorded = {"fast": ["fast/loader.py"]}
+    assert judge(files, recorded=recorded, beside=["libmagic.so.1"]).findings == []

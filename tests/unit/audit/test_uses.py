@@ -111,3 +111,8 @@ def test_names_of_relative_imports() -> None:
     source = "from .. import a\nfrom ..b import c\nfrom . import d\nimport x.y"
     found = set(at_the_top(source, "python/p/q/r.py"))
     assert {"p.a", "p.b", "p.b.c", "p.q.d", "x", "x.y"} <= found
+
+
+def test_a_layer_beside_this_one_brings_a_library() -> None:
+    files = layer(**{EXTENSION: LACKING.build()})
+    assert judge(files, beside=["libgone.so.1"]).findings == []
