@@ -235,6 +235,7 @@ class Build:
             prepared.collected.tree,
             job.target,
             requirements={part.name for part in parts}.intersection(prepared.graph.roots),
+            asked=job.asked,
             removed={removed.path: removed.rule for removed in prepared.collected.tree.removed},
             recorded={part.name: part.wheel.hashes for part in parts if part.wheel},
         )

@@ -130,6 +130,8 @@ class AuditRecord(ManifestPart):
     highest: dict[str, str] = {}
     """Highest symbol version needed by prefix: {"GLIBC": "2.28"}."""
     warnings: list[str] = []
+    accepted: dict[str, str] = {}
+    """Findings that layers.yaml accepts, code and path or distribution -> reason."""
 
 
 class Inputs(ManifestPart):

@@ -14,6 +14,7 @@ import re
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from email.parser import HeaderParser
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -23,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from layersmith import cache
 from layersmith.assemble.tree import PREFIX, WheelMember
-from layersmith.base import damage, elf
+from layersmith.base import damage, elf, legacy
 from layersmith.base.modules import ModuleName, module_name
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ class LayerFile(Protocol):
     def source(self) -> Readable:
         """Its bytes."""
 
+    @property
+    def executable(self) -> bool:
+        """Whether its mode is 0755."""
+
 
 class Readable(Protocol):
     """Where bytes are; assemble.tree.Source is one."""
@@ -81,6 +86,8 @@ class InstalledDistribution:
         record: Paths that its RECORD lists, relative to the folder that holds ``dist_info``.
         tags: Tags of its WHEEL file, ``cp313-cp313-manylinux_2_28_aarch64``; empty without one.
         top_level: Names in its top_level.txt.
+        version: Its version, as the name of the folder has it.
+        requires: Lines of Requires-Dist in its METADATA.
     """
 
     name: str
@@ -88,6 +95,8 @@ class InstalledDistribution:
     record: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     top_level: tuple[str, ...] = ()
+    version: str = ""
+    requires: tuple[str, ...] = ()
 
     @property
     def root(self) -> str:
@@ -162,11 +171,13 @@ class Content:
     def text(self, path: str) -> str:
         """Return a file as text, empty where it is missing."""
         file = self.files.get(path)
-        return file.source.read().decode("utf-8", "replace") if file else ""
+        return legacy.decode(file.source.read()) if file else ""
 
     def _distribution(self, folder: str) -> InstalledDistribution:
         stem = folder.rsplit("/", 1)[-1].removesuffix(".dist-info")
-        name = canonicalize_name(stem.rsplit("-", 1)[0])
+        project, _, version = stem.rpartition("-")
+        name = canonicalize_name(project)
+        metadata = HeaderParser().parsestr(self.text(f"{folder}/METADATA"))
         tags = [line for line in self.text(f"{folder}/WHEEL").splitlines() if line[:4] == "Tag:"]
         return InstalledDistribution(
             name=name,
@@ -174,6 +185,8 @@ class Content:
             record=tuple(self.recorded.get(name) or self._record(folder)),
             tags=tuple(line.removeprefix("Tag:").strip() for line in tags),
             top_level=tuple(self.text(f"{folder}/top_level.txt").split()),
+            version=version,
+            requires=tuple(map(str, metadata.get_all("Requires-Dist") or ())),
         )
 
     def _record(self, folder: str) -> list[str]:

@@ -28,10 +28,11 @@ CODES = {
     "EXT-INIT": "an extension module lacks the function that Python calls on import",
     "FILE-MISSING": "a distribution's RECORD lists a file that is not in the layer",
     "FILE-PRUNED": "a prune rule removed a native file",
-    "RPATH-ABSOLUTE": "a native file searches a folder of the machine that built it",
+    "RPATH-ABSOLUTE": "a library would come from a folder of the machine that built the file",
     "NEEDED-MISSING": "a library that a native file needs is nowhere",
     "NEEDED-MUSL": "a native file is built for musl, the C library of Alpine Linux",
     "NEEDED-INCIDENTAL": "a native file needs a library that the runtime has and does not promise",
+    "LIBRARY-MISSING": "Python code loads a library by name, and nothing brings it",
     "VERSION-GLIBC": "a native file needs a newer C library",
     "VERSION-GLIBCXX": "a native file needs a newer C++ library",
     "VERSION-CXXABI": "a native file needs a newer C++ ABI",
@@ -48,16 +49,22 @@ CODES = {
     "SHEBANG": "a script starts with an interpreter of the build machine",
     "MODE": "a file has a mode other than 0644 and 0755",
     "IMPORT-MISSING": "a requirement has nothing to import in the layer",
+    "REQUIRES-UNMET": "a distribution requires what neither the layer nor the runtime brings",
     "IMPORT-FORBIDDEN": "the layer holds a module that layers.yaml forbids",
     "PATH-CASE": "two paths differ only in case",
     "SHADOW-RUNTIME": "the layer hides a module that the runtime provides",
     "SHADOW-STDLIB": "the layer hides a module of Python's standard library",
+    "ACCEPT-UNUSED": "`accept` in layers.yaml names a finding that the audit does not have",
+    "LAYERS-DIFFER": "two layers of one function hold one distribution or path differently",
     "MANAGED-CONFLICT": "a managed layer used beside this one holds the same distribution",
 }
 """Every code of a finding and what it means; root causes come before their consequences."""
 
 SHOWN = 5
 """Names of further files that a line of the report gives."""
+
+_APART = frozenset({"LIBRARY-MISSING"})
+"""Codes whose findings differ in more than their file, and in what to do about them."""
 
 _ORDER = {code: place for place, code in enumerate(CODES)}
 
@@ -87,6 +94,13 @@ class Finding(ManifestPart):
     """The likely cause, in one sentence."""
     next: str
     """What to do next."""
+    accepted: str | None = None
+    """Reason for which `accept` in layers.yaml takes it; None where it counts."""
+
+    @property
+    def subject(self) -> str:
+        """What it is about: the path, or the distribution where there is none."""
+        return self.path or self.distribution or ""
 
 
 class AuditReport(ManifestPart):
@@ -110,12 +124,20 @@ class AuditReport(ManifestPart):
     @property
     def errors(self) -> list[Finding]:
         """The findings for which the layer is refused."""
-        return [one for one in self.findings if one.severity is Severity.ERROR]
+        return self._counting(Severity.ERROR)
 
     @property
     def warnings(self) -> list[Finding]:
-        """The other findings."""
-        return [one for one in self.findings if one.severity is Severity.WARNING]
+        """The other findings that nobody accepted."""
+        return self._counting(Severity.WARNING)
+
+    @property
+    def accepted(self) -> list[Finding]:
+        """The findings that layers.yaml accepts."""
+        return [one for one in self.findings if one.accepted is not None]
+
+    def _counting(self, severity: Severity) -> list[Finding]:
+        return [one for one in self.findings if one.severity is severity and one.accepted is None]
 
     @property
     def ok(self) -> bool:
@@ -129,6 +151,9 @@ class AuditReport(ManifestPart):
             machine=self.machines[0] if len(self.machines) == 1 else None,
             highest=self.highest,
             warnings=[f"{group[0].code}: {headline(group)}" for group in grouped(self.warnings)],
+            accepted={
+                f"{one.code} {one.subject}": one.accepted for one in self.findings if one.accepted
+            },
         )
 
     def raise_for_errors(self) -> None:
@@ -153,9 +178,10 @@ class AuditReport(ManifestPart):
 
 def grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
     """Put findings of one code and distribution together, root causes first."""
-    groups: dict[tuple[str, str], list[Finding]] = {}
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
     for one in sorted(findings, key=_key):
-        groups.setdefault((one.code, one.distribution or ""), []).append(one)
+        apart = one.next if one.code in _APART else ""
+        groups.setdefault((one.code, one.distribution or "", apart), []).append(one)
     return list(groups.values())
 
 
@@ -167,14 +193,15 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
 def headline(group: list[Finding]) -> str:
     """Return one line for findings of one code and distribution."""
     first = group[0]
+    what = "; ".join(dict.fromkeys(one.what for one in group if one.path == first.path))
     paths = dict.fromkeys(one.path for one in group if one.path and one.path != first.path)
     if not paths:
-        return first.what
+        return what
     names = [path.rsplit("/", 1)[-1].split(".", 1)[0] for path in paths]
     shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
     owner = f" of {first.distribution}" if first.distribution else ""
     plural = "s" if len(paths) > 1 else ""
-    return f"{first.what} (and {len(paths)} more file{plural}{owner}: {shown})"
+    return f"{what} (and {len(paths)} more file{plural}{owner}: {shown})"
 
 
 def _key(one: Finding) -> tuple[int, str, bool, str]:

@@ -7,10 +7,13 @@ AWS. ``audit_target`` takes the files of a target before they are archived, ``au
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from layersmith.audit import layout, machine, needs, packages
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from layersmith.audit import accept, by_name, layout, machine, needs, packages, requires
 from layersmith.audit.content import gather
 from layersmith.audit.findings import AuditReport, ordered
 from layersmith.audit.zipped import open_zip
@@ -36,6 +39,10 @@ class Declared:
         kept: Normalized names that are kept although the runtime provides them.
         managed: Names or ARNs of layers that functions use beside this one.
         pruned: Prune rules of layers.yaml itself, of which nobody needs to be warned.
+        extras: Extras that were asked for, by normalized name of their distribution.
+        left_out: Normalized names that stay out of the layer, each for a reason.
+        beside: Sonames in lib/ of other layers that functions use with this one.
+        accepted: Findings that are accepted -> reason; see ``accept.apply``.
     """
 
     requirements: Collection[str] = ()
@@ -43,15 +50,22 @@ class Declared:
     kept: Collection[str] = ()
     managed: Collection[str] = ()
     pruned: Collection[str] = ()
+    extras: Mapping[str, Collection[str]] = field(default_factory=dict)
+    left_out: Collection[str] = ()
+    beside: Collection[str] = ()
+    accepted: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, target: Target, requirements: Collection[str] = ()) -> Declared:
+    def of(
+        cls, target: Target, requirements: Collection[str] = (), asked: Iterable[str] = ()
+    ) -> Declared:
         """Return what the settings of a target's layer say.
 
         Args:
             target: What is built.
             requirements: Normalized names of what was asked for; what is excluded or provided by
                 the runtime may be among them.
+            asked: The requirements as they were asked for (PEP 508), with their extras.
         """
         settings = target.settings
         kept = target.runtime.provided - set(target.runtime.left_out(settings.keep_provided))
@@ -61,7 +75,25 @@ class Declared:
             kept=kept,
             managed=settings.managed_layers,
             pruned=settings.prune.add,
+            extras=extras_of(asked, settings.extras),
+            left_out=settings.excludes,
+            accepted=settings.accept,
         )
+
+
+def extras_of(
+    asked: Iterable[str], added: Mapping[str, Collection[str]] | None = None
+) -> dict[str, set[str]]:
+    """Return the extras that requirements ask for, by normalized name.
+
+    Args:
+        asked: Requirements (PEP 508).
+        added: More of them by normalized name, as `extras` of layers.yaml adds them.
+    """
+    extras = {name: set(more) for name, more in (added or {}).items()}
+    for requirement in map(Requirement, asked):
+        extras.setdefault(canonicalize_name(requirement.name), set()).update(requirement.extras)
+    return extras
 
 
 def audit(
@@ -88,7 +120,8 @@ def audit(
             error.
     """
     content = gather(files, runtime, architecture, removed=removed, recorded=recorded)
-    return _report(content, identifier, _checks(content, declared or Declared()))
+    declared = declared or Declared()
+    return _report(content, identifier, _checks(content, declared), declared)
 
 
 def audit_target(
@@ -96,6 +129,7 @@ def audit_target(
     target: Target,
     *,
     requirements: Collection[str] = (),
+    asked: Iterable[str] = (),
     removed: Mapping[str, str] | None = None,
     recorded: Mapping[str, Collection[str]] | None = None,
 ) -> AuditReport:
@@ -105,6 +139,7 @@ def audit_target(
         files: The files, such as a Tree.
         target: What is built.
         requirements: Normalized names of what was asked for.
+        asked: The requirements as they were asked for (PEP 508), with their extras.
         removed: Path -> rule, for files that were left out on purpose.
         recorded: Distribution -> paths below python/ that its wheel lists; see `audit`.
     """
@@ -113,7 +148,7 @@ def audit_target(
         target.runtime,
         target.architecture,
         identifier=target.identifier,
-        declared=Declared.of(target, requirements),
+        declared=Declared.of(target, requirements, asked),
         removed=removed,
         recorded=recorded,
     )
@@ -143,8 +178,9 @@ def audit_zip(
     try:
         files, findings = open_zip(path)
         content = gather(files, runtime, architecture)
-        findings += _checks(content, declared or Declared())
-        return _report(content, identifier or path.name, findings)
+        declared = declared or Declared()
+        findings += _checks(content, declared)
+        return _report(content, identifier or path.name, findings, declared)
     except BuildError as problem:
         if not path.is_file():
             raise
@@ -159,16 +195,20 @@ def audit_zip(
 
 def _checks(content: Content, declared: Declared) -> Iterator[Finding]:
     yield from machine.check(content)
-    yield from needs.check(content)
+    yield from needs.check(content, declared.beside)
+    yield from by_name.check(content, declared.beside)
     yield from layout.check(content)
     yield from packages.complete(content, declared.pruned)
     yield from packages.importable(content, declared.requirements)
+    yield from requires.check(content, declared.extras, declared.left_out, declared.managed)
     yield from packages.forbidden(content, declared.forbidden)
     yield from packages.shadows(content, declared.kept)
     yield from packages.managed(content, declared.managed)
 
 
-def _report(content: Content, identifier: str, findings: Iterable[Finding]) -> AuditReport:
+def _report(
+    content: Content, identifier: str, findings: Iterable[Finding], declared: Declared
+) -> AuditReport:
     highest = needs.highest(content)
     return AuditReport(
         identifier=identifier,
@@ -178,5 +218,5 @@ def _report(content: Content, identifier: str, findings: Iterable[Finding]) -> A
         elf_files=len(content.elves) + len(content.damaged),
         machines=sorted({facts.machine for facts in content.elves.values()}),
         highest={prefix: ".".join(map(str, number)) for prefix, number in highest.items()},
-        findings=ordered(findings),
+        findings=ordered(accept.apply(findings, declared.accepted)),
     )

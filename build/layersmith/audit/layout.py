@@ -47,8 +47,15 @@ def check(content: Content) -> Iterator[Finding]:
         elif path.endswith(".pyc"):
             yield from _bytecode(content, path)
     for path, head in content.heads.items():
-        if head.startswith(b"#!") and "bin" in path.split("/")[:-1]:
+        if head.startswith(b"#!") and _is_program(content, path):
             yield from _shebang(content, path, head)
+
+
+def _is_program(content: Content, path: str) -> bool:
+    """Whether a file is meant to be started: in bin/, or executable and not a module."""
+    if path.startswith(("bin/", f"{PREFIX}bin/")):
+        return True
+    return content.files[path].executable and not path.endswith(".py")
 
 
 def _finding(  # noqa: PLR0917 -- the fields of a finding, in their order

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING
 
 from layersmith.assemble.tree import PREFIX
 from layersmith.audit.findings import Finding, Severity
-from layersmith.base import architectures, modules
+from layersmith.base import architectures, elf, modules
 from layersmith.base.modules import ModuleName, module_name
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ FOREIGN_MAGIC = {
     b"\xca\xfe\xba\xbe": "macOS",
 }
 """First bytes of PE and Mach-O files (Mach-O: 64-bit, 32-bit, universal)."""
+
+
+MACHINE_WORD = re.compile(
+    r"[-_.]?(?:aarch64|arm64|armv\d\w*|armhf|x86[-_]64|amd64|x64|x86|i[36]86|ppc64le|s390x|riscv64)"
+)
+"""How packages that bring programs for every machine tell them apart by name."""
 
 
 def check(content: Content) -> Iterator[Finding]:
@@ -93,16 +100,47 @@ def _machine(content: Content, path: str, facts: ElfFacts) -> Finding:
     is_what = f"{facts.bits}-bit{order}" if same else f"built for {facts.machine}"
     name = module_name(path)
     cause = _machine_cause(content, path, facts, name)
+    spare = _spare(content, path, facts, name)
     return Finding(
         code="ELF-CLASS" if same else "ELF-MACHINE",
-        severity=Severity.ERROR,
+        severity=Severity.WARNING if spare else Severity.ERROR,
         path=path,
         distribution=content.owner(path),
         what=f"{path} is {is_what}, the layer is for {layer}; "
-        f"Python fails with: {_load_error(content, path, name)}",
+        + (spare or f"Python fails with: {_load_error(content, path, name)}"),
         cause=cause,
-        next=_machine_next(content, path),
+        next=f"leave it out: prune: add: [{path.removeprefix(PREFIX)}]"
+        if spare
+        else _machine_next(content, path),
     )
+
+
+def _spare(content: Content, path: str, facts: ElfFacts, name: ModuleName | None) -> str | None:
+    """Return why a foreign file breaks nothing, or None.
+
+    A package for every machine picks one of several files of the same name; code for a GPU or the
+    kernel only looks like a native file.
+    """
+    if name is not None and (name.tag or _says(content, name)):
+        return None
+    if facts.kind not in {"ET_DYN", "ET_EXEC"} or facts.machine not in elf.MACHINES.values():
+        return "nothing can load it as code of this machine"
+    base, owner = posixpath.basename(path), content.owner(path)
+    fitting = next(
+        (
+            other
+            for other, found in content.elves.items()
+            if _without_machine(posixpath.basename(other)) == _without_machine(base)
+            and content.owner(other) == owner
+            and fits_machine(content, found)
+        ),
+        None,
+    )
+    return f"{fitting} is the one that fits" if fitting else None
+
+
+def _without_machine(name: str) -> str:
+    return MACHINE_WORD.sub("", name.lower())
 
 
 def _machine_next(content: Content, path: str) -> str:

@@ -12,9 +12,10 @@ from layersmith.audit import policy
 from layersmith.audit.findings import Finding, Severity
 from layersmith.audit.libraries import Links, is_absolute
 from layersmith.audit.machine import fits_machine
+from layersmith.audit.uses import Uses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from layersmith.audit.content import Content
     from layersmith.base.elf import ElfFacts
@@ -32,15 +33,19 @@ BUNDLE = "take a manylinux wheel, or put the library into lib/ of a layer"
 PROVE = "prove it: `python build/layers.py smoke` imports every module"
 
 
-def check(content: Content) -> Iterator[Finding]:
+def check(content: Content, beside: Collection[str] = ()) -> Iterator[Finding]:
     """Yield what the native files of a layer need and will not get.
 
     A file for another machine is left out: what it needs says nothing more about the cause.
+
+    Args:
+        content: The layer.
+        beside: Sonames in lib/ of other layers that functions use with this one.
     """
-    links = Links(content.elves, content.files)
+    links, uses = Links(content.elves, content.files), Uses(content)
     for path, facts in content.elves.items():
         if fits_machine(content, facts) and facts.kind != RELOCATABLE:
-            yield from _libraries(content, path, facts, links)
+            yield from _libraries(content, path, links, uses, beside)
             yield from _versions(content, path, facts, links)
             yield from _hardening(content, path, facts)
 
@@ -60,12 +65,47 @@ def highest(content: Content) -> dict[str, tuple[int, ...]]:
     return dict(sorted(result.items()))
 
 
-def _libraries(content: Content, path: str, facts: ElfFacts, links: Links) -> Iterator[Finding]:
+def _libraries(
+    content: Content, path: str, links: Links, uses: Uses, beside: Collection[str]
+) -> Iterator[Finding]:
     rules = policy.of(content.runtime, content.architecture)
-    for library in facts.needed:
-        if links.find(path, library) is not None or library in rules.libraries:
-            continue
-        yield explain(content, path, library, links)
+    facts = content.elves[path]
+    missing = [
+        library
+        for library in facts.needed
+        if links.find(path, library) is None
+        and library not in rules.libraries
+        and library not in beside
+    ]
+    found = [_weighed(explain(content, path, library, links), uses) for library in missing]
+    yield from found
+    absolute = next(filter(is_absolute, (*facts.rpath, *facts.runpath)), None)
+    if absolute and missing:
+        # A folder that is not there costs nothing, unless something was to come from it.
+        yield Finding(
+            code="RPATH-ABSOLUTE",
+            severity=min(one.severity for one in found),
+            path=path,
+            distribution=content.owner(path),
+            what=f"{path} searches {absolute} for {', '.join(missing)}",
+            cause="a path of the machine that built it was left in RPATH or RUNPATH",
+            next="take a wheel that auditwheel has repaired, or link with $ORIGIN",
+        )
+
+
+def _weighed(finding: Finding, uses: Uses) -> Finding:
+    """Return a finding about a library as a warning where its file is loaded on request alone."""
+    path = finding.path or ""
+    if finding.severity is not Severity.ERROR or not uses.on_request(path):
+        return finding
+    return finding.model_copy(
+        update={
+            "severity": Severity.WARNING,
+            "cause": f"{finding.cause}; nothing loads the file when its package is imported",
+            "next": f"if nobody calls it, leave it out: prune: add: "
+            f"[{path.removeprefix(PREFIX)}]; otherwise {finding.next}",
+        }
+    )
 
 
 def _versions(content: Content, path: str, facts: ElfFacts, links: Links) -> Iterator[Finding]:
@@ -126,17 +166,6 @@ def _hardening(content: Content, path: str, facts: ElfFacts) -> Iterator[Finding
             cause="an assembler file without .note.GNU-stack, or the linker option -z execstack",
             next="take another build of it; newer systems refuse to load it at all",
         )
-    for folder in (*facts.rpath, *facts.runpath):
-        if is_absolute(folder):
-            yield Finding(
-                code="RPATH-ABSOLUTE",
-                severity=Severity.ERROR,
-                path=path,
-                distribution=content.owner(path),
-                what=f"{path} searches {folder} for its libraries",
-                cause="a path of the machine that built it was left in RPATH or RUNPATH",
-                next="take a wheel that auditwheel has repaired, or link with $ORIGIN",
-            )
 
 
 @dataclass(frozen=True)
@@ -158,9 +187,9 @@ def explain(content: Content, path: str, library: str, links: Links) -> Finding:
         links: The search paths of the layer.
     """
     why = (
-        _system(content, library)
-        or _pruned(content, library)
+        _pruned(content, library)
         or _unreachable(library, links)
+        or _system(content, library)
         or _other_python(content, library)
         or _deleted(content, path, library)
         or _Why("it was built on a machine that has it, and never repaired by auditwheel", BUNDLE)
@@ -180,13 +209,14 @@ def explain(content: Content, path: str, library: str, links: Links) -> Finding:
 
 def _system(content: Content, library: str) -> _Why | None:
     rules = policy.of(content.runtime, content.architecture)
-    if library in rules.incidental:
+    known = rules.incidental.get(library)
+    if known is not None:
         return _Why(
             "it was built without bundling its libraries (auditwheel repair)",
-            BUNDLE,
-            ", which is in the runtime today and not promised",
+            BUNDLE + f": {rules.title} has it in the package {known.package}",
+            f", which is in the base image of {content.runtime.name} and not promised: functions "
+            "on Lambda may lack it",
             "NEEDED-INCIDENTAL",
-            Severity.WARNING,
         )
     if library.startswith(MUSL):
         return _Why(
@@ -238,12 +268,14 @@ def _deleted(content: Content, path: str, library: str) -> _Why | None:
     distribution = content.distributions.get(content.owner(path) or "")
     recorded = distribution.record if distribution else ()
     listed = next((one for one in recorded if posixpath.basename(one) == library), None)
-    folders = (*facts.rpath, *facts.runpath)
+    folders = [one for one in (*facts.rpath, *facts.runpath) if not is_absolute(one)]
     if not folders and listed is None:
         return None
     here = posixpath.dirname(path)
     folder = folders[0] if folders else posixpath.dirname(PREFIX + (listed or ""))
     place = posixpath.normpath(folder.replace("${ORIGIN}", here).replace("$ORIGIN", here or "."))
+    if listed is None and any(one.startswith(f"{place}/") for one in content.files):
+        return None
     return _Why(
         f"the folder that held it ({place}) was deleted or not packed",
         "build again from the wheel; never delete *.libs folders",

@@ -10,7 +10,7 @@ from layersmith.base import runtimes
 from layersmith.base.elf import VERSION, parse_version
 
 if TYPE_CHECKING:
-    from layersmith.base.runtimes import Runtime
+    from layersmith.base.runtimes import IncidentalLibrary, Runtime
 
 LIBRARY_PATH = ("lib",)
 """Folders of a layer on Lambda's LD_LIBRARY_PATH, relative to /opt (AWS: /opt/lib)."""
@@ -24,19 +24,20 @@ class Policy:
         title: Name of the operating system.
         versions: Highest symbol version by prefix, ``{"GLIBC": (2, 34)}``.
         libraries: Sonames that the system promises.
-        incidental: Sonames that are there and not promised.
+        incidental: What is in the base image and nobody promises, by soname.
     """
 
     title: str
     versions: dict[str, tuple[int, ...]]
     libraries: frozenset[str]
-    incidental: frozenset[str]
+    incidental: dict[str, IncidentalLibrary]
 
 
 @functools.cache
 def of(runtime: Runtime, architecture: str) -> Policy:
     """Return the policy of a runtime on an architecture."""
     system = runtime.system
+    vouched = {name for name, one in system.incidental.items() if one.promised}
     # The interpreter's own libraries lie in /var/lang/lib, which is on LD_LIBRARY_PATH.
     python = {f"libpython{runtime.python_version}.so.1.0", "libpython3.so"}
     return Policy(
@@ -45,8 +46,8 @@ def of(runtime: Runtime, architecture: str) -> Policy:
             prefix: parse_version(text if isinstance(text, str) else text[architecture])
             for prefix, text in system.versions.items()
         },
-        libraries=system.libraries | system.own[architecture] | python,
-        incidental=system.incidental,
+        libraries=system.libraries | system.own[architecture] | python | vouched,
+        incidental={n: one for n, one in system.incidental.items() if n not in vouched},
     )
 
 

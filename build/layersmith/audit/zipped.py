@@ -31,7 +31,10 @@ def open_zip(path: Path) -> tuple[list[Entry], list[Finding]]:
         )
     infos = wheel.directory(path)
     members = wheel.locate(path, infos)
-    entries = [Entry(info.filename, members[info.filename], "") for info in infos]
+    entries = [
+        Entry(info.filename, members[info.filename], "", bool((info.external_attr >> 16) & 0o111))
+        for info in infos
+    ]
     return entries, list(_judge(infos))
 
 

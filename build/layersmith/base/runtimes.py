@@ -47,6 +47,21 @@ NAME = re.compile(r"python3\.(?P<minor>\d+)")
 
 
 @dataclass(frozen=True)
+class IncidentalLibrary:
+    """A library that is in the base image because something of AWS needs it.
+
+    Attributes:
+        package: Package of the operating system that brings it.
+        source: Where it was found that functions may or may not rely on it.
+        promised: Whether the source says that they may.
+    """
+
+    package: str
+    source: str
+    promised: bool = False
+
+
+@dataclass(frozen=True)
 class OperatingSystem:
     """What an operating system of Lambda offers to native files.
 
@@ -56,7 +71,7 @@ class OperatingSystem:
         glibc: Version of the C library as (major, minor).
         versions: Highest symbol version by prefix; one text, or one for each architecture.
         libraries: Sonames that the system promises.
-        incidental: Sonames that are there and not promised.
+        incidental: What is in its base image and not among ``libraries``, by soname.
         own: Sonames that it promises on one architecture.
     """
 
@@ -65,7 +80,7 @@ class OperatingSystem:
     glibc: tuple[int, int]
     versions: Mapping[str, str | Mapping[str, str]] = field(hash=False)
     libraries: frozenset[str]
-    incidental: frozenset[str]
+    incidental: Mapping[str, IncidentalLibrary] = field(hash=False)
     own: Mapping[str, frozenset[str]] = field(hash=False)
 
 
@@ -279,7 +294,7 @@ def _system(name: str, row: dict[str, Any]) -> OperatingSystem:
         glibc=(int(major), int(minor)),
         versions=row["versions"],
         libraries=frozenset(row["libraries"]),
-        incidental=frozenset(row["incidental"]),
+        incidental={one: IncidentalLibrary(**told) for one, told in row["incidental"].items()},
         own={machine: frozenset(row["own"][machine]) for machine in architectures.NAMES},
     )
 

@@ -16,6 +16,7 @@ from layersmith.config.values import (
     Distinct,
     DistributionName,
     ExtraName,
+    FindingName,
     Glob,
     InitDuration,
     ModuleName,
@@ -190,6 +191,12 @@ class LayerSettings(Model):
         dict[ModuleName, Reason], Field(examples=[{"PIL.ImageTk": "needs tkinter"}])
     ] = {}
     """Modules (globs) that cannot be imported by design, each with the reason."""
+    accept: Annotated[
+        dict[FindingName, Reason],
+        Field(examples=[{"NEEDED-MISSING python/pkg/_plugin.so": "the plugin is never loaded"}]),
+    ] = {}
+    """Findings of the audit that are accepted, by code and path (a glob) or, where a finding has no
+    path, distribution, each with the reason."""
     forbid_imports: Annotated[list[ModuleName], Field(examples=[["PIL", "onnxruntime"]])] = []
     """Modules that must not be in the layer, nor be loaded by it."""
     managed_layers: Annotated[list[str], Field(examples=[["AWSLambdaPowertoolsPythonV3"]])] = []

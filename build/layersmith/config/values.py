@@ -35,6 +35,7 @@ DISTRIBUTION_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 REGION_PATTERN = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
 MODULE_PATTERN = r"^[A-Za-z_*?][A-Za-z0-9_*?]*(\.[A-Za-z0-9_*?]+)*$"
 VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+FINDING_PATTERN = r"^[A-Z]+(-[A-Z]+)* \S.*$"
 GLOB_PATTERN = r"^(?!/|python/)[^\\]+$"
 PATH_PATTERN = r"^(?![/~])[^\\]+$"
 PRINCIPAL_PATTERN = r"^(public|o-[a-z0-9]{10,32}|[0-9]{12})$"
@@ -238,6 +239,14 @@ Name = Annotated[
 ]
 Region = Annotated[str, *_text("region", REGION_PATTERN, "a region, e.g. eu-central-1")]
 ModuleName = Annotated[str, *_text("module", MODULE_PATTERN, "a module, e.g. PIL or numpy.f2py")]
+FindingName = Annotated[
+    str,
+    *_text(
+        "finding",
+        FINDING_PATTERN,
+        "a code of the audit and a path, e.g. NEEDED-MISSING python/pkg/_plugin.so",
+    ),
+]
 Variable = Annotated[
     str, *_text("variable", VARIABLE_PATTERN, "the name of an environment variable")
 ]

@@ -12,8 +12,8 @@ from packaging.utils import canonicalize_name
 
 from layersmith import console
 from layersmith.assemble import manifest as manifests
-from layersmith.audit import findings
-from layersmith.audit.judge import Declared, audit_zip
+from layersmith.audit import findings, together
+from layersmith.audit.judge import Declared, audit_zip, extras_of
 from layersmith.base import architectures, runtimes
 from layersmith.errors import AuditError, BuildError, ConfigError, LayersmithError, ManyErrors
 from layersmith.verbs import options
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from layersmith.assemble.manifest import Manifest
     from layersmith.audit.findings import AuditReport, Finding
     from layersmith.plan import Target
 
@@ -33,8 +34,9 @@ what it checks:
   machine, word size and byte order of every ELF file; names that Python and the platform look for;
   the highest GLIBC, GLIBCXX, CXXABI, GCC and ZLIB version; every needed library, through RPATH,
   RUNPATH and /opt/lib, in the layer or in the runtime; executable stacks; absolute search paths;
-  files that a RECORD lists and that are gone; depth of packages, modes, links, case; bytecode;
-  shebang lines; forbidden and missing imports; modules that hide the runtime's own.
+  files that a RECORD lists and that are gone; requirements that nothing meets; depth of packages,
+  modes, links, case; bytecode; shebang lines; forbidden and missing imports; modules that hide the
+  runtime's own.
   `build` runs the same checks before it writes a zip. --codes lists all findings.
 
 examples:
@@ -90,20 +92,42 @@ def run(args: argparse.Namespace) -> int:
             reports.append(judge())
         except LayersmithError as problem:
             errors.append(problem)
+    overlaps = _overlaps(args)
     if args.json:
         found = [report.model_dump(mode="json") for report in reports]
-        console.emit_json({"reports": found})
+        functions = [one.model_dump(mode="json") for one in overlaps]
+        console.emit_json({"reports": found, "functions": functions})
     else:
         _show(reports)
+        for one in overlaps:
+            console.warn(f"{one.code}: {one.what}; {one.next}")
     errors += [_refusal(report, told=not args.json) for report in reports if not report.ok]
     if errors:
         raise ManyErrors(errors)
     return 0
 
 
+def _overlaps(args: argparse.Namespace) -> list[Finding]:
+    """Return how the built layers of one function differ; nothing for zips of others."""
+    if _zips(args):
+        return []
+    loaded, targets = options.chosen(args)
+    made = [_manifest(args.dist / f"{target.stem}.json") for target in targets]
+    there = [one for one in made if one and (args.dist / one.artifact.filename).is_file()]
+    try:
+        return together.check(loaded.config, there, args.dist)
+    except LayersmithError:
+        # A zip that cannot be read is an error of its own target.
+        return []
+
+
+def _zips(args: argparse.Namespace) -> list[Path]:
+    return [Path(word) for word in args.what if word.endswith(".zip") or Path(word).is_file()]
+
+
 def _jobs(args: argparse.Namespace) -> list[partial[AuditReport]]:
     """Return what is to be judged, a call each, so that one failure does not stop the others."""
-    zips = [Path(word) for word in args.what if word.endswith(".zip") or Path(word).is_file()]
+    zips = _zips(args)
     args.layer += [word for word in args.what if Path(word) not in zips]
     if zips and args.layer:
         raise ConfigError(
@@ -119,8 +143,23 @@ def _jobs(args: argparse.Namespace) -> list[partial[AuditReport]]:
 def _judge_zip(path: Path, args: argparse.Namespace) -> AuditReport:
     runtime, architecture = _platform(path, args)
     required = [canonicalize_name(name) for name in args.require]
-    declared = Declared(requirements=required, forbidden=args.forbid)
+    made = _manifest(path.with_suffix(".json"))
+    declared = Declared(
+        requirements=required,
+        forbidden=args.forbid,
+        extras=extras_of(made.inputs.requirements if made else ()),
+        left_out={one.name for one in made.dropped} if made else (),
+        accepted=made.audit.accepted if made else {},
+    )
     return audit_zip(path, runtimes.get(runtime), architecture, declared=declared)
+
+
+def _manifest(path: Path) -> Manifest | None:
+    """Return the manifest beside a zip; without one, a zip is judged by what it holds."""
+    try:
+        return manifests.read(path)
+    except BuildError:
+        return None
 
 
 def _platform(path: Path, args: argparse.Namespace) -> tuple[str, str]:
@@ -139,21 +178,19 @@ def _platform(path: Path, args: argparse.Namespace) -> tuple[str, str]:
 
 
 def _judge_built(target: Target, dist: Path) -> AuditReport:
+    made = _manifest(dist / f"{target.stem}.json")
     return audit_zip(
         dist / f"{target.stem}.zip",
         target.runtime,
         target.architecture,
         identifier=target.identifier,
-        declared=Declared.of(target, _requirements(dist / f"{target.stem}.json")),
+        declared=Declared.of(target, _requirements(made), made.inputs.requirements if made else ()),
     )
 
 
-def _requirements(path: Path) -> list[str]:
-    """Return what was asked for and went into the layer, as its manifest tells."""
-    try:
-        manifest = manifests.read(path)
-    except BuildError:
-        # A zip without its manifest is judged by what it holds alone.
+def _requirements(manifest: Manifest | None) -> list[str]:
+    """Return what was asked for and went into the layer."""
+    if manifest is None:
         return []
     asked = {canonicalize_name(Requirement(text).name) for text in manifest.inputs.requirements}
     return [
@@ -221,3 +258,7 @@ def _details(report: AuditReport) -> Iterator[tuple[str, str | None]]:
         yield f"\n{head}", style
         yield f"  likely cause: {first.cause}", None
         yield f"  next: {first.next}", None
+    for group in findings.grouped(report.accepted):
+        first = group[0]
+        yield f"\naccepted: {report.identifier}: {first.code}: {findings.headline(group)}", None
+        yield f"  reason: {first.accepted}", None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console, lock
 from layersmith.assemble import budgets
+from layersmith.audit import together
 from layersmith.errors import BudgetError, ManyErrors
 from layersmith.lock import provided
 from layersmith.pipeline import Build
@@ -77,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
         _say(result, loaded.root)
     for said in [*unmatched.in_locks(loaded, {}), *unmatched.in_layers(loaded, made)]:
         console.warn(said)
+    for one in together.check(loaded.config, made, args.dist):
+        console.warn(f"{one.code}: {one.what}; {one.next}")
     errors = [result.error for result in results if result.error]
     try:
         functions = budgets.check_functions(loaded.config, made, loaded.root)

@@ -28,7 +28,10 @@ examples:
 
 DATA: dict[str, dict[str, str]] = {
     "analyze": {"reports": "layersmith.weigh.models.Weighing"},
-    "audit": {"reports": "layersmith.audit.findings.AuditReport"},
+    "audit": {
+        "reports": "layersmith.audit.findings.AuditReport",
+        "functions": "layersmith.audit.findings.Finding",
+    },
     "coldstart": {"": "layersmith.prove.cold.models.ColdStartReport"},
     "diff": {"diffs": "layersmith.report.diff_models.Diff"},
     "slim": {"": "layersmith.prove.slim.models.SlimReport"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from layersmith.assemble.tree import Bytes, Entry
 from layersmith.audit.judge import Declared, audit
@@ -11,7 +11,7 @@ from layersmith.base import runtimes
 from tests.support.tiny_elf import TinyElf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from layersmith.audit.findings import AuditReport, Finding
 
@@ -48,14 +48,16 @@ def judge(
     architecture: str = "arm64",
     removed: Mapping[str, str] | None = None,
     recorded: Mapping[str, list[str]] | None = None,
-    **expected: list[str],
+    executables: Collection[str] = (),
+    accepted: Mapping[str, str] | None = None,
+    **expected: Any,
 ) -> AuditReport:
     """Audit files for a runtime."""
     return audit(
-        [Entry(path, Bytes(content), "") for path, content in files.items()],
+        [Entry(path, Bytes(content), "", path in executables) for path, content in files.items()],
         runtimes.get(runtime),
         architecture,
-        declared=Declared(**expected),
+        declared=Declared(**expected, accepted=accepted or {}),
         removed=removed,
         recorded=recorded,
     )

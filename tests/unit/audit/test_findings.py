@@ -45,6 +45,7 @@ def test_warnings_alone_pass() -> None:
         "machine": "aarch64",
         "highest": {"GLIBC": "2.17"},
         "warnings": ["PATH-CASE: python/a is wrong"],
+        "accepted": {},
     }
 
 

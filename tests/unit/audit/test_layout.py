@@ -33,6 +33,7 @@ def test_every_runtime_has_a_policy_that_fits_its_c_library(
     assert rules.versions["GLIBC"] == runtimes.get(runtime).glibc
     assert {"libc.so.6", "libstdc++.so.6"} <= rules.libraries
     assert rules.libraries.isdisjoint(rules.incidental)
+    assert all(one.package and one.source for one in rules.incidental.values())
 
 
 def test_no_library_is_promised_to_the_wrong_machine() -> None:
@@ -132,6 +133,18 @@ def test_scripts_of_another_machine(line: bytes) -> None:
 )
 def test_scripts_that_the_runtime_can_start(line: bytes) -> None:
     assert judge(layer(**{"python/bin/tool": line + b"\n"})).findings == []
+
+
+@pytest.mark.parametrize("path", ["python/fast/bin/jsonpath.py", "python/fast/tool"])
+def test_a_shebang_in_a_module_or_a_text_starts_nothing(path: str) -> None:
+    files = layer(**{path: b"#!/usr/bin/python\n"})
+    assert judge(files, executables=["python/fast/bin/jsonpath.py"]).findings == []
+
+
+@pytest.mark.parametrize("path", ["bin/tool", "python/bin/tool.py", "python/fast/tool"])
+def test_a_shebang_in_what_is_started(path: str) -> None:
+    files = layer(**{path: b"#!/home/ci/venv/bin/python\n"})
+    assert only(judge(files, executables=["python/fast/tool"])).code == "SHEBANG"
 
 
 def test_paths_that_differ_in_case() -> None:

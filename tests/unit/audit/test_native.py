@@ -4,7 +4,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layersmith.audit import policy
 from layersmith.audit.findings import Severity
+from layersmith.base import runtimes
 
 from tests.support.tiny_elf import EM_386, EM_X86_64, TinyElf
 from tests.unit.audit.layers import EXTENSION, GOOD, RECORD, judge, judge_elf, layer, only
@@ -89,6 +91,37 @@ def test_files_for_every_machine_can_be_pruned() -> None:
     finding = only(judge(files))
     assert finding.code == "ELF-MACHINE"
     assert finding.next.endswith("prune: add: [fast/x86_64/libfast.so]")
+
+
+SCREEN = replace(GOOD, machine=EM_X86_64).build()
+
+
+@pytest.mark.parametrize(
+    ("other", "own"),
+    [
+        ("fast/linux-x86_64/manager", "fast/linux-arm64/manager"),
+        ("fast/libfast_amd64.so", "fast/libfast_arm64.so"),
+        ("fast/driver-x64", "fast/driver-aarch64"),
+    ],
+)
+def test_a_file_for_another_machine_beside_the_fitting_one(other: str, own: str) -> None:
+    files = layer(**{f"python/{other}": SCREEN, f"python/{own}": GOOD.build()})
+    finding = only(judge(files, recorded={"fast": [other, own]}))
+    assert (finding.code, finding.severity) == ("ELF-MACHINE", Severity.WARNING)
+    assert finding.what.endswith(f"python/{own} is the one that fits")
+    assert finding.next == f"leave it out: prune: add: [{other}]"
+
+
+@pytest.mark.parametrize("own", ["fast/linux-arm64/another", "other/linux-arm64/manager"])
+def test_a_file_for_another_machine_without_a_fitting_one(own: str) -> None:
+    files = layer(**{"python/fast/manager": SCREEN, f"python/{own}": GOOD.build()})
+    recorded = {"fast": ["fast/manager"], "other": ["other/linux-arm64/manager"]}
+    assert [one.severity for one in judge(files, recorded=recorded).findings] == [Severity.ERROR]
+
+
+def test_code_for_a_gpu_only_looks_like_a_native_file() -> None:
+    files = layer(**{"python/fast/kernel.ir": header(64, "<", 0)})
+    assert only(judge(files)).severity is Severity.WARNING
 
 
 def header(bits: int, order: str, machine: int) -> bytes:
@@ -257,7 +290,8 @@ def test_a_library_that_a_rule_pruned() -> None:
         ("libopenblas.so.0", "NEEDED-MISSING", Severity.ERROR, "never repaired by auditwheel"),
         ("libpython3.12.so.1.0", "NEEDED-MISSING", Severity.ERROR, "another Python"),
         ("libc.musl-aarch64.so.1", "NEEDED-MUSL", Severity.ERROR, "Alpine Linux"),
-        ("libssl.so.3", "NEEDED-INCIDENTAL", Severity.WARNING, "without bundling"),
+        ("libssl.so.3", "NEEDED-INCIDENTAL", Severity.ERROR, "without bundling"),
+        ("libexpat.so.1", "NEEDED-INCIDENTAL", Severity.ERROR, "without bundling"),
     ],
 )
 def test_libraries_of_the_system(library: str, code: str, severity: Severity, cause: str) -> None:
@@ -292,10 +326,28 @@ def test_executable_stack(architecture: str, flags: int | None, refused: bool) -
     assert ("STACK-EXECUTABLE" in codes) is refused
 
 
-def test_absolute_search_path() -> None:
-    finding = only(judge_elf(replace(GOOD, runpath="$ORIGIN:/home/ci/build/lib")))
-    assert finding.code == "RPATH-ABSOLUTE"
-    assert "/home/ci/build/lib" in finding.what
+def test_an_absolute_search_path_from_which_a_library_should_come() -> None:
+    report = judge_elf(
+        replace(GOOD, needed=("libc.so.6", "libx.so.1"), runpath="$ORIGIN:/home/ci/build/lib")
+    )
+    assert [one.code for one in report.errors] == ["RPATH-ABSOLUTE", "NEEDED-MISSING"]
+    assert report.errors[0].what == f"{EXTENSION} searches /home/ci/build/lib for libx.so.1"
+
+
+def test_an_absolute_search_path_from_which_nothing_should_come() -> None:
+    spec = replace(GOOD, needed=("libc.so.6", "libx.so.1"), runpath="/usr/local/lib:$ORIGIN")
+    files = layer(**{EXTENSION: spec.build(), "python/fast/libx.so.1": TinyElf(debug=b"").build()})
+    assert judge(files).findings == []
+
+
+def test_a_library_that_the_source_vouches_for() -> None:
+    python = runtimes.get("python3.13")
+    known = dict(python.system.incidental)
+    known["libuuid.so.1"] = replace(known["libuuid.so.1"], promised=True)
+    vouched = replace(python, system=replace(python.system, incidental=known), minor=99)
+    assert "libuuid.so.1" in policy.of(vouched, "arm64").libraries
+    assert "libuuid.so.1" not in policy.of(vouched, "arm64").incidental
+    assert "libuuid.so.1" not in policy.of(python, "arm64").libraries
 
 
 def test_damaged() -> None:
