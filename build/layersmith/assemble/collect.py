@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.utils import parse_wheel_filename
 
-from layersmith.assemble import stubs, wheel
+from layersmith.assemble import files, wheel
 from layersmith.assemble.manifest import Dropped
 from layersmith.assemble.tree import Tree
 from layersmith.crossbuild import host
@@ -18,13 +18,14 @@ from layersmith.lock import build_pins, wheelstore
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from layersmith.assemble.files import OwnFile
     from layersmith.assemble.wheel import Wheel
     from layersmith.lock import Lock, LockEntry
     from layersmith.plan import Target
 
 PROVIDED_REASON = "provided by the runtime"
 
-Origin = Literal["wheel", "sdist", "local", "stub", "cross"]
+Origin = Literal["wheel", "sdist", "local", "stub", "cross", "files"]
 
 
 @dataclass
@@ -50,6 +51,8 @@ class Collected:
     dropped: list[Dropped] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     """Path below python/ to its hash in its wheel's RECORD."""
+    files: list[OwnFile] = field(default_factory=list)
+    """What the key `files` of layers.yaml brings."""
 
 
 def reason_to_drop(name: str, target: Target) -> str | None:
@@ -154,7 +157,7 @@ def _local(folder: Path, target: Target) -> Part:
 
 def _add_stub(collected: Collected, entry: LockEntry, target: Target, root: Path) -> None:
     stub = target.settings.stubs[entry.name]
-    for found in stubs.entries(entry.name, entry.version, stub, root):
+    for found in files.of_stub(entry.name, entry.version, stub, root):
         collected.tree.add(found)
     collected.parts.append(Part(entry.name, entry.version, "stub"))
 

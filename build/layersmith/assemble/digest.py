@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import __version__, cache
+from layersmith.assemble import files
 from layersmith.base import interpreters, runtimes
 from layersmith.config.models import BytecodeMode
 
@@ -34,6 +35,9 @@ def of_target(target: Target, lock_digest: str, root: Path) -> str:
         target: What is built.
         lock_digest: SHA-256 of its lock file.
         root: Folder of layers.yaml.
+
+    Raises:
+        BuildError: What `files` names is missing or cannot be read.
     """
     settings = target.settings
     facts = {
@@ -44,6 +48,8 @@ def of_target(target: Target, lock_digest: str, root: Path) -> str:
         "stubs": {
             name: cache.sha256_folder(root / stub.path) for name, stub in settings.stubs.items()
         },
+        "files": files.digests(target, root),
+        "beside": sorted(files.provided(target, root)),
         "bytecode": has_interpreter(target),
         "tools": tools(target),
         "code": _code_digest(),

@@ -17,13 +17,21 @@ from layersmith.assemble import (
     bytecode,
     describe,
     digest,
+    files,
     outputs,
     prune,
     strip,
     wheel,
 )
 from layersmith.assemble import collect as collecting
-from layersmith.assemble.manifest import Artifact, AuditRecord, BytecodeRecord, Inputs, Manifest
+from layersmith.assemble.manifest import (
+    Artifact,
+    AuditRecord,
+    BytecodeRecord,
+    FileInput,
+    Inputs,
+    Manifest,
+)
 from layersmith.assemble.tree import PREFIX
 from layersmith.config.models import BytecodeMode
 from layersmith.errors import BuildError
@@ -92,6 +100,9 @@ def prepare(job: LayerJob, step: Callable[[str], None]) -> Prepared:
     graph = describe.graph(collected.parts, job.asked, job.target)
     step("prune")
     prune.prune(tree, settings.prune)
+    if settings.files:
+        step("files")
+        _add_files(job, collected)
     if settings.lite_blas:
         step("lite BLAS")
         _replace_blas(job, collected)
@@ -163,6 +174,14 @@ def _replace_blas(job: LayerJob, collected: Collected) -> None:
     numpy.record = {**(numpy.record or {}), "lite-blas": made.record}
 
 
+def _add_files(job: LayerJob, collected: Collected) -> None:
+    """Put in what layers.yaml names itself; nobody has to keep it from being pruned."""
+    own = files.read(job.target, job.root)
+    files.add(collected.tree, own, job.target)
+    collected.parts.append(collecting.Part(files.OWNER, files.version(own), "files"))
+    collected.files = own
+
+
 def _sizes(collected: Collected) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for entry in collected.tree:
@@ -205,6 +224,13 @@ def _manifest(
             lock=job.lock_digest,
             requirements=job.asked,
             packages=digest.packages(target, job.root),
+            files=[
+                FileInput(
+                    path=one.path, source=one.given, sha256=one.sha256, executable=one.executable
+                )
+                for one in prepared.collected.files
+                if one.path in tree
+            ],
         ),
         distributions=describe.distributions(
             tree, prepared.collected.parts, prepared.graph.edges, written.sizes

@@ -35,6 +35,7 @@ class Declared:
         kept: Normalized names that are kept although the runtime provides them.
         managed: Names or ARNs of layers that functions use beside this one.
         pruned: Prune rules of layers.yaml itself, of which nobody needs to be warned.
+        beside: Names of the libraries that layers used beside this one bring.
     """
 
     requirements: Collection[str] = ()
@@ -42,15 +43,19 @@ class Declared:
     kept: Collection[str] = ()
     managed: Collection[str] = ()
     pruned: Collection[str] = ()
+    beside: Collection[str] = ()
 
     @classmethod
-    def of(cls, target: Target, requirements: Collection[str] = ()) -> Declared:
+    def of(
+        cls, target: Target, requirements: Collection[str] = (), beside: Collection[str] = ()
+    ) -> Declared:
         """Return what the settings of a target's layer say.
 
         Args:
             target: What is built.
             requirements: Normalized names of what was asked for; what is excluded or provided by
                 the runtime may be among them.
+            beside: Names of the libraries that layers used beside this one bring.
         """
         settings = target.settings
         provided = target.runtime.provided - set(settings.keep_provided)
@@ -60,6 +65,7 @@ class Declared:
             kept=settings.keep_provided,
             managed=settings.managed_layers,
             pruned=settings.prune.add,
+            beside=beside,
         )
 
 
@@ -86,8 +92,11 @@ def audit(
             among the files were corrected since. What is listed, not removed and not here is an
             error.
     """
-    content = gather(files, runtime, architecture, removed=removed, recorded=recorded)
-    return _report(content, identifier, _checks(content, declared or Declared()))
+    wanted = declared or Declared()
+    content = gather(
+        files, runtime, architecture, removed=removed, recorded=recorded, beside=wanted.beside
+    )
+    return _report(content, identifier, _checks(content, wanted))
 
 
 def audit_target(
@@ -97,6 +106,7 @@ def audit_target(
     requirements: Collection[str] = (),
     removed: Mapping[str, str] | None = None,
     recorded: Mapping[str, Collection[str]] | None = None,
+    beside: Collection[str] = (),
 ) -> AuditReport:
     """Judge the files of a target, with the settings of its layer.
 
@@ -106,13 +116,14 @@ def audit_target(
         requirements: Normalized names of what was asked for.
         removed: Path -> rule, for files that were left out on purpose.
         recorded: Distribution -> paths below python/ that its wheel lists; see `audit`.
+        beside: Names of the libraries that layers used beside this one bring.
     """
     return audit(
         files,
         target.runtime,
         target.architecture,
         identifier=target.identifier,
-        declared=Declared.of(target, requirements),
+        declared=Declared.of(target, requirements, beside),
         removed=removed,
         recorded=recorded,
     )
@@ -140,8 +151,9 @@ def audit_zip(
         AuditError: It is not a zip.
     """
     files, findings = open_zip(path)
-    content = gather(files, runtime, architecture)
-    findings += _checks(content, declared or Declared())
+    wanted = declared or Declared()
+    content = gather(files, runtime, architecture, beside=wanted.beside)
+    findings += _checks(content, wanted)
     return _report(content, identifier or path.name, findings)
 
 

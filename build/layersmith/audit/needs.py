@@ -28,7 +28,10 @@ REPAIRED = re.compile(r"(^|/)[^/]+\.libs/[^/]+$")
 MUSL = ("libc.musl-", "ld-musl-")
 """Beginnings of the names of Alpine Linux's C library and its loader."""
 
-BUNDLE = "take a manylinux wheel, or put the library into lib/ of a layer"
+BUNDLE = (
+    "take a manylinux wheel, put the library into lib/ by `files`, or name the layer that has it "
+    "under `beside`"
+)
 PROVE = "prove it: `python build/layers.py smoke` imports every module"
 
 
@@ -52,7 +55,7 @@ def highest(content: Content) -> dict[str, tuple[int, ...]]:
     result: dict[str, tuple[int, ...]] = {}
     for path, facts in content.elves.items():
         for library, names in facts.versions.items():
-            if links.find(path, library) is not None:
+            if links.find(path, library) is not None or library in content.beside:
                 continue
             for prefix, number in filter(None, map(policy.comparable, names)):
                 if prefix in known:
@@ -65,12 +68,17 @@ def _libraries(content: Content, path: str, facts: ElfFacts, links: Links) -> It
     for library in facts.needed:
         if links.find(path, library) is not None or library in rules.libraries:
             continue
+        if library in content.beside:
+            continue
         yield explain(content, path, library, links)
 
 
 def _versions(content: Content, path: str, facts: ElfFacts, links: Links) -> Iterator[Finding]:
     for library, names in facts.versions.items():
         own = links.find(path, library)
+        if own is None and library in content.beside:
+            # Which versions it defines is for the audit of its own layer, and for the proofs.
+            continue
         if own is None:
             yield from _too_new(content, path, library, names)
             continue

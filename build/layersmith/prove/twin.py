@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith.base import architectures, elf
+from layersmith.errors import ProofError
 from layersmith.prove import wheels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from layersmith.assemble.manifest import Manifest
     from layersmith.base.runtimes import Runtime
+    from layersmith.prove.runners.choice import Runner
 
 
 def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, into: Path) -> Path:
@@ -32,10 +36,19 @@ def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, i
         into: The folder, which is made.
 
     Raises:
-        ProofError: A distribution with native code has no wheel for this machine.
+        ProofError: A distribution with native code has no wheel for this machine, or a native
+            file comes from no distribution.
     """
     native = _unpack_portable(layer, into)
     owners = {record.path: record.distribution for record in manifest.files}
+    alone = [one.path for one in manifest.inputs.files if one.path in native]
+    if alone:
+        raise ProofError(
+            f"{alone[0]} of {layer.name} is native code that exists for {manifest.architecture}"
+            " only",
+            cause="`files` of layers.yaml brings it, and no index has it for this machine",
+            hint=f"prove it in a container, or on a machine with {manifest.architecture}",
+        )
     wanted = {owners[path] for path in native if path in owners}
     pins = [
         f"{distribution.name}=={distribution.version}"
@@ -47,6 +60,27 @@ def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, i
             wheels.install(pins, runtime, architecture, Path(folder), what="the twin")
             _copy_native(Path(folder), into / "python", native, manifest.architecture, architecture)
     return into
+
+
+def placed(
+    layers: Sequence[tuple[Path, Manifest]], runner: Runner, folder: Path
+) -> tuple[Path, ...]:
+    """Return what stands for layers on a runner: their zips, or the folders of their twins.
+
+    Args:
+        layers: Zips and manifests, in their order.
+        runner: An open runner.
+        folder: Where twins are made.
+
+    Raises:
+        ProofError: A layer has no twin.
+    """
+    if not runner.facts.twin:
+        return tuple(path for path, _ in layers)
+    return tuple(
+        make(path, manifest, runner.runtime, runner.architecture, folder / manifest.layer)
+        for path, manifest in layers
+    )
 
 
 def _unpack_portable(layer: Path, into: Path) -> list[str]:

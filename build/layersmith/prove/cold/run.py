@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache
 from layersmith.assemble import manifest as manifests
+from layersmith.assemble import outputs
 from layersmith.errors import BudgetError, ProofError
 from layersmith.prove import services
 from layersmith.prove.cold import importtime
 from layersmith.prove.cold import measure as coldstart
 from layersmith.prove.cold.models import ColdStartReport, Comparison
-from layersmith.prove.cold.variants import Built, prepare
+from layersmith.prove.cold.variants import Built, below, prepare
 from layersmith.prove.runners import choice
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def measure(
         manifests.read(plan.dist / f"{target.stem}.json"),
         plan.dist / f"{target.stem}.zip",
         plan.root,
+        outputs.built(target.beside, plan.dist),
     )
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="layersmith-cold-")))
@@ -149,7 +151,8 @@ def _measure(
 
 def _import_tree(built: Built, timed: Runner, folder: Path) -> list[importtime.Import]:
     with _serving(built, "layer", timed) as variables:
-        spec = coldstart.specification(folder / "code-layer", (folder / "layer",), variables)
+        layers = below(built, timed, folder / "tree-beside", folder / "layer")
+        spec = coldstart.specification(folder / "code-layer", layers, variables)
         return coldstart.import_tree(timed, spec, importtime.owners_of(built.manifest))
 
 
