@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.utils import parse_wheel_filename
 
+from layersmith import console
 from layersmith.assemble import files, wheel
 from layersmith.assemble.manifest import Dropped
 from layersmith.assemble.tree import Tree
@@ -144,6 +145,8 @@ def _from_sdist(entry: LockEntry, path: Path, target: Target) -> Part:
         read = wheel.read(built, entry.name)
         return Part(entry.name, entry.version, "sdist", path.name, entry.sha256, read)
     made = build_pins.compile_sdist(entry, path, target)
+    if made.warning:
+        console.warn(f"{target.identifier}: {entry.name} {entry.version} {made.warning}")
     read = wheel.read(made.path, entry.name)
     return Part(entry.name, entry.version, "cross", path.name, entry.sha256, read, made.record)
 
