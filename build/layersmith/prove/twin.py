@@ -39,16 +39,14 @@ def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, i
         ProofError: A distribution with native code has no wheel for this machine, or a native
             file comes from no distribution.
     """
-    native = _unpack_portable(layer, into)
-    owners = {record.path: record.distribution for record in manifest.files}
-    alone = [one.path for one in manifest.inputs.files if one.path in native]
-    if alone:
+    if without(manifest):
         raise ProofError(
-            f"{alone[0]} of {layer.name} is native code that exists for {manifest.architecture}"
-            " only",
-            cause="`files` of layers.yaml brings it, and no index has it for this machine",
+            f"{layer.name} holds native files that exist for {manifest.architecture} only",
+            cause="`files` of layers.yaml brings them, and no index has them for this machine",
             hint=f"prove it in a container, or on a machine with {manifest.architecture}",
         )
+    native = _unpack_portable(layer, into)
+    owners = {record.path: record.distribution for record in manifest.files}
     wanted = {owners[path] for path in native if path in owners}
     pins = [
         f"{distribution.name}=={distribution.version}"
@@ -60,6 +58,11 @@ def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, i
             wheels.install(pins, runtime, architecture, Path(folder), what="the twin")
             _copy_native(Path(folder), into / "python", native, manifest.architecture, architecture)
     return into
+
+
+def without(manifest: Manifest) -> bool:
+    """Whether a layer has no twin: native files of it come from no distribution."""
+    return any(one.origin == "files" and one.native for one in manifest.distributions)
 
 
 def placed(

@@ -87,7 +87,7 @@ def measure(
     _write(plan.dist / f"{target.stem}.coldstart.json", report)
     tree = importtime.ImportTree(
         identifier=target.identifier,
-        runner=(native or opened).facts.described,
+        runner=(native if native and built.has_twin else opened).facts.described,
         total_us=sum(root.cumulative_us for root in roots),
         by_distribution=importtime.by_distribution(roots),
         roots=roots,
@@ -125,6 +125,7 @@ def _measure(
     if native:
         code = coldstart.workload(folder / "workload")
         calibration = coldstart.calibrate(opened, native, code, starts)
+    if native and calibration and built.has_twin:
         twins = _variants(built, plan.names, native, folder / "native", plan.starts or STARTS)
         comparisons = _compare(variants, twins, calibration.factor)
         timed, timed_folder = native, folder / "native"

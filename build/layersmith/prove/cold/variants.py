@@ -41,6 +41,12 @@ class Built:
     root: Path
     beside: Sequence[tuple[Path, Manifest]] = ()
 
+    @property
+    def has_twin(self) -> bool:
+        """Whether it and what lies below it can be made for another architecture."""
+        manifests = [self.manifest, *(manifest for _, manifest in self.beside)]
+        return not any(twin.without(manifest) for manifest in manifests)
+
     def handler(self, name: VariantName) -> Path | None:
         """Return the module beside the smoke file that a variant runs, or None.
 
