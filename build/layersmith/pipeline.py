@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from layersmith import cache, console, lock, process
-from layersmith.assemble import budgets, collect, describe, digest, layer, outputs
+from layersmith.assemble import budgets, collect, describe, digest, files, layer, outputs
 from layersmith.assemble import manifest as manifests
 from layersmith.assemble.layer import LayerJob
 from layersmith.assemble.outputs import Outputs
@@ -238,6 +238,7 @@ class Build:
             asked=job.asked,
             removed={removed.path: removed.rule for removed in prepared.collected.tree.removed},
             recorded={part.name: part.wheel.hashes for part in parts if part.wheel},
+            beside=files.provided(job.target, job.root),
         )
         report.raise_for_errors()
         folder = outputs.cache_folder(job.digest)

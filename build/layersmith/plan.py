@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from layersmith.base import architectures as machines
@@ -11,7 +11,7 @@ from layersmith.base import runtimes
 from layersmith.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from layersmith.config.models import Config, Layer
 
@@ -28,12 +28,14 @@ class Target:
         runtime: The Lambda runtime.
         architecture: ``arm64`` or ``x86_64``.
         settings: The layer's settings, with the defaults applied.
+        others: The layers of layers.yaml that lie beside it, by name.
     """
 
     layer: str
     runtime: runtimes.Runtime
     architecture: str
     settings: Layer
+    others: Mapping[str, Layer] = field(default_factory=dict)
 
     @property
     def identifier(self) -> str:
@@ -63,6 +65,14 @@ class Target:
         """The target's platform as uv spells it."""
         return self.runtime.uv_platform(self.architecture)
 
+    @property
+    def beside(self) -> list[Target]:
+        """The targets whose layers lie beside this one, for its runtime and architecture."""
+        return [
+            Target(name, self.runtime, self.architecture, settings)
+            for name, settings in self.others.items()
+        ]
+
 
 def plan(
     config: Config,
@@ -88,7 +98,7 @@ def plan(
     for name in architectures:
         machines.get(name)
     targets = [
-        Target(name, runtimes.get(runtime), architecture, layer)
+        Target(name, runtimes.get(runtime), architecture, layer, _others(config, layer))
         for name, layer in config.layers.items()
         if not layers or name in layers
         for runtime in layer.runtimes
@@ -103,6 +113,10 @@ def plan(
             hint="run `python build/layers.py plan` to see all targets",
         )
     return targets
+
+
+def _others(config: Config, layer: Layer) -> dict[str, Layer]:
+    return {name: config.layers[name] for name in layer.beside if isinstance(name, str)}
 
 
 def matrix(targets: Sequence[Target], *, emulate: bool = False) -> dict[str, Any]:

@@ -175,7 +175,16 @@ class Copies:
             smoke=self.options.root / settings.smoke if settings.smoke else None,
             exceptions=settings.import_exceptions,
             forbidden=settings.forbid_imports,
+            beside=self._beside(),
         )
+
+    def _beside(self) -> list[tuple[Path, Manifest]]:
+        """Build the layers that lie beside the target, once, and return them."""
+        dist = self.options.folder / "beside"
+        for result in Build(self.options.root, dist, quiet=True).run(self.target.beside):
+            if result.error:
+                raise result.error
+        return outputs.built(self.target.beside, dist)
 
 
 def slim(targets: Sequence[Target], options: SlimOptions) -> SlimReport:

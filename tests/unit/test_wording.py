@@ -37,6 +37,19 @@ def test_messages_are_plain_english(path: Path) -> None:
     assert [text for text in messages(path) if HABITS.search(text)] == []
 
 
+def test_braces_of_messages_close() -> None:
+    """Half of a message without its f shows the doubled braces that it was written with."""
+    stray = {
+        str(path.relative_to(ROOT)): text
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.JoinedStr)
+        for text in ["".join(str(n.value) for n in node.values if isinstance(n, ast.Constant))]
+        if text.count("{") != text.count("}")
+    }
+    assert stray == {}
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_pages_are_plain_english(path: Path) -> None:
     assert HABITS.findall(path.read_text("utf-8")) == []

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from layersmith.assemble import stubs, wheel
+from layersmith import console
+from layersmith.assemble import files, wheel
 from layersmith.assemble.manifest import Dropped
 from layersmith.assemble.tree import Tree
 from layersmith.crossbuild import host
@@ -18,6 +19,7 @@ from layersmith.lock import build_pins, folders, wheelstore
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from layersmith.assemble.files import OwnFile
     from layersmith.assemble.wheel import Wheel
     from layersmith.lock import Lock, LockEntry
     from layersmith.lock.document import LockedFile
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 PROVIDED_REASON = "provided by the runtime"
 
-Origin = Literal["wheel", "sdist", "local", "stub", "cross"]
+Origin = Literal["wheel", "sdist", "local", "stub", "cross", "files"]
 
 
 @dataclass
@@ -51,6 +53,8 @@ class Collected:
     dropped: list[Dropped] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     """Path below python/ to its hash in its wheel's RECORD."""
+    files: list[OwnFile] = field(default_factory=list)
+    """What the key `files` of layers.yaml brings."""
 
 
 def reason_to_drop(name: str, target: Target) -> str | None:
@@ -179,6 +183,8 @@ def _from_sdist(entry: LockEntry, path: Path, target: Target) -> Part:
         read = wheel.read(built, entry.name)
         return Part(entry.name, entry.version, "sdist", path.name, entry.sha256, read)
     made = build_pins.compile_sdist(entry, path, target)
+    if made.warning:
+        console.warn(f"{target.identifier}: {entry.name} {entry.version} {made.warning}")
     read = wheel.read(made.path, entry.name)
     return Part(entry.name, entry.version, "cross", path.name, entry.sha256, read, made.record)
 
@@ -219,7 +225,7 @@ def _refuse_unlocked(read: Wheel, target: Target, lock: Lock) -> None:
 
 def _add_stub(collected: Collected, entry: LockEntry, target: Target, root: Path) -> None:
     stub = target.settings.stubs[entry.name]
-    for found in stubs.entries(entry.name, entry.version, stub, root):
+    for found in files.of_stub(entry.name, entry.version, stub, root):
         collected.tree.add(found)
     collected.parts.append(Part(entry.name, entry.version, "stub"))
 

@@ -10,8 +10,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from layersmith.assemble import wheel
+from layersmith.assemble.files import OWNER
 from layersmith.assemble.manifest import Distribution, FileRecord, KeptRecord, PrunedRule
-from layersmith.base import modules
+from layersmith.assemble.tree import PREFIX
+from layersmith.base import elf, modules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -123,14 +125,18 @@ def _distribution(
         native=sum(entry.size for entry in entries if is_native(entry)),
         bytecode=sum(entry.size for entry in entries if entry.path.endswith(".pyc")),
         files=len(entries),
-        modules=wheel.top_level_modules(entry.inner for entry in entries),
+        modules=wheel.top_level_modules(
+            entry.inner for entry in entries if entry.path.startswith(PREFIX)
+        ),
         requires=requires,
         license=part.wheel.license if part.wheel else None,
     )
 
 
 def is_native(entry: Entry) -> bool:
-    """Whether a file looks like a shared library by its name."""
+    """Whether a file looks like a shared library by its name, or is a program of `files`."""
+    if entry.distribution == OWNER:
+        return elf.is_elf(entry.source.read())
     return modules.is_native(entry.path)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import __version__, cache
+from layersmith.assemble import files
 from layersmith.base import interpreters, runtimes
 from layersmith.config.models import BytecodeMode
 from layersmith.crossbuild import folder
@@ -40,7 +41,7 @@ def of_target(target: Target, lock_digest: str, root: Path, folders: Sequence[st
         folders: Its local packages, relative to ``root``.
 
     Raises:
-        BuildError: A local package cannot be read.
+        BuildError: A local package, or what `files` names, is missing or cannot be read.
     """
     settings = target.settings
     facts = {
@@ -51,6 +52,8 @@ def of_target(target: Target, lock_digest: str, root: Path, folders: Sequence[st
         "stubs": {
             name: cache.sha256_folder(root / stub.path) for name, stub in settings.stubs.items()
         },
+        "files": files.digests(target, root),
+        "beside": sorted(files.provided(target, root)),
         "bytecode": has_interpreter(target),
         "tools": tools(target),
         "code": _code_digest(),

@@ -17,13 +17,21 @@ from layersmith.assemble import (
     bytecode,
     describe,
     digest,
+    files,
     outputs,
     prune,
     strip,
     wheel,
 )
 from layersmith.assemble import collect as collecting
-from layersmith.assemble.manifest import Artifact, AuditRecord, BytecodeRecord, Inputs, Manifest
+from layersmith.assemble.manifest import (
+    Artifact,
+    AuditRecord,
+    BytecodeRecord,
+    FileInput,
+    Inputs,
+    Manifest,
+)
 from layersmith.assemble.tree import PREFIX, WheelMember
 from layersmith.errors import BudgetError, BuildError
 from layersmith.lock import build_pins, folders
@@ -97,6 +105,9 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
     graph = describe.graph(collected.parts, job.asked, job.target)
     step("prune")
     prune.finish(tree, settings.prune)
+    if settings.files:
+        step("files")
+        _add_files(job, collected)
     if not len(tree):
         raise _empty(job)
     if settings.lite_blas:
@@ -187,6 +198,14 @@ def _empty(job: LayerJob) -> BuildError:
     )
 
 
+def _add_files(job: LayerJob, collected: Collected) -> None:
+    """Put in what layers.yaml names itself; nobody has to keep it from being pruned."""
+    own = files.read(job.target, job.root)
+    files.add(collected.tree, own, job.target)
+    collected.parts.append(collecting.Part(files.OWNER, files.version(own), "files"))
+    collected.files = own
+
+
 def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:
     """Refuse a layer whose wheels alone cannot fit, before anything of it is compiled."""
     settings = job.target.settings
@@ -252,6 +271,13 @@ def _manifest(
             lock=job.lock_digest,
             requirements=job.asked,
             packages=digest.packages(folders(job.lock, target), job.root),
+            files=[
+                FileInput(
+                    path=one.path, source=one.given, sha256=one.sha256, executable=one.executable
+                )
+                for one in prepared.collected.files
+                if one.path in tree
+            ],
         ),
         distributions=describe.distributions(
             tree, prepared.collected.parts, prepared.graph.edges, written.sizes

@@ -31,9 +31,10 @@ class Distribution(ManifestPart):
     """One distribution of a layer."""
 
     name: str
-    """Normalized name."""
+    """Normalized name; ``files:`` for what the key `files` of layers.yaml brings."""
     version: str
-    origin: Literal["wheel", "sdist", "local", "stub", "cross"]
+    """Its version; for ``files:`` ``0+`` and a digest of the files."""
+    origin: Literal["wheel", "sdist", "local", "stub", "cross", "files"]
     """Where its files come from."""
     filename: str | None = None
     """File name of the wheel or sdist."""
@@ -134,6 +135,18 @@ class AuditRecord(ManifestPart):
     """Findings that layers.yaml accepts, code and path or distribution -> reason."""
 
 
+class FileInput(ManifestPart):
+    """A file that the key `files` of layers.yaml puts into the layer."""
+
+    path: str
+    """Path in the layer."""
+    source: str
+    """Path beside layers.yaml."""
+    sha256: str
+    """SHA-256 of the source in hex; stripping may change what the layer holds."""
+    executable: bool
+
+
 class Inputs(ManifestPart):
     """What the artifact was made from."""
 
@@ -144,6 +157,8 @@ class Inputs(ManifestPart):
     requirements: list[str]
     packages: dict[str, str]
     """Local packages: folder -> SHA-256 of its sources."""
+    files: list[FileInput] = []
+    """What the key `files` of layers.yaml brings, by path in the layer."""
 
 
 class Manifest(ManifestPart):

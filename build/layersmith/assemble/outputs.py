@@ -18,6 +18,7 @@ from layersmith.base import disk
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from layersmith.assemble.manifest import Manifest
@@ -40,6 +41,16 @@ class Outputs:
             folder / f"{target.stem}.json",
             folder / f"{target.stem}.cdx.json",
         )
+
+
+def built(targets: Sequence[Target], folder: Path) -> list[tuple[Path, Manifest]]:
+    """Return the zips and manifests of targets.
+
+    Raises:
+        BuildError: One is not in the folder.
+    """
+    found = [Outputs.of(target, folder) for target in targets]
+    return [(one.zip, manifests.read(one.manifest)) for one in found]
 
 
 def cache_folder(digest: str) -> Path:

@@ -11,7 +11,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from layersmith.assemble.manifest import Distribution, Manifest
+    from layersmith.assemble.manifest import Distribution, FileInput, Manifest
 
 NAMESPACE = uuid.UUID("0b0f4a52-6ef2-5f0f-9d3e-3f6d1c2a7a10")
 """Fixed namespace of serial numbers (RFC 9562, version 5)."""
@@ -20,7 +20,8 @@ NAMESPACE = uuid.UUID("0b0f4a52-6ef2-5f0f-9d3e-3f6d1c2a7a10")
 def render(manifest: Manifest) -> str:
     """Return the bill of materials of an artifact as JSON."""
     root = f"pkg:generic/{manifest.layer}@{manifest.version}"
-    present = {dist.name for dist in manifest.distributions}
+    distributions = [dist for dist in manifest.distributions if dist.origin != "files"]
+    present = {dist.name for dist in distributions}
     bill = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -47,19 +48,28 @@ def render(manifest: Manifest) -> str:
                 ]
             },
         },
-        "components": [_component(dist) for dist in manifest.distributions],
+        "components": [
+            *(_component(dist) for dist in distributions),
+            *(_file(one) for one in manifest.inputs.files),
+        ],
         "dependencies": [
-            {"ref": root, "dependsOn": [_purl(dist) for dist in manifest.distributions]},
+            {
+                "ref": root,
+                "dependsOn": [
+                    *(_purl(dist) for dist in distributions),
+                    *(_file_ref(one) for one in manifest.inputs.files),
+                ],
+            },
             *(
                 {
                     "ref": _purl(dist),
                     "dependsOn": [
                         _purl(other)
-                        for other in manifest.distributions
+                        for other in distributions
                         if other.name in dist.requires and other.name in present
                     ],
                 }
-                for dist in manifest.distributions
+                for dist in distributions
             ),
         ],
     }
@@ -80,6 +90,24 @@ def _component(dist: Distribution) -> dict[str, Any]:
     if dist.license:
         component["licenses"] = [{"license": {"name": dist.license}}]
     return component
+
+
+def _file(one: FileInput) -> dict[str, Any]:
+    """Return the component of a file as it was given, before it was stripped."""
+    return {
+        "type": "file",
+        "bom-ref": _file_ref(one),
+        "name": one.path,
+        "hashes": [{"alg": "SHA-256", "content": one.sha256}],
+        "properties": [
+            {"name": "layersmith:origin", "value": "files"},
+            {"name": "layersmith:source", "value": one.source},
+        ],
+    }
+
+
+def _file_ref(one: FileInput) -> str:
+    return f"file:{one.path}"
 
 
 def _purl(dist: Distribution) -> str:

@@ -21,7 +21,7 @@ from layersmith.audit.packages import TESTS
 from layersmith.base import legacy
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from layersmith.audit.content import Content
 
@@ -61,18 +61,17 @@ class Wanted:
     soname: str | None
 
 
-def check(content: Content, beside: Collection[str] = ()) -> Iterator[Finding]:
+def check(content: Content) -> Iterator[Finding]:
     """Yield the libraries that sources load by name and that would not be found.
 
     Args:
         content: The layer.
-        beside: Sonames in lib/ of other layers that functions use with this one.
     """
     said: set[tuple[str | None, str]] = set()
     for path in content.files:
         for wanted in _loaded(content, path):
             key = (content.owner(path), wanted.names[0])
-            if key not in said and not _there(content, wanted.names, beside):
+            if key not in said and not _there(content, wanted.names):
                 said.add(key)
                 yield _missing(content, path, wanted)
 
@@ -223,10 +222,10 @@ def _called(node: ast.AST) -> str | None:
     return name
 
 
-def _there(content: Content, names: list[str], beside: Collection[str]) -> bool:
+def _there(content: Content, names: list[str]) -> bool:
     rules = policy.of(content.runtime, content.architecture)
     known = {path.rsplit("/", 1)[-1] for path in content.files if ".so" in path}
-    known |= rules.libraries | set(beside)
+    known |= rules.libraries | set(content.beside)
     return any(one.startswith((f"lib{name}.so", f"{name}.so")) for one in known for name in names)
 
 

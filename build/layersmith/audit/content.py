@@ -118,6 +118,7 @@ class Content:
         recorded: Distribution -> paths below python/ that its wheel's RECORD lists, where the
             RECORD among the files was corrected since.
         heads: First bytes of the files that were opened, by path.
+        beside: Names of the libraries that other layers bring.
     """
 
     runtime: Runtime
@@ -128,6 +129,7 @@ class Content:
     elves: dict[str, elf.ElfFacts] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)
     heads: dict[str, bytes] = field(default_factory=dict)
+    beside: Collection[str] = ()
 
     @cached_property
     def distributions(self) -> dict[str, InstalledDistribution]:
@@ -203,6 +205,7 @@ def gather(
     *,
     removed: Mapping[str, str] | None = None,
     recorded: Mapping[str, Collection[str]] | None = None,
+    beside: Collection[str] = (),
     workers: int = 4,
 ) -> Content:
     """Read what the checks need from the files of a layer.
@@ -213,10 +216,11 @@ def gather(
         architecture: As AWS spells it.
         removed: Paths that were left out on purpose -> the rule that did it.
         recorded: Distribution -> paths below python/ that its wheel's RECORD lists.
+        beside: Names of the libraries that other layers bring.
         workers: Threads that read; decompressing leaves the interpreter lock.
     """
     by_path = {file.path: file for file in files}
-    content = Content(runtime, architecture, by_path, removed or {}, recorded or {})
+    content = Content(runtime, architecture, by_path, removed or {}, recorded or {}, beside=beside)
     candidates = [file for path, file in by_path.items() if _worth_opening(path)]
     with ThreadPoolExecutor(workers) as pool:
         for found in pool.map(_look, candidates):

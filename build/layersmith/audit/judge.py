@@ -41,7 +41,7 @@ class Declared:
         pruned: Prune rules of layers.yaml itself, of which nobody needs to be warned.
         extras: Extras that were asked for, by normalized name of their distribution.
         left_out: Normalized names that stay out of the layer, each for a reason.
-        beside: Sonames in lib/ of other layers that functions use with this one.
+        beside: Names of the libraries that layers used beside this one bring.
         accepted: Findings that are accepted -> reason; see ``accept.apply``.
     """
 
@@ -57,7 +57,11 @@ class Declared:
 
     @classmethod
     def of(
-        cls, target: Target, requirements: Collection[str] = (), asked: Iterable[str] = ()
+        cls,
+        target: Target,
+        requirements: Collection[str] = (),
+        asked: Iterable[str] = (),
+        beside: Collection[str] = (),
     ) -> Declared:
         """Return what the settings of a target's layer say.
 
@@ -66,9 +70,11 @@ class Declared:
             requirements: Normalized names of what was asked for; what is excluded or provided by
                 the runtime may be among them.
             asked: The requirements as they were asked for (PEP 508), with their extras.
+            beside: Names of the libraries that layers used beside this one bring.
         """
         settings = target.settings
         kept = target.runtime.provided - set(target.runtime.left_out(settings.keep_provided))
+        overridden = {canonicalize_name(Requirement(line).name) for line in settings.overrides}
         return cls(
             requirements=set(requirements) - set(settings.excludes) - set(target.provided),
             forbidden=settings.forbid_imports,
@@ -76,7 +82,8 @@ class Declared:
             managed=settings.managed_layers,
             pruned=settings.prune.add,
             extras=extras_of(asked, settings.extras),
-            left_out=settings.excludes,
+            left_out=[*settings.excludes, *overridden],
+            beside=beside,
             accepted=settings.accept,
         )
 
@@ -119,8 +126,10 @@ def audit(
             among the files were corrected since. What is listed, not removed and not here is an
             error.
     """
-    content = gather(files, runtime, architecture, removed=removed, recorded=recorded)
     declared = declared or Declared()
+    content = gather(
+        files, runtime, architecture, removed=removed, recorded=recorded, beside=declared.beside
+    )
     return _report(content, identifier, _checks(content, declared), declared)
 
 
@@ -132,6 +141,7 @@ def audit_target(
     asked: Iterable[str] = (),
     removed: Mapping[str, str] | None = None,
     recorded: Mapping[str, Collection[str]] | None = None,
+    beside: Collection[str] = (),
 ) -> AuditReport:
     """Judge the files of a target, with the settings of its layer.
 
@@ -142,13 +152,14 @@ def audit_target(
         asked: The requirements as they were asked for (PEP 508), with their extras.
         removed: Path -> rule, for files that were left out on purpose.
         recorded: Distribution -> paths below python/ that its wheel lists; see `audit`.
+        beside: Names of the libraries that layers used beside this one bring.
     """
     return audit(
         files,
         target.runtime,
         target.architecture,
         identifier=target.identifier,
-        declared=Declared.of(target, requirements, asked),
+        declared=Declared.of(target, requirements, asked, beside),
         removed=removed,
         recorded=recorded,
     )
@@ -177,8 +188,8 @@ def audit_zip(
     """
     try:
         files, findings = open_zip(path)
-        content = gather(files, runtime, architecture)
         declared = declared or Declared()
+        content = gather(files, runtime, architecture, beside=declared.beside)
         findings += _checks(content, declared)
         return _report(content, identifier or path.name, findings, declared)
     except BuildError as problem:
@@ -195,8 +206,8 @@ def audit_zip(
 
 def _checks(content: Content, declared: Declared) -> Iterator[Finding]:
     yield from machine.check(content)
-    yield from needs.check(content, declared.beside)
-    yield from by_name.check(content, declared.beside)
+    yield from needs.check(content)
+    yield from by_name.check(content)
     yield from layout.check(content)
     yield from packages.complete(content, declared.pruned)
     yield from packages.importable(content, declared.requirements)

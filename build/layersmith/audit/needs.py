@@ -15,7 +15,7 @@ from layersmith.audit.machine import fits_machine
 from layersmith.audit.uses import Uses
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from layersmith.audit.content import Content
     from layersmith.base.elf import ElfFacts
@@ -29,23 +29,25 @@ REPAIRED = re.compile(r"(^|/)[^/]+\.libs/[^/]+$")
 MUSL = ("libc.musl-", "ld-musl-")
 """Beginnings of the names of Alpine Linux's C library and its loader."""
 
-BUNDLE = "take a manylinux wheel, or put the library into lib/ of a layer"
+BUNDLE = (
+    "take a manylinux wheel, put the library into lib/ by `files`, or name the layer that has it "
+    "under `beside`"
+)
 PROVE = "prove it: `python build/layers.py smoke` imports every module"
 
 
-def check(content: Content, beside: Collection[str] = ()) -> Iterator[Finding]:
+def check(content: Content) -> Iterator[Finding]:
     """Yield what the native files of a layer need and will not get.
 
     A file for another machine is left out: what it needs says nothing more about the cause.
 
     Args:
         content: The layer.
-        beside: Sonames in lib/ of other layers that functions use with this one.
     """
     links, uses = Links(content.elves, content.files), Uses(content)
     for path, facts in content.elves.items():
         if fits_machine(content, facts) and facts.kind != RELOCATABLE:
-            yield from _libraries(content, path, links, uses, beside)
+            yield from _libraries(content, path, links, uses)
             yield from _versions(content, path, facts, links)
             yield from _hardening(content, path, facts)
 
@@ -57,7 +59,7 @@ def highest(content: Content) -> dict[str, tuple[int, ...]]:
     result: dict[str, tuple[int, ...]] = {}
     for path, facts in content.elves.items():
         for library, names in facts.versions.items():
-            if links.find(path, library) is not None:
+            if links.find(path, library) is not None or library in content.beside:
                 continue
             for prefix, number in filter(None, map(policy.comparable, names)):
                 if prefix in known:
@@ -65,9 +67,7 @@ def highest(content: Content) -> dict[str, tuple[int, ...]]:
     return dict(sorted(result.items()))
 
 
-def _libraries(
-    content: Content, path: str, links: Links, uses: Uses, beside: Collection[str]
-) -> Iterator[Finding]:
+def _libraries(content: Content, path: str, links: Links, uses: Uses) -> Iterator[Finding]:
     rules = policy.of(content.runtime, content.architecture)
     facts = content.elves[path]
     missing = [
@@ -75,7 +75,7 @@ def _libraries(
         for library in facts.needed
         if links.find(path, library) is None
         and library not in rules.libraries
-        and library not in beside
+        and library not in content.beside
     ]
     found = [_weighed(explain(content, path, library, links), uses) for library in missing]
     yield from found
@@ -111,6 +111,9 @@ def _weighed(finding: Finding, uses: Uses) -> Finding:
 def _versions(content: Content, path: str, facts: ElfFacts, links: Links) -> Iterator[Finding]:
     for library, names in facts.versions.items():
         own = links.find(path, library)
+        if own is None and library in content.beside:
+            # Which versions it defines is for the audit of its own layer, and for the proofs.
+            continue
         if own is None:
             yield from _too_new(content, path, library, names)
             continue

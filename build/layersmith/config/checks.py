@@ -36,6 +36,8 @@ def find(tree: YamlNode, root: Path) -> list[Problem]:
     """
     layers = _mapping(tree.child("layers"))
     found = [problem for name in layers for problem in _files(name, layers[name], root)]
+    for name, layer in layers.items():
+        found += _beside(name, layer, layers)
     for name, function in _mapping(tree.child("functions")).items():
         found += _function(("functions", name), function, layers, root)
     return [Problem(tree.locate(path), path, message) for path, message in found]
@@ -71,11 +73,15 @@ def _files(name: str, layer: YamlNode, root: Path) -> Iterator[_Found]:
     for distribution, stub in _mapping(layer.child("stubs")).items():
         path = (*at, "stubs", distribution, "path")
         yield from _path(root, stub.child("path"), path, folder=True)
+    for place, source in _mapping(layer.child("files")).items():
+        # They are often the output of another build: whether they exist is for `build` to say.
+        yield from _path(root, source, (*at, "files", place), folder=None)
 
 
 def _path(
-    root: Path, node: YamlNode | None, path: document.Path, *, folder: bool
+    root: Path, node: YamlNode | None, path: document.Path, *, folder: bool | None
 ) -> Iterator[_Found]:
+    """Judge a path; ``folder`` is None where it need not exist."""
     given = node.value if node else None
     if not isinstance(given, str) or not re.match(PATH_PATTERN, given):
         return
@@ -83,7 +89,7 @@ def _path(
     try:
         full = (root / given).resolve()
         inside = full.is_relative_to(root.resolve())
-        exists = full.is_dir() if folder else full.is_file()
+        exists = folder is None or (full.is_dir() if folder else full.is_file())
     except (OSError, ValueError):
         yield path, f"{given!r} is not a path"
         return
@@ -98,6 +104,19 @@ def _closest(root: Path, given: str) -> str:
     names = sorted(child.name for child in parent.iterdir()) if parent.is_dir() else []
     close = difflib.get_close_matches((root / given).name, names, n=1)
     return f"; did you mean {(parent / close[0]).relative_to(root)}?" if close else ""
+
+
+def _beside(name: str, layer: YamlNode, layers: dict[str, YamlNode]) -> Iterator[_Found]:
+    """Judge the layers that one layer needs beside it."""
+    at: document.Path = ("layers", name, "beside")
+    others = [other for other in layers if other != name]
+    yield from _references(layer.child("beside"), at, others)
+    for number, used in _texts(layer.child("beside")):
+        for key in ("runtimes", "architectures"):
+            mine, there = _setting(layer, key), _setting(layers.get(used, layer), key)
+            lacking = [one for one in mine if one not in there]
+            if lacking and there:
+                yield (*at, number), f"{used} is not built for the {key} {', '.join(lacking)}"
 
 
 def _function(
@@ -125,6 +144,10 @@ def _references(used: YamlNode | None, at: document.Path, names: list[str]) -> I
 def _together(at: document.Path, used: list[str], layers: dict[str, YamlNode]) -> Iterator[_Found]:
     """Judge whether one function can use these layers at once."""
     mine = {name: layers[name] for name in used if name in layers}
+    for name, node in mine.items():
+        lacking = [one for _, one in _texts(node.child("beside")) if one not in used]
+        if lacking:
+            yield at, f"{name} needs {', '.join(lacking)} beside it; list it here, too"
     managed = sorted({one for node in mine.values() for one in _setting(node, "managed-layers")})
     count, limit = len(used) + len(managed), runtimes.LAYERS_PER_FUNCTION
     if count > limit:

@@ -19,6 +19,9 @@ from layersmith.config.values import (
     FindingName,
     Glob,
     InitDuration,
+    LayerArn,
+    LayerPath,
+    LibraryName,
     ModuleName,
     Name,
     PackageVersion,
@@ -45,6 +48,10 @@ def _kebab(name: str) -> str:
 
 def _list_or_file(value: Any) -> str:
     return "file" if isinstance(value, dict | RequirementsFile) else "list"
+
+
+def _layer_or_arn(value: Any) -> str:
+    return "arn" if isinstance(value, dict | ForeignLayer) else "layer"
 
 
 class Model(BaseModel):
@@ -136,6 +143,26 @@ Requirements = Annotated[
     Discriminator(_list_or_file),
 ]
 """Requirements inline, or the file that holds them."""
+
+
+class ForeignLayer(Model):
+    """A layer version that somebody else publishes."""
+
+    arn: Annotated[
+        LayerArn, Field(examples=["arn:aws:lambda:eu-central-1:123456789012:layer:odbc:4"])
+    ]
+    """Its ARN, with the version number."""
+    libraries: Annotated[
+        list[LibraryName], Field(min_length=1, examples=[["libodbc.so.2"]]), Distinct
+    ]
+    """The libraries that it has in lib/, under the names by which they are loaded."""
+
+
+Beside = Annotated[
+    Annotated[Name, Tag("layer")] | Annotated[ForeignLayer, Tag("arn")],
+    Discriminator(_layer_or_arn),
+]
+"""A layer of layers.yaml by its name, or any other by its ARN."""
 
 Runtimes = Annotated[
     list[RuntimeName], Field(min_length=1, examples=[["python3.12", "python3.13"]]), Distinct
@@ -242,13 +269,36 @@ class Layer(LayerSettings):
         dict[DistributionName, list[ExtraName]], Field(examples=[{"httpx": ["http2"]}])
     ] = {}
     """Extras to add to a requirement or local package."""
+    files: Annotated[
+        dict[LayerPath, RelativePath],
+        Field(examples=[{"lib/libodbc.so.2": "native/libodbc.so.2", "etc": "native/etc"}]),
+    ] = {}
+    """Files and folders that go into the layer as they are: path below /opt -> path beside
+    layers.yaml. They are audited like everything else, and never pruned. See
+    docs/native-libraries.md."""
+    beside: Annotated[
+        list[Beside],
+        Field(
+            examples=[
+                ["odbc"],
+                [
+                    {
+                        "arn": "arn:aws:lambda:eu-central-1:123456789012:layer:odbc:4",
+                        "libraries": ["libodbc.so.2"],
+                    }
+                ],
+            ]
+        ),
+    ] = []
+    """Layers that every function with this one also uses, and whose libraries it needs. The audit
+    takes their libraries as present; the proofs lay the layers of layers.yaml below this one."""
     smoke: Annotated[RelativePath | None, Field(examples=["tests/smoke/imaging.py"])] = None
     """Test file, plain pytest, that is run inside the runtime."""
 
     @model_validator(mode="after")
     def _holds_something(self) -> Self:
-        if self.requirements == [] and not self.packages:
-            raise ValueError("a layer needs requirements or packages")
+        if self.requirements == [] and not self.packages and not self.files:
+            raise ValueError("a layer needs requirements, packages or files")
         return self
 
 

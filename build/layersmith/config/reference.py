@@ -66,7 +66,7 @@ This file is generated from the models in build/layersmith/config: change it the
 - A size is a number of bytes or a number with a unit: `kB`, `MB`, `GB` (powers of 1000), `KiB`,
   `MiB`, `GiB` (powers of 1024). A duration is a number of seconds or has the unit `ms` or `s`.
 - Paths are relative to layers.yaml, have forward slashes and stay inside its folder. What they
-  name must exist.
+  name must exist; what `files` names only when the layer is built.
 - Anchors and aliases may be used; merge keys (`<<`) and tags are refused.
 """
 
@@ -79,6 +79,7 @@ SECTIONS = (
     ("Stub", "stubs.DISTRIBUTION"),
     ("BuildOptions", "build.DISTRIBUTION"),
     ("RequirementsFile", "requirements and constraints from a file"),
+    ("ForeignLayer", "beside, by ARN"),
     ("Function", "functions.NAME"),
 )
 """Definition in the schema to the heading of its section, in the order of the page."""

@@ -38,6 +38,13 @@ VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 FINDING_PATTERN = r"^[A-Z]+(-[A-Z]+)* \S.*$"
 GLOB_PATTERN = r"^(?!/|python/)[^\\]+$"
 PATH_PATTERN = r"^(?![/~])[^\\]+$"
+LAYER_PATH_PATTERN = r"^(?!(.*/)?\.{1,2}(/|$))[^/\\\x00-\x1f]+(/[^/\\\x00-\x1f]+)*$"
+"""A path in the zip: no leading or doubled slash, no ``.`` or ``..`` among its parts."""
+LIBRARY_PATTERN = r"^[^/\\\s]+$"
+LAYER_ARN_PATTERN = (
+    r"^arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]{1,140}:[1-9][0-9]*$"
+)
+"""A layer version (AWS Lambda's API, LayerVersionArn)."""
 PRINCIPAL_PATTERN = r"^(public|o-[a-z0-9]{10,32}|[0-9]{12})$"
 
 TITLES: dict[str, str] = {}
@@ -260,6 +267,21 @@ Glob = Annotated[
 ]
 RelativePath = Annotated[
     str, *_text("path", PATH_PATTERN, "a path relative to layers.yaml with forward slashes")
+]
+LayerPath = Annotated[
+    str,
+    *_text(
+        "path in the layer",
+        LAYER_PATH_PATTERN,
+        "a path in the layer, below /opt, e.g. lib/libodbc.so.2",
+    ),
+]
+LibraryName = Annotated[
+    str, *_text("library", LIBRARY_PATTERN, "the name of a library, e.g. libodbc.so.2")
+]
+LayerArn = Annotated[
+    str,
+    *_text("ARN", LAYER_ARN_PATTERN, "the ARN of a layer version, with its number at the end"),
 ]
 Distinct = AfterValidator(_distinct)
 """For a list whose entries must differ."""

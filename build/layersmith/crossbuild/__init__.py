@@ -116,15 +116,22 @@ def _build(plan: _Plan, folder: Path, work_cache: Path) -> BuiltWheel:
         if again:  # another process built it while this one waited
             return again
         console.info(f"compiling {job.label} for {plan.triple}")
-        built, installed = _run_backend(plan, root, work_cache)
+        built, installed, error = _run_backend(plan, root, work_cache)
         out = root / "finished"
         out.mkdir()
         path, glibc = finish.finish(built, out, job.runtime, job.architecture)
-        return store.write(folder, path, {**plan.inputs, "build_requirements": installed}, glibc)
+        record = {**plan.inputs, "build_requirements": installed}
+        if not glibc and error:
+            record["passed_over"] = error
+        return store.write(folder, path, record, glibc)
 
 
-def _run_backend(plan: _Plan, root: Path, work_cache: Path) -> tuple[Path, list[str]]:
-    """Build in ``root``; return the backend's wheel and what was installed for it."""
+def _run_backend(plan: _Plan, root: Path, work_cache: Path) -> tuple[Path, list[str], str | None]:
+    """Build in ``root``.
+
+    Returns:
+        The backend's wheel, what was installed for it, and a compiler's error that it passed over.
+    """
     machine = architectures.get(plan.job.architecture).wheel
     tools = toolchain.Toolchain(root / "tools", plan.triple, machine, root / "include", root)
     tools.write(plan.compiler)
@@ -145,4 +152,4 @@ def _run_backend(plan: _Plan, root: Path, work_cache: Path) -> tuple[Path, list[
     if plan.job.pins is None:
         virtualenv.install(hooks.requires(settings))
     built = hooks.build(root / "out", settings)
-    return built, virtualenv.installed()
+    return built, virtualenv.installed(), hooks.passed_over

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,16 +24,28 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+TRACEBACK = "Traceback (most recent call last):"
+
+_COMPILER_ERROR = re.compile(r"\b(fatal )?error: ")
+
 TIMEOUT = 3600.0
 """Seconds for one build; the largest tried here (numpy) takes three minutes on four cores."""
 
 EPOCH = "315532800"
 """1980-01-01 in seconds, the earliest date that a zip can hold (reproducible-builds.org)."""
 
+RUNS_TARGET = "the build runs a program that it compiled for the target"
+ASKS_FOR_GCC = "the build asks its compiler for the version of gcc, and zig's compiler is clang"
+ONLY_THERE = {RUNS_TARGET, ASKS_FOR_GCC}
+"""Causes that no option mends, and a container of the target's architecture does."""
+
 HINTS = {
     "Python.h": "the build asks for headers of Python that were not found",
-    "cannot execute binary file": "the build runs a program that it compiled for the target",
-    "Exec format error": "the build runs a program that it compiled for the target",
+    "cannot execute binary file": RUNS_TARGET,
+    "Exec format error": RUNS_TARGET,
+    "cannot run C compiled programs": RUNS_TARGET,
+    "cannot run C++ compiled programs": RUNS_TARGET,
+    "gcc_version": ASKS_FOR_GCC,
     "unsupported linker arg": "zig's linker lacks an option that the build asks for",
     "file in wrong format": "the build links a library of this machine",
     "is incompatible with": "the build links a library of this machine",
@@ -115,11 +128,15 @@ def does_not_compile(project: Project, said: str, output: str) -> BuildError:
         output: All of it.
     """
     causes = [cause for text, cause in HINTS.items() if text in output]
+    cause = causes[0] if causes else "its build reported an error, shown above"
+    name = project.name
+    ways = [f"build it in a container (`build: {{{name}: {{container: true}}}}`)"]
+    if cause not in ONLY_THERE:
+        ways.insert(0, f"add options under `build: {{{name}: ...}}`")
     return BuildError(
-        f"{project.name} {project.version} does not cross-compile:\n{said}",
-        cause=causes[0] if causes else "its build reported an error, shown above",
-        hint=f"add options under `build: {{{project.name}: ...}}`, set `container:"
-        " true` there, or pin a version that has a wheel",
+        f"{name} {project.version} does not cross-compile:\n{said}",
+        cause=cause,
+        hint=f"{', '.join(ways)}, or pin a version that has a wheel",
     )
 
 
@@ -191,12 +208,34 @@ class Backend:
     ) -> None:
         """Run a hook; pyproject_hooks names the parameters."""
         variables = {**self._variables, **(extra_environ or {})}
-        process.run(cmd, cwd=Path(cwd) if cwd else None, env=variables, timeout=TIMEOUT)
+        done = process.run(cmd, cwd=Path(cwd) if cwd else None, env=variables, timeout=TIMEOUT)
+        self._output = f"{done.stdout}\n{done.stderr}"
+
+    @property
+    def passed_over(self) -> str | None:
+        """The first error of a compiler in a build that succeeded all the same, or None."""
+        lines = (line.strip() for line in self._output.splitlines())
+        return next((line for line in lines if _COMPILER_ERROR.search(line)), None)
 
 
 def _tail(text: str, lines: int = 30) -> str:
     """Return the lines around the first error, or the last ones."""
-    all_lines = [line for line in text.splitlines() if line.strip()]
+    all_lines = _without_frames([line for line in text.splitlines() if line.strip()])
     errors = [n for n, line in enumerate(all_lines) if "error:" in line.lower()]
     start = max(0, errors[0] - 5) if errors else max(0, len(all_lines) - lines)
     return "\n".join(f"    {line}" for line in all_lines[start : start + lines])
+
+
+def _without_frames(lines: list[str]) -> list[str]:
+    """Leave of each traceback its last frame and the exception: the others are the backend's."""
+    kept: list[str] = []
+    frame: list[str] | None = None
+    for line in lines:
+        if line.startswith(TRACEBACK):
+            frame = []
+        elif frame is not None and line[:1].isspace():
+            frame = [line] if line.startswith("  File ") else [*frame, line]
+        else:
+            kept += [*(frame or ()), line]
+            frame = None
+    return kept + (frame or [])

@@ -88,7 +88,7 @@ class Project:
             cause=f"its index offers no wheel for {architecture} and this runtime",
             hint=f"pin a version with such a wheel, list {self.name} under `excludes` if the layer"
             f" does without it, or build it in a container: `build: {{{self.name}: {{container:"
-            " true}}}}` with LAYERSMITH_BUILD_IMAGE naming an image that holds Rust",
+            f" true}}}}` with LAYERSMITH_BUILD_IMAGE naming an image that holds Rust",
         )
 
 

@@ -27,6 +27,16 @@ class BuiltWheel:
     sha256: str
     record: dict[str, Any]
 
+    @property
+    def warning(self) -> str | None:
+        """What to say of a wheel that holds no native file; None of one that does."""
+        if self.record["glibc"]:
+            return None
+        error = self.record.get("passed_over")
+        return "compiled nothing: its wheel holds no native file" + (
+            f"; the build passed over: {error}" if error else ""
+        )
+
 
 def key(inputs: Any) -> str:
     """Return the name of the folder for some inputs: JSON values."""

@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith.base import architectures, elf
+from layersmith.errors import ProofError
 from layersmith.prove import layer_zip, wheels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from layersmith.assemble.manifest import Manifest
     from layersmith.base.runtimes import Runtime
+    from layersmith.prove.runners.choice import Runner
 
 
 def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, into: Path) -> Path:
@@ -31,8 +35,15 @@ def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, i
         into: The folder, which is made.
 
     Raises:
-        ProofError: A distribution with native code has no wheel for this machine.
+        ProofError: A distribution with native code has no wheel for this machine, or a native
+            file comes from no distribution.
     """
+    if without(manifest):
+        raise ProofError(
+            f"{layer.name} holds native files that exist for {manifest.architecture} only",
+            cause="`files` of layers.yaml brings them, and no index has them for this machine",
+            hint=f"prove it in a container, or on a machine with {manifest.architecture}",
+        )
     native = _unpack_portable(layer, into)
     owners = {record.path: record.distribution for record in manifest.files}
     wanted = {owners[path] for path in native if path in owners}
@@ -46,6 +57,32 @@ def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, i
             wheels.install(pins, runtime, architecture, Path(folder), what="the twin")
             _copy_native(Path(folder), into / "python", native, manifest.architecture, architecture)
     return into
+
+
+def without(manifest: Manifest) -> bool:
+    """Whether a layer has no twin: native files of it come from no distribution."""
+    return any(one.origin == "files" and one.native for one in manifest.distributions)
+
+
+def placed(
+    layers: Sequence[tuple[Path, Manifest]], runner: Runner, folder: Path
+) -> tuple[Path, ...]:
+    """Return what stands for layers on a runner: their zips, or the folders of their twins.
+
+    Args:
+        layers: Zips and manifests, in their order.
+        runner: An open runner.
+        folder: Where twins are made.
+
+    Raises:
+        ProofError: A layer has no twin.
+    """
+    if not runner.facts.twin:
+        return tuple(path for path, _ in layers)
+    return tuple(
+        make(path, manifest, runner.runtime, runner.architecture, folder / manifest.layer)
+        for path, manifest in layers
+    )
 
 
 def _unpack_portable(layer: Path, into: Path) -> list[str]:

@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from layersmith import console
+from layersmith.assemble import files
 from layersmith.assemble import manifest as manifests
 from layersmith.audit import findings, together
 from layersmith.audit.judge import Declared, audit_zip, extras_of
@@ -136,8 +137,8 @@ def _jobs(args: argparse.Namespace) -> list[partial[AuditReport]]:
         )
     if zips:
         return [partial(_judge_zip, path, args) for path in zips]
-    _, targets = options.chosen(args)
-    return [partial(_judge_built, target, args.dist) for target in targets]
+    loaded, targets = options.chosen(args)
+    return [partial(_judge_built, target, args.dist, loaded.root) for target in targets]
 
 
 def _judge_zip(path: Path, args: argparse.Namespace) -> AuditReport:
@@ -177,14 +178,19 @@ def _platform(path: Path, args: argparse.Namespace) -> tuple[str, str]:
     )
 
 
-def _judge_built(target: Target, dist: Path) -> AuditReport:
+def _judge_built(target: Target, dist: Path, root: Path) -> AuditReport:
     made = _manifest(dist / f"{target.stem}.json")
     return audit_zip(
         dist / f"{target.stem}.zip",
         target.runtime,
         target.architecture,
         identifier=target.identifier,
-        declared=Declared.of(target, _requirements(made), made.inputs.requirements if made else ()),
+        declared=Declared.of(
+            target,
+            _requirements(made),
+            made.inputs.requirements if made else (),
+            files.provided(target, root),
+        ),
     )
 
 

@@ -39,7 +39,7 @@ class DistributionWeight(ManifestPart):
     """Normalized name."""
     version: str
     filename: str | None
-    origin: Literal["wheel", "sdist", "local", "stub"]
+    origin: Literal["wheel", "sdist", "local", "stub", "files"]
     """``sdist`` and ``local`` are estimated from their sources."""
     download: int | None
     """Bytes of the wheel or sdist itself."""

@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layersmith.assemble import collect, describe, prune, stubs
+from layersmith.assemble import collect, describe, files, prune
 from layersmith.assemble.collect import Part
 from layersmith.assemble.tree import PREFIX, Entry, Tree
 from layersmith.errors import BuildError
@@ -108,6 +108,10 @@ def weigh(target: Target, root: Path) -> Weighed:
     for package in resolved.inputs.packages.values():
         parts.append(Part(package.name, _version(package.folder), "local"))
         entries[package.name] = _local(package.name, package.folder)
+    own = files.read(target, root)
+    if own:
+        parts.append(Part(files.OWNER, files.version(own), "files"))
+        entries[files.OWNER] = [one.entry for one in own]
     graph = _graph(parts, resolved, target)
     reasons = _reasons(parts, target)
     record = TrafficRecord(
@@ -117,6 +121,7 @@ def weigh(target: Target, root: Path) -> Weighed:
         artifacts=sum(listing.download for listing in listings),
     )
     tree = _tree(parts, entries, reasons, target, root)
+    files.add(tree, own, target)
     downloads = dict(zip((w.name for w in resolved.files), listings, strict=True))
     found = _distributions(parts, entries, graph, reasons, downloads)
     asked = resolved.inputs.requirements
@@ -175,8 +180,11 @@ def _tree(
     tree = Tree()
     for part in parts:
         stub = target.settings.stubs.get(part.name)
+        if part.origin == "files":
+            # They are never pruned.
+            continue
         if stub:
-            found = stubs.entries(part.name, part.version, stub, root)
+            found = files.of_stub(part.name, part.version, stub, root)
         else:
             found = [] if part.name in reasons else entries[part.name]
         for entry in found:
@@ -221,7 +229,7 @@ def _distributions(
             name=part.name,
             version=part.version,
             filename=part.filename,
-            origin="local" if part.origin == "local" else _origin(part),
+            origin=_origin(part),
             download=listings[part.name].download if part.name in listings else None,
             unzipped=sizes[part.name],
             zipped=small[part.name],
@@ -242,7 +250,7 @@ def _distributions(
 
 
 def _origin(part: Part) -> str:
-    return "wheel" if part.origin == "wheel" else "sdist"
+    return part.origin if part.origin in {"wheel", "local", "files"} else "sdist"
 
 
 def _biggest(entries: list[Entry]) -> list[FileWeight]:

@@ -202,6 +202,25 @@ def test_a_library_that_the_sdist_lacks_is_the_likely_cause(
     assert caught.value.cause == "the build needs a C library that its sdist does not hold"
 
 
+def test_an_optional_extension_that_does_not_compile_is_said(
+    work_cache: Path, tmp_path: Path
+) -> None:
+    path = own_sdist(tmp_path, '#include "nowhere.h"\n', "optional=True")
+
+    built = crossbuild.build_wheel(
+        path,
+        runtime=RUNTIME,
+        architecture="arm64",
+        options=CrossBuildOptions(),
+        work_cache=work_cache,
+    )
+
+    assert built.warning is not None
+    assert built.warning.startswith("compiled nothing: its wheel holds no native file")
+    assert "thing.c:1:10: fatal error: 'nowhere.h' file not found" in built.warning
+    assert build(C, work_cache).warning is None
+
+
 @pytest.mark.docker
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

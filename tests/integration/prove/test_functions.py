@@ -17,6 +17,8 @@ from layersmith.prove.runners.runtime_api import REQUEST_LIMIT
 from tests.support import clocks
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from layersmith.prove.runners.choice import Runner
 
     from .conftest import MakeFunction
@@ -50,6 +52,33 @@ def test_an_answer_with_its_times(runner: Runner, function: MakeFunction) -> Non
         assert slow.request_id != quick.request_id
         assert quick.peak_memory is not None
         assert quick.peak_memory > 5_000_000
+
+
+def test_programs_and_libraries_of_layers_are_found(
+    runner: Runner, function: MakeFunction, tmp_path: Path
+) -> None:
+    layers = []
+    for name in ("below", "above"):
+        for folder in ("bin", "lib"):
+            path = tmp_path / name / folder / name
+            path.parent.mkdir(parents=True)
+            path.touch()
+        layers.append(tmp_path / name)
+    spec = function(
+        """
+        import os
+
+        def found(variable, name):
+            folders = os.environ[variable].split(":")
+            return any(os.path.exists(os.path.join(folder, name)) for folder in folders)
+
+        def handler(event, context):
+            return [found(v, n) for v in ("PATH", "LD_LIBRARY_PATH") for n in ("below", "above")]
+        """,
+        layers=tuple(layers),
+    )
+    with runner.start(spec) as running:
+        assert running.invoke({}).payload == [True] * 4
 
 
 def test_one_process_answers_all_events(runner: Runner, function: MakeFunction) -> None:

@@ -260,6 +260,13 @@ def needing(library: str, rpath: str | None = None) -> TinyElf:
     return replace(GOOD, needed=(library,), versions={}, rpath=rpath)
 
 
+def test_a_library_of_a_layer_beside_answers_for_its_own_versions_too() -> None:
+    spec = replace(GOOD, needed=("libstdc++.so.6",), versions={"libstdc++.so.6": ("GLIBCXX_9.9",)})
+    files = layer(**{EXTENSION: spec.build()})
+    assert [found.code for found in judge(files).findings] == ["VERSION-GLIBCXX"]
+    assert judge(files, beside=["libstdc++.so.6"]).findings == []
+
+
 def test_a_library_found_through_rpath() -> None:
     spec = needing("libx-12345678.so.1", rpath="$ORIGIN/../fast.libs")
     library = TinyElf(soname="libx-12345678.so.1", debug=b"").build()

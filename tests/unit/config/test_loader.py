@@ -172,7 +172,19 @@ def test_a_problem_of_the_defaults_is_reported_once(problems: Problems) -> None:
         ("requirements: ['x @ git+https://token@h.test/x']", "6:20", "holds a login"),
         ("requirements: ['x @ file:///x']", "6:20", "list a folder under `packages`"),
         ("requirements: {file: requirements.txt}", "6:26", "there is no file requirements.txt"),
-        ("requirements: []", "3:3", "a layer needs requirements or packages"),
+        ("requirements: []", "3:3", "a layer needs requirements, packages or files"),
+        ("files: {/lib/x: x}", "7:13", "not a path in the layer"),
+        ("files: {lib/../x: x}", "7:13", "not a path in the layer"),
+        ("files: {lib//x: x}", "7:13", "not a path in the layer"),
+        ("files: {lib/x: ../x}", "7:20", "lies outside the folder of layers.yaml"),
+        ("files: [lib/x]", "7:5", "a mapping is expected"),
+        ("beside: [one]", "7:14", "unknown layer one"),
+        (
+            "beside: [{arn: 'arn:aws:lambda:eu-west-1:123456789012:layer:x', libraries: [x.so]}]",
+            "7:20",
+            "not the ARN of a layer version",
+        ),
+        ("beside: [{libraries: [x.so]}]", "7:14", "arn: this key is missing"),
         ("constraints: [12]", "7:19", "quote it"),
         ("excludes: [numpy]", "7:5", "a mapping is expected"),
         ("excludes: {numpy: x}", "7:23", "at least 3 characters"),
@@ -346,6 +358,32 @@ def test_layers_that_functions_use_together(
     found = "\n".join(problems(TWO_LAYERS % used))
     for message in messages:
         assert message in found
+
+
+BESIDE = """\
+layers:
+  below: {description: d, version: 1.0.0, files: {lib/x.so: x.so}, runtimes: [python3.13]}
+  above: {description: d, version: 1.0.0, requirements: [x], beside: [below],
+      runtimes: [python3.12, python3.13], architectures: [arm64, x86_64]}
+functions:
+  f: {layers: [above]}
+"""
+
+
+def test_a_layer_beside_another_is_built_for_the_same_and_used_with_it(problems: Problems) -> None:
+    assert problems(BESIDE) == [
+        "layers.yaml:3:71: layers.above.beside[0]: below is not built for the runtimes python3.12",
+        "layers.yaml:3:71: layers.above.beside[0]: below is not built for the architectures x86_64",
+        "layers.yaml:6:7: functions.f.layers: above needs below beside it; list it here, too",
+    ]
+
+
+def test_files_need_not_exist_before_the_layer_is_built(load: Load) -> None:
+    text = """\
+layers:
+  native: {description: d, version: 1.0.0, runtimes: [python3.13], files: {lib/x.so: out/x.so}}
+"""
+    assert load(text).config.layers["native"].files == {"lib/x.so": "out/x.so"}
 
 
 def test_a_loaded_config_does_not_change(load: Load) -> None:

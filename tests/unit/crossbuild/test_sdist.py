@@ -70,6 +70,7 @@ def test_rust_is_refused_with_alternatives(tmp_path: Path, backend: str, require
         project.refuse_rust("arm64")
     for alternative in ("pin a version", "`excludes`", "container"):
         assert alternative in str(caught.value)
+    assert "`build: {thing: {container: true}}` with" in str(caught.value)
 
 
 def test_c_is_not_refused(tmp_path: Path) -> None:

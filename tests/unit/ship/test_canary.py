@@ -80,6 +80,19 @@ def test_the_function_is_made_invoked_once_and_removed() -> None:
     assert json.loads(aws.asked("invoke")[0]["Payload"]) == {"modules": ["alpha"], "smoke": False}
 
 
+def test_layers_beside_lie_below_in_their_newest_version() -> None:
+    arn = "arn:aws:lambda:eu-west-1:123456789012:layer:odbc:"
+    pages = [{"LayerVersions": [{"Version": n, "LayerVersionArn": f"{arn}{n}"} for n in (9, 10)]}]
+    passes = said(b'{"failures": [], "imported": 1, "tests": 0}')
+    aws = FakeAws(invoke=passes, list_layer_versions=[pages])
+    assert proven(aws, beside=("odbc", "arn:foreign")).passed
+    (made,) = aws.asked("create_function")
+    assert made["Layers"] == [f"{arn}10", "arn:foreign", "arn:layer"]
+
+    with pytest.raises(ShipError, match="odbc is not published in eu-west-1"):
+        proven(FakeAws(list_layer_versions=[[{"LayerVersions": []}]]), beside=("odbc",))
+
+
 def test_the_function_goes_whatever_happens() -> None:
     for broken in (
         FakeAws(create_function=[refusal("InvalidParameterValueException", "other")]),

@@ -25,11 +25,11 @@ IDENTIFIER = "alpha-python3.13-arm64"
 
 def target(**settings: Any) -> Any:
     said = {"license": None, "principals": ["public"], "align": True, "import_exceptions": []}
-    said |= {"smoke": None} | settings
+    said |= {"smoke": None, "beside": []} | settings
     return SimpleNamespace(
         identifier=IDENTIFIER, stem="alpha-1.2.0-python3.13-arm64", layer="alpha",
         runtime=SimpleNamespace(name="python3.13"), architecture="arm64", version="1.2.0",
-        settings=SimpleNamespace(**said),
+        settings=SimpleNamespace(**said), beside=[],
     )  # fmt: skip
 
 

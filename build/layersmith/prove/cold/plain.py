@@ -35,7 +35,7 @@ def install(
     """
     site = into / "python"
     site.mkdir(parents=True)
-    local = {one.name for one in manifest.distributions if one.origin == "local"}
+    local = {one.name for one in manifest.distributions if one.origin in {"local", "files"}}
     pins = [f"{o.name}=={o.version}" for o in manifest.distributions if o.name not in local]
     pins += [f"{one.name}=={one.version}" for one in manifest.dropped]
     if pins:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache
 from layersmith.assemble import manifest as manifests
+from layersmith.assemble import outputs
 from layersmith.errors import BudgetError, ProofError
 from layersmith.prove import services
 from layersmith.prove.cold import importtime
 from layersmith.prove.cold import measure as coldstart
 from layersmith.prove.cold.models import ColdStartReport, Comparison
-from layersmith.prove.cold.variants import Built, prepare
+from layersmith.prove.cold.variants import Built, below, prepare
 from layersmith.prove.runners import choice
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def measure(
         manifests.read(plan.dist / f"{target.stem}.json"),
         plan.dist / f"{target.stem}.zip",
         plan.root,
+        outputs.built(target.beside, plan.dist),
     )
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="layersmith-cold-")))
@@ -85,7 +87,7 @@ def measure(
     _write(plan.dist / f"{target.stem}.coldstart.json", report)
     tree = importtime.ImportTree(
         identifier=target.identifier,
-        runner=(native or opened).facts.described,
+        runner=(native if native and built.has_twin else opened).facts.described,
         total_us=sum(root.cumulative_us for root in roots),
         by_distribution=importtime.by_distribution(roots),
         roots=roots,
@@ -123,6 +125,7 @@ def _measure(
     if native:
         code = coldstart.workload(folder / "workload")
         calibration = coldstart.calibrate(opened, native, code, starts)
+    if native and calibration and built.has_twin:
         twins = _variants(built, plan.names, native, folder / "native", plan.starts or STARTS)
         comparisons = _compare(variants, twins, calibration.factor)
         timed, timed_folder = native, folder / "native"
@@ -149,7 +152,8 @@ def _measure(
 
 def _import_tree(built: Built, timed: Runner, folder: Path) -> list[importtime.Import]:
     with _serving(built, "layer", timed) as variables:
-        spec = coldstart.specification(folder / "code-layer", (folder / "layer",), variables)
+        layers = below(built, timed, folder / "tree-beside", folder / "layer")
+        spec = coldstart.specification(folder / "code-layer", layers, variables)
         return coldstart.import_tree(timed, spec, importtime.owners_of(built.manifest))
 
 

@@ -13,7 +13,7 @@ from layersmith.prove.cold import measure, plain
 from layersmith.prove.runners.unpack import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from layersmith.assemble.manifest import Manifest
@@ -32,12 +32,20 @@ class Built:
         manifest: Its manifest.
         layer: Its zip.
         root: Folder that the paths of layers.yaml are relative to.
+        beside: Zips and manifests of the layers that lie below it.
     """
 
     target: Target
     manifest: Manifest
     layer: Path
     root: Path
+    beside: Sequence[tuple[Path, Manifest]] = ()
+
+    @property
+    def has_twin(self) -> bool:
+        """Whether it and what lies below it can be made for another architecture."""
+        manifests = [self.manifest, *(manifest for _, manifest in self.beside)]
+        return not any(twin.without(manifest) for manifest in manifests)
 
     def handler(self, name: VariantName) -> Path | None:
         """Return the module beside the smoke file that a variant runs, or None.
@@ -83,7 +91,13 @@ def prepare(
             "\n".join([*lines, "", "def handler(event, context):", "    return None", ""])
         )
     opt = _opt(built, name, runner, folder / name)
-    return measure.specification(code, (opt,), variables), measure.unpacked_size(opt)
+    layers = below(built, runner, folder / f"{name}-beside", opt)
+    return measure.specification(code, layers, variables), measure.unpacked_size(opt)
+
+
+def below(built: Built, runner: Runner, folder: Path, opt: Path) -> tuple[Path, ...]:
+    """Return a layer's folder with the layers that lie below it in front."""
+    return (*twin.placed(built.beside, runner, folder), opt)
 
 
 def _opt(built: Built, name: VariantName, runner: Runner, into: Path) -> Path:

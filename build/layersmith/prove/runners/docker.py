@@ -137,6 +137,7 @@ class DockerRunner(Closing):
                 runtime=self.runtime.name,
                 task="/var/task",
                 runtime_folder="/var/runtime",
+                libraries=environment.LIBRARY_PATH,
             ),
             mounts={"/opt": opt, "/var/task": spec.code.resolve()},
             network=self._network.name if self._network else None,

@@ -14,9 +14,14 @@ from layersmith.prove.runners.runtime_api import REGION
 if TYPE_CHECKING:
     from layersmith.prove.models import FunctionSpec
 
+LIBRARY_PATH = (
+    "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+)
+"""LD_LIBRARY_PATH of Lambda's Python runtimes (AWS's documentation, and ENV of their images)."""
+
 
 def variables(
-    spec: FunctionSpec, *, api: str, runtime: str, task: str, runtime_folder: str
+    spec: FunctionSpec, *, api: str, runtime: str, task: str, runtime_folder: str, libraries: str
 ) -> dict[str, str]:
     """Return what a function finds in its environment, its own variables last.
 
@@ -26,6 +31,7 @@ def variables(
         runtime: ``python3.13``.
         task: Folder of its code, /var/task on Lambda.
         runtime_folder: Folder of the runtime's own packages, /var/runtime on Lambda.
+        libraries: Where the loader looks for libraries, LIBRARY_PATH on Lambda.
     """
     return {
         "AWS_DEFAULT_REGION": REGION,
@@ -41,6 +47,7 @@ def variables(
         "LAMBDA_RUNTIME_DIR": runtime_folder,
         "LAMBDA_TASK_ROOT": task,
         "LANG": "en_US.UTF-8",
+        "LD_LIBRARY_PATH": libraries,
         "TZ": ":UTC",
         "_HANDLER": spec.handler,
         **spec.environment,

@@ -115,9 +115,11 @@ class HostRunner(Closing):
             runtime=self.runtime.name,
             task=str(spec.code.resolve()),
             runtime_folder=str(self._packages),
+            # The folders of the system stay as the machine has them.
+            libraries=str(opt / "lib"),
         )
         return {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"/usr/local/bin:/usr/bin:/bin:{opt / 'bin'}",
             "HOME": str(self._folder),
             "TMPDIR": str(self._folder),
             # Lambda's /opt and /var/task cannot be written to, so no bytecode appears there.

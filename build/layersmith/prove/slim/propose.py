@@ -64,7 +64,7 @@ def propose(
         reached: Modules that loaded code names -> what names them.
         at_least: Bytes under /opt below which a candidate is not worth a line.
     """
-    own = {one.name for one in manifest.distributions if one.origin in {"stub", "local"}}
+    own = {one.name for one in manifest.distributions if one.origin in {"stub", "local", "files"}}
     asked = set(describe.graph_of(manifest).roots)
     names = {module.path: module.name for module in modules.modules_of(_paths(manifest))}
     named = {

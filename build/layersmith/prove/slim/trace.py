@@ -58,8 +58,8 @@ def touched(
     placed = layer.placed(subject, runner, folder)
     root = "/opt"
     if runner.facts.kind == "host":
-        placed = unpack.unpack((placed,), folder / "opt")
-        root = str(placed.resolve())
+        opt = unpack.unpack(placed, folder / "opt")
+        placed, root = (opt,), str(opt.resolve())
     found = _of_smoke_file(subject, runner, placed, root, folder)
     if first_call is not None:
         found |= _of_first_call(first_call, runner, placed, root, folder)
@@ -96,13 +96,13 @@ def watched(spec: FunctionSpec) -> FunctionSpec:
 
 
 def _of_smoke_file(
-    subject: Subject, runner: Runner, placed: Path, root: str, folder: Path
+    subject: Subject, runner: Runner, placed: tuple[Path, ...], root: str, folder: Path
 ) -> set[str]:
     assert subject.smoke is not None
     code = probing.prepare(folder / "watched-smoke", runner.runtime.minor, subject.smoke)
     wanted = services.wanted_by(subject.smoke)
     with services.serve(wanted, runner.service_host, runner.service_name) as variables:
-        spec = watched(probing.specification(code, [placed], variables))
+        spec = watched(probing.specification(code, placed, variables))
         with probing.start(runner, spec) as instance:
             tests = probing.run_smoke_file(instance, subject.smoke.name)
             failed = [test for test in tests if test.outcome == "failed"]
@@ -117,12 +117,12 @@ def _of_smoke_file(
 
 
 def _of_first_call(
-    first_call: Path, runner: Runner, placed: Path, root: str, folder: Path
+    first_call: Path, runner: Runner, placed: tuple[Path, ...], root: str, folder: Path
 ) -> set[str]:
     code = measure.function(folder / "watched-call", first_call)
     wanted = services.wanted_by(first_call)
     with services.serve(wanted, runner.service_host, runner.service_name) as variables:
-        spec = watched(measure.specification(code, (placed,), variables))
+        spec = watched(measure.specification(code, placed, variables))
         with probing.start(runner, spec) as instance:
             answer = instance.invoke({"prepare": True})
             if answer.error:
@@ -138,7 +138,7 @@ def why_first_call_fails(first_call: Path, subject: Subject, runner: Runner) -> 
         code = measure.function(folder / "call", first_call)
         wanted = services.wanted_by(first_call)
         with services.serve(wanted, runner.service_host, runner.service_name) as variables:
-            spec = measure.specification(code, (placed,), variables)
+            spec = measure.specification(code, placed, variables)
             with runner.start(spec) as instance:
                 if instance.init.error:
                     return f"{instance.init.error}\n{instance.logs()[-2000:]}"

@@ -51,7 +51,7 @@ def prove(
         spec = FunctionSpec(
             handler=HANDLER,
             code=code,
-            layers=tuple(_placed(layers, runner, Path(folder))),
+            layers=twin.placed(layers, runner, Path(folder)),
             memory=function.memory,
             timeout=function.timeout,
             name=name,
@@ -67,15 +67,6 @@ def prove(
                 error=answer.error,
                 logs=instance.logs()[-4000:] if answer.error else "",
             )
-
-
-def _placed(layers: Sequence[tuple[Path, Manifest]], runner: Runner, folder: Path) -> list[Path]:
-    if not runner.facts.twin:
-        return [path for path, _ in layers]
-    return [
-        twin.make(path, manifest, runner.runtime, runner.architecture, folder / manifest.layer)
-        for path, manifest in layers
-    ]
 
 
 def _event(name: str, function: Function, root: Path) -> object:

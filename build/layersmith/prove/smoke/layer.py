@@ -46,6 +46,7 @@ class Subject:
         smoke: The layer's own test file.
         exceptions: Modules (globs) that may fail to import -> reason.
         forbidden: Modules that must not be loaded.
+        beside: Zips and manifests of the layers that lie below it.
     """
 
     identifier: str
@@ -55,6 +56,7 @@ class Subject:
     smoke: Path | None = None
     exceptions: Mapping[str, str] = field(default_factory=dict)
     forbidden: Sequence[str] = ()
+    beside: Sequence[tuple[Path, Manifest]] = ()
 
 
 def prove(
@@ -75,10 +77,10 @@ def prove(
     zipped = LayerZip(subject.layer)
     with tempfile.TemporaryDirectory(prefix="layersmith-smoke-") as name:
         folder = Path(name)
-        layer = placed(subject, runner, folder)
+        layers = placed(subject, runner, folder)
         with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
-            importing = pool.submit(_imports, subject, runner, zipped, layer, folder, show=show)
-            smoking = pool.submit(_smoke_file, subject, runner, layer, folder)
+            importing = pool.submit(_imports, subject, runner, zipped, layers, folder, show=show)
+            smoking = pool.submit(_smoke_file, subject, runner, layers, folder)
             imports, loaded = importing.result()
             if subject.smoke and not smoking.done():
                 show("smoke file", subject.smoke.name)
@@ -88,20 +90,22 @@ def prove(
     return _report(subject, runner, (imports, forbidden, tested), time.monotonic() - began)
 
 
-def placed(subject: Subject, runner: Runner, folder: Path) -> Path:
-    """Return what stands for the layer on this runner: its zip, or its twin's folder."""
-    if not runner.facts.twin or subject.manifest is None:
-        return subject.layer
-    return twin.make(
-        subject.layer, subject.manifest, runner.runtime, runner.architecture, folder / "twin"
-    )
+def placed(subject: Subject, runner: Runner, folder: Path) -> tuple[Path, ...]:
+    """Return what stands for the layer and those below it: zips, or the folders of twins.
+
+    The layer itself is the last, so that its files win.
+    """
+    below = twin.placed(subject.beside, runner, folder / "beside")
+    if subject.manifest is None:
+        return (*below, subject.layer)
+    return (*below, *twin.placed([(subject.layer, subject.manifest)], runner, folder / "twin"))
 
 
 def _imports(
     subject: Subject,
     runner: Runner,
     zipped: LayerZip,
-    layer: Path,
+    layers: Sequence[Path],
     folder: Path,
     *,
     show: Callable[..., None],
@@ -109,7 +113,7 @@ def _imports(
     found = modules.modules_of(zipped.paths)
     names = sorted((module.name for module in found), key=lambda name: ("." in name, name))
     code = probing.prepare(folder / "imports", runner.runtime.minor)
-    specification = probing.specification(code, [layer], _bytecode_in_tmp(zipped))
+    specification = probing.specification(code, layers, _bytecode_in_tmp(zipped))
     outcomes, loaded = probing.import_all(runner, specification, names, subject.forbidden, show)
     return _judge_imports(subject, runner, zipped, found, outcomes), loaded
 
@@ -183,7 +187,7 @@ def _by_root(
 
 
 def _smoke_file(
-    subject: Subject, runner: Runner, layer: Path, folder: Path
+    subject: Subject, runner: Runner, layers: Sequence[Path], folder: Path
 ) -> tuple[SmokeFileProof, list[str]] | None:
     if subject.smoke is None:
         return None
@@ -191,7 +195,7 @@ def _smoke_file(
     code = probing.prepare(folder / "smoke", runner.runtime.minor, subject.smoke)
     hosts = (runner.service_host, runner.service_name)
     with services.serve(wanted, *hosts, subject.manifest) as variables:
-        specification = probing.specification(code, [layer], variables)
+        specification = probing.specification(code, layers, variables)
         with probing.start(runner, specification) as instance:
             tests = probing.run_smoke_file(instance, subject.smoke.name)
             peak = instance.peak_memory()
@@ -242,6 +246,11 @@ def _report(
     else:
         needless = imports.unneeded
         warnings = [f"import-exceptions: nothing needed {one!r}; remove it" for one in needless]
+    if not imports.modules and smoke is None:
+        warnings.append(
+            "the layer has no module and no smoke file: only its audit and the layers that use it"
+            " prove it"
+        )
     return SmokeReport(
         identifier=subject.identifier,
         runtime=runner.runtime.name,

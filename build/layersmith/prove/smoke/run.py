@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from layersmith import cache, console
-from layersmith.assemble import manifest
+from layersmith.assemble import manifest, outputs
 from layersmith.errors import LayersmithError, ProofError
 from layersmith.plan import Target
 from layersmith.prove.runners import choice
@@ -97,6 +97,7 @@ class SmokeRun:
             smoke=self.loaded.root / settings.smoke if settings.smoke else None,
             exceptions=settings.import_exceptions,
             forbidden=settings.forbid_imports,
+            beside=outputs.built(target.beside, self.dist),
         )
         with console.phases(target.identifier) as show:
             report = layer.prove(subject, opened, show)
@@ -128,14 +129,13 @@ class SmokeRun:
         self, function: Function, first: Target
     ) -> list[tuple[Path, manifest.Manifest]] | None:
         """Return a function's layers; None where one is not built for this runtime at all."""
-        found = []
-        for name in function.layers:
-            settings = self.loaded.config.layers[name]
-            if first.runtime.name not in settings.runtimes:
-                return None
-            stem = Target(name, first.runtime, first.architecture, settings).stem
-            found.append((self.dist / f"{stem}.zip", manifest.read(self.dist / f"{stem}.json")))
-        return found
+        layers = {name: self.loaded.config.layers[name] for name in function.layers}
+        if any(first.runtime.name not in settings.runtimes for settings in layers.values()):
+            return None
+        return outputs.built(
+            [Target(n, first.runtime, first.architecture, one) for n, one in layers.items()],
+            self.dist,
+        )
 
 
 def unproven(report: SmokeReport) -> ProofError:

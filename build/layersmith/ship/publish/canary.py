@@ -73,7 +73,8 @@ def prove(aws: Aws, region: str, want: Desired, arn: str, *, role: str = ROLE) -
     _remove(client, region, name)
     try:
         with failures.explained(region, "lambda"):
-            _create(client, want, name, arn, role_arn)
+            layers = [*_beside(client, region, want), arn]
+            _create(client, want, name, layers, role_arn)
             answer = client.invoke(FunctionName=name, Payload=json.dumps(event(want)).encode())
             body = answer["Payload"].read()
             failed = answer.get("FunctionError")
@@ -124,7 +125,30 @@ def judge(body: bytes, failed: str | None) -> CanaryVerdict:
     return CanaryVerdict(True, f"{said['imported']} modules, {said['tests']} tests{skipped}")
 
 
-def _create(client: LambdaClient, want: Desired, name: str, arn: str, role_arn: str) -> None:
+def _beside(client: LambdaClient, region: str, want: Desired) -> list[str]:
+    """Return the ARNs of the layers below the one that is proven, each in its newest version."""
+    found = []
+    for layer in want.beside:
+        if layer.startswith("arn:"):
+            found.append(layer)
+            continue
+        pages = client.get_paginator("list_layer_versions").paginate(LayerName=layer)
+        versions = {
+            one["Version"]: one["LayerVersionArn"] for p in pages for one in p["LayerVersions"]
+        }
+        if not versions:
+            raise ShipError(
+                f"{layer} is not published in {region}, and {want.layer} needs it beside it",
+                target=want.identifier,
+                hint="publish that layer first, then this one",
+            )
+        found.append(versions[max(versions)])
+    return found
+
+
+def _create(
+    client: LambdaClient, want: Desired, name: str, layers: list[str], role_arn: str
+) -> None:
     arguments: dict[str, Any] = {
         "FunctionName": name,
         "Runtime": want.runtime,
@@ -132,10 +156,10 @@ def _create(client: LambdaClient, want: Desired, name: str, arn: str, role_arn: 
         "Role": role_arn,
         "Handler": "canary_handler.handler",
         "Code": {"ZipFile": function_zip(want.smoke)},
-        "Description": f"Proves {arn}; removed after one invocation"[:DESCRIPTION_LIMIT],
+        "Description": f"Proves {layers[-1]}; removed after one invocation"[:DESCRIPTION_LIMIT],
         "MemorySize": MEMORY,
         "Timeout": TIMEOUT,
-        "Layers": [arn],
+        "Layers": layers,
     }
     try:
         client.create_function(**arguments)

@@ -81,6 +81,10 @@ def one(target: Target, dist: Path, root: Path, where: Sequence[str]) -> Desired
         regions=tuple(where),
         modules=modules(manifest, list(settings.import_exceptions)),
         smoke=root / settings.smoke if settings.smoke else None,
+        beside=(
+            *(labels.layer_name(o.layer, o.runtime.name, o.architecture) for o in target.beside),
+            *(one.arn for one in settings.beside if not isinstance(one, str)),
+        ),
     )
 
 

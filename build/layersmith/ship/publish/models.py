@@ -56,6 +56,7 @@ class Desired:
         regions: Where to publish; the first is the pilot.
         modules: Modules that the canary imports.
         smoke: Test file that the canary runs, if any.
+        beside: Layers that the canary lays below it: names in AWS, or ARNs of versions.
     """
 
     identifier: str
@@ -74,6 +75,7 @@ class Desired:
     regions: tuple[str, ...]
     modules: tuple[str, ...] = ()
     smoke: Path | None = None
+    beside: tuple[str, ...] = ()
 
     @property
     def place(self) -> tuple[str, str, str]:

@@ -87,11 +87,19 @@ def _of_target(old: Manifest, new: Manifest) -> set[ReleaseChange]:
         ReleaseChange(Bump.MINOR, f"{name} {after[name].version} added")
         for name in set(after) - set(before)
     }
+    found |= {
+        ReleaseChange(Bump.MAJOR, f"{path} removed") for path in _own_files(old) - _own_files(new)
+    }
     for name in set(before) & set(after):
         found |= _of_distribution(before[name], after[name])
     if not found and old.artifact.sha256 != new.artifact.sha256:
         found.add(ReleaseChange(Bump.PATCH, "rebuilt: other bytes with the same distributions"))
     return found
+
+
+def _own_files(manifest: Manifest) -> set[str]:
+    """Return the paths of the files that are no part of a distribution."""
+    return {one.path for one in manifest.inputs.files}
 
 
 def _of_distribution(old: Distribution, new: Distribution) -> set[ReleaseChange]:

@@ -1,0 +1,243 @@
+"""Files beside layers.yaml that go into a layer as they are: the keys `files` and `stubs`.
+
+A stub is a small module in the place of a distribution. It keeps a .dist-info with the
+distribution's name, so that importlib.metadata finds it; its version carries the local label
+``+stub`` (PEP 440), so that nobody takes it for the real one.
+
+Links in `files` are followed as long as they stay inside the folder of layers.yaml; the layer holds
+copies. The mode is reduced to whether a file may be executed, which is all that git keeps of it,
+too.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from layersmith import cache
+from layersmith.assemble.tree import PREFIX, Bytes, Entry, Removed
+from layersmith.config.models import ForeignLayer
+from layersmith.config.values import LAYER_PATH_PATTERN
+from layersmith.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from layersmith.assemble.tree import Tree
+    from layersmith.config.models import Stub
+    from layersmith.plan import Target
+
+OWNER = "files:"
+"""Stands for the name of a distribution where these files do; no distribution can be called so."""
+
+EXECUTE = 0o111
+"""Mode bits of execution, for anyone (POSIX)."""
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """A file beside layers.yaml, and its place in the layer.
+
+    Attributes:
+        path: Path in the zip.
+        given: Path relative to layers.yaml, as it was reached.
+        content: Its bytes.
+        executable: Whether anyone may execute it.
+    """
+
+    path: str
+    given: str
+    content: bytes
+    executable: bool
+
+    @property
+    def is_cache(self) -> bool:
+        """Whether Python wrote it beside a source; the layer gets bytecode of its own."""
+        return self.path.startswith(PREFIX) and "__pycache__" in self.path.split("/")
+
+    @property
+    def entry(self) -> Entry:
+        """It as a file of the layer."""
+        return Entry(self.path, Bytes(self.content), OWNER, self.executable)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of its bytes in hex."""
+        return cache.sha256_bytes(self.content)
+
+
+def read(target: Target, root: Path) -> list[OwnFile]:
+    """Return the files that `files` of a layer names, by path in the layer.
+
+    Args:
+        target: The target.
+        root: Folder of layers.yaml.
+
+    Raises:
+        BuildError: A file is missing or cannot be read, a folder is empty, a link leaves the
+            folder of layers.yaml or leads nowhere, or two entries claim one path.
+    """
+    found: dict[str, OwnFile] = {}
+    for place, given in target.settings.files.items():
+        try:
+            files = list(_walk(place, root / given, root, ()))
+        except BuildError as problem:
+            problem.target = target.identifier
+            raise
+        if not files:
+            raise _refused(f"{given} is an empty folder", target=target.identifier)
+        for one in files:
+            if one.path in found:
+                raise _refused(
+                    f"{one.path} is brought by both {found[one.path].given} and {one.given}",
+                    target=target.identifier,
+                )
+            found[one.path] = one
+    return [found[path] for path in sorted(found)]
+
+
+def digests(target: Target, root: Path) -> dict[str, str]:
+    """Return what of the files decides the zip: their paths, bytes and whether they execute."""
+    return {
+        one.path: f"{one.sha256}{' executable' if one.executable else ''}"
+        for one in read(target, root)
+        if not one.is_cache
+    }
+
+
+def version(files: list[OwnFile]) -> str:
+    """Return what stands for a version of the files: `0+` and a digest (PEP 440)."""
+    lines = [f"{one.path} {one.sha256} {one.executable}" for one in files if not one.is_cache]
+    return f"0+{cache.sha256_bytes(chr(10).join(lines).encode())[:12]}"
+
+
+def add(tree: Tree, files: list[OwnFile], target: Target) -> None:
+    """Put the files into a pruned tree.
+
+    Raises:
+        BuildError: A distribution of the layer has the path, or a file where a folder must be.
+    """
+    folders = {folder: entry for entry in tree for folder in _above(entry.path)}
+    for one in files:
+        if one.is_cache:
+            tree.removed.append(Removed(one.path, len(one.content), OWNER, "caches"))
+            continue
+        above = next((folder for folder in _above(one.path) if folder in tree), None)
+        other = tree.entries.get(above or one.path) or folders.get(one.path)
+        if other is not None:
+            raise BuildError(
+                f"files: {one.path} collides with {other.path} of {other.distribution}",
+                target=target.identifier,
+                cause=f"{one.given} would take the place of a file that a package installs",
+                hint="choose another path, or leave the file of the package out under `prune: add`",
+            )
+        tree.replace(one.entry)
+        folders |= dict.fromkeys(_above(one.path), tree.entries[one.path])
+
+
+def provided(target: Target, root: Path) -> frozenset[str]:
+    """Return the libraries that the layers beside a target bring, by file name.
+
+    Only lib/ of a layer counts: it is the one folder that Lambda's LD_LIBRARY_PATH names.
+
+    Raises:
+        BuildError: The files of a layer beside it cannot be read.
+    """
+    names = {
+        posixpath.basename(one.path)
+        for other in target.beside
+        for one in read(other, root)
+        if posixpath.dirname(one.path) == "lib"
+    }
+    for layer in target.settings.beside:
+        if isinstance(layer, ForeignLayer):
+            names |= set(layer.libraries)
+    return frozenset(names)
+
+
+def of_stub(name: str, version: str, stub: Stub, root: Path) -> list[Entry]:
+    """Return the files of a stub.
+
+    Args:
+        name: Normalized name of the distribution that it replaces.
+        version: Version that was resolved, ``7.7.0``.
+        stub: Its declaration in layers.yaml.
+        root: Folder of layers.yaml.
+
+    Raises:
+        BuildError: The stub's folder has no file.
+    """
+    folder = root / stub.path
+    found = [
+        Entry(f"{PREFIX}{path.relative_to(folder).as_posix()}", Bytes(path.read_bytes()), name)
+        for path in cache.source_files(folder)
+    ]
+    if not found:
+        raise BuildError(f"the stub for {name} is empty: {stub.path} has no Python file")
+    dist_info = f"{name.replace('-', '_')}-{version}+stub.dist-info"
+    metadata = (
+        "Metadata-Version: 2.1\n"
+        f"Name: {name}\n"
+        f"Version: {version}+stub\n"
+        f"Summary: Stub in the place of {name}: {' '.join(stub.reason.split())}\n"
+    )
+    found.append(Entry(f"{PREFIX}{dist_info}/METADATA", Bytes(metadata.encode()), name))
+    found.append(Entry(f"{PREFIX}{dist_info}/RECORD", Bytes(b""), name))
+    return found
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield the folders around a path, the nearest first."""
+    while path := posixpath.dirname(path):
+        yield path
+
+
+def _walk(place: str, given: Path, root: Path, above: tuple[Path, ...]) -> Iterator[OwnFile]:
+    """Yield a file, or those of a folder and its folders; ``above`` are the real ones around it."""
+    name = given.relative_to(root).as_posix()
+    if not re.match(LAYER_PATH_PATTERN, place) or not place.isprintable():
+        raise _refused(f"{name!r} cannot be the path of a file in a layer")
+    try:
+        real = given.resolve(strict=True)
+    except FileNotFoundError:
+        raise _missing(given, name) from None
+    except (OSError, RuntimeError) as problem:
+        # Before Python 3.13 a loop of links is a RuntimeError.
+        raise _refused(f"{name} cannot be read: {problem}") from None
+    if not real.is_relative_to(root.resolve()):
+        raise _refused(
+            f"{name} is a link that leaves the folder of layers.yaml",
+            hint="copy what it leads to beside layers.yaml",
+        )
+    if real in above:
+        raise _refused(f"{name} is a link to a folder that holds it")
+    try:
+        if real.is_dir():
+            for child in sorted(given.iterdir()):
+                yield from _walk(f"{place}/{child.name}", child, root, (*above, real))
+        elif real.is_file():
+            yield OwnFile(place, name, real.read_bytes(), bool(real.stat().st_mode & EXECUTE))
+        else:
+            raise _refused(f"{name} is neither a file nor a folder")
+    except OSError as problem:
+        raise _refused(f"{name} cannot be read: {problem.strerror}") from None
+
+
+def _missing(given: Path, name: str) -> BuildError:
+    if given.is_symlink():
+        return _refused(f"{name} is a link that leads nowhere")
+    return _refused(
+        f"there is no {name}", hint="build it first, or correct `files` of the layer in layers.yaml"
+    )
+
+
+def _refused(
+    what: str,
+    hint: str = "correct `files` of the layer in layers.yaml",
+    target: str | None = None,
+) -> BuildError:
+    return BuildError(f"files: {what}", hint=hint, target=target)
