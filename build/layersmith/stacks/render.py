@@ -36,6 +36,8 @@ def proposal(name: str, proposed: Proposal) -> None:
     headings = ("action", "resource", "type", "replaced")
     out = console.stderr()
     out.print(console.table(headings, rows, styles=styles, title=title, width=out.width))
+    if proposed.remains:
+        console.warn(f"{name} is {proposed.remains}: deploy deletes what is left of it first")
     lost = [change.logical_id for change in proposed.changes if change.loses]
     if lost:
         console.warn(f"{name} removes or replaces {', '.join(lost)}")
@@ -83,4 +85,4 @@ def kept(listed: Sequence[Kept], *, delete_data: bool) -> None:
 
 
 def _style(change: ResourceChange) -> str:
-    return "red" if change.loses else _STYLES.get(change.action, "default")
+    return "red" if change.loses else _STYLES.get(change.action.partition(" ")[0], "default")

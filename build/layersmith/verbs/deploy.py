@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     options.add_stage(parser)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--plan", action="store_true", help="show the change sets, apply none")
+    what.add_argument("--plan", action="store_true", help="show what would change, change nothing")
     what.add_argument("--drift", action="store_true", help="show what differs from the templates")
     what.add_argument("--destroy", action="store_true", help="remove the stacks, as `destroy` does")
     parser.add_argument(
@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         accept=_accept(args),
         role_arn=args.cloudformation_role,
         only=frozenset(args.only),
+        plan_only=args.plan,
     )
     outcomes = deployment.run()
     _print(args, outcomes)
@@ -80,9 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _accept(args: argparse.Namespace) -> Callable[[Proposal], bool]:
-    if args.plan:
-        return lambda _: False
-    if args.yes:
+    if args.plan or args.yes:
         return lambda _: True
     console.require_terminal()
     return lambda proposal: console.confirm(f"apply to {proposal.stack}? [y/N] ")

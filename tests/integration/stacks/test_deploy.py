@@ -8,14 +8,16 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from layersmith.cli import main as cli_main
 from layersmith.errors import ConfigError, ShipError
 from layersmith.stacks import deploy
+from moto.cloudformation.models import cloudformation_backends
 from moto.kms.models import kms_backends
 
 from tests.e2e.rehearsal.cloud import Cloud, empty_zip
 from tests.e2e.rehearsal.processes import ROOT
 from tests.e2e.rehearsal.stage import SETTINGS
-from tests.support import cli, clocks
+from tests.support import aws_calls, cli, clocks
 from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
@@ -149,6 +151,40 @@ def test_without_a_person_nothing_is_applied_or_destroyed(cloud: Cloud) -> None:
     assert "AWS::S3::Bucket" in planned.stderr
     assert statuses(cloud) == {}
     assert layers(cloud, "--destroy").returncode == ShipError.exit_code
+
+
+SMALL = """
+Resources:
+  Bucket: {Type: AWS::S3::Bucket, Properties: {BucketName: still-there}}
+"""
+
+
+@pytest.mark.parametrize("status", ["", "REVIEW_IN_PROGRESS", "DELETE_FAILED", "ROLLBACK_COMPLETE"])
+def test_a_plan_of_a_stack_that_is_not_complete_only_reads(cloud: Cloud, status: str) -> None:
+    if status:
+        name = "layersmith-dev-artifacts"
+        cloud.client("cloudformation").create_stack(StackName=name, TemplateBody=SMALL)
+        backend = cloudformation_backends["123456789012"]["eu-west-1"]
+        [stack] = [one for one in backend.stacks.values() if one.name == name]
+        stack.status = status
+    with aws_calls.only_reads() as calls:
+        assert cli_main(command(cloud, "--plan")) == 0
+    assert "DescribeStacks" in calls
+    assert list(statuses(cloud).values()) == ([status] if status else [])
+    names = [one["Name"] for one in cloud.client("s3").list_buckets()["Buckets"]]
+    assert names == (["still-there"] if status else [])
+
+
+def test_a_plan_of_a_stage_that_is_there_changes_nothing(cloud: Cloud) -> None:
+    formation = cloud.client("cloudformation")
+    formation.create_stack(StackName="layersmith-dev-artifacts", TemplateBody=SMALL)
+    before = formation.describe_stacks()["Stacks"]
+    with aws_calls.only_reads(*aws_calls.PLANS) as calls:
+        assert cli_main(command(cloud, "--plan")) == 0
+        assert cli_main(command(cloud, "--destroy")) == ShipError.exit_code
+        assert cli_main(command(cloud, "--destroy", "--delete-data")) == ShipError.exit_code
+    assert calls.count("CreateChangeSet") == calls.count("DeleteChangeSet") == 1
+    assert formation.describe_stacks()["Stacks"] == before
 
 
 def test_a_stage_without_its_image_is_refused_before_anything_is_made(cloud: Cloud) -> None:

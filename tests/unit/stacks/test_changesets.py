@@ -104,15 +104,37 @@ def test_all_pages_of_changes_are_read_and_losses_are_seen() -> None:
     assert len(changes) == 4
 
 
-def test_the_remains_of_a_failed_creation_are_removed_first() -> None:
-    client = CloudFormation("ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE", "")
-    assert stacks(client).propose(REQUEST).creates
-    assert client.called() == ["delete_stack", "create_change_set"]
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "DELETE_FAILED"])
+def test_remains_are_outlined_and_never_deleted_by_proposing(status: str) -> None:
+    client = CloudFormation(status)
+    client.describe_stack_resources = lambda **_: {  # type: ignore[attr-defined]
+        "StackResources": [
+            {"LogicalResourceId": "Old", "ResourceType": "T", "ResourceStatus": "DELETE_FAILED"},
+            {"LogicalResourceId": "Gone", "ResourceType": "T", "ResourceStatus": "DELETE_COMPLETE"},
+        ]
+    }
+    template = {"New": {"Type": "T"}, "Maybe": {"Type": "T", "Condition": "Asked"}}
+    outline = stacks(client).outline("app", template)
+    assert outline is not None
+    assert (outline.remains, outline.id, outline.empty) == (status, "", False)
+    assert [(one.action, one.logical_id) for one in outline.changes] == [
+        ("Remove", "Old"),
+        ("Add", "New"),
+        ("Add if Asked", "Maybe"),
+    ]
+    with pytest.raises(ShipError, match=status):
+        stacks(client).propose(REQUEST)
+    assert client.calls == []
 
 
 def test_the_change_set_of_a_killed_run_is_taken_over() -> None:
     client = CloudFormation("REVIEW_IN_PROGRESS")
-    assert stacks(client).propose(REQUEST).creates
+    at = stacks(client)
+    proposal = at.propose(REQUEST)
+    assert proposal.creates
+    at.discard(proposal)
+    # The stack was there before: whose it is, this run cannot know.
+    assert client.called() == ["create_change_set", "delete_change_set"]
 
 
 def test_a_stack_that_only_a_person_can_mend_is_left_alone() -> None:
@@ -161,7 +183,7 @@ def test_without_an_event_the_status_still_tells() -> None:
 
 
 def test_what_is_not_accepted_is_taken_back() -> None:
-    client = CloudFormation("")
+    client = CloudFormation("", "REVIEW_IN_PROGRESS")
     at = stacks(client)
     at.discard(at.propose(REQUEST))
     assert client.called()[-1] == "delete_stack"
