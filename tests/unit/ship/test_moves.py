@@ -27,6 +27,32 @@ def test_rollback_skips_what_was_yanked() -> None:
     assert moved(moves.rollback([seen(at)], None)) == [("latest", arn(1))]
 
 
+def test_rollback_again_after_a_partial_failure_goes_to_the_same_version() -> None:
+    all_ = {"v1_0_0": 1, "v1_0_1": 2, "v1_1_0": 3}
+    done, left = seen(pointers("1.0.1", **all_)), seen(pointers("1.1.0", **all_), "us-east-1")
+    for read, unread in (([done, left], []), ([done], [left])):
+        result, findings = moves.rollback(read, None, unread=unread)
+        assert moves.goal([*read, *unread]) == "1.0.1"
+        assert [(m.region, m.detail) for m in result] == [
+            (one.region, "latest: 1.1.0 -> 1.0.1") for one in read if one is left
+        ]
+        assert findings == []
+
+
+def test_rollback_takes_a_version_that_all_regions_have_and_moves_none_up() -> None:
+    regions = [
+        seen(pointers("1.2.0", v1_0_0=1, v1_1_0=2, v1_2_0=3)),
+        seen(pointers("1.2.0", v1_0_0=1, v1_2_0=2), "us-east-1"),
+        seen(pointers("0.9.0", v0_9_0=1, v1_0_0=2), "sa-east-1"),
+    ]
+    result, findings = moves.rollback(regions, None)
+    assert [(m.region, m.detail) for m in result] == [
+        ("eu-west-1", "latest: 1.2.0 -> 1.0.0"),
+        ("us-east-1", "latest: 1.2.0 -> 1.0.0"),
+    ]
+    assert findings == []
+
+
 def test_yanking_the_only_version_takes_latest_away() -> None:
     result = moves.yank([seen(pointers("1.0.0", v1_0_0=1))], "1.0.0", "broken")
     assert moved(result) == [("yanked/1.0.0", "broken"), ("latest", None)]

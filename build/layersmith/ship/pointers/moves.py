@@ -18,7 +18,7 @@ from layersmith.ship.publish.models import RegionFinding
 from layersmith.ship.publish.observed import in_parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from layersmith.plan import Target
     from layersmith.ship.pointers.interface import Place
@@ -67,27 +67,58 @@ def promote(observed: Sequence[ObservedPointers], semver: str) -> Moves:
     return moves, findings
 
 
-def rollback(observed: Sequence[ObservedPointers], semver: str | None) -> Moves:
+def rollback(
+    observed: Sequence[ObservedPointers],
+    semver: str | None,
+    *,
+    unread: Sequence[ObservedPointers] = (),
+) -> Moves:
     """Return the moves of ``latest`` back.
 
     Args:
         observed: The pointers of the layer.
-        semver: Where to; None is the highest version below the present one that is not yanked.
+        semver: Where to; None is the version that ``goal`` finds.
+        unread: What is known of regions that could not be read.
     """
     if semver is not None:
         return promote(observed, semver)
-    moves: list[Move] = []
+    found = goal([*observed, *unread])
+    back: list[ObservedPointers] = []
     findings: list[RegionFinding] = []
     for one in observed:
         current = one.pointers.latest_semver
-        lower = _best(one.pointers, below=current) if current else None
-        if lower:
-            moves += _to(one, lower)
-        else:
+        if current is None or found is None:
             said = f"latest is {current or 'nothing'}"
             hint = "name a version: `rollback LAYER --to SEMVER`"
             findings.append(_finding(one, ("an older version", said, hint)))
-    return moves, findings
+        elif order(current) > order(found):
+            back.append(one)
+    moves, more = promote(back, found) if found else ([], [])
+    return moves, findings + more
+
+
+def goal(observed: Sequence[ObservedPointers]) -> str | None:
+    """Return the one version to roll back to everywhere; None where there is none.
+
+    It is the highest version, not yanked, below the newest ``latest`` of all regions: one that
+    every place has, if there is one. A region that was moved already does not change it, so that
+    a run that failed in one region can be run again.
+    """
+    newest = max(
+        (one.pointers.latest_semver for one in observed if one.pointers.latest_semver),
+        key=order,
+        default=None,
+    )
+    if newest is None:
+        return None
+    yanked = {version for one in observed for version in one.pointers.yanked}
+    lower = [
+        found
+        for one in observed
+        if (found := {v for v in one.pointers.versions if order(v) < order(newest)} - yanked)
+    ]
+    everywhere = set.intersection(*lower) if lower else set()
+    return max(everywhere or set().union(*lower), key=order, default=None)
 
 
 def yank(observed: Sequence[ObservedPointers], semver: str, reason: str) -> Moves:
@@ -136,14 +167,8 @@ def _to(one: ObservedPointers, semver: str) -> list[Move]:
     return [Move(one.region, _place(one), LATEST, arn, f"latest: {was} -> {semver}")]
 
 
-def _best(has: Pointers, *, below: str | None = None, without: str = "") -> str | None:
-    usable: Iterable[str] = (
-        version
-        for version in has.versions
-        if version not in has.yanked
-        and version != without
-        and (below is None or order(version) < order(below))
-    )
+def _best(has: Pointers, *, without: str) -> str | None:
+    usable = set(has.versions) - set(has.yanked) - {without}
     return max(usable, key=order, default=None)
 
 
@@ -199,8 +224,8 @@ def read(
     return [observed for found in done.values() for observed in found], failed
 
 
-def carry_out(site: Site, moves: Sequence[Move]) -> list[Quarantined]:
-    """Write the pointers, each region in its order; return the regions that failed.
+def carry_out(site: Site, moves: Sequence[Move]) -> tuple[list[Move], list[Quarantined]]:
+    """Write the pointers, each region in its order; return what was done and who failed.
 
     Raises:
         AwsFailure: It concerns the whole run, such as expired credentials.
@@ -208,6 +233,7 @@ def carry_out(site: Site, moves: Sequence[Move]) -> list[Quarantined]:
     by_region: dict[str, list[Move]] = {}
     for move in moves:
         by_region.setdefault(move.region, []).append(move)
+    written: list[Move] = []
 
     def one(region: str) -> None:
         for move in by_region[region]:
@@ -216,6 +242,7 @@ def carry_out(site: Site, moves: Sequence[Move]) -> list[Quarantined]:
                 pointers.remove(aws, region, move.place, move.name)
             else:
                 pointers.write(aws, region, move.place, move.name, move.value, note=move.detail)
+            written.append(move)
 
     _, failed = in_parallel(one, list(by_region), workers=site.workers)
-    return failed
+    return [move for move in moves if move in written], failed
