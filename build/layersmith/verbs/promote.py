@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 Moves /layers/LAYER/RUNTIME/ARCHITECTURE/latest to a version that is published in the region. A
-region without that version is reported and left unchanged (exit code 9).
+region without that version is reported and left unchanged (exit code 9). A pre-release such as
+1.3.0-rc.1 needs --pre.
 
 examples:
   python build/layers.py promote chromadb-vector 1.2.0 --dry-run
@@ -44,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Move the pointers."""
-    return move(args, lambda observed, _: moving.promote(observed, args.semver))
+    return move(args, lambda observed, _: moving.promote(observed, args.semver, pre=args.pre))
 
 
 def add_moving(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +56,7 @@ def add_moving(parser: argparse.ArgumentParser) -> None:
     options.add_accounts(parser)
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
     parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--pre", action="store_true", help="let a pre-release become `latest`")
 
 
 def move(args: argparse.Namespace, decide: Decide) -> int:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 Moves /layers/LAYER/RUNTIME/ARCHITECTURE/latest to the one given by --to or, the same in all chosen
-regions, to the highest version that is not yanked below the newest `latest` of them. So a run that
+regions, to the highest release that is not yanked below the newest `latest` of them. So a run that
 failed in a region can be run again: regions that were moved stay. Of a region that cannot be read
-the index says what it holds. Versions and their ARNs stay; a later `publish apply` leaves the
-pointer where this put it.
+the index says what it holds. A pre-release is skipped without --pre. Versions and their ARNs stay;
+a later `publish apply` leaves the pointer where this put it.
 
 examples:
   python build/layers.py rollback chromadb-vector --dry-run
@@ -57,7 +57,7 @@ def _decide(
                 cause="a region cannot be read, and the index does not say what it holds",
                 hint="name the version: `rollback LAYER --to SEMVER`; nothing was moved",
             ) from problem
-    version = args.to or moves.goal([*observed, *unread])
+    version = args.to or moves.goal([*observed, *unread], pre=args.pre)
     if version:
         console.info(f"rollback to {version}")
-    return moves.rollback(observed, args.to, unread=unread)
+    return moves.rollback(observed, args.to, unread=unread, pre=args.pre)

@@ -38,4 +38,6 @@ def run(args: argparse.Namespace) -> int:
         return promote.move(args, lambda observed, _: moves.undo_yank(observed, args.semver))
     if not args.reason:
         raise ConfigError("a withdrawal needs a reason", hint="pass --reason TEXT")
-    return promote.move(args, lambda observed, _: moves.yank(observed, args.semver, args.reason))
+    return promote.move(
+        args, lambda observed, _: moves.yank(observed, args.semver, args.reason, pre=args.pre)
+    )

@@ -177,3 +177,25 @@ def test_no_promote_publishes_and_leaves_latest(aws: AwsServer, three_releases: 
     assert latest(project) == "3"
     assert move(project, "promote", "alpha", "1.3.0") == 0
     assert latest(project) == "4"
+
+
+def test_a_pre_release_never_becomes_latest_unasked_and_holds_back_no_hotfix(
+    aws: AwsServer, project: Project
+) -> None:
+    def apply(version: str, *options: str) -> str:
+        source = f"VALUE = {version!r}\n"
+        project.write(LayerSpec(version=version, regions=TWO[:1], source=source))
+        done = project.apply("--no-canary", *options)
+        assert done.code == 0, done.err
+        assert project.verify().code == 0
+        known = project.run("arn", "alpha", "--region", TWO[0])
+        return known.out.strip().rpartition(":")[2] if known.code == 0 else ""
+
+    numbers = [apply("1.0.0-rc.1"), apply("1.0.0"), apply("1.1.0-rc.1")]
+    assert numbers == ["", "2", "2"]
+    assert move(project, "promote", "alpha", "1.1.0-rc.1") == 9
+    assert move(project, "promote", "alpha", "1.1.0-rc.1", "--pre") == 0
+    assert apply("1.0.1") == "4"
+    assert apply("1.1.0-rc.2", "--pre") == "5"
+    assert move(project, "rollback", "alpha") == 0
+    assert latest(project) == "4"

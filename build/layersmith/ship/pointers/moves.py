@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layersmith import console
-from layersmith.base.versions import order
+from layersmith.base.versions import is_prerelease, order
 from layersmith.errors import ShipError
 from layersmith.ship import pointers
 from layersmith.ship.index.document import ObservedPointers
@@ -48,8 +48,14 @@ class Move:
 Moves = tuple[list[Move], list[RegionFinding]]
 
 
-def promote(observed: Sequence[ObservedPointers], semver: str) -> Moves:
-    """Return the moves of ``latest`` to a version, and the places where it is not published."""
+def promote(observed: Sequence[ObservedPointers], semver: str, *, pre: bool = False) -> Moves:
+    """Return the moves of ``latest`` to a version, and the places where it cannot go there.
+
+    Args:
+        observed: The pointers of the layer.
+        semver: Where to.
+        pre: Whether a pre-release may be ``latest``.
+    """
     moves: list[Move] = []
     findings: list[RegionFinding] = []
     for one in observed:
@@ -58,6 +64,8 @@ def promote(observed: Sequence[ObservedPointers], semver: str) -> Moves:
             why = f"yanked: {has.yanked[semver]}"
             hint = "take it back first: `yank --undo`"
             findings.append(_finding(one, (semver, why, hint)))
+        elif is_prerelease(semver) and not pre:
+            findings.append(_finding(one, (semver, "a pre-release", "pass --pre to promote it")))
         elif semver not in has.versions:
             known = ", ".join(sorted(has.versions, key=order)) or "nothing"
             hint = "run `python build/layers.py publish apply`"
@@ -72,6 +80,7 @@ def rollback(
     semver: str | None,
     *,
     unread: Sequence[ObservedPointers] = (),
+    pre: bool = False,
 ) -> Moves:
     """Return the moves of ``latest`` back.
 
@@ -79,10 +88,11 @@ def rollback(
         observed: The pointers of the layer.
         semver: Where to; None is the version that ``goal`` finds.
         unread: What is known of regions that could not be read.
+        pre: Whether a pre-release will do.
     """
     if semver is not None:
-        return promote(observed, semver)
-    found = goal([*observed, *unread])
+        return promote(observed, semver, pre=pre)
+    found = goal([*observed, *unread], pre=pre)
     back: list[ObservedPointers] = []
     findings: list[RegionFinding] = []
     for one in observed:
@@ -93,16 +103,16 @@ def rollback(
             findings.append(_finding(one, ("an older version", said, hint)))
         elif order(current) > order(found):
             back.append(one)
-    moves, more = promote(back, found) if found else ([], [])
+    moves, more = promote(back, found, pre=pre) if found else ([], [])
     return moves, findings + more
 
 
-def goal(observed: Sequence[ObservedPointers]) -> str | None:
+def goal(observed: Sequence[ObservedPointers], *, pre: bool = False) -> str | None:
     """Return the one version to roll back to everywhere; None where there is none.
 
-    It is the highest version, not yanked, below the newest ``latest`` of all regions: one that
-    every place has, if there is one. A region that was moved already does not change it, so that
-    a run that failed in one region can be run again.
+    It is the highest version below the newest ``latest`` of all regions that is not yanked and,
+    without ``pre``, not a pre-release: one that every place has, if there is one. A region that
+    was moved already does not change it, so that a run that failed in one region can be run again.
     """
     newest = max(
         (one.pointers.latest_semver for one in observed if one.pointers.latest_semver),
@@ -112,20 +122,22 @@ def goal(observed: Sequence[ObservedPointers]) -> str | None:
     if newest is None:
         return None
     yanked = {version for one in observed for version in one.pointers.yanked}
+    places = [_usable(one.pointers, pre=pre) - yanked for one in observed]
     lower = [
-        found
-        for one in observed
-        if (found := {v for v in one.pointers.versions if order(v) < order(newest)} - yanked)
+        below for usable in places if (below := {v for v in usable if order(v) < order(newest)})
     ]
     everywhere = set.intersection(*lower) if lower else set()
     return max(everywhere or set().union(*lower), key=order, default=None)
 
 
-def yank(observed: Sequence[ObservedPointers], semver: str, reason: str) -> Moves:
+def yank(
+    observed: Sequence[ObservedPointers], semver: str, reason: str, *, pre: bool = False
+) -> Moves:
     """Return the moves that withdraw a version.
 
-    It is marked, and ``latest`` moves off it, to the highest version that is left. The pointer
-    under its own semver stays, so that stacks that pin it can still be deployed.
+    It is marked, and ``latest`` moves off it, to the highest version that is left, which without
+    ``pre`` is not a pre-release. The pointer under its own semver stays, so that stacks that pin it
+    can still be deployed.
     """
     moves: list[Move] = []
     for one in observed:
@@ -137,7 +149,7 @@ def yank(observed: Sequence[ObservedPointers], semver: str, reason: str) -> Move
             name = f"{YANKED}{semver}"
             moves.append(Move(one.region, _place(one), name, reason, f"{semver}: {reason}"))
         if has.latest == arn:
-            moves += _off(one, semver)
+            moves += _off(one, semver, pre=pre)
     return moves, [] if moves or _known(observed, semver) else _nowhere(observed, semver)
 
 
@@ -151,11 +163,11 @@ def undo_yank(observed: Sequence[ObservedPointers], semver: str) -> Moves:
     return moves, [] if _known(observed, semver) else _nowhere(observed, semver)
 
 
-def _off(one: ObservedPointers, semver: str) -> list[Move]:
-    left = _best(one.pointers, without=semver)
+def _off(one: ObservedPointers, semver: str, *, pre: bool) -> list[Move]:
+    left = max(_usable(one.pointers, pre=pre) - {semver}, key=order, default=None)
     if left:
         return _to(one, left)
-    detail = f"latest: {semver} -> nothing, no other version is left"
+    detail = f"latest: {semver} -> nothing, no other release is left"
     return [Move(one.region, _place(one), LATEST, None, detail)]
 
 
@@ -167,9 +179,9 @@ def _to(one: ObservedPointers, semver: str) -> list[Move]:
     return [Move(one.region, _place(one), LATEST, arn, f"latest: {was} -> {semver}")]
 
 
-def _best(has: Pointers, *, without: str) -> str | None:
-    usable = set(has.versions) - set(has.yanked) - {without}
-    return max(usable, key=order, default=None)
+def _usable(has: Pointers, *, pre: bool) -> set[str]:
+    """The versions that ``latest`` may be moved to."""
+    return {one for one in has.versions if pre or not is_prerelease(one)} - set(has.yanked)
 
 
 def _known(observed: Sequence[ObservedPointers], semver: str) -> bool:

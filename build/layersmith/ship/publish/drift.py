@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from layersmith.base.versions import order
+from layersmith.base.versions import is_prerelease, order
 from layersmith.ship.publish.models import Held, RegionFinding
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ def _pointers(want: Desired, has: Held, release: Version) -> Iterator[Difference
         real = pointers.versions.get(want.version, "none")
         yield f"pointer {want.version}", release.arn, real, APPLY
     known = {version.arn for version in has.versions}
+    if pointers.latest is None and all(map(is_prerelease, [want.version, *pointers.versions])):
+        return
     if pointers.latest is None:
         yield "pointer latest", "an ARN", "none", "run `python build/layers.py promote`"
     elif pointers.latest not in known:
