@@ -24,7 +24,7 @@ EPILOG = """\
 Every stack is brought to its template by a change set, which is shown before it is applied. The
 order follows from the exports and imports in the templates. Run it again after a failure or a
 kill: completed steps are not repeated. Exit code 9: CloudFormation refused, a resource failed (the
-first one is named), or, with --drift, something differs.
+first one is named), or, with --drift, something differs, is missing or could not be looked at.
 
 examples:
   python build/layers.py deploy --stage dev --plan
@@ -99,11 +99,7 @@ def _print(args: argparse.Namespace, outcomes: list[StackOutcome]) -> None:
 def _drift(args: argparse.Namespace) -> int:
     stage, chosen = options.stage_templates(args)
     stacks = Stacks(options.aws(args).client("cloudformation", stage.region))
-    found = {
-        template.name: drift.detect(stacks, stage.stack_name(template.name))
-        for template in templates.order(chosen)
-        if stacks.describe(stage.stack_name(template.name))
-    }
+    found = drift.of_stage(stacks, stage, templates.order(chosen))
     if args.json:
         console.emit_json(
             {name: [dataclasses.asdict(o) for o in all_] for name, all_ in found.items()}

@@ -169,6 +169,7 @@ def test_a_plan_of_a_stack_that_is_not_complete_only_reads(cloud: Cloud, status:
         stack.status = status
     with aws_calls.only_reads() as calls:
         assert cli_main(command(cloud, "--plan")) == 0
+        assert cli_main(command(cloud, "--drift")) == ShipError.exit_code
     assert "DescribeStacks" in calls
     assert list(statuses(cloud).values()) == ([status] if status else [])
     names = [one["Name"] for one in cloud.client("s3").list_buckets()["Buckets"]]
