@@ -28,10 +28,21 @@ def read(path: Path, root: Path) -> list[str]:
         LockError: A file is missing or outside ``root``, or a line is not a requirement. Options
             are refused: an index belongs in uv's own configuration, a hash into the lock.
     """
-    return list(_read(path, root.resolve(), ()))
+    return list(_read(path, root.resolve(), (), []))
 
 
-def _read(path: Path, root: Path, above: tuple[Path, ...]) -> Iterator[str]:
+def files(path: Path, root: Path) -> list[Path]:
+    """Return a requirements file and the files it names with ``-r``, resolved.
+
+    Raises:
+        LockError: As ``read`` does.
+    """
+    found: list[Path] = []
+    list(_read(path, root.resolve(), (), found))
+    return found
+
+
+def _read(path: Path, root: Path, above: tuple[Path, ...], seen: list[Path]) -> Iterator[str]:
     path = path.resolve()
     if not path.is_relative_to(root):
         raise LockError(f"{path.name} lies outside the folder of layers.yaml")
@@ -41,10 +52,11 @@ def _read(path: Path, root: Path, above: tuple[Path, ...]) -> Iterator[str]:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise LockError(f"{path.relative_to(root)} cannot be read: {error}") from None
+    seen.append(path)
     for number, line in _logical_lines(text):
         nested = _NESTED.fullmatch(line)
         if nested and line.startswith(("-r", "--requirement")):
-            yield from _read(path.parent / nested["file"], root, (*above, path))
+            yield from _read(path.parent / nested["file"], root, (*above, path), seen)
         else:
             yield _requirement(line, f"{path.relative_to(root)}:{number}")
 
