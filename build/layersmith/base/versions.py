@@ -24,3 +24,12 @@ def order(version: str) -> semver.Version:
 def is_valid(version: str) -> bool:
     """Whether a text is a semantic version."""
     return semver.Version.is_valid(version)
+
+
+def is_prerelease(version: str) -> bool:
+    """Whether a version is a pre-release, as 1.1.0-rc.1 is (semver, item 9).
+
+    Raises:
+        ConfigError: It is not a semantic version.
+    """
+    return order(version).prerelease is not None

@@ -76,11 +76,13 @@ class RequirementsText:
         requirements: Requirements (PEP 508) in their order.
         constraints: The lines of the files that it names with ``-c``.
         hashes: Normalized name to the SHA-256 hashes, in hex, of which a file must have one.
+        files: The file and those it names, resolved.
     """
 
     requirements: list[str] = field(default_factory=list)
     constraints: list[str] = field(default_factory=list)
     hashes: dict[str, set[str]] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
 
 
 def read(path: Path, root: Path) -> RequirementsText:
@@ -128,6 +130,7 @@ class _RequirementsReader:
         except LockError as problem:
             self.problems.append(problem)
             return
+        self.found.files.append(path)
         for number, line in _logical_lines(text):
             try:
                 if nested := _NESTED.fullmatch(line):

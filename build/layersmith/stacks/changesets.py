@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -38,7 +38,7 @@ NEVER_MADE = frozenset({"REVIEW_IN_PROGRESS"})
 """A stack that so far is only the change set of a run that did not apply it."""
 
 REMAINS = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"})
-"""States of a creation that failed: the stack can only be deleted."""
+"""States of a creation or deletion that failed: the stack can only be deleted."""
 
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 
@@ -93,17 +93,21 @@ class Proposal:
         id: ARN of the change set; empty where nothing would change.
         creates: Whether the stack is new.
         changes: What would change, in CloudFormation's order.
+        made: Whether proposing it made the stack, which so far is only this change set.
+        remains: State of a stack that has to be deleted first; empty where there is none.
     """
 
     stack: str
     id: str
     creates: bool
     changes: tuple[ResourceChange, ...]
+    made: bool = False
+    remains: str = ""
 
     @property
     def empty(self) -> bool:
         """Whether the stack is as it should be."""
-        return not self.id
+        return not self.id and not self.changes
 
 
 @dataclass
@@ -162,18 +166,17 @@ class Stacks:
     def propose(self, request: Request) -> Proposal:
         """Make a change set and return what it would do.
 
-        The remains of a creation that failed are removed first: CloudFormation updates nothing
-        that was never complete.
-
         Raises:
             ShipError: CloudFormation refuses the template or its parameters, or the stack is in a
-                state that only a person can mend.
+                state that takes no change set.
         """
-        found = self.settle(request.stack)
-        status = found["StackStatus"] if found else ""
+        status = self.status(request.stack)
         if status in REMAINS:
-            self.delete(request.stack)
-            status = ""
+            raise ShipError(
+                f"{request.stack} is {status}",
+                cause="it was never complete, or its deletion failed; it can only be deleted",
+                hint="delete the stack, then run it again",
+            )
         if status and status not in STABLE | NEVER_MADE:
             raise ShipError(
                 f"{request.stack} is {status}",
@@ -182,7 +185,52 @@ class Stacks:
             )
         creates = status in NEVER_MADE or not status
         change_set = self._create(request, creates=creates)
-        return self._read(request.stack, change_set, creates=creates)
+        proposal = Proposal(request.stack, change_set, creates, (), made=not status)
+        return self._read(proposal)
+
+    def outline(self, stack: str, resources: Mapping[str, Mapping[str, Any]]) -> Proposal | None:
+        """Return what deploying would do where a change set cannot say it, or only by a new stack.
+
+        Nothing is called but reads: a stack that is not there yet is outlined by its template, and
+        one that has to be deleted first also by what is left of it.
+
+        Args:
+            stack: Its name on AWS.
+            resources: The template's resources by logical id.
+
+        Returns:
+            The outline; None for a stack that takes a change set.
+        """
+        status = self.status(stack)
+        if status and status not in REMAINS | NEVER_MADE:
+            return None
+        removed = self._left(stack) if status in REMAINS else []
+        added = [
+            ResourceChange(
+                f"Add if {one['Condition']}" if "Condition" in one else "Add", name, one["Type"]
+            )
+            for name, one in resources.items()
+        ]
+        remains = status if status in REMAINS else ""
+        return Proposal(stack, "", creates=True, changes=(*removed, *added), remains=remains)
+
+    def status(self, stack: str) -> str:
+        """Return the state of a stack once nobody changes it; empty where there is none.
+
+        Raises:
+            ShipError: It is still changing after the time-out.
+        """
+        found = self.settle(stack)
+        return str(found["StackStatus"]) if found else ""
+
+    def _left(self, stack: str) -> list[ResourceChange]:
+        """The resources of a stack that deleting it would delete."""
+        listed = self.client.describe_stack_resources(StackName=stack)["StackResources"]
+        return [
+            ResourceChange("Remove", one["LogicalResourceId"], one["ResourceType"])
+            for one in listed
+            if one.get("ResourceStatus") not in {"DELETE_COMPLETE", "DELETE_SKIPPED"}
+        ]
 
     def apply(self, proposal: Proposal) -> None:
         """Execute a change set and wait for its end.
@@ -201,10 +249,13 @@ class Stacks:
             raise trouble.failure(self.client, proposal.stack, status, after=started)
 
     def discard(self, proposal: Proposal) -> None:
-        """Delete a change set that is not wanted; a stack that it would have created goes too."""
-        if proposal.empty:
+        """Delete a change set that is not wanted, and the stack that proposing it made.
+
+        A stack that was there before is never deleted.
+        """
+        if not proposal.id:
             return
-        if proposal.creates:
+        if proposal.made and self.status(proposal.stack) in NEVER_MADE:
             self.client.delete_stack(StackName=proposal.stack)
         else:
             self.client.delete_change_set(ChangeSetName=proposal.id, StackName=proposal.stack)
@@ -243,8 +294,9 @@ class Stacks:
         )
         return str(answer["Id"])
 
-    def _read(self, stack: str, change_set: str, *, creates: bool) -> Proposal:
+    def _read(self, made: Proposal) -> Proposal:
         """Wait for a change set and read all of its pages."""
+        stack, change_set = made.stack, made.id
         end = self.clock() + self.timeout_seconds
         while True:
             page = self.client.describe_change_set(ChangeSetName=change_set, StackName=stack)
@@ -254,7 +306,9 @@ class Stacks:
                 raise ShipError(f"the change set of {stack} was not made in time")
             self.pause(self.poll_seconds)
         if page["Status"] == "FAILED":
-            self._drop_failed(stack, change_set, creates=creates)
+            # Best effort: a failed change set blocks nothing, it only counts towards a quota.
+            with contextlib.suppress(ClientError):
+                self.discard(made)
             reason = str(page.get("StatusReason", "no reason given"))
             if any(text in reason for text in _NO_CHANGES):
                 return Proposal(stack, "", creates=False, changes=())
@@ -268,15 +322,7 @@ class Stacks:
                 ChangeSetName=change_set, StackName=stack, NextToken=token
             )
             changes += _changes(page)
-        return Proposal(stack, change_set, creates=creates, changes=tuple(changes))
-
-    def _drop_failed(self, stack: str, change_set: str, *, creates: bool) -> None:
-        # Best effort: a failed change set blocks nothing, it only counts towards a quota.
-        with contextlib.suppress(ClientError):
-            if creates:
-                self.client.delete_stack(StackName=stack)
-            else:
-                self.client.delete_change_set(ChangeSetName=change_set, StackName=stack)
+        return replace(made, changes=tuple(changes))
 
 
 def _changes(page: Mapping[str, Any]) -> list[ResourceChange]:

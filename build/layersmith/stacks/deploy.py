@@ -59,6 +59,8 @@ class Deployment:
         accept: Says whether a proposal is applied.
         role_arn: Role that CloudFormation works with.
         only: Names of the stacks to bring up; empty for all. What they import has to be there.
+        plan_only: Change nothing. A change set of a stack that is there is made and deleted again,
+            which is how CloudFormation plans; nothing is uploaded, and no stack is made or deleted.
     """
 
     aws: Aws
@@ -69,6 +71,7 @@ class Deployment:
     accept: Callable[[Proposal], bool]
     role_arn: str | None = None
     only: frozenset[str] = frozenset()
+    plan_only: bool = False
     stacks: Stacks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,28 +107,42 @@ class Deployment:
 
     def _one(self, template: Template) -> StackOutcome:
         name = self.stage.stack_name(template.name)
-        request = Request(
+        proposal = self._proposal(template, name)
+        self.show(template.name, proposal)
+        if proposal.empty:
+            return StackOutcome(template.name, "unchanged", 0, self.stacks.outputs(name))
+        if self.plan_only or not self.accept(proposal):
+            self.stacks.discard(proposal)
+            return StackOutcome(template.name, "proposed", len(proposal.changes), {})
+        if proposal.remains:
+            # CloudFormation updates nothing that was never complete.
+            self.stacks.delete(name, role_arn=self.role_arn)
+            proposal = self.stacks.propose(self._request(template, name))
+        self.stacks.apply(proposal)
+        result = "created" if proposal.creates else "updated"
+        return StackOutcome(template.name, result, len(proposal.changes), self.stacks.outputs(name))
+
+    def _proposal(self, template: Template, name: str) -> Proposal:
+        outline = self.stacks.outline(name, template.resources)
+        if outline and (self.plan_only or outline.remains):
+            return outline
+        return self.stacks.propose(self._request(template, name))
+
+    def _request(self, template: Template, name: str) -> Request:
+        return Request(
             stack=name,
             template=self._source(template),
             parameters=self._parameters(template),
             tags={"project": self.stage.project, "stage": self.stage.name},
             role_arn=self.role_arn,
         )
-        proposal = self.stacks.propose(request)
-        self.show(template.name, proposal)
-        if proposal.empty:
-            return StackOutcome(template.name, "unchanged", 0, self.stacks.outputs(name))
-        if not self.accept(proposal):
-            self.stacks.discard(proposal)
-            return StackOutcome(template.name, "proposed", len(proposal.changes), {})
-        self.stacks.apply(proposal)
-        result = "created" if proposal.creates else "updated"
-        return StackOutcome(template.name, result, len(proposal.changes), self.stacks.outputs(name))
 
     def _source(self, template: Template) -> dict[str, str]:
         if template.name == BOOTSTRAP:
             # Its bucket does not exist yet.
             return {"TemplateBody": template.body}
+        if self.plan_only:
+            return _body(template)
         asset = assets_.template_asset(template)
         bucket = self._bucket()
         self._upload(bucket, asset)
@@ -197,6 +214,20 @@ class Deployment:
         return self.aws.account(self.stage.region)
 
     def _upload(self, bucket: str, asset: Asset) -> None:
+        if self.plan_only:
+            return
         s3: Any = self.aws.s3(self.stage.region)
         with failures.explained(self.stage.region, "s3"):
             assets_.upload(s3, bucket, asset, self._account())
+
+
+def _body(template: Template) -> dict[str, str]:
+    """The template in the request itself, where it fits."""
+    size = len(template.body.encode())
+    if size > templates_.BODY_LIMIT:
+        raise ConfigError(
+            f"the template {template.name} is too large to be planned: {size} bytes",
+            cause=f"a plan uploads nothing, and a request takes {templates_.BODY_LIMIT} bytes",
+            hint="run deploy without --plan: it shows the change set and asks",
+        )
+    return {"TemplateBody": template.body}

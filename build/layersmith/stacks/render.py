@@ -36,6 +36,8 @@ def proposal(name: str, proposed: Proposal) -> None:
     headings = ("action", "resource", "type", "replaced")
     out = console.stderr()
     out.print(console.table(headings, rows, styles=styles, title=title, width=out.width))
+    if proposed.remains:
+        console.warn(f"{name} is {proposed.remains}: deploy deletes what is left of it first")
     lost = [change.logical_id for change in proposed.changes if change.loses]
     if lost:
         console.warn(f"{name} removes or replaces {', '.join(lost)}")
@@ -65,12 +67,22 @@ def drifts(found: Mapping[str, Sequence[Drift]]) -> None:
     console.stdout().print(console.table(headings, rows))
 
 
-def kept(listed: Sequence[Kept], title: str) -> None:
-    """Show resources that hold data."""
-    rows = [(one.stack, one.type, one.id) for one in listed]
+def kept(listed: Sequence[Kept], *, delete_data: bool) -> None:
+    """Show resources that hold data, what becomes of them, and who else uses them."""
+    rows = [
+        (
+            one.stack,
+            one.type,
+            one.id,
+            "deleted with its data" if delete_data and not (one.shared or one.users) else "kept",
+            ", ".join(one.users),
+        )
+        for one in listed
+    ]
+    headings = ("stack", "type", "name", "", "used by")
     out = console.stderr()
-    out.print(console.table(("stack", "type", "name"), rows, title=title, width=out.width))
+    out.print(console.table(headings, rows, title="what holds data", width=out.width))
 
 
 def _style(change: ResourceChange) -> str:
-    return "red" if change.loses else _STYLES.get(change.action, "default")
+    return "red" if change.loses else _STYLES.get(change.action.partition(" ")[0], "default")

@@ -24,7 +24,7 @@ EPILOG = """\
 Every stack is brought to its template by a change set, which is shown before it is applied. The
 order follows from the exports and imports in the templates. Run it again after a failure or a
 kill: completed steps are not repeated. Exit code 9: CloudFormation refused, a resource failed (the
-first one is named), or, with --drift, something differs.
+first one is named), or, with --drift, something differs, is missing or could not be looked at.
 
 examples:
   python build/layers.py deploy --stage dev --plan
@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     options.add_stage(parser)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--plan", action="store_true", help="show the change sets, apply none")
+    what.add_argument("--plan", action="store_true", help="show what would change, change nothing")
     what.add_argument("--drift", action="store_true", help="show what differs from the templates")
     what.add_argument("--destroy", action="store_true", help="remove the stacks, as `destroy` does")
     parser.add_argument(
@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         accept=_accept(args),
         role_arn=args.cloudformation_role,
         only=frozenset(args.only),
+        plan_only=args.plan,
     )
     outcomes = deployment.run()
     _print(args, outcomes)
@@ -80,9 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _accept(args: argparse.Namespace) -> Callable[[Proposal], bool]:
-    if args.plan:
-        return lambda _: False
-    if args.yes:
+    if args.plan or args.yes:
         return lambda _: True
     console.require_terminal()
     return lambda proposal: console.confirm(f"apply to {proposal.stack}? [y/N] ")
@@ -100,11 +99,7 @@ def _print(args: argparse.Namespace, outcomes: list[StackOutcome]) -> None:
 def _drift(args: argparse.Namespace) -> int:
     stage, chosen = options.stage_templates(args)
     stacks = Stacks(options.aws(args).client("cloudformation", stage.region))
-    found = {
-        template.name: drift.detect(stacks, stage.stack_name(template.name))
-        for template in templates.order(chosen)
-        if stacks.describe(stage.stack_name(template.name))
-    }
+    found = drift.of_stage(stacks, stage, templates.order(chosen))
     if args.json:
         console.emit_json(
             {name: [dataclasses.asdict(o) for o in all_] for name, all_ in found.items()}

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 The stacks go in the reverse of their order. Buckets, file systems, repositories and keys outlive
-them, and are listed; --delete-data removes these too, with everything in them. Asks before it
-begins, unless --yes is given; what holds data is never covered by --yes alone.
+them, and are listed; --delete-data removes these and the stage's SSM parameters too, with
+everything in them. It lists who else uses them, and refuses what others use (exit code 9). The
+artifact bucket and its key belong to no stage and are always kept. Asks before it begins, unless
+--yes is given; what holds data is never covered by --yes alone.
 
 examples:
   python build/layers.py destroy --stage dev
@@ -43,9 +45,10 @@ def run(args: argparse.Namespace) -> int:
     """Remove the stacks."""
     stage, chosen = options.stage_templates(args)
     aws = options.aws(args)
-    kept = destroy.data_of(aws, stage, chosen)
+    kept = destroy.data_of(aws, stage, chosen, delete_data=args.delete_data)
     if kept:
-        render.kept(kept, "deleted with its data" if args.delete_data else "kept")
+        render.kept(kept, delete_data=args.delete_data)
+    destroy.refuse_used(kept)
     _confirm(args, stage, kept)
     removal = destroy.run(
         aws, stage, chosen, delete_data=args.delete_data, role_arn=args.cloudformation_role
@@ -62,7 +65,8 @@ def _confirm(args: argparse.Namespace, stage: Stage, kept: Sequence[Kept]) -> No
     """
     if args.yes:
         return
-    what = f" and {len(kept)} resources with data" if args.delete_data and kept else ""
+    going = [one for one in kept if not one.shared] if args.delete_data else []
+    what = f" and {len(going)} resources with data" if going else ""
     question = f"type {stage.name!r} to remove its stacks{what}: "
     if not console.confirm(question, expected=stage.name):
         raise ShipError("nothing was removed", cause="the stage's name was not confirmed")
@@ -76,4 +80,5 @@ def _print(args: argparse.Namespace, removal: Removal) -> None:
     for one in removal.deleted:
         console.info(f"deleted with its data: {one.type} {one.id}")
     for one in removal.kept:
-        console.info(f"kept: {one.type} {one.id}")
+        users = f" (used by {', '.join(one.users)})" if one.users else ""
+        console.info(f"kept: {one.type} {one.id}{users}")

@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
     from layersmith.ship.index.document import ObservedPointers
     from layersmith.ship.pointers.moves import Move, Moves
+    from layersmith.ship.publish.site import Site
+
+    Recall = Callable[[], list[ObservedPointers]]
+    Decide = Callable[[Sequence[ObservedPointers], Recall], Moves]
 
 EPILOG = """\
 Moves /layers/LAYER/RUNTIME/ARCHITECTURE/latest to a version that is published in the region. A
-region without that version is reported and left unchanged (exit code 9).
+region without that version is reported and left unchanged (exit code 9). A pre-release such as
+1.3.0-rc.1 needs --pre.
 
 examples:
   python build/layers.py promote chromadb-vector 1.2.0 --dry-run
@@ -40,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Move the pointers."""
-    return move(args, lambda observed: moving.promote(observed, args.semver))
+    return move(args, lambda observed, _: moving.promote(observed, args.semver, pre=args.pre))
 
 
 def add_moving(parser: argparse.ArgumentParser) -> None:
@@ -51,14 +56,16 @@ def add_moving(parser: argparse.ArgumentParser) -> None:
     options.add_accounts(parser)
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
     parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--pre", action="store_true", help="let a pre-release become `latest`")
 
 
-def move(args: argparse.Namespace, decide: Callable[[Sequence[ObservedPointers]], Moves]) -> int:
+def move(args: argparse.Namespace, decide: Decide) -> int:
     """Read the layer's pointers, decide, ask, and move them.
 
     Args:
         args: Parsed options.
-        decide: What was read -> the moves, and what stands in the way.
+        decide: What was read -> the moves, and what stands in the way. Its second argument
+            returns what the index knows of the regions that could not be read.
 
     Raises:
         ShipError: Nobody confirmed.
@@ -69,13 +76,16 @@ def move(args: argparse.Namespace, decide: Callable[[Sequence[ObservedPointers]]
     where = options.region_choice(args).by_region(targets)
     site = options.site(args, loaded, list(where))
     observed, failed = moving.read(site, where)
-    moves, findings = decide(observed)
+    unread = [one.region for one in failed]
+    moves, findings = decide(observed, lambda: _recall(site, args.name, unread))
+    done: list[Move] = []
     if moves and not args.json:
         console.stdout().print(_table(moves))
     if moves and not args.dry_run:
         if not args.yes:
             moving.confirm(len(moves))
-        failed += moving.carry_out(site, moves)
+        done, more = moving.carry_out(site, moves)
+        failed += more
         gone = {one.region for one in failed}
         again, _ = moving.read(site, {r: where[r] for r in where if r not in gone})
         document.refresh(site, again)
@@ -83,15 +93,22 @@ def move(args: argparse.Namespace, decide: Callable[[Sequence[ObservedPointers]]
         console.emit_json(
             {
                 "format": 1,
-                "done": not args.dry_run,
-                "moves": [dataclasses.asdict(one) for one in moves],
+                "done": not args.dry_run and done == moves and not failed,
+                "moves": [dataclasses.asdict(one) for one in (moves if args.dry_run else done)],
                 "findings": [dataclasses.asdict(one) for one in findings],
                 "quarantined": [dataclasses.asdict(one) for one in failed],
             }
         )
     progress.show(findings, failed)
-    console.info(f"{len(moves)} pointers {'to move' if args.dry_run else 'moved'}")
+    if args.dry_run:
+        console.info(f"{len(moves)} pointers to move")
+    else:
+        console.info(f"{len(done)} of {len(moves)} pointers moved")
     return ShipError.exit_code if findings or failed else 0
+
+
+def _recall(site: Site, layer: str, unread: Sequence[str]) -> list[ObservedPointers]:
+    return document.recall(site, layer, unread) if unread else []
 
 
 def _table(moves: Sequence[Move]) -> RenderableType:

@@ -70,6 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         sub.add_argument("--pilot", action="store_true", help="only each layer's first region")
         sub.add_argument("--no-canary", action="store_true", help="move pointers without a start")
         sub.add_argument("--no-promote", action="store_true", help="leave `latest` where it is")
+        sub.add_argument("--pre", action="store_true", help="let a pre-release become `latest`")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -91,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace) -> planner.PlanOptions:
-    return planner.PlanOptions(canary=not args.no_canary, promote=not args.no_promote)
+    return planner.PlanOptions(canary=not args.no_canary, promote=not args.no_promote, pre=args.pre)
 
 
 def _plan(args: argparse.Namespace, made: Plan, failed: Sequence[Quarantined]) -> int:

@@ -20,6 +20,8 @@ EPILOG = """\
 Compares the manifests in dist/ with those of the last release. A distribution or module that went,
 or another major version of one, asks for a major release; a new one for a minor; other bytes for a
 patch. Then layers.yaml and CHANGELOG.md are changed, committed and tagged LAYER-vX.Y.Z in one step.
+What the layer is built from has to be committed: layers.yaml, locks, package sources, stubs, smoke
+test and requirements files. Commit and tag are signed where commit.gpgsign and tag.gpgsign say so.
 Pushing the tag runs release.yml. Without --baseline it is the first release: the version stays.
 
 examples:
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     release = steps.decide(args.layer, targets[0].version, asked, found=found, force=args.force)
     for change in release.found:
         console.info(f"{change.bump.name.lower():<6} {change.text}")
-    commit = None if args.dry_run else steps.write(release, loaded)
+    commit = None if args.dry_run else steps.write(release, loaded, targets)
     if args.json:
         changes = [{"bump": c.bump.name.lower(), "text": c.text} for c in release.found]
         console.emit_json(

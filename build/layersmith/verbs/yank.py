@@ -35,7 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Mark the version and move the pointers."""
     if args.undo:
-        return promote.move(args, lambda observed: moves.undo_yank(observed, args.semver))
+        return promote.move(args, lambda observed, _: moves.undo_yank(observed, args.semver))
     if not args.reason:
         raise ConfigError("a withdrawal needs a reason", hint="pass --reason TEXT")
-    return promote.move(args, lambda observed: moves.yank(observed, args.semver, args.reason))
+    return promote.move(
+        args, lambda observed, _: moves.yank(observed, args.semver, args.reason, pre=args.pre)
+    )

@@ -64,6 +64,36 @@ def test_rollback_moves_latest_back_and_apply_leaves_it_there(
     assert [latest(project, region) for region in TWO] == ["2", "3"]
 
 
+@pytest.mark.parametrize("action", ["PutParameter", ".*"])
+def test_rollback_again_after_a_region_failed_moves_only_that_region(
+    aws: AwsServer, three_releases: Project, action: str
+) -> None:
+    project = three_releases
+    again = ("rollback", "alpha", *project.places[:2], "--yes", "--json", "--max-attempts", "1")
+    fault = {"kind": "error", "service": "ssm", "action": action, "region": "us-east-1"}
+
+    for _ in range(2):
+        aws.faults({**fault, "code": "AccessDeniedException", "status": 400})
+        failed = project.run(*again)
+        aws.faults()
+        assert failed.code == 9
+        assert "rollback to 1.1.0" in failed.err
+        assert [latest(project, region) for region in TWO] == ["2", "3"]
+    first = failed.json
+    assert (first["done"], first["moves"]) == (False, [])
+    differs = [one for one in project.verify().json["findings"] if one["region"] == TWO[0]]
+    assert [(one["field"], one["expected"], one["found"]) for one in differs] == [
+        ("pointer latest", "1.2.0", "1.1.0")
+    ]
+
+    mended = project.run(*again)
+
+    assert mended.code == 0, mended.err
+    assert [one["region"] for one in mended.json["moves"]] == ["us-east-1"]
+    assert "1 of 1 pointers moved" in mended.err
+    assert [latest(project, region) for region in TWO] == ["2", "2"]
+
+
 def test_a_yanked_version_is_marked_and_left(aws: AwsServer, three_releases: Project) -> None:
     project = three_releases
     assert move(project, "yank", "alpha", "1.2.0", "--reason", "loses data") == 0
@@ -146,4 +176,26 @@ def test_no_promote_publishes_and_leaves_latest(aws: AwsServer, three_releases: 
 
     assert latest(project) == "3"
     assert move(project, "promote", "alpha", "1.3.0") == 0
+    assert latest(project) == "4"
+
+
+def test_a_pre_release_never_becomes_latest_unasked_and_holds_back_no_hotfix(
+    aws: AwsServer, project: Project
+) -> None:
+    def apply(version: str, *options: str) -> str:
+        source = f"VALUE = {version!r}\n"
+        project.write(LayerSpec(version=version, regions=TWO[:1], source=source))
+        done = project.apply("--no-canary", *options)
+        assert done.code == 0, done.err
+        assert project.verify().code == 0
+        known = project.run("arn", "alpha", "--region", TWO[0])
+        return known.out.strip().rpartition(":")[2] if known.code == 0 else ""
+
+    numbers = [apply("1.0.0-rc.1"), apply("1.0.0"), apply("1.1.0-rc.1")]
+    assert numbers == ["", "2", "2"]
+    assert move(project, "promote", "alpha", "1.1.0-rc.1") == 9
+    assert move(project, "promote", "alpha", "1.1.0-rc.1", "--pre") == 0
+    assert apply("1.0.1") == "4"
+    assert apply("1.1.0-rc.2", "--pre") == "5"
+    assert move(project, "rollback", "alpha") == 0
     assert latest(project) == "4"

@@ -8,13 +8,16 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from layersmith.cli import main as cli_main
 from layersmith.errors import ConfigError, ShipError
 from layersmith.stacks import deploy
+from moto.cloudformation.models import cloudformation_backends
+from moto.kms.models import kms_backends
 
 from tests.e2e.rehearsal.cloud import Cloud, empty_zip
 from tests.e2e.rehearsal.processes import ROOT
 from tests.e2e.rehearsal.stage import SETTINGS
-from tests.support import cli, clocks
+from tests.support import aws_calls, cli, clocks
 from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
@@ -65,15 +68,76 @@ def test_a_stage_goes_up_is_found_unchanged_and_goes_down(cloud: Cloud) -> None:
     assert cloud.client("s3").list_objects_v2(Bucket=bucket)["KeyCount"] == 1
 
 
-@pytest.mark.slow
 def test_data_goes_only_when_it_is_asked_for_by_name(cloud: Cloud) -> None:
     assert layers(cloud, "--only", "artifacts", "--yes").returncode == 0
     [bucket] = [one["Name"] for one in cloud.client("s3").list_buckets()["Buckets"]]
-    for body in (b"1", b"2"):
-        cloud.client("s3").put_object(Bucket=bucket, Key="functions/old.zip", Body=body)
+    cloud.client("s3").put_object(Bucket=bucket, Key="functions/old.zip", Body=b"1")
+    for name in ("/layersmith/dev/sessions/1", "/layersmith/prod/sessions/1"):
+        cloud.client("ssm").put_parameter(Name=name, Value="token", Type="SecureString")
     down = layers(cloud, "--destroy", "--delete-data", "--yes", "--json")
     assert down.returncode == 0, down.stderr
-    assert bucket in {one["id"] for one in data_of(down.stdout)["deleted"]}
+    removal = data_of(down.stdout)
+    assert [(one["type"], one["id"]) for one in removal["deleted"]] == [
+        ("AWS::ECR::Repository", "layersmith/dev/chroma"),
+        ("AWS::SSM::Parameter", "/layersmith/dev/sessions/1"),
+    ]
+    # Other stages and publishing share it, so it goes with no stage.
+    assert [(one["id"], one["users"]) for one in removal["kept"]] == [(bucket, ["publishing"])]
+    assert cloud.client("s3").list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+    left = cloud.client("ssm").get_parameters_by_path(Path="/layersmith", Recursive=True)
+    assert [one["Name"] for one in left["Parameters"]] == ["/layersmith/prod/sessions/1"]
+
+
+KEYED = """
+Resources:
+  Key: {Type: AWS::KMS::Key, DeletionPolicy: Retain, Properties: {KeyPolicy: {}}}
+"""
+
+
+def test_the_key_of_the_release_bucket_stays_with_it(cloud: Cloud) -> None:
+    cloud.client("cloudformation").create_stack(
+        StackName="layersmith-dev-artifacts", TemplateBody=KEYED
+    )
+    [key] = [one["KeyId"] for one in cloud.client("kms").list_keys()["Keys"]]
+    bucket, s3 = "layersmith-123456789012-eu-west-1", cloud.client("s3")
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": f"arn:aws:kms:::key/{key}"}
+    rule = {"ApplyServerSideEncryptionByDefault": default}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    down = layers(cloud, "--destroy", "--delete-data", "--yes", "--json")
+    assert down.returncode == 0, down.stderr
+    [kept] = data_of(down.stdout)["kept"]
+    assert (kept["id"], kept["users"]) == (key, [bucket])
+    # moto cannot describe a key that CloudFormation made.
+    assert kms_backends["123456789012"]["eu-west-1"].keys[key].key_state == "Enabled"
+
+
+DATA = """
+Resources:
+  DataBucket: {Type: AWS::S3::Bucket, DeletionPolicy: Retain, Properties: {BucketName: the-data}}
+"""
+USER = """
+Parameters:
+  ExistingDataBucket: {Type: String}
+Resources:
+  Topic: {Type: AWS::SNS::Topic}
+"""
+
+
+def test_data_that_another_stage_uses_is_refused_before_anything_goes(cloud: Cloud) -> None:
+    formation = cloud.client("cloudformation")
+    formation.create_stack(StackName="layersmith-dev-chroma", TemplateBody=DATA)
+    users = {"layersmith-prod-chroma": "the-data", "other": "the-data-of-others"}
+    for stack, value in users.items():
+        given = [{"ParameterKey": "ExistingDataBucket", "ParameterValue": value}]
+        formation.create_stack(StackName=stack, TemplateBody=USER, Parameters=given)
+    down = layers(cloud, "--destroy", "--delete-data", "--yes")
+    assert down.returncode == ShipError.exit_code
+    assert "the-data is used by layersmith-prod-chroma" in " ".join(down.stderr.split())
+    assert "chroma" in statuses(cloud)
+    assert cloud.client("s3").head_bucket(Bucket="the-data")
+    formation.delete_stack(StackName="layersmith-prod-chroma")
+    assert layers(cloud, "--destroy", "--delete-data", "--yes").returncode == 0
     assert cloud.client("s3").list_buckets()["Buckets"] == []
 
 
@@ -87,6 +151,41 @@ def test_without_a_person_nothing_is_applied_or_destroyed(cloud: Cloud) -> None:
     assert "AWS::S3::Bucket" in planned.stderr
     assert statuses(cloud) == {}
     assert layers(cloud, "--destroy").returncode == ShipError.exit_code
+
+
+SMALL = """
+Resources:
+  Bucket: {Type: AWS::S3::Bucket, Properties: {BucketName: still-there}}
+"""
+
+
+@pytest.mark.parametrize("status", ["", "REVIEW_IN_PROGRESS", "DELETE_FAILED", "ROLLBACK_COMPLETE"])
+def test_a_plan_of_a_stack_that_is_not_complete_only_reads(cloud: Cloud, status: str) -> None:
+    if status:
+        name = "layersmith-dev-artifacts"
+        cloud.client("cloudformation").create_stack(StackName=name, TemplateBody=SMALL)
+        backend = cloudformation_backends["123456789012"]["eu-west-1"]
+        [stack] = [one for one in backend.stacks.values() if one.name == name]
+        stack.status = status
+    with aws_calls.only_reads() as calls:
+        assert cli_main(command(cloud, "--plan")) == 0
+        assert cli_main(command(cloud, "--drift")) == ShipError.exit_code
+    assert "DescribeStacks" in calls
+    assert list(statuses(cloud).values()) == ([status] if status else [])
+    names = [one["Name"] for one in cloud.client("s3").list_buckets()["Buckets"]]
+    assert names == (["still-there"] if status else [])
+
+
+def test_a_plan_of_a_stage_that_is_there_changes_nothing(cloud: Cloud) -> None:
+    formation = cloud.client("cloudformation")
+    formation.create_stack(StackName="layersmith-dev-artifacts", TemplateBody=SMALL)
+    before = formation.describe_stacks()["Stacks"]
+    with aws_calls.only_reads(*aws_calls.PLANS) as calls:
+        assert cli_main(command(cloud, "--plan")) == 0
+        assert cli_main(command(cloud, "--destroy")) == ShipError.exit_code
+        assert cli_main(command(cloud, "--destroy", "--delete-data")) == ShipError.exit_code
+    assert calls.count("CreateChangeSet") == calls.count("DeleteChangeSet") == 1
+    assert formation.describe_stacks()["Stacks"] == before
 
 
 def test_a_stage_without_its_image_is_refused_before_anything_is_made(cloud: Cloud) -> None:

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from layersmith.ship.index import document
 from layersmith.ship.pointers import moves
+from layersmith.ship.publish.models import Pointers
 
 from tests.unit.ship.makers import arn, pointers
-
-if TYPE_CHECKING:
-    from layersmith.ship.publish.models import Pointers
 
 
 def seen(at: Pointers, region: str = "eu-west-1") -> document.ObservedPointers:
@@ -25,6 +22,32 @@ def test_rollback_skips_what_was_yanked() -> None:
         pointers("1.3.0", v1_1_0=1, v1_2_0=2, v1_3_0=3), yanked={"1.2.0": "wrong"}
     )
     assert moved(moves.rollback([seen(at)], None)) == [("latest", arn(1))]
+
+
+def test_rollback_again_after_a_partial_failure_goes_to_the_same_version() -> None:
+    all_ = {"v1_0_0": 1, "v1_0_1": 2, "v1_1_0": 3}
+    done, left = seen(pointers("1.0.1", **all_)), seen(pointers("1.1.0", **all_), "us-east-1")
+    for read, unread in (([done, left], []), ([done], [left])):
+        result, findings = moves.rollback(read, None, unread=unread)
+        assert moves.goal([*read, *unread]) == "1.0.1"
+        assert [(m.region, m.detail) for m in result] == [
+            (one.region, "latest: 1.1.0 -> 1.0.1") for one in read if one is left
+        ]
+        assert findings == []
+
+
+def test_rollback_takes_a_version_that_all_regions_have_and_moves_none_up() -> None:
+    regions = [
+        seen(pointers("1.2.0", v1_0_0=1, v1_1_0=2, v1_2_0=3)),
+        seen(pointers("1.2.0", v1_0_0=1, v1_2_0=2), "us-east-1"),
+        seen(pointers("0.9.0", v0_9_0=1, v1_0_0=2), "sa-east-1"),
+    ]
+    result, findings = moves.rollback(regions, None)
+    assert [(m.region, m.detail) for m in result] == [
+        ("eu-west-1", "latest: 1.2.0 -> 1.0.0"),
+        ("us-east-1", "latest: 1.2.0 -> 1.0.0"),
+    ]
+    assert findings == []
 
 
 def test_yanking_the_only_version_takes_latest_away() -> None:
@@ -78,3 +101,24 @@ def test_yanking_moves_latest_only_off_the_version_itself() -> None:
     ]
     marked = dataclasses.replace(at, yanked={"1.0.0": "old"})
     assert moved(moves.yank([seen(marked)], "1.0.0", "another")) == [("yanked/1.0.0", "another")]
+
+
+def early(latest: str) -> document.ObservedPointers:
+    known = {"1.0.0": arn(1), "1.0.1-rc.1": arn(2), "1.0.1": arn(3), "1.1.0-rc.1": arn(4)}
+    return seen(Pointers(known[latest], known))
+
+
+def test_a_pre_release_is_a_goal_only_when_it_is_asked_for() -> None:
+    assert moves.goal([early("1.0.1")]) == "1.0.0"
+    assert moves.goal([early("1.0.1")], pre=True) == "1.0.1-rc.1"
+    assert moves.goal([early("1.1.0-rc.1")]) == "1.0.1"
+    none, [finding] = moves.promote([early("1.0.1")], "1.1.0-rc.1")
+    assert (none, finding.found, finding.hint) == ([], "a pre-release", "pass --pre to promote it")
+    assert moves.rollback([early("1.0.1")], "1.0.1-rc.1")[0] == []
+    assert moved(moves.promote([early("1.0.1")], "1.1.0-rc.1", pre=True)) == [("latest", arn(4))]
+
+
+def test_latest_moves_off_a_yanked_version_to_a_release() -> None:
+    off = moves.yank([early("1.0.1")], "1.0.1", "wrong")
+    assert moved(off) == [("yanked/1.0.1", "wrong"), ("latest", arn(1))]
+    assert moved(moves.yank([early("1.0.1")], "1.0.1", "wrong", pre=True))[1] == ("latest", arn(4))

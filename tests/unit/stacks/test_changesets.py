@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from layersmith.errors import ShipError
-from layersmith.stacks import drift, trouble
+from layersmith.stacks import drift, templates, trouble
 from layersmith.stacks.changesets import Request, Stacks
+from layersmith.stacks.stage import Stage
 
 REQUEST = Request("app", {"TemplateBody": "{}"}, {"B": "2", "A": "1"}, {"project": "p"}, "role")
 
@@ -104,15 +105,37 @@ def test_all_pages_of_changes_are_read_and_losses_are_seen() -> None:
     assert len(changes) == 4
 
 
-def test_the_remains_of_a_failed_creation_are_removed_first() -> None:
-    client = CloudFormation("ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE", "")
-    assert stacks(client).propose(REQUEST).creates
-    assert client.called() == ["delete_stack", "create_change_set"]
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "DELETE_FAILED"])
+def test_remains_are_outlined_and_never_deleted_by_proposing(status: str) -> None:
+    client = CloudFormation(status)
+    client.describe_stack_resources = lambda **_: {  # type: ignore[attr-defined]
+        "StackResources": [
+            {"LogicalResourceId": "Old", "ResourceType": "T", "ResourceStatus": "DELETE_FAILED"},
+            {"LogicalResourceId": "Gone", "ResourceType": "T", "ResourceStatus": "DELETE_COMPLETE"},
+        ]
+    }
+    template = {"New": {"Type": "T"}, "Maybe": {"Type": "T", "Condition": "Asked"}}
+    outline = stacks(client).outline("app", template)
+    assert outline is not None
+    assert (outline.remains, outline.id, outline.empty) == (status, "", False)
+    assert [(one.action, one.logical_id) for one in outline.changes] == [
+        ("Remove", "Old"),
+        ("Add", "New"),
+        ("Add if Asked", "Maybe"),
+    ]
+    with pytest.raises(ShipError, match=status):
+        stacks(client).propose(REQUEST)
+    assert client.calls == []
 
 
 def test_the_change_set_of_a_killed_run_is_taken_over() -> None:
     client = CloudFormation("REVIEW_IN_PROGRESS")
-    assert stacks(client).propose(REQUEST).creates
+    at = stacks(client)
+    proposal = at.propose(REQUEST)
+    assert proposal.creates
+    at.discard(proposal)
+    # The stack was there before: whose it is, this run cannot know.
+    assert client.called() == ["create_change_set", "delete_change_set"]
 
 
 def test_a_stack_that_only_a_person_can_mend_is_left_alone() -> None:
@@ -161,31 +184,77 @@ def test_without_an_event_the_status_still_tells() -> None:
 
 
 def test_what_is_not_accepted_is_taken_back() -> None:
-    client = CloudFormation("")
+    client = CloudFormation("", "REVIEW_IN_PROGRESS")
     at = stacks(client)
     at.discard(at.propose(REQUEST))
     assert client.called()[-1] == "delete_stack"
 
 
-def test_drift_lists_what_differs_and_where() -> None:
-    class Drifting(CloudFormation):
-        def detect_stack_drift(self, **_: Any) -> dict[str, Any]:
-            return {"StackDriftDetectionId": "1"}
+class Drifting(CloudFormation):
+    """Answers of a detection: its states, the stack's drift, and each resource's state."""
 
-        def describe_stack_drift_detection_status(self, **_: Any) -> dict[str, Any]:
-            status = self.statuses.pop(0)
-            return {"DetectionStatus": status, "StackDriftStatus": "DRIFTED"}
+    def __init__(self, *statuses: str, stack: str = "DRIFTED", **resources: str) -> None:
+        super().__init__(*statuses)
+        self.stack = stack
+        self.resources = resources
 
-        def describe_stack_resource_drifts(self, **named: Any) -> dict[str, Any]:
-            if "NextToken" not in named:
-                return {"StackResourceDrifts": [], "NextToken": "2"}
-            one = {
-                "LogicalResourceId": "Bucket", "ResourceType": "AWS::S3::Bucket",
-                "StackResourceDriftStatus": "MODIFIED",
+    def detect_stack_drift(self, **_: Any) -> dict[str, Any]:
+        return {"StackDriftDetectionId": "1"}
+
+    def describe_stack_drift_detection_status(self, **_: Any) -> dict[str, Any]:
+        status = self.statuses.pop(0)
+        return {"DetectionStatus": status, "StackDriftStatus": self.stack}
+
+    def describe_stack_resource_drifts(self, **named: Any) -> dict[str, Any]:
+        if "NextToken" not in named:
+            return {"StackResourceDrifts": [], "NextToken": "2"}
+        listed = [
+            {
+                "LogicalResourceId": name, "ResourceType": "AWS::S3::Bucket",
+                "StackResourceDriftStatus": status,
                 "PropertyDifferences": [{"PropertyPath": "/VersioningConfiguration/Status"}],
-            }  # fmt: skip
-            return {"StackResourceDrifts": [one]}
+            }
+            for name, status in self.resources.items()
+        ]  # fmt: skip
+        return {"StackResourceDrifts": listed}
 
-    client = Drifting("DETECTION_IN_PROGRESS", "DETECTION_COMPLETE")
+
+def test_drift_lists_what_differs_and_where() -> None:
+    client = Drifting(
+        "DETECTION_IN_PROGRESS", "DETECTION_COMPLETE",
+        Bucket="MODIFIED", Same="IN_SYNC", Policy="NOT_CHECKED",
+    )  # fmt: skip
     [found] = drift.detect(stacks(client), "app")
     assert (found.logical_id, found.properties) == ("Bucket", ("/VersioningConfiguration/Status",))
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        Drifting("DETECTION_FAILED", stack="IN_SYNC"),
+        Drifting("DETECTION_FAILED", Bucket="MODIFIED"),
+        Drifting("DETECTION_COMPLETE", stack="UNKNOWN"),
+        Drifting("DETECTION_COMPLETE", stack="NOT_CHECKED"),
+        Drifting("DETECTION_COMPLETE", Bucket="MODIFIED", Key="UNKNOWN"),
+        Drifting("DETECTION_COMPLETE"),
+    ],
+    ids=["failed", "partly failed", "unknown", "not checked", "unread resource", "nothing listed"],
+)
+def test_what_could_not_be_looked_at_is_no_agreement(client: Drifting) -> None:
+    with pytest.raises(ShipError, match="drift detection failed for app"):
+        drift.detect(stacks(client), "app")
+
+
+def test_a_missing_stack_and_a_denied_read_are_errors() -> None:
+    stage = Stage(region="eu-west-1", stacks={"app": None}, name="dev")
+    template = templates.parse("app", "Resources: {Bucket: {Type: AWS::S3::Bucket}}")
+    with pytest.raises(ShipError, match="missing: layersmith-dev-app"):
+        drift.of_stage(stacks(CloudFormation("")), stage, [template])
+
+    class Denied(Drifting):
+        def detect_stack_drift(self, **_: Any) -> dict[str, Any]:
+            error = {"Code": "AccessDenied", "Message": "not authorized"}
+            raise ClientError({"Error": error}, "DetectStackDrift")  # type: ignore[typeddict-item]
+
+    with pytest.raises(ShipError, match="cloudformation:DetectStackDrift failed"):
+        drift.of_stage(stacks(Denied("CREATE_COMPLETE")), stage, [template])

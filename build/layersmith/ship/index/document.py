@@ -20,12 +20,13 @@ from layersmith import console
 from layersmith.base.versions import order
 from layersmith.errors import ShipError
 from layersmith.ship.aws import buckets, failures
+from layersmith.ship.publish.models import Pointers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from layersmith.ship.aws.clients import Aws
-    from layersmith.ship.publish.models import Desired, Pointers, RegionState
+    from layersmith.ship.publish.models import Desired, RegionState
     from layersmith.ship.publish.site import Site
 
 TRIES = 5
@@ -149,6 +150,37 @@ def _sorting(entry: IndexEntry) -> tuple[Any, ...]:
         entry.runtime,
         entry.architecture,
         entry.region,
+    )
+
+
+def recall(site: Site, layer: str, regions: Iterable[str]) -> list[ObservedPointers]:
+    """Return what the index says of a layer in regions that cannot be read now.
+
+    A region that the index does not list holds nothing of the layer.
+
+    Raises:
+        ShipError: The index cannot be read, or does not list the layer at all.
+    """
+    aws = site.aws[site.home]
+    bucket = buckets.artifact_bucket(site.stack, aws.account(site.home), site.home)
+    index, _ = fetch(aws, site.home, bucket)
+    listed = [entry for entry in index.layers if entry.layer == layer]
+    if not listed:
+        raise ShipError(f"the index in {bucket} does not list {layer}")
+    places = {(one.layer, one.runtime, one.architecture, one.region) for one in listed}
+    return [
+        ObservedPointers(*place, _recalled([one for one in listed if one.key[2:] == place[1:]]))
+        for place in sorted(places)
+        if place[3] in set(regions)
+    ]
+
+
+def _recalled(listed: Sequence[IndexEntry]) -> Pointers:
+    """The pointers of one place as its entries give them."""
+    return Pointers(
+        next((one.arn for one in listed if one.latest), None),
+        {one.version: one.arn for one in listed},
+        {one.version: one.yanked for one in listed if one.yanked is not None},
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layersmith import console
-from layersmith.base.versions import order
+from layersmith.base.versions import is_prerelease, order
 from layersmith.errors import ShipError
 from layersmith.ship import pointers
 from layersmith.ship.index.document import ObservedPointers
@@ -18,7 +18,7 @@ from layersmith.ship.publish.models import RegionFinding
 from layersmith.ship.publish.observed import in_parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from layersmith.plan import Target
     from layersmith.ship.pointers.interface import Place
@@ -48,8 +48,14 @@ class Move:
 Moves = tuple[list[Move], list[RegionFinding]]
 
 
-def promote(observed: Sequence[ObservedPointers], semver: str) -> Moves:
-    """Return the moves of ``latest`` to a version, and the places where it is not published."""
+def promote(observed: Sequence[ObservedPointers], semver: str, *, pre: bool = False) -> Moves:
+    """Return the moves of ``latest`` to a version, and the places where it cannot go there.
+
+    Args:
+        observed: The pointers of the layer.
+        semver: Where to.
+        pre: Whether a pre-release may be ``latest``.
+    """
     moves: list[Move] = []
     findings: list[RegionFinding] = []
     for one in observed:
@@ -58,6 +64,8 @@ def promote(observed: Sequence[ObservedPointers], semver: str) -> Moves:
             why = f"yanked: {has.yanked[semver]}"
             hint = "take it back first: `yank --undo`"
             findings.append(_finding(one, (semver, why, hint)))
+        elif is_prerelease(semver) and not pre:
+            findings.append(_finding(one, (semver, "a pre-release", "pass --pre to promote it")))
         elif semver not in has.versions:
             known = ", ".join(sorted(has.versions, key=order)) or "nothing"
             hint = "run `python build/layers.py publish apply`"
@@ -67,34 +75,69 @@ def promote(observed: Sequence[ObservedPointers], semver: str) -> Moves:
     return moves, findings
 
 
-def rollback(observed: Sequence[ObservedPointers], semver: str | None) -> Moves:
+def rollback(
+    observed: Sequence[ObservedPointers],
+    semver: str | None,
+    *,
+    unread: Sequence[ObservedPointers] = (),
+    pre: bool = False,
+) -> Moves:
     """Return the moves of ``latest`` back.
 
     Args:
         observed: The pointers of the layer.
-        semver: Where to; None is the highest version below the present one that is not yanked.
+        semver: Where to; None is the version that ``goal`` finds.
+        unread: What is known of regions that could not be read.
+        pre: Whether a pre-release will do.
     """
     if semver is not None:
-        return promote(observed, semver)
-    moves: list[Move] = []
+        return promote(observed, semver, pre=pre)
+    found = goal([*observed, *unread], pre=pre)
+    back: list[ObservedPointers] = []
     findings: list[RegionFinding] = []
     for one in observed:
         current = one.pointers.latest_semver
-        lower = _best(one.pointers, below=current) if current else None
-        if lower:
-            moves += _to(one, lower)
-        else:
+        if current is None or found is None:
             said = f"latest is {current or 'nothing'}"
             hint = "name a version: `rollback LAYER --to SEMVER`"
             findings.append(_finding(one, ("an older version", said, hint)))
-    return moves, findings
+        elif order(current) > order(found):
+            back.append(one)
+    moves, more = promote(back, found, pre=pre) if found else ([], [])
+    return moves, findings + more
 
 
-def yank(observed: Sequence[ObservedPointers], semver: str, reason: str) -> Moves:
+def goal(observed: Sequence[ObservedPointers], *, pre: bool = False) -> str | None:
+    """Return the one version to roll back to everywhere; None where there is none.
+
+    It is the highest version below the newest ``latest`` of all regions that is not yanked and,
+    without ``pre``, not a pre-release: one that every place has, if there is one. A region that
+    was moved already does not change it, so that a run that failed in one region can be run again.
+    """
+    newest = max(
+        (one.pointers.latest_semver for one in observed if one.pointers.latest_semver),
+        key=order,
+        default=None,
+    )
+    if newest is None:
+        return None
+    yanked = {version for one in observed for version in one.pointers.yanked}
+    places = [_usable(one.pointers, pre=pre) - yanked for one in observed]
+    lower = [
+        below for usable in places if (below := {v for v in usable if order(v) < order(newest)})
+    ]
+    everywhere = set.intersection(*lower) if lower else set()
+    return max(everywhere or set().union(*lower), key=order, default=None)
+
+
+def yank(
+    observed: Sequence[ObservedPointers], semver: str, reason: str, *, pre: bool = False
+) -> Moves:
     """Return the moves that withdraw a version.
 
-    It is marked, and ``latest`` moves off it, to the highest version that is left. The pointer
-    under its own semver stays, so that stacks that pin it can still be deployed.
+    It is marked, and ``latest`` moves off it, to the highest version that is left, which without
+    ``pre`` is not a pre-release. The pointer under its own semver stays, so that stacks that pin it
+    can still be deployed.
     """
     moves: list[Move] = []
     for one in observed:
@@ -106,7 +149,7 @@ def yank(observed: Sequence[ObservedPointers], semver: str, reason: str) -> Move
             name = f"{YANKED}{semver}"
             moves.append(Move(one.region, _place(one), name, reason, f"{semver}: {reason}"))
         if has.latest == arn:
-            moves += _off(one, semver)
+            moves += _off(one, semver, pre=pre)
     return moves, [] if moves or _known(observed, semver) else _nowhere(observed, semver)
 
 
@@ -120,11 +163,11 @@ def undo_yank(observed: Sequence[ObservedPointers], semver: str) -> Moves:
     return moves, [] if _known(observed, semver) else _nowhere(observed, semver)
 
 
-def _off(one: ObservedPointers, semver: str) -> list[Move]:
-    left = _best(one.pointers, without=semver)
+def _off(one: ObservedPointers, semver: str, *, pre: bool) -> list[Move]:
+    left = max(_usable(one.pointers, pre=pre) - {semver}, key=order, default=None)
     if left:
         return _to(one, left)
-    detail = f"latest: {semver} -> nothing, no other version is left"
+    detail = f"latest: {semver} -> nothing, no other release is left"
     return [Move(one.region, _place(one), LATEST, None, detail)]
 
 
@@ -136,15 +179,9 @@ def _to(one: ObservedPointers, semver: str) -> list[Move]:
     return [Move(one.region, _place(one), LATEST, arn, f"latest: {was} -> {semver}")]
 
 
-def _best(has: Pointers, *, below: str | None = None, without: str = "") -> str | None:
-    usable: Iterable[str] = (
-        version
-        for version in has.versions
-        if version not in has.yanked
-        and version != without
-        and (below is None or order(version) < order(below))
-    )
-    return max(usable, key=order, default=None)
+def _usable(has: Pointers, *, pre: bool) -> set[str]:
+    """The versions that ``latest`` may be moved to."""
+    return {one for one in has.versions if pre or not is_prerelease(one)} - set(has.yanked)
 
 
 def _known(observed: Sequence[ObservedPointers], semver: str) -> bool:
@@ -199,8 +236,8 @@ def read(
     return [observed for found in done.values() for observed in found], failed
 
 
-def carry_out(site: Site, moves: Sequence[Move]) -> list[Quarantined]:
-    """Write the pointers, each region in its order; return the regions that failed.
+def carry_out(site: Site, moves: Sequence[Move]) -> tuple[list[Move], list[Quarantined]]:
+    """Write the pointers, each region in its order; return what was done and who failed.
 
     Raises:
         AwsFailure: It concerns the whole run, such as expired credentials.
@@ -208,6 +245,7 @@ def carry_out(site: Site, moves: Sequence[Move]) -> list[Quarantined]:
     by_region: dict[str, list[Move]] = {}
     for move in moves:
         by_region.setdefault(move.region, []).append(move)
+    written: list[Move] = []
 
     def one(region: str) -> None:
         for move in by_region[region]:
@@ -216,6 +254,7 @@ def carry_out(site: Site, moves: Sequence[Move]) -> list[Quarantined]:
                 pointers.remove(aws, region, move.place, move.name)
             else:
                 pointers.write(aws, region, move.place, move.name, move.value, note=move.detail)
+            written.append(move)
 
     _, failed = in_parallel(one, list(by_region), workers=site.workers)
-    return failed
+    return [move for move in moves if move in written], failed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from layersmith.base.versions import is_prerelease, order
 from layersmith.ship.publish.models import Held, RegionFinding
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def compare(desired: Sequence[Desired], states: Mapping[str, RegionState]) -> li
                 RegionFinding(region, want.identifier, *facts) for facts in _differences(want, has)
             ]
         found += _numbers(want, held)
+        found += _latest(want, held)
     return found
 
 
@@ -85,6 +87,8 @@ def _pointers(want: Desired, has: Held, release: Version) -> Iterator[Difference
         real = pointers.versions.get(want.version, "none")
         yield f"pointer {want.version}", release.arn, real, APPLY
     known = {version.arn for version in has.versions}
+    if pointers.latest is None and all(map(is_prerelease, [want.version, *pointers.versions])):
+        return
     if pointers.latest is None:
         yield "pointer latest", "an ARN", "none", "run `python build/layers.py promote`"
     elif pointers.latest not in known:
@@ -112,6 +116,21 @@ def _numbers(want: Desired, held: Mapping[str, Held]) -> list[RegionFinding]:
         RegionFinding(region, want.identifier, "number", str(usual), str(number), hint)
         for region, number in numbers.items()
         if number != usual
+    ]
+
+
+def _latest(want: Desired, held: Mapping[str, Held]) -> list[RegionFinding]:
+    """Name the regions whose ``latest`` is not that of the most; of as many, the newest."""
+    named = {
+        region: semver for region, has in held.items() if (semver := has.pointers.latest_semver)
+    }
+    counts = Counter(named.values())
+    usual = max(counts, key=lambda semver: (counts[semver], order(semver)), default="")
+    hint = f"run `promote {want.layer} SEMVER`, or `rollback {want.layer}` again"
+    return [
+        RegionFinding(region, want.identifier, "pointer latest", usual, semver, hint)
+        for region, semver in named.items()
+        if semver != usual
     ]
 
 

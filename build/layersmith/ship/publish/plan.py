@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from layersmith.base.versions import order
+from layersmith.base import versions
 from layersmith.ship.publish.models import Action, Held, RegionFinding, Step
 
 if TYPE_CHECKING:
@@ -21,10 +21,12 @@ class PlanOptions:
     Attributes:
         canary: Start the layer in a function before a pointer names it.
         promote: Move ``latest`` to a version that is published for the first time.
+        pre: Move it to a pre-release, too.
     """
 
     canary: bool = True
     promote: bool = True
+    pre: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ def _pointers(
     proven = arn is not None and arn == pointers.latest
     if options.canary and not proven:
         actions.append(Action(Step.CANARY, region, want.identifier, number, want.version))
-    if options.promote and not proven and _newer(want, has):
+    if options.promote and not proven and _newer(want, has, pre=options.pre):
         was = pointers.latest_semver or "nothing"
         detail = f"latest: {was} -> {want.version}"
         actions.append(
@@ -201,9 +203,16 @@ def _pointers(
     return actions
 
 
-def _newer(want: Desired, has: Held) -> bool:
-    """Whether ``latest`` may move: never backwards, and never to what was withdrawn."""
-    if want.version in has.pointers.yanked:
+def _newer(want: Desired, has: Held, *, pre: bool) -> bool:
+    """Whether ``latest`` may move: never backwards, and never to what was withdrawn.
+
+    A pre-release takes it only where that is asked for, and never keeps it from a release: 1.0.2
+    follows 1.1.0-rc.1 there.
+    """
+    early = versions.is_prerelease(want.version)
+    if want.version in has.pointers.yanked or (early and not pre):
         return False
     current = has.pointers.latest_semver
-    return current is None or order(want.version) >= order(current)
+    if current is None or (versions.is_prerelease(current) and not early):
+        return True
+    return versions.order(want.version) >= versions.order(current)

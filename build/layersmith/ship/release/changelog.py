@@ -30,7 +30,7 @@ def read(path: Path) -> str:
         ShipError: It is not UTF-8.
     """
     with damage.told(path.name, ShipError, kind="changelog", hint="save it as UTF-8"):
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        return path.read_bytes().decode() if path.is_file() else ""
 
 
 def section(tag: str, day: date, found: list[ReleaseChange], *, forced: str | None) -> str:
@@ -50,14 +50,16 @@ def section(tag: str, day: date, found: list[ReleaseChange], *, forced: str | No
 
 
 def add(text: str, new: str) -> str:
-    """Return the changelog with a section put above the newest one.
+    """Return the changelog with a section put above the newest one, in the line ends it has.
 
     Args:
         text: The changelog; empty where there is none yet.
         new: The section.
     """
     text = text or HEADER
+    end = "\r\n" if "\r\n" in text else "\n"
+    new = new.replace("\n", end)
     newest = _SECTION.search(text)
     if newest is None:
-        return f"{text.rstrip()}\n\n{new}"
-    return f"{text[: newest.start()]}{new}\n{text[newest.start() :]}"
+        return f"{text.rstrip()}{end}{end}{new}"
+    return f"{text[: newest.start()]}{new}{end}{text[newest.start() :]}"

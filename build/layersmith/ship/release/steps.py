@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from layersmith import cache
+from layersmith import cache, lock
 from layersmith.assemble import manifest as manifests
+from layersmith.config.models import RequirementsFile
 from layersmith.errors import ConfigError, ShipError
+from layersmith.lock import requirements
 from layersmith.ship.release import bumps, changelog, tagging
 from layersmith.ship.release.bumps import Bump, ReleaseChange
 
@@ -134,16 +136,47 @@ def _is_manifest(path: Path, layer: str) -> bool:
     return bool(re.fullmatch(r"\d+\.\d+\.\d+.*-python3\.\d+-(arm64|x86_64)\.json", rest))
 
 
-def write(release: Release, loaded: LoadedConfig) -> str:
-    """Write version and changelog, commit and tag; return the commit's id.
+def inputs(targets: Sequence[Target], root: Path) -> list[Path]:
+    """Return the files and folders below the folder of layers.yaml that a layer is built from.
+
+    Args:
+        targets: The layer's targets.
+        root: Folder of layers.yaml.
 
     Raises:
-        ShipError: The tag is there, files are edited, or git refused.
+        LockError: A lock or a requirements file cannot be read.
+    """
+    found: set[Path] = set()
+    for target in targets:
+        settings = target.settings
+        path = lock.lock_path(target, root)
+        folders = lock.folders(lock.read(path), target) if path.is_file() else settings.packages
+        found |= {path, *(root / folder for folder in folders)}
+        found |= {root / source for source in settings.files.values()}
+        found |= {root / stub.path for stub in settings.stubs.values()}
+        found |= {root / settings.smoke} if settings.smoke else set()
+        for listed in (settings.requirements, settings.constraints):
+            if isinstance(listed, RequirementsFile):
+                found |= set(requirements.read(root / listed.file, root).files)
+    return sorted(path for path in found if path.exists())
+
+
+def write(release: Release, loaded: LoadedConfig, targets: Sequence[Target]) -> str:
+    """Write version and changelog, commit and tag; return the commit's id.
+
+    Args:
+        release: What is released.
+        loaded: layers.yaml.
+        targets: The layer's targets.
+
+    Raises:
+        ShipError: The tag is there, an input is not committed, or git refused; nothing is edited.
     """
     root = loaded.root
     if tagging.exists(root, release.tag):
         raise ShipError(f"the tag {release.tag} is there already", target=release.layer)
-    tagging.refuse_edited(root, [loaded.path.name, CHANGELOG])
+    tagging.require_identity(root)
+    tagging.refuse_edited(root, [loaded.path, root / CHANGELOG, *inputs(targets, root)])
     day = datetime.now(UTC).date()
     before = changelog.read(root / CHANGELOG)
     section = changelog.section(release.tag, day, release.found, forced=release.forced)
@@ -161,7 +194,7 @@ def with_version(loaded: LoadedConfig, layer: str, version: str) -> str:
     Raises:
         ConfigError: The version does not stand on a line of its own.
     """
-    lines = loaded.path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = loaded.path.read_bytes().decode().splitlines(keepends=True)
     position = loaded.position("layers", layer, "version")
     line = lines[position.line - 1]
     old = re.escape(loaded.config.layers[layer].version)

@@ -6,6 +6,7 @@ else that is staged or edited slips into a release.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from layersmith import cache, process
 from layersmith.errors import ShipError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 def tag_name(layer: str, version: str) -> str:
@@ -30,19 +31,50 @@ def exists(root: Path, tag: str) -> bool:
     return found.returncode == 0
 
 
-def refuse_edited(root: Path, paths: list[str]) -> None:
-    """Refuse to release from files that differ from the last commit.
+def require_identity(root: Path) -> None:
+    """Refuse to begin where git does not know who commits.
+
+    Raises:
+        ShipError: It does not.
+    """
+    for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
+        found = process.run(["git", "var", who], cwd=root, check=False)
+        if found.returncode != 0:
+            raise ShipError(
+                "git has no identity to commit with; nothing was edited",
+                cause="user.name and user.email are not set",
+                hint="set them with `git config user.name NAME` and `git config user.email EMAIL`",
+            )
+
+
+def refuse_edited(root: Path, paths: Sequence[Path]) -> None:
+    """Refuse to release from what differs from the last commit, or is not in it.
+
+    Args:
+        root: The work tree.
+        paths: Files and folders. In a folder, files that git ignores do not count.
 
     Raises:
         ShipError: One does; a release that was interrupted leaves such files, too.
     """
-    said = _git(root, "status", "--porcelain", "--", *paths)
-    if said.strip():
-        names = ", ".join(line[3:] for line in said.splitlines())
+    # Literal, because a path may hold what git takes for a pattern.
+    listed = [f":(literal){os.path.relpath(path.resolve(), root.resolve())}" for path in paths]
+    said = _git(root, "status", "--porcelain", "-z", "--untracked-files=all", "--", *listed)
+    names = [line[3:] for line in said.split("\0") if line]
+    ignored = _git(root, "status", "--porcelain", "-z", "--ignored", "--", *listed).split("\0")
+    files = {path.resolve() for path in paths if path.is_file()}
+    top = Path(_git(root, "rev-parse", "--show-toplevel").strip())
+    names += [
+        line[3:]
+        for line in ignored
+        if line.startswith("!! ")
+        and any(path == top / line[3:] or (top / line[3:]) in path.parents for path in files)
+    ]
+    if names:
         raise ShipError(
-            f"{names} differs from the last commit",
-            cause="it was edited, or a release was interrupted before its commit",
-            hint=f"commit it, or drop it by `git checkout HEAD -- {' '.join(paths)}`",
+            f"not as in the last commit: {', '.join(names)}",
+            cause="it was edited or never added, or a release was interrupted before its commit",
+            hint="commit it, or drop the change with `git checkout HEAD -- FILE`",
         )
 
 
@@ -50,7 +82,8 @@ def commit(root: Path, files: Mapping[str, str], tag: str, message: str) -> str:
     """Write the files, commit them and tag the commit; return the commit's id.
 
     The branch and the tag move in one transaction of git, and only if the branch is still where
-    it was. A run that is killed before it leaves edited files; refuse_edited names them.
+    it was. Nothing is edited before commit and tag are made and signed; a run that is killed
+    between that and the transaction leaves edited files, which refuse_edited names.
 
     Args:
         root: The work tree.
@@ -63,22 +96,61 @@ def commit(root: Path, files: Mapping[str, str], tag: str, message: str) -> str:
     """
     branch = _git(root, "symbolic-ref", "HEAD").strip()
     head = _git(root, "rev-parse", "HEAD").strip()
+    tree = _tree(root, head, files)
+    signed = ["-S"] if _asks(root, "commit.gpgSign") else []
+    words = ("commit-tree", tree, "-p", head, *signed, "-F", "-")
+    made = _git(root, *words, stdin=message).strip()
+    tag_id = _tag(root, tag, made, message)
     for path, content in files.items():
         cache.write_text(root / path, content)
-    with tempfile.TemporaryDirectory() as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
-        _git(root, "read-tree", head, env=index)
-        _git(root, "update-index", "--add", "--", *files, env=index)
-        tree = _git(root, "write-tree", env=index).strip()
-    made = _git(root, "commit-tree", tree, "-p", head, "-F", "-", stdin=message).strip()
-    who = _git(root, "var", "GIT_COMMITTER_IDENT").strip()
-    body = f"object {made}\ntype commit\ntag {tag}\ntagger {who}\n\n{message}\n"
-    tag_id = _git(root, "mktag", stdin=body).strip()
     steps = f"start\nupdate {branch} {made} {head}\ncreate refs/tags/{tag} {tag_id}\ncommit\n"
     _git(root, "update-ref", "--stdin", stdin=steps)
     # The index of the work tree still has the old content of the two files staged.
     _git(root, "update-index", "--add", "--", *files)
     return made
+
+
+def _tree(root: Path, head: str, files: Mapping[str, str]) -> str:
+    """Write the tree of HEAD with the files' new content, past work tree and index."""
+    prefix = _git(root, "rev-parse", "--show-prefix").strip()
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+        _git(root, "read-tree", head, env=index)
+        for path, content in files.items():
+            mode = _git(root, "ls-tree", head, "--", path).partition(" ")[0] or "100644"
+            blob = _git(root, "hash-object", "-w", "--stdin", "--path", path, stdin=content).strip()
+            entry = f"{mode},{blob},{prefix}{path}"
+            _git(root, "update-index", "--add", "--cacheinfo", entry, env=index)
+        return _git(root, "write-tree", env=index).strip()
+
+
+def _tag(root: Path, tag: str, made: str, message: str) -> str:
+    """Write the tag's object, signed where git is set to sign tags, and no reference to it."""
+    if not _asks(root, "tag.gpgSign"):
+        who = _git(root, "var", "GIT_COMMITTER_IDENT").strip()
+        body = f"object {made}\ntype commit\ntag {tag}\ntagger {who}\n\n{message}\n"
+        return _git(root, "mktag", stdin=body).strip()
+    # Only `git tag` signs, and it also writes the reference: in a repository of its own, which
+    # shares objects and settings with the real one.
+    shared = (root / _git(root, "rev-parse", "--git-common-dir").strip()).resolve()
+    kind = _git(root, "rev-parse", "--show-object-format").strip()
+    with tempfile.TemporaryDirectory() as folder:
+        _git(root, "init", "--quiet", "--bare", f"--object-format={kind}", folder)
+        apart = {
+            "GIT_DIR": folder,
+            "GIT_OBJECT_DIRECTORY": str(shared / "objects"),
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "include.path",
+            "GIT_CONFIG_VALUE_0": str(shared / "config"),
+        }
+        _git(root, "tag", "--sign", "-F", "-", tag, made, stdin=message, env=apart)
+        return _git(root, "rev-parse", f"refs/tags/{tag}", env=apart).strip()
+
+
+def _asks(root: Path, setting: str) -> bool:
+    """Whether a setting of git that is true or false is true."""
+    words = ["git", "config", "--type=bool", "--get", setting]
+    return process.run(words, cwd=root, check=False).stdout.strip() == "true"
 
 
 def _git(
