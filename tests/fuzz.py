@@ -43,7 +43,7 @@ from layersmith.config.models import Layer
 from layersmith.crossbuild import finish, host, sdist
 from layersmith.errors import LayersmithError
 from layersmith.liteblas import imports, sources
-from layersmith.lock import document, inputs, requirements, wheelstore
+from layersmith.lock import configuration, document, inputs, requirements, resolver, wheelstore
 from layersmith.plan import Target
 from layersmith.prove import layer_zip
 from layersmith.prove.cold import importtime
@@ -247,6 +247,9 @@ def _text_readers() -> Iterator[Reader]:
         "runtimes", "runtimes.toml", (ROOT / "build/layersmith/base/runtimes.toml").read_bytes(),
         runtimes.load,
     )  # fmt: skip
+    yield Reader("uv pylock", "pylock.toml", PYLOCK.encode(), _read_offers)
+    yield Reader("uv lock", "uv.lock", UV_LOCK.encode(), _read_graph)
+    yield Reader("uv configuration", "uv.toml", UV_TOML.encode(), _read_origins)
     yield Reader("import times", "stderr.txt", IMPORTS.encode(), _read_imports)
     yield Reader(
         "changelog", "CHANGELOG.md", (ROOT / "CHANGELOG.md").read_bytes(),
@@ -505,6 +508,52 @@ def _read_numpy(path: Path) -> None:
 def _read_elf(path: Path) -> object:
     content = path.read_bytes()
     return elf.read(content, module="_c"), elf.symbols(content), elf.section_sizes(content)
+
+
+PYLOCK = """\
+lock-version = "1.0"
+created-by = "uv"
+[[packages]]
+name = "idna"
+version = "3.10"
+marker = "python_version >= '3.8'"
+sdist = { url = "https://index.test/idna-3.10.tar.gz", size = 7, hashes = { sha256 = "ab" } }
+wheels = [{ url = "https://index.test/idna-3.10-py3-none-any.whl", hashes = { sha256 = "cd" } }]
+[[packages]]
+name = "here"
+directory = { path = "here" }
+"""
+UV_LOCK = """\
+version = 1
+[[package]]
+name = "layers-yaml"
+dependencies = [{ name = "idna", marker = "os_name == 'posix'" }]
+[[package]]
+name = "idna"
+[package.optional-dependencies]
+all = [{ name = "six" }]
+"""
+UV_TOML = """\
+index-strategy = "first-index"
+find-links = ["wheels"]
+[[index]]
+name = "own"
+url = "https://index.test/simple"
+[pip]
+keyring-provider = "disabled"
+"""
+
+
+def _read_offers(path: Path) -> object:
+    return resolver._answer(path, lambda answer: resolver.read_offers(answer, path.parent))
+
+
+def _read_origins(path: Path) -> object:
+    return configuration.origins(path.parent)
+
+
+def _read_graph(path: Path) -> object:
+    return resolver._answer(path, lambda answer: resolver.read_graph(answer, {"os_name": "posix"}))
 
 
 def _lock() -> str:

@@ -294,7 +294,7 @@ def _table(content: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise LockError(
             f"{path.name} in {path.parent.name} cannot be read: {problem}",
             hint="correct it, or set UV_NO_CONFIG=1 to leave uv's configuration out",

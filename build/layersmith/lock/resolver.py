@@ -12,7 +12,7 @@ import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from packaging.markers import Marker
@@ -28,10 +28,12 @@ from layersmith.lock.document import CONFIG
 from layersmith.lock.requirements import at_commit, direct
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from layersmith.lock.inputs import LocalPackage, LockInputs
     from layersmith.plan import Target
+
+Found = TypeVar("Found")
 
 __all__ = [
     "Unresolvable",
@@ -161,7 +163,7 @@ def askers(
             uv.lock_project(folder, *config, timeout=TIMEOUT, env=target.settings.environment)
         except process.CommandFailed as failed:
             raise Unresolvable(process.without_logins(failed.output)) from None
-        return read_graph(_toml(folder / "uv.lock"), environment)
+        return _answer(folder / "uv.lock", lambda answer: read_graph(answer, environment))
 
 
 def offers(
@@ -304,12 +306,13 @@ def _export(
             )
         except process.CommandFailed as failed:
             raise Unresolvable(process.without_logins(failed.output)) from None
-        return read_offers(_toml(output), folder)
+        return _answer(output, lambda answer: read_offers(answer, folder))
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def _answer(path: Path, read: Callable[[dict[str, Any]], Found]) -> Found:
+    """Read what uv wrote; one that was ended while it wrote is an error."""
     with damage.told(path.name, LockError, cause="uv was ended while it wrote its answer"):
-        return tomllib.loads(path.read_text("utf-8"))
+        return read(tomllib.loads(path.read_text("utf-8")))
 
 
 def _write_project(
@@ -454,7 +457,7 @@ def _not_understood(what: str) -> LockError:
     return LockError(
         f"uv's answer holds {process.without_logins(what)}, which is not understood",
         cause="this version of uv writes something that layersmith does not know",
-        hint=f"install the version of uv that layersmith names; here it is {uv.version()}",
+        hint="install the version of uv that layersmith names; `uv --version` tells the present one",
     )
 
 
