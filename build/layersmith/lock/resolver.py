@@ -457,7 +457,7 @@ def _not_understood(what: str) -> LockError:
     return LockError(
         f"uv's answer holds {process.without_logins(what)}, which is not understood",
         cause="this version of uv writes something that layersmith does not know",
-        hint="install the version of uv that layersmith names; `uv --version` tells the present one",
+        hint="install the version of uv that layersmith names; `uv --version` tells yours",
     )
 
 
