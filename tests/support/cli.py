@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 LAYERS = ROOT / "build" / "layers.py"
 
+PACKAGES = [str(ROOT / name) for name in ("build", "fargate/chroma", "lambdas/common/src")]
+"""What build/layers.py puts on the path."""
+
 TIMEOUT = 300.0
 """Seconds on a quiet machine after which a run is taken for hung; emulated proofs take minutes."""
 

@@ -1,6 +1,6 @@
 """Reads metadata from before its rules were enforced, as uv reads it.
 
-Indexes took anything for years. Resolvers mend the slips they know, so a lock may hold such a
+Indexes took anything for years. Resolvers correct the slips they know, so a lock may hold such a
 distribution, and whoever reads its METADATA afterwards has to understand the same.
 """
 

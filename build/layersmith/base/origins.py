@@ -58,6 +58,16 @@ _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)=(.+)")
 _PLACES = {"cache-dir", "extra-index-url", "find-links", "index", "index-url"}
 
 
+def is_there(path: Path) -> bool:
+    """Whether it is a file that this user may look for."""
+    return os.path.isfile(path)  # noqa: PTH113 -- Path.is_file raises in a closed folder
+
+
+def at_home(text: str) -> Path:
+    """Return a path with ``~`` replaced; it stays where the user has no home."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 -- Path.expanduser raises without a home
+
+
 class Login(NamedTuple):
     """A user and a password, neither of them percent-encoded."""
 
@@ -235,7 +245,7 @@ def _stored(at: SplitResult) -> Login | None:
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     folder = os.environ.get("UV_CREDENTIALS_DIR") or f"{data}/uv/credentials"
     try:
-        path = Path(folder).expanduser() / "credentials.toml"
+        path = at_home(folder) / "credentials.toml"
         entries = tomllib.loads(path.read_text("utf-8")).get("credential", [])
     except (OSError, ValueError, RuntimeError):
         return None
@@ -335,17 +345,17 @@ def _files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         return
     for above in (folder.absolute(), *folder.absolute().parents):
         own, shared = above / "uv.toml", above / "pyproject.toml"
-        if own.is_file():
+        if is_there(own):
             yield own, _toml(own)
             break
-        if shared.is_file() and "uv" in (tool := _toml(shared).get("tool", {})):
+        if is_there(shared) and "uv" in (tool := _toml(shared).get("tool", {})):
             yield shared, tool["uv"]
             break
     home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     system = os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
     for places in ([home], [*system.split(os.pathsep), "/etc"]):
-        paths = (Path(place).expanduser() / "uv" / "uv.toml" for place in places if place)
-        if path := next((path for path in paths if path.is_file()), None):
+        paths = (at_home(place) / "uv" / "uv.toml" for place in places if place)
+        if path := next((path for path in paths if is_there(path)), None):
             yield path, _toml(path)
 
 
@@ -371,7 +381,7 @@ def _absolute(key: str, value: Any, folder: Path) -> Any:
     if isinstance(value, dict):
         return {**value, "url": _absolute(key, value["url"], folder)} if "url" in value else value
     if key in _PLACES and isinstance(value, str) and "://" not in value:
-        return str(folder / Path(value).expanduser())
+        return str(folder / at_home(value))
     return value
 
 

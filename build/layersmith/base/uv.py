@@ -65,7 +65,7 @@ def run(
     """Run uv to its end and return what it said.
 
     Args:
-        words: Subcommand and arguments; a file after ``--config-file`` is read in place of those
+        words: Subcommand and arguments; a file after ``--config-file`` is read instead of those
             that uv would find.
         timeout: Seconds after which it is ended.
         cwd: Folder to run in, in or above which uv's configuration is looked for.

@@ -1,7 +1,7 @@
 """What a local package is built from: the same files for its digest and for the copy that is built.
 
 Nothing is left out for its name but at the root, where what tools write beside the sources lies.
-Below it only what says by its own content that it is no source stays out: caches, virtual
+Below it only what says by its own content that it is not a source stays out: caches, virtual
 environments, and metadata that setuptools writes anew in every build.
 """
 

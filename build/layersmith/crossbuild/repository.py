@@ -34,7 +34,7 @@ VARIABLES = {
     "versioningit": "",
 }
 """Distributions that take versions from git, as build requirements, each with the variable that
-gives the version in place of git, if it reads one; {} stands for the name of the package. From
+gives the version instead of git, if it reads one; {} stands for the name of the package. From
 their documentation, 2026-11."""
 
 NAMES = {
@@ -136,7 +136,7 @@ def advice(folder: Path, name: str) -> str | None:
 
 
 def _variable(source: str, name: str) -> str:
-    """Return the variable that gives the version of a package in place of git; empty for none."""
+    """Return the variable that gives the version of a package instead of git; empty for none."""
     return VARIABLES[source].format(re.sub(r"[-_.]+", "_", name).upper())
 
 

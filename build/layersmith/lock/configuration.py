@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
 
+from layersmith.base.origins import at_home, is_there
 from layersmith.errors import LockError
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def from_elsewhere(folders: Iterable[Path]) -> set[str]:
 def _pyprojects(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the folders with a pyproject.toml from here up, each with its [tool.uv]."""
     for above in (folder, *folder.parents):
-        if (above / "pyproject.toml").is_file():
+        if is_there(above / "pyproject.toml"):
             yield above, _tool_uv(above / "pyproject.toml")
 
 
@@ -223,7 +224,7 @@ def _members(workspace: Path) -> dict[str, Path]:
 
 def _project_name(folder: Path) -> str | None:
     path = folder / "pyproject.toml"
-    name = _table(_toml(path), "project").get("name") if path.is_file() else None
+    name = _table(_toml(path), "project").get("name") if is_there(path) else None
     return canonicalize_name(name) if isinstance(name, str) else None
 
 
@@ -261,8 +262,8 @@ def _files(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     home = os.environ.get("APPDATA") or os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     system = os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
     for folder in (home, *system.split(os.pathsep), "/etc"):
-        path = Path(folder).expanduser() / "uv" / "uv.toml"
-        if path.is_file():
+        path = at_home(folder) / "uv" / "uv.toml"
+        if is_there(path):
             yield path, _toml(path)
 
 
@@ -271,8 +272,8 @@ def _project(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     nearest = None
     for folder in (root, *root.parents):
         own, shared = folder / "uv.toml", folder / "pyproject.toml"
-        settings = _tool_uv(shared) if shared.is_file() else {}
-        found = (own, _toml(own)) if own.is_file() else (shared, settings) if settings else None
+        settings = _tool_uv(shared) if is_there(shared) else {}
+        found = (own, _toml(own)) if is_there(own) else (shared, settings) if settings else None
         nearest = nearest or found
         if "workspace" in settings and found:
             nearest = found
@@ -316,7 +317,7 @@ def _absolute(key: str, value: Any, folder: Path) -> Any:
         }
     is_place = key in {"cache-dir", "extra-index-url", "find-links", "index", "index-url"}
     if is_place and isinstance(value, str) and "://" not in value:
-        return str(folder / Path(value).expanduser())
+        return str(folder / at_home(value))
     return value
 
 

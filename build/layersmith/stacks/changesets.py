@@ -229,7 +229,9 @@ class Stacks:
         return [
             ResourceChange("Remove", one["LogicalResourceId"], one["ResourceType"])
             for one in listed
-            if one.get("ResourceStatus") not in {"DELETE_COMPLETE", "DELETE_SKIPPED"}
+            # What was never made has no physical id.
+            if one.get("PhysicalResourceId")
+            and one.get("ResourceStatus") not in {"DELETE_COMPLETE", "DELETE_SKIPPED"}
         ]
 
     def apply(self, proposal: Proposal) -> None:

@@ -35,7 +35,7 @@ VERBS = (
 
 DRIVER = """
 import importlib, json, os, pkgutil, sys, traceback
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1:]
 import docker, plotly.graph_objects
 import layersmith
 from layersmith import cli
@@ -196,7 +196,7 @@ MACHINES = {
     "no folder for temporary files": Machine(
         close("home", 0o755), works=WORKING, env={"TMPDIR": "{}/none"}
     ),
-    "link to nothing in a package": Machine(dangling_package, {"build --force": "dangling.txt"}),
+    "link to nothing in a package": Machine(dangling_package, {"lock": "dangling.txt"}),
 }
 
 
@@ -257,7 +257,7 @@ def run(jobs: list[Job], *, unknown: bool = False) -> list[tuple[int, str]]:
     All fork from one process, which has imported what they need.
     """
     done = subprocess.run(
-        [*as_user(unknown), "-c", DRIVER, str(cli.ROOT / "build")],
+        [*as_user(unknown), "-c", DRIVER, *cli.PACKAGES],
         input=json.dumps(jobs),
         cwd="/",
         env={"PATH": os.environ["PATH"], "PYTHONPATH": sysconfig.get_path("purelib")},

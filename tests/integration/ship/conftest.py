@@ -20,6 +20,7 @@ from layersmith import cli
 
 from tests.integration.ship import hub as hubs
 from tests.integration.ship import releases
+from tests.support import cli as commands
 from tests.support import clocks
 from tests.support.envelopes import data_of
 
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
     from tests.integration.ship.hub import Hub
 
 ROOT = Path(__file__).parents[3]
-PACKAGES = os.pathsep.join(
-    str(ROOT / folder) for folder in ("build", "fargate/chroma", "lambdas/common/src")
-)
-"""What build/layers.py puts on the path."""
-
 RUNNER = Path(__file__).with_name("runner.py")
 SERVER = Path(__file__).with_name("aws_server.py")
 REGIONS = ("eu-west-1", "us-east-1", "ap-south-1", "sa-east-1", "ca-central-1")
@@ -102,7 +98,7 @@ def served(*options: str) -> Iterator[AwsServer]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": PACKAGES},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(commands.PACKAGES)},
     ) as process:
         assert process.stdout
         assert process.stdin
@@ -202,7 +198,7 @@ class Runner:
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_EC2_METADATA_DISABLED": "true",
-            "PYTHONPATH": PACKAGES,
+            "PYTHONPATH": os.pathsep.join(commands.PACKAGES),
         }
         self.process = subprocess.Popen(
             [sys.executable, str(RUNNER)],

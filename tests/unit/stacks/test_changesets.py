@@ -110,8 +110,12 @@ def test_remains_are_outlined_and_never_deleted_by_proposing(status: str) -> Non
     client = CloudFormation(status)
     client.describe_stack_resources = lambda **_: {  # type: ignore[attr-defined]
         "StackResources": [
-            {"LogicalResourceId": "Old", "ResourceType": "T", "ResourceStatus": "DELETE_FAILED"},
-            {"LogicalResourceId": "Gone", "ResourceType": "T", "ResourceStatus": "DELETE_COMPLETE"},
+            {"LogicalResourceId": name, "ResourceType": "T", "ResourceStatus": state, **made}
+            for name, state, made in (
+                ("Old", "DELETE_FAILED", {"PhysicalResourceId": "old"}),
+                ("Gone", "DELETE_COMPLETE", {"PhysicalResourceId": "gone"}),
+                ("Never", "CREATE_FAILED", {}),
+            )
         ]
     }
     template = {"New": {"Type": "T"}, "Maybe": {"Type": "T", "Condition": "Asked"}}

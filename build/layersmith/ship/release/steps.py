@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from layersmith import cache, lock
 from layersmith.assemble import manifest as manifests
 from layersmith.config.models import RequirementsFile
-from layersmith.errors import ConfigError, ShipError
+from layersmith.errors import ConfigError, LockError, ShipError
 from layersmith.lock import requirements
 from layersmith.ship.release import bumps, changelog, tagging
 from layersmith.ship.release.bumps import Bump, ReleaseChange
@@ -150,8 +150,7 @@ def inputs(targets: Sequence[Target], root: Path) -> list[Path]:
     for target in targets:
         settings = target.settings
         path = lock.lock_path(target, root)
-        folders = lock.folders(lock.read(path), target) if path.is_file() else settings.packages
-        found |= {path, *(root / folder for folder in folders)}
+        found |= {path, *(root / folder for folder in _folders(path, target))}
         found |= {root / source for source in settings.files.values()}
         found |= {root / stub.path for stub in settings.stubs.values()}
         found |= {root / settings.smoke} if settings.smoke else set()
@@ -159,6 +158,14 @@ def inputs(targets: Sequence[Target], root: Path) -> list[Path]:
             if isinstance(listed, RequirementsFile):
                 found |= set(requirements.read(root / listed.file, root).files)
     return sorted(path for path in found if path.exists())
+
+
+def _folders(path: Path, target: Target) -> list[str]:
+    """Return the local packages of a target; a lock that is no lock names none beside its own."""
+    try:
+        return lock.folders(lock.read(path), target)
+    except LockError:
+        return list(target.settings.packages)
 
 
 def write(release: Release, loaded: LoadedConfig, targets: Sequence[Target]) -> str:
