@@ -37,13 +37,13 @@ from chroma_store.snapshots.manifest import (
 from chroma_store.snapshots.pointer import read_pointer
 from layersmith.assemble import manifest, strip, wheel
 from layersmith.audit import judge
-from layersmith.base import elf, runtimes
+from layersmith.base import elf, origins, runtimes
 from layersmith.config import loader
 from layersmith.config.models import Layer
 from layersmith.crossbuild import finish, host, sdist
 from layersmith.errors import LayersmithError
 from layersmith.liteblas import imports, sources
-from layersmith.lock import configuration, document, inputs, requirements, resolver, wheelstore
+from layersmith.lock import document, inputs, requirements, resolver, wheelstore
 from layersmith.plan import Target
 from layersmith.prove import layer_zip
 from layersmith.prove.cold import importtime
@@ -549,7 +549,7 @@ def _read_offers(path: Path) -> object:
 
 
 def _read_origins(path: Path) -> object:
-    return configuration.origins(path.parent)
+    return origins.settings(path.parent)
 
 
 def _read_graph(path: Path) -> object:

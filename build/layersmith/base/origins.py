@@ -136,6 +136,28 @@ class Origins:
             yield path
 
 
+def settings(folder: Path, file: Path | None = None) -> dict[str, Any]:
+    """Return the settings of uv's files that say where packages come from, or concern the machine.
+
+    Relative paths are made absolute: they count from the file that holds them.
+
+    Args:
+        folder: Folder in or above which uv looks for its configuration.
+        file: The only file to read.
+
+    Raises:
+        ConfigError: A file of uv's configuration cannot be read.
+    """
+    found: dict[str, Any] = {}
+    for path, content in [(file, read(file))] if file else files(folder):
+        for part in (table(content, "pip"), content):
+            for key in (*ORIGINS, *MACHINE):
+                if key in part:
+                    value = _absolute(key, part[key], path.parent)
+                    found[key] = _combined(found[key], value) if key in found else value
+    return found
+
+
 def of(folder: Path | None = None, file: Path | None = None) -> Origins:
     """Return where packages come from.
 
@@ -146,13 +168,7 @@ def of(folder: Path | None = None, file: Path | None = None) -> Origins:
     Raises:
         ConfigError: A file of uv's configuration cannot be read.
     """
-    found: dict[str, Any] = {}
-    for path, table in [(file, _toml(file))] if file else _files(folder or Path.cwd()):
-        for part in (table.get("pip", {}), table):
-            for key in (*ORIGINS, *MACHINE):
-                if key in part:
-                    value = _absolute(key, part[key], path.parent)
-                    found[key] = _combined(found[key], value) if key in found else value
+    found = settings(folder or Path.cwd(), file)
     indexes = _all_indexes(found)
     for key in ("extra-index-url", "index-url"):
         found.pop(key, None)
@@ -336,35 +352,66 @@ def _proxy_url(text: str) -> str:
     return f"{scheme}://{rest}"
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the files of uv's configuration that there are, the strongest first."""
+def files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the files of uv's configuration with what they hold, the strongest first.
+
+    Args:
+        folder: Folder in or above which uv looks for its configuration.
+
+    Raises:
+        ConfigError: One of them cannot be read.
+    """
     if named := os.environ.get("UV_CONFIG_FILE"):
-        yield Path(named).absolute(), _toml(Path(named))
+        yield Path(named).absolute(), read(Path(named))
         return
     if os.environ.get("UV_NO_CONFIG", "").lower() not in _OFF:
         return
-    for above in (folder.absolute(), *folder.absolute().parents):
-        own, shared = above / "uv.toml", above / "pyproject.toml"
-        if is_there(own):
-            yield own, _toml(own)
-            break
-        if is_there(shared) and "uv" in (tool := _toml(shared).get("tool", {})):
-            yield shared, tool["uv"]
-            break
+    yield from _of_project(folder.absolute())
     home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     system = os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
     for places in ([home], [*system.split(os.pathsep), "/etc"]):
         paths = (at_home(place) / "uv" / "uv.toml" for place in places if place)
         if path := next((path for path in paths if is_there(path)), None):
-            yield path, _toml(path)
+            yield path, read(path)
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def _of_project(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the nearest configuration in or above a folder; a workspace's own is the one."""
+    nearest = None
+    for above in (folder, *folder.parents):
+        own, shared = above / "uv.toml", above / "pyproject.toml"
+        content = tool_uv(shared) if is_there(shared) else {}
+        found = (own, read(own)) if is_there(own) else (shared, content) if content else None
+        nearest = nearest or found
+        if "workspace" in content and found:
+            nearest = found
+            break
+    if nearest:
+        yield nearest
+
+
+def tool_uv(path: Path) -> dict[str, Any]:
+    """Return the table [tool.uv] of a pyproject.toml; see :func:`table` and :func:`read`."""
+    return table(table(read(path), "tool"), "uv")
+
+
+def table(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a table; empty where there is none, which uv itself complains of."""
+    found = content.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the content of a TOML file.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise ConfigError(
-            f"uv's configuration {path.name} cannot be read: {problem}",
+            f"{path.name} in {path.parent.name} cannot be read: {problem}",
             hint="correct it, or set UV_NO_CONFIG=1 to leave uv's configuration out",
             file=str(path),
         ) from None

@@ -8,37 +8,16 @@ holds the remaining settings.
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
 
-from layersmith.base.origins import at_home, is_there
+from layersmith.base import origins
 from layersmith.errors import LockError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
-
-ORIGINS = (
-    "allow-insecure-host",
-    "cache-dir",
-    "extra-index-url",
-    "find-links",
-    "http-proxy",
-    "https-proxy",
-    "index",
-    "index-strategy",
-    "index-url",
-    "keyring-provider",
-    "native-tls",
-    "no-cache",
-    "no-index",
-    "no-proxy",
-    "offline",
-    "system-certs",
-)
-"""Settings that say where packages come from (uv's settings reference)."""
 
 _CONSTRAINTS = "under `constraints`"
 _REQUIREMENTS = "under `requirements`"
@@ -98,27 +77,6 @@ _VARIABLES = {
 _OFF = ("", "0", "false", "no", "off", "f", "n")
 
 
-def origins(root: Path) -> dict[str, Any]:
-    """Return the settings of uv that say where packages come from, from all its files.
-
-    Relative paths are made absolute: they count from the file that holds them.
-
-    Args:
-        root: Folder from which uv looks for its configuration.
-
-    Raises:
-        LockError: A file of uv's configuration cannot be read.
-    """
-    found: dict[str, Any] = {}
-    for path, settings in _files(root):
-        for table in (_table(settings, "pip"), settings):
-            for key in ORIGINS:
-                if key in table:
-                    value = _absolute(key, table[key], path.parent)
-                    found[key] = _combined(found[key], value) if key in found else value
-    return found
-
-
 def refuse_deciding(
     root: Path, constraints: Collection[str] = (), overrides: Collection[str] = ()
 ) -> None:
@@ -136,8 +94,8 @@ def refuse_deciding(
     held = {"constraint-dependencies": constraints, "override-dependencies": overrides}
     found = [
         (key, f"{path.name} in {path.parent.name or 'the root folder'} sets `{where}{key}`")
-        for path, settings in _files(root)
-        for where, table in (("pip.", _table(settings, "pip")), ("", settings))
+        for path, settings in origins.files(root)
+        for where, table in (("pip.", origins.table(settings, "pip")), ("", settings))
         for key in DECIDING
         if _decides(key, table.get(key), held.get(key, ()))
     ]
@@ -172,7 +130,7 @@ def sources(folder: Path, names: Collection[str] | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for place, settings in projects:
         if place in {projects[0][0], workspace}:
-            for key, value in _table(settings, "sources").items():
+            for key, value in origins.table(settings, "sources").items():
                 name, each = canonicalize_name(key), value if isinstance(value, list) else [value]
                 if (names is None or name in names) and name not in found:
                     found[name] = [_source(name, one, place, workspace) for one in each]
@@ -207,13 +165,13 @@ def from_elsewhere(folders: Iterable[Path]) -> set[str]:
 def _pyprojects(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the folders with a pyproject.toml from here up, each with its [tool.uv]."""
     for above in (folder, *folder.parents):
-        if is_there(above / "pyproject.toml"):
-            yield above, _tool_uv(above / "pyproject.toml")
+        if origins.is_there(above / "pyproject.toml"):
+            yield above, origins.tool_uv(above / "pyproject.toml")
 
 
 def _members(workspace: Path) -> dict[str, Path]:
     """Return the members of a uv workspace: normalized name to folder."""
-    table = _table(_tool_uv(workspace / "pyproject.toml"), "workspace")
+    table = origins.table(origins.tool_uv(workspace / "pyproject.toml"), "workspace")
     places = {workspace}
     for pattern in table.get("members", []):
         places |= set(workspace.glob(pattern))
@@ -224,7 +182,9 @@ def _members(workspace: Path) -> dict[str, Path]:
 
 def _project_name(folder: Path) -> str | None:
     path = folder / "pyproject.toml"
-    name = _table(_toml(path), "project").get("name") if is_there(path) else None
+    name = (
+        origins.table(origins.read(path), "project").get("name") if origins.is_there(path) else None
+    )
     return canonicalize_name(name) if isinstance(name, str) else None
 
 
@@ -245,80 +205,6 @@ def _source(name: str, source: Any, folder: Path, workspace: Path | None) -> dic
     if "path" in source:
         return {**source, "path": str((folder / source["path"]).resolve())}
     return source
-
-
-def _no_files() -> bool:
-    return os.environ.get("UV_NO_CONFIG", "").lower() not in _OFF
-
-
-def _files(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the files of uv's configuration that exist, the strongest first."""
-    if named := os.environ.get("UV_CONFIG_FILE"):
-        yield Path(named).resolve(), _toml(Path(named))
-        return
-    if _no_files():
-        return
-    yield from _project(root.resolve())
-    home = os.environ.get("APPDATA") or os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    system = os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
-    for folder in (home, *system.split(os.pathsep), "/etc"):
-        path = at_home(folder) / "uv" / "uv.toml"
-        if is_there(path):
-            yield path, _toml(path)
-
-
-def _project(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the nearest configuration in or above a folder; a workspace's own is the one."""
-    nearest = None
-    for folder in (root, *root.parents):
-        own, shared = folder / "uv.toml", folder / "pyproject.toml"
-        settings = _tool_uv(shared) if is_there(shared) else {}
-        found = (own, _toml(own)) if is_there(own) else (shared, settings) if settings else None
-        nearest = nearest or found
-        if "workspace" in settings and found:
-            nearest = found
-            break
-    if nearest:
-        yield nearest
-
-
-def _tool_uv(path: Path) -> dict[str, Any]:
-    return _table(_table(_toml(path), "tool"), "uv")
-
-
-def _table(content: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return a table; empty where there is none, which uv itself complains of."""
-    found = content.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as problem:
-        raise LockError(
-            f"{path.name} in {path.parent.name} cannot be read: {problem}",
-            hint="correct it, or set UV_NO_CONFIG=1 to leave uv's configuration out",
-        ) from None
-
-
-def _combined(strong: Any, weak: Any) -> Any:
-    return [*strong, *weak] if isinstance(strong, list) and isinstance(weak, list) else strong
-
-
-def _absolute(key: str, value: Any, folder: Path) -> Any:
-    """Return a setting with its paths made absolute."""
-    if isinstance(value, list):
-        return [_absolute(key, one, folder) for one in value]
-    if isinstance(value, dict):
-        return {
-            **value,
-            **({"url": _absolute(key, value["url"], folder)} if "url" in value else {}),
-        }
-    is_place = key in {"cache-dir", "extra-index-url", "find-links", "index", "index-url"}
-    if is_place and isinstance(value, str) and "://" not in value:
-        return str(folder / at_home(value))
-    return value
 
 
 def _decides(key: str, value: Any, held: Collection[str]) -> bool:

@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from layersmith import process
-from layersmith.base import damage, toml, uv
+from layersmith.base import damage, origins, toml, uv
 from layersmith.base.runtimes import marker_environment
 from layersmith.errors import LockError
 from layersmith.lock import checkouts, configuration
@@ -329,12 +329,12 @@ def _write_project(
         "requires-python": f">={OLDEST_PYTHON}",
         "dependencies": list(lines),
     }
-    origins = configuration.origins(root)
+    known = origins.settings(root)
     # An entry of `sources` may only name an index that the same file declares.
-    found = {**settings, "index": origins.get("index", [])}
+    found = {**settings, "index": known.get("index", [])}
     path, config = folder / "pyproject.toml", folder / "uv.toml"
     path.write_text(toml.dumps({"project": project, "tool": {"uv": found}}), "utf-8")
-    config.write_text(toml.dumps(origins), "utf-8")
+    config.write_text(toml.dumps(known), "utf-8")
     return path, "--config-file", config
 
 

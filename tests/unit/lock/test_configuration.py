@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.errors import LockError
+from layersmith.base import origins
+from layersmith.errors import ConfigError, LockError
 from layersmith.lock import configuration
 
 if TYPE_CHECKING:
@@ -38,11 +39,12 @@ def test_where_packages_come_from_is_taken_from_every_file(root: Path) -> None:
         'extra-index-url = ["https://example.org/pip"]\n'
     )
     user(root, 'keyring-provider = "subprocess"\nfind-links = ["/mine"]\nlink-mode = "copy"\n')
-    assert configuration.origins(root) == {
+    assert origins.settings(root) == {
         "extra-index-url": ["https://example.org/pip"],
         "find-links": [str(root / "wheels"), "https://example.org/links", "/mine"],
         "index": [{"name": "own", "url": str(root / "index"), "explicit": True}],
         "keyring-provider": "subprocess",
+        "link-mode": "copy",  # it changes nothing of what is resolved
     }
 
 
@@ -50,13 +52,13 @@ def test_the_nearest_file_counts_and_that_of_a_workspace_before_it(root: Path) -
     member = root / "app"
     member.mkdir()
     (root / "pyproject.toml").write_text("[tool.uv]\noffline = true\n")
-    assert configuration.origins(member) == {"offline": True}
+    assert origins.settings(member) == {"offline": True}
     (member / "pyproject.toml").write_text("[tool.uv]\nno-cache = true\n")
-    assert configuration.origins(member) == {"no-cache": True}
+    assert origins.settings(member) == {"no-cache": True}
     (root / "pyproject.toml").write_text("[tool.uv]\noffline = true\nworkspace = {}\n")
-    assert configuration.origins(member) == {"offline": True}
+    assert origins.settings(member) == {"offline": True}
     (root / "uv.toml").write_text("no-index = true\n")
-    assert configuration.origins(member) == {"no-index": True}
+    assert origins.settings(member) == {"no-index": True}
 
 
 @pytest.mark.parametrize("key", sorted(configuration.DECIDING))
@@ -83,7 +85,7 @@ def test_variables_and_other_files_are_refused_as_well(
     monkeypatch.delenv("UV_OVERRIDE")
     monkeypatch.setenv("UV_NO_CONFIG", "1")
     configuration.refuse_deciding(root)
-    assert configuration.origins(root) == {}
+    assert origins.settings(root) == {}
 
 
 def test_what_decides_nothing_is_let_through(root: Path) -> None:
@@ -100,15 +102,15 @@ def test_what_decides_nothing_is_let_through(root: Path) -> None:
 
 def test_a_file_that_is_not_toml_is_named(root: Path) -> None:
     (root / "uv.toml").write_text("no-index =")
-    with pytest.raises(LockError, match=r"uv\.toml in project cannot be read"):
-        configuration.origins(root)
+    with pytest.raises(ConfigError, match=r"uv\.toml in project cannot be read"):
+        origins.settings(root)
 
 
 @pytest.mark.parametrize("text", ["pip = 1\n", "index = 5\n", "find-links = [3]\n", ""])
 def test_what_is_not_a_table_or_text_ends_in_no_traceback(root: Path, text: str) -> None:
     (root / "uv.toml").write_text(text)
     (root / "pyproject.toml").write_text("tool = 3\nproject = 4\n")
-    configuration.origins(root)
+    origins.settings(root)
     configuration.refuse_deciding(root)
     assert configuration.sources(root, None) == {}
     (root / "pyproject.toml").write_text("tool.uv.sources = { a = 'b' }\n")
