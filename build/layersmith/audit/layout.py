@@ -47,14 +47,17 @@ def check(content: Content) -> Iterator[Finding]:
         elif path.endswith(".pyc"):
             yield from _bytecode(content, path)
     for path, head in content.heads.items():
-        if head.startswith(b"#!") and _is_program(content, path):
+        if head.startswith(b"#!") and (_in_bin(path) or _is_executable(content, path)):
             yield from _shebang(content, path, head)
 
 
-def _is_program(content: Content, path: str) -> bool:
-    """Whether a file is meant to be started: in bin/, or executable and not a module."""
-    if path.startswith(("bin/", f"{PREFIX}bin/")):
-        return True
+def _in_bin(path: str) -> bool:
+    """Whether a file lies where programs are looked for."""
+    return path.startswith(("bin/", f"{PREFIX}bin/"))
+
+
+def _is_executable(content: Content, path: str) -> bool:
+    """Whether a file is executable and not a module."""
     return content.files[path].executable and not path.endswith(".py")
 
 
@@ -214,7 +217,8 @@ def _shebang(content: Content, path: str, head: bytes) -> Iterator[Finding]:
         yield _finding(
             content,
             "SHEBANG",
-            Severity.ERROR,
+            # Among a package's data lie templates, too, that other machines start.
+            Severity.ERROR if _in_bin(path) else Severity.WARNING,
             path,
             f"{path} starts with {line.decode('utf-8', 'replace').strip()}",
             "an installer wrote the path of the build machine's interpreter into a console script",

@@ -141,10 +141,14 @@ def test_a_shebang_in_a_module_or_a_text_starts_nothing(path: str) -> None:
     assert judge(files, executables=["python/fast/bin/jsonpath.py"]).findings == []
 
 
-@pytest.mark.parametrize("path", ["bin/tool", "python/bin/tool.py", "python/fast/tool"])
-def test_a_shebang_in_what_is_started(path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "severity"),
+    [("bin/tool", "error"), ("python/bin/tool.py", "error"), ("python/fast/tool", "warning")],
+)
+def test_a_shebang_in_what_is_started(path: str, severity: str) -> None:
     files = layer(**{path: b"#!/home/ci/venv/bin/python\n"})
-    assert only(judge(files, executables=["python/fast/tool"])).code == "SHEBANG"
+    found = only(judge(files, executables=["python/fast/tool"]))
+    assert (found.code, found.severity) == ("SHEBANG", severity)
 
 
 def test_paths_that_differ_in_case() -> None:
