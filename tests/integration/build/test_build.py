@@ -237,7 +237,9 @@ def test_wheels_that_cannot_fit_are_refused_before_a_backend_runs(
         '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
         '[project]\nname = "local"\nversion = "1"\n'
     )
-    (package / "backend.py").write_text("raise SystemExit('the backend ran')\n")
+    (package / "backend.py").write_text(
+        "def build_wheel(*_):\n    raise SystemExit('the backend ran')\n"
+    )
     demo.write(CONFIG + "    packages: [local]\n")
     demo.lock(wheels.make(tmp_path, "alpha", {**SOURCES, "alpha/data": bytes(5000)}))
     assert "the backend ran" in demo.run("build", check=5).stderr
