@@ -12,8 +12,9 @@ from layersmith.lock import targets as locking
 from tests.support import zips
 
 if TYPE_CHECKING:
-    import pytest
     from pathlib import Path
+
+    import pytest
 
     from .conftest import Project
 
