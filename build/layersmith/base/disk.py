@@ -72,7 +72,7 @@ def explained(
 
     Raises:
         LayersmithError: Of the class ``error``. What concerns no file, such as a connection or a
-            pipe without a reader, is passed on as it is.
+            pipe without a reader, is raised unchanged.
     """
     try:
         yield
