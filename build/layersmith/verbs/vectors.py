@@ -94,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
 @contextmanager
 def _explained(database: str) -> Iterator[None]:
     """Turn what the data packages raise into this tool's errors."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
     from vector_common.errors import BadRequest, VectorError  # noqa: PLC0415
 
     try:
@@ -101,8 +102,21 @@ def _explained(database: str) -> Iterator[None]:
     except BadRequest as error:
         raise ConfigError(str(error), target=database) from error
     except VectorError as error:
-        hint = "run it again" if error.retryable else None
-        raise ShipError(str(error), target=database, hint=hint) from error
+        cause, hint = None, "run it again" if error.retryable else None
+        if isinstance(error.__cause__, BotoCoreError | ClientError):
+            cause, hint = _aws_says(error.__cause__)
+        raise ShipError(str(error), target=database, cause=cause, hint=hint) from error
+
+
+def _aws_says(error: Exception) -> tuple[str | None, str | None]:
+    """Return the likely cause and the next step for a failed call of S3."""
+    from layersmith.ship.aws.failures import AwsFailure, explained  # noqa: PLC0415
+
+    try:
+        with explained("", "s3"):
+            raise error
+    except AwsFailure as failure:
+        return failure.cause, failure.hint
 
 
 def _snapshot(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:

@@ -21,16 +21,32 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.integration.ship.conftest import served
 from tests.support import cli, clocks, wheels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
+VERSION = "arn:aws:lambda:eu-west-1:123456789012:layer:demo:1"
+EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:sessions:one"
+
+DEPLOY = "deploy --stage dev --set chroma.ImageUri=image --plan"
+
 VERBS = (
     *("plan", "lock", "lock --check", "build --force", "audit", "analyze", "report"),
     *("diff dist dist", "doctor", "smoke --runner host", "coldstart --runner host"),
     *("slim --runner host", "release demo", "publish plan", "arn demo", "cost", "gc"),
-    *("deploy --stage dev", "completion bash", "schema --check"),
+    *(DEPLOY, "destroy --stage dev --yes", "stacks order"),
+    *(f"stacks test-layer {VERSION} --module os", f"session stop {EXECUTION}"),
+    *("session run --database d --input work.json",),
+    *(
+        "verify",
+        "promote demo 1.0.0 --yes",
+        "rollback demo --yes",
+        "yank demo 1.0.0 --reason broken --yes",
+    ),
+    *("vectors list --database d vectors", "vectors verify --database d s3://bucket/vectors"),
+    *("image --runtime python3.13", "completion bash", "schema --check"),
 )
 
 DRIVER = """
@@ -76,7 +92,7 @@ print(json.dumps(found + [ended(*one) for one in running]))
 """
 
 CONFIG = f"""
-defaults: {{runtimes: [python3.{sys.version_info.minor}]}}
+defaults: {{runtimes: [python3.{sys.version_info.minor}], regions: [eu-west-1]}}
 layers:
   demo: {{description: d, version: 1.0.0, requirements: [alpha]}}
 """
@@ -150,6 +166,19 @@ def cache_read_only(folder: Path) -> None:
     (folder / "cache").mkdir(0o555)
 
 
+def credentials_of_root(folder: Path) -> None:
+    (folder / "home/.aws").mkdir()
+    for name in ("config", "credentials"):
+        (folder / "home/.aws" / name).write_text("[default]\n")
+        (folder / "home/.aws" / name).chmod(0)
+
+
+AWS = [
+    *("publish plan", "verify", "cost", "gc", "promote demo 1.0.0 --yes", "rollback demo --yes"),
+    *("yank demo 1.0.0 --reason broken --yes", "destroy --stage dev --yes"),
+    *("session run --database d --input work.json", f"session stop {EXECUTION}"),
+    "vectors verify --database d s3://bucket/vectors",
+]
 USING_CACHE = ("lock", "build --force", "analyze")
 CACHE = dict.fromkeys(USING_CACHE, "the cache {}")
 DIST = dict.fromkeys(("build --force", "audit", "diff dist dist", "report"), "dist")
@@ -196,6 +225,21 @@ MACHINES = {
     "no folder for temporary files": Machine(
         close("home", 0o755), works=WORKING, env={"TMPDIR": "{}/none"}
     ),
+    "credentials of root": Machine(
+        credentials_of_root,
+        dict.fromkeys((*AWS, DEPLOY), "{}/home/.aws/credentials"),
+        {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None},
+    ),
+    "templates closed": Machine(
+        close("project/infra-templates"),
+        dict.fromkeys((DEPLOY, "destroy --stage dev --yes"), "infra-templates"),
+    ),
+    "work closed": Machine(
+        close("project/work.json"), {"session run --database d --input work.json": "work.json"}
+    ),
+    "vectors closed": Machine(
+        close("project/vectors"), {"vectors list --database d vectors": "vectors"}
+    ),
     "link to nothing in a package": Machine(dangling_package, {"lock": "dangling.txt"}),
 }
 
@@ -239,6 +283,9 @@ def job(verb: str, folder: Path, env: Mapping[str, str | None]) -> Job:
         "UV_FIND_LINKS": "{}/index",
         "UV_PYTHON_DOWNLOADS": "never",
         "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
         "DOCKER_HOST": "unix://{}/no.sock",
         "PATH": "PATH",
         **env,
@@ -294,6 +341,10 @@ def sound(top: Path) -> Path:
         (folder / inner).mkdir(parents=True)
     (folder / "project/layers.yaml").write_text(CONFIG)
     (folder / "project/uv.toml").write_text("no-index = true\n")
+    (folder / "project/work.json").write_text("[]")
+    (folder / "project/vectors").mkdir()
+    for name in ("infra-templates", "lambdas"):
+        shutil.copytree(cli.ROOT / name, folder / "project" / name)
     for version in ("1.0", "2.0"):
         wheels.make(folder / "index", "alpha", {"alpha/__init__.py": b""}, version=version)
     own(folder)
@@ -316,14 +367,30 @@ Answers = dict[str, dict[str, tuple[int, str]]]
 
 
 @pytest.fixture(scope="module")
-def answers(sound: Path) -> Answers:
+def aws() -> Iterator[dict[str, str]]:
+    """What leads a verb to an account in which there is nothing."""
+    with served() as server:
+        yield {"AWS_ENDPOINT_URL": server.url}
+
+
+@pytest.fixture(scope="module")
+def answers(sound: Path, aws: dict[str, str]) -> Answers:
     """What every verb says on every machine whose user the system knows."""
     names = [name for name, machine in MACHINES.items() if not machine.unknown]
     folders = {name: broken(name, sound) for name in names}
     tried = {name: [verb for verb in VERBS if MACHINES[name].tries(verb)] for name in names}
-    jobs = [job(verb, folders[name], MACHINES[name].env) for name in names for verb in tried[name]]
+    jobs = [
+        job(verb, folders[name], {**aws, **MACHINES[name].env})
+        for name in names
+        for verb in tried[name]
+    ]
     said = iter(run(jobs))
     return {name: {verb: next(said) for verb in tried[name]} for name in names}
+
+
+def test_the_table_has_every_verb() -> None:
+    names = {path.stem for path in (cli.ROOT / "build/layersmith/verbs").glob("[a-z]*.py")}
+    assert {verb.split()[0] for verb in VERBS} == names - {"options"}
 
 
 @pytest.mark.parametrize("name", [name for name, one in MACHINES.items() if not one.unknown])
@@ -331,10 +398,11 @@ def test_every_verb_on_a_broken_machine(name: str, answers: Answers, top: Path) 
     judge(MACHINES[name], answers[name], top / name.replace(" ", "-"))
 
 
-def test_every_verb_for_a_user_without_a_home(sound: Path) -> None:
+def test_every_verb_for_a_user_without_a_home(sound: Path, aws: dict[str, str]) -> None:
     name = "no home"
     folder, machine = broken(name, sound), MACHINES[name]
-    said = run([job(verb, folder, machine.env) for verb in VERBS], unknown=True)
+    env = {**aws, **machine.env}
+    said = run([job(verb, folder, env) for verb in VERBS], unknown=True)
     judge(machine, dict(zip(VERBS, said, strict=True)), folder)
 
 

@@ -6,9 +6,11 @@ quarantined and the others go on).
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore import exceptions as boto
@@ -106,7 +108,8 @@ class AwsFailure(ShipError):
     """
 
     def __init__(self, kind: Kind, message: str, *, region: str, action: str | None) -> None:
-        super().__init__(message, cause=_LIKELY[kind], hint=_NEXT[kind])
+        unread = _unread() if kind is Kind.CREDENTIALS else ""
+        super().__init__(message, cause=_LIKELY[kind] + unread, hint=_NEXT[kind])
         self.kind = kind
         self.region = region
         self.action = action
@@ -170,6 +173,29 @@ def explained(region: str, service: str) -> Iterator[None]:
     except boto.BotoCoreError as error:
         message = f"{region}: {service}: {_first_line(error)}"
         raise AwsFailure(Kind.REJECTED, message, region=region, action=None) from error
+
+
+def _unread() -> str:
+    """Name the files of credentials that botocore passes over because this user cannot read them.
+
+    AWS's tools read these: https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-files.html
+    """
+    files = (
+        Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")).expanduser(),
+        Path(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config")).expanduser(),
+    )
+    closed = [str(file) for file in files if not os.access(file, os.R_OK) and _may_exist(file)]
+    return f"; this user cannot read {' and '.join(closed)}" if closed else ""
+
+
+def _may_exist(file: Path) -> bool:
+    try:
+        file.lstat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def from_client_error(error: boto.ClientError, region: str, service: str) -> AwsFailure:
