@@ -27,7 +27,7 @@ def wheel(name: str, version: str, runtime: str, architecture: str, folder: Path
     """Return the wheel that a target would take."""
     layer = Layer(description="a test", version="1.0.0", runtimes=[runtime], requirements=[name])
     target = Target("test", runtimes.get(runtime), architecture, layer)
-    (offer,) = resolver.offers(target, [(name, version)], folder)
+    (offer,) = resolver.offers(target, [f"{name}=={version}"], folder)
     return _stored(next(file for file in offer.files if file.is_wheel))
 
 

@@ -106,7 +106,11 @@ def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = Fal
     inputs = _at_commits(inputs, lock_path(target, root), {name for name, _ in kept})
     resolution = resolution_of(target, inputs, root, kept)
     held = {name for name, _ in kept} - set(target.provided)
-    locked = [(offer.name, offer.version) for offer, _ in resolution.chosen if offer.name in held]
+    locked = [
+        (offer.name, offer.version, file.filename)
+        for offer, file in resolution.chosen
+        if offer.name in held
+    ]
     if bad := yanked.among(target, locked, root):
         # The present lock holds them; without it uv takes others, where requirements let it.
         with contextlib.suppress(LockError):
@@ -174,7 +178,7 @@ def _offered(lock: Lock, target: Target, root: Path) -> list[File]:
     inputs = lockinputs.collect(target, root, lock.members)
     direct = requirements.direct(inputs.requirements)
     given = [_given(entry, direct[entry.name]) for entry in lock.entries if entry.name in direct]
-    pins = [(entry.name, entry.version) for entry in lock.entries if entry.name not in direct]
+    pins = [f"{one.name}=={one.version}" for one in lock.entries if one.name not in direct]
     sdists = {entry.name for entry in lock.entries if not entry.is_wheel}
     folders = {CONFIG: root, **{name: one.folder for name, one in inputs.packages.items()}}
     asked = {

@@ -168,17 +168,17 @@ def askers(
 
 def offers(
     target: Target,
-    pins: Iterable[tuple[str, str]],
+    requirements: Sequence[str],
     root: Path,
     *,
     from_source: Collection[str] = (),
     asked: Mapping[Path, Collection[str]] | None = None,
 ) -> list[Offer]:
-    """List what the target can use of exact versions.
+    """List what the target can use of the newest versions that fit, without their dependencies.
 
     Args:
         target: The target.
-        pins: Names and versions.
+        requirements: Names and versions (PEP 508).
         root: Folder in which uv looks for its configuration.
         from_source: Distributions taken as sdists.
         asked: The names that each folder, of layers.yaml or of a local package, asks for itself:
@@ -187,12 +187,11 @@ def offers(
     Raises:
         Unresolvable: The index does not offer one of them for the target.
     """
-    lines = [f"{name}=={version}" for name, version in pins]
     sources: dict[str, Any] = {}
     for folder, names in (asked or {}).items():
         sources |= configuration.sources(folder, names)
     options = ["--no-deps", *_for_target(target, from_source)]
-    return _export(lines, options, root, sources=sources)
+    return _export(requirements, options, root, sources=sources)
 
 
 def every_offer(target: Target, requirements: Iterable[Requirement], root: Path) -> list[Offer]:

@@ -21,6 +21,7 @@ from packaging.version import Version
 from layersmith import cache, console
 from layersmith.errors import BuildError, LockError
 from layersmith.lock import checkouts, configuration, explain, resolver, wheelstore
+from layersmith.lock.explain import yanked
 from layersmith.lock.resolver import Unresolvable
 
 if TYPE_CHECKING:
@@ -190,9 +191,10 @@ def _file(target: Target, offer: Offer, root: Path, known: _Known) -> File | Non
     if offer.name in known.asked:
         return _sdist(offer.files)
     if offer.name in known.found_out:
-        every = explain.exact_files(target, offer.name, offer.version, root)
-        return explain.fitting(target, every) or _sdist(offer.files)
-    return explain.fitting(target, offer.files)
+        every = tuple(explain.exact_files(target, offer.name, offer.version, root))
+        sound = yanked.without(target, replace(offer, files=every), root, or_sdist=True)
+        return explain.fitting(target, sound) or _sdist(offer.files)
+    return explain.fitting(target, yanked.without(target, offer, root))
 
 
 def _sdist(files: Iterable[File]) -> File | None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import io
+import json
 import os
 import re
 import tarfile
@@ -35,6 +36,8 @@ class Index:
     requires_python: dict[str, str] = field(default_factory=dict)
     yanked: set[str] = field(default_factory=set)
     """Names of files that are withdrawn (PEP 592)."""
+    json: bool = False
+    """Whether pages are JSON (PEP 691)."""
     port: int = 0
     files: str = "files"
     """Name of the folder that pages point to; files of an older name are gone."""
@@ -99,17 +102,36 @@ class Index:
         """Return the hash of a file that is offered."""
         return hashlib.sha256((self.folder / filename).read_bytes()).hexdigest()
 
+    def _of(self, name: str) -> list[Path]:
+        return [
+            path
+            for path in sorted(self.folder.iterdir())
+            if re.sub(r"[-_.]+", "-", path.name.split("-")[0]).lower() == name
+        ]
+
+    def json_page(self, name: str) -> str:
+        """Return the page of a project as JSON; empty where there is none."""
+        files = [
+            {
+                "filename": path.name,
+                "url": f"../../{self.files}/{path.name}",
+                "hashes": {"sha256": self.sha256(path.name)},
+                "yanked": "broken" if path.name in self.yanked else False,
+            }
+            for path in self._of(name)
+        ]
+        page = {"meta": {"api-version": "1.0"}, "name": name, "files": files}
+        return json.dumps(page) if files else ""
+
     def page(self, name: str) -> str:
         """Return the page of a project; empty where there is none."""
         rows = []
-        for path in sorted(self.folder.iterdir()):
-            project = re.sub(r"[-_.]+", "-", path.name.split("-")[0]).lower()
-            if project == name:
-                python = html.escape(self.requires_python.get(path.name, ""))
-                asks = f' data-requires-python="{python}"' if python else ""
-                asks += ' data-yanked="broken"' if path.name in self.yanked else ""
-                href = f"../../{self.files}/{path.name}#sha256={self.sha256(path.name)}"
-                rows.append(f'<a href="{href}"{asks}>{path.name}</a>')
+        for path in self._of(name):
+            python = html.escape(self.requires_python.get(path.name, ""))
+            asks = f' data-requires-python="{python}"' if python else ""
+            asks += ' data-yanked="broken"' if path.name in self.yanked else ""
+            href = f"../../{self.files}/{path.name}#sha256={self.sha256(path.name)}"
+            rows.append(f'<a href="{href}"{asks}>{path.name}</a>')
         return "\n".join(rows)
 
 
@@ -149,8 +171,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _content(self, parts: list[str]) -> tuple[bytes | None, str]:
         if parts[0] == "simple" and len(parts) == 2:
-            page = self.index.page(parts[1])
-            return (page.encode() if page else None), "text/html"
+            as_json = self.index.json
+            page = self.index.json_page(parts[1]) if as_json else self.index.page(parts[1])
+            kind = "application/vnd.pypi.simple.v1+json" if as_json else "text/html"
+            return (page.encode() if page else None), kind
         path = self.index.folder / parts[-1]
         if parts[0] == self.index.files and path.is_file():
             return path.read_bytes(), "application/octet-stream"

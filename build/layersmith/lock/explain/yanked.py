@@ -1,36 +1,47 @@
-"""Finds versions that an index has yanked (PEP 592).
+"""Finds versions and files that an index has yanked (PEP 592).
 
 uv passes them over unless a requirement pins one with ``==`` or a lock holds it already. A range
 that only one version is in pins nothing, so that uv has no answer where that version is yanked.
+Which of several files of a version are yanked is not in uv's answers: the index's page says it.
 """
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
-from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from layersmith.base import http, origins, routes
 from layersmith.lock import resolver
-from layersmith.lock.resolver import Unresolvable
+from layersmith.lock import tags as wheeltags
+from layersmith.lock.resolver import TIMEOUT, Unresolvable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    import httpx
+
     from layersmith.lock.document import Lock
+    from layersmith.lock.resolver import File, Offer
     from layersmith.plan import Target
 
+_SIMPLE = {"Accept": "application/vnd.pypi.simple.v1+json, text/html;q=0.1"}
+"""A project's page as JSON (PEP 691), or as HTML from an index that has no other (PEP 503)."""
 
-def among(target: Target, versions: Iterable[tuple[str, str]], root: Path) -> set[str]:
-    """Return the names of the versions whose files are all yanked.
+
+def among(target: Target, files: Iterable[tuple[str, str, str]], root: Path) -> set[str]:
+    """Return the names of the versions of which the target can only use yanked files.
 
     Args:
         target: The target.
-        versions: Names and versions that the index offers.
+        files: Names and versions that the index offers, and the names of the files in use.
         root: Folder in which uv looks for its configuration.
     """
     # A local version (1.0+cpu) cannot be the bound of a range (PEP 440).
-    pins = [(name, version) for name, version in versions if "+" not in version]
+    pins = [one for one in files if "+" not in one[1]]
     if not pins or _good(target, pins, root):
         return set()
     if len(pins) == 1:
@@ -41,8 +52,12 @@ def among(target: Target, versions: Iterable[tuple[str, str]], root: Path) -> se
 
 def notes(target: Target, lock: Lock, root: Path) -> list[str]:
     """Say which locked versions are yanked, and who asks for them."""
-    versions = [(one.name, one.version) for one in lock.entries if one.name not in target.provided]
-    names = among(target, versions, root)
+    files = [
+        (one.name, one.version, one.filename)
+        for one in lock.entries
+        if one.name not in target.provided
+    ]
+    names = among(target, files, root)
     return [
         f"{entry.name} {entry.version} was yanked from the index; {', '.join(entry.via)}"
         " leaves no other version: request one that was not"
@@ -51,10 +66,81 @@ def notes(target: Target, lock: Lock, root: Path) -> list[str]:
     ]
 
 
-def _good(target: Target, pins: list[tuple[str, str]], root: Path) -> bool:
-    wanted = [Requirement(f"{name}>={version},<={version}") for name, version in pins]
+def _good(target: Target, pins: list[tuple[str, str, str]], root: Path) -> bool:
+    lines = [f"{name}>={version},<={version}" for name, version, _ in pins]
+    sdists = {name for name, _, filename in pins if not filename.endswith(".whl")}
     try:
-        resolver.every_offer(target, wanted, root)
+        resolver.offers(target, lines, root, from_source=sdists)
     except Unresolvable:
         return False
     return True
+
+
+def without(
+    target: Target, offer: Offer, root: Path, *, or_sdist: bool = False
+) -> tuple[File, ...]:
+    """Return the files of a version without the wheels that are yanked, if another file fits.
+
+    The index is asked only where the target could use more than one file.
+
+    Args:
+        target: The target.
+        offer: The version.
+        root: Folder in which uv looks for its configuration.
+        or_sdist: Whether its sdist may be used, too.
+
+    Raises:
+        ConfigError: uv's configuration cannot be read.
+    """
+    runtime, architecture = target.runtime, target.architecture
+    fitting = {
+        file.filename
+        for file in offer.files
+        if file.is_wheel and wheeltags.rank(file.filename, runtime, architecture) is not None
+    }
+    if len(fitting) + or_sdist < 2:
+        return offer.files
+    yanked = _yanked(offer.name, fitting, root)
+    if yanked == fitting and not or_sdist:
+        return offer.files
+    return tuple(file for file in offer.files if file.filename not in yanked)
+
+
+def _yanked(name: str, filenames: set[str], root: Path) -> set[str]:
+    """Return which files are yanked, by the first index that lists any of them.
+
+    An index that does not answer here has answered uv, or does not matter.
+    """
+    with routes.client(root, timeout=TIMEOUT) as client:
+        for index in origins.of(root).settings.get("index", ()):
+            url = f"{index['url'].rstrip('/')}/{canonicalize_name(name)}/"
+            try:
+                listed = _listed(http.get(client, url, _SIMPLE))
+            except http.RequestFailed:
+                continue
+            if filenames & listed.keys():
+                return {filename for filename in filenames if listed.get(filename)}
+    return set()
+
+
+def _listed(answer: httpx.Response) -> dict[str, bool]:
+    """Read a project's page: name of each file to whether it is yanked."""
+    if answer.headers.get("content-type", "").partition(";")[0].endswith("json"):
+        return {file["filename"]: bool(file.get("yanked")) for file in answer.json()["files"]}
+    page = _Page()
+    page.feed(answer.text)
+    return page.listed
+
+
+class _Page(HTMLParser):
+    """Reads a project's page in HTML."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listed: dict[str, bool] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if tag == "a" and (href := found.get("href")):
+            filename = unquote(urlsplit(href).path).rpartition("/")[2]
+            self.listed[filename] = "data-yanked" in found
