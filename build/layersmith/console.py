@@ -151,6 +151,11 @@ def size(count: int) -> str:
     return f"{count / 1e3:,.1f} kB" if count < 100_000 else f"{count / 1e6:,.2f} MB"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return ``1 file`` or ``2 files``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def table(
     headings: Sequence[str],
     rows: Sequence[Sequence[str]],

@@ -159,7 +159,7 @@ class Build:
         downloads = {one.sha256: one for files in lacking.values() for one in files}
         if not downloads:
             return jobs
-        console.info(f"downloading {len(downloads)} files")
+        console.info(f"downloading {console.counted(len(downloads), 'file')}")
         task = display.add_task("download", total=len(downloads), step="")
         failed = wheelstore.fetch(
             downloads.values(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith import console
-from layersmith.console import size
+from layersmith.console import counted, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,8 +65,7 @@ def headline(diff: Diff) -> str:
     if diff.before.zipped is not None and diff.after.zipped is not None:
         parts.append(f"zip {size(diff.after.zipped)} ({_zipped(diff)})")
         parts.append(f"unzipped {size(diff.after.unzipped or 0)} ({_unzipped(diff)})")
-    count = len(diff.distributions)
-    parts.append(f"{count} distribution{'' if count == 1 else 's'} changed")
+    parts.append(f"{counted(len(diff.distributions), 'distribution')} changed")
     versions = (diff.before.version, diff.after.version)
     if versions[0] != versions[1]:
         parts.insert(0, f"{versions[0]} -> {versions[1]}")

@@ -88,14 +88,14 @@ def _with_claims(result: LockResult) -> LockResult:
 def _say(result: LockResult, *, checked: bool) -> None:
     if result.error is not None:
         return
-    count = len(result.lock.entries) if result.lock else 0
+    count = console.counted(len(result.lock.entries) if result.lock else 0, "distribution")
     name = result.target.identifier
     if checked:
-        console.success(f"{name}: the lock fits, {count} distributions")
+        console.success(f"{name}: the lock fits, {count}")
     elif result.changes:
-        console.success(f"{name}: {count} distributions, {len(result.changes)} changed")
+        console.success(f"{name}: {count}, {len(result.changes)} changed")
     else:
-        console.info(f"{name}: {count} distributions, nothing changed")
+        console.info(f"{name}: {count}, nothing changed")
     for change in result.changes:
         console.info(f"  {change}")
     for note in result.notes:

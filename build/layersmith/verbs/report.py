@@ -67,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
     text = html.render(artifacts, found)
     output = args.output or args.dist / "report.html"
     cache.write_text(output, text)
-    console.success(f"wrote {output}: {len(artifacts)} targets, {len(text) / 1e6:.1f} MB")
+    console.success(
+        f"wrote {output}: {console.counted(len(artifacts), 'target')}, {len(text) / 1e6:.1f} MB"
+    )
     if args.json:
         console.emit_json({"report": str(output), "targets": len(artifacts)})
     return 0
