@@ -167,7 +167,7 @@ class HostBuild:
         advice = repository.advice(self.source, self.project.name) if is_folder else None
         return BuildError(
             f"the {self.label} does not build:\n{said}",
-            cause="its version comes from git, and there is no repository that git can read"
+            cause="its version comes from git, which finds no repository that it can read"
             if advice
             else "its build backend reported an error, shown above",
             hint=advice,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import tarfile
 import textwrap
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 from layersmith import cache, lock, process
-from layersmith.base import origins
+from layersmith.base import elf, origins
 from layersmith.errors import ConfigError
 from layersmith.lock import wheelstore
 from layersmith.weigh import target as weigh
@@ -352,6 +353,24 @@ BACKEND = """
             wheel.writestr(info + "/RECORD", "")
         return name
 """
+COMPILING = """
+    import needed, os, pathlib, shlex, subprocess, sysconfig, zipfile
+
+    def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+        library = "curious" + sysconfig.get_config_var("EXT_SUFFIX")
+        compiler = shlex.split(sysconfig.get_config_var("CC"))
+        subprocess.run([*compiler, "-shared", "-fPIC", "-o", library, "curious.c"], check=True)
+        tag = "cp313-cp313-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        info, name = "curious-1.0.dist-info", f"curious-1.0-{tag}.whl"
+        metadata = "Metadata-Version: 2.1\\nName: curious\\nVersion: 1.0\\n"
+        kind = f"Wheel-Version: 1.0\\nRoot-Is-Purelib: false\\nTag: {tag}\\n"
+        with zipfile.ZipFile(os.path.join(wheel_directory, name), "w") as wheel:
+            wheel.write(library)
+            wheel.writestr(info + "/METADATA", metadata)
+            wheel.writestr(info + "/WHEEL", kind)
+            wheel.writestr(info + "/RECORD", "")
+        return name
+"""
 PYPROJECT = """
     [project]
     name = "curious"
@@ -363,15 +382,38 @@ PYPROJECT = """
 """
 
 
-def test_a_build_sees_no_credential(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = setup.folder / "seen.jsonl"
+def offer_sdist(setup: Setup, **files: str) -> None:
+    """Offer an sdist with a build backend of its own and a build requirement of the index."""
     source = setup.folder / "curious-1.0"
     source.mkdir()
-    (source / "backend.py").write_text(textwrap.dedent(BACKEND.format(log=str(log))))
     (source / "pyproject.toml").write_text(textwrap.dedent(PYPROJECT))
     (source / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: curious\nVersion: 1.0\n")
+    for name, text in files.items():
+        (source / name.replace("_", ".")).write_text(textwrap.dedent(text))
     with tarfile.open(setup.index.folder / "curious-1.0.tar.gz", "w:gz") as archive:
         archive.add(source, source.name)
+
+
+def test_what_compiles_is_built_from_a_private_index(setup: Setup) -> None:
+    source = "int PyInit_curious(void) { return 0; }\n"
+    offer_sdist(setup, backend_py=COMPILING, curious_c=source)
+    in_variables(setup)
+    setup.project.write("requirements: [curious]", "build: {curious: {}}")
+    built = [setup.project.cli(), cli.layers("build", cwd=setup.project.root)]
+    assert [one.returncode for one in built] == [0, 0], [one.stderr for one in built]
+    locked = setup.project.path().read_text()
+    assert "# build needed==1.0 --hash=sha256:" in locked
+    assert "# build zig==" in locked
+    (layer,) = (setup.project.root / "dist").glob("*.zip")
+    with zipfile.ZipFile(layer) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".so"))
+        assert elf.read(archive.read(name)).machine == "aarch64"
+    assert_no_secret(setup.project.root / "locks", setup.project.root / "dist", cache.cache_root())
+
+
+def test_a_build_sees_no_credential(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = setup.folder / "seen.jsonl"
+    offer_sdist(setup, backend_py=BACKEND.format(log=str(log)))
     in_variables(setup)
     monkeypatch.setenv("UV_EXTRA_INDEX_URL", setup.index.private_url)
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", setup.index.private_url)
