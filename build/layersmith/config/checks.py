@@ -59,7 +59,9 @@ def _files(name: str, layer: YamlNode, root: Path) -> Iterator[_Found]:
     at: document.Path = ("layers", name)
     yield from _path(root, layer.child("smoke"), (*at, "smoke"), folder=False)
     for key in ("requirements", "constraints"):
-        file = _mapping(layer.child(key)).get("file")
+        given = layer.child(key)
+        yield from _path(root, given, (*at, key), folder=False)
+        file = _mapping(given).get("file")
         yield from _path(root, file, (*at, key, "file"), folder=False)
     packages = layer.child("packages")
     for number, package in _texts(packages):

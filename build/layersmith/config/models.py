@@ -47,6 +47,8 @@ def _kebab(name: str) -> str:
 
 
 def _list_or_file(value: Any) -> str:
+    if isinstance(value, str):
+        return "path"
     return "file" if isinstance(value, dict | RequirementsFile) else "list"
 
 
@@ -132,17 +134,30 @@ class BuildOptions(Model):
 
 
 class RequirementsFile(Model):
-    """A requirements file as pip reads it: hashes, ``-r`` and ``-c``; other options are refused."""
+    """A requirements file as pip reads it: hashes, ``-r`` and ``-c``; other options are refused.
+
+    Under ``constraints`` it may be a lock: ``uv.lock``, ``poetry.lock``, ``Pipfile.lock`` or a
+    ``pylock.toml``. Its versions are taken where they fit the target; `lock` says which do not.
+    """
 
     file: Annotated[RelativePath, Field(examples=["requirements/imaging.txt"])]
     """Path relative to layers.yaml."""
 
 
 Requirements = Annotated[
-    Annotated[list[RequirementString], Tag("list")] | Annotated[RequirementsFile, Tag("file")],
+    Annotated[list[RequirementString], Tag("list")]
+    | Annotated[RequirementsFile, Tag("file")]
+    | Annotated[RelativePath, Tag("path")],
     Discriminator(_list_or_file),
 ]
 """Requirements inline, or the file that holds them."""
+
+
+def file_of(setting: Requirements) -> str | None:
+    """Return the path of the file that holds requirements; None where they are inline."""
+    if isinstance(setting, RequirementsFile):
+        return setting.file
+    return setting if isinstance(setting, str) else None
 
 
 class ForeignLayer(Model):
@@ -180,7 +195,7 @@ class LayerSettings(Model):
     """Lambda runtimes to build for. Needed here or in ``defaults``."""
     architectures: Architectures = ["arm64"]
     """Architectures to build for, as AWS spells them."""
-    constraints: Annotated[Requirements, Field(examples=[["numpy<2.4"]])] = []
+    constraints: Annotated[Requirements, Field(examples=[["numpy<2.4"], "uv.lock"])] = []
     """Versions that the resolver must respect; they ask for nothing by themselves."""
     overrides: Annotated[list[RequirementString], Field(examples=[["numpy>=2"]])] = []
     """Requirements that replace what any distribution asks for under the same name, where its own

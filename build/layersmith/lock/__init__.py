@@ -67,7 +67,7 @@ def check(target: Target, root: Path) -> Lock:
             does not accept what the runtime provides.
     """
     lock = read(lock_path(target, root))
-    inputs = lockinputs.collect(target, root, lock.members)
+    inputs = lockinputs.collect(target, root, lock.members, {one.name for one in lock.entries})
     parts = inputs.parts
     keys = sorted({*parts, *lock.parts})
     changed = [key for key in keys if lock.parts.get(key) != parts.get(key)]
@@ -102,7 +102,8 @@ def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = Fal
             runtime provides does not fit.
     """
     inputs = lockinputs.collect(target, root)
-    kept = provided.preferred(target, _preferences(lock_path(target, root), upgrade))
+    present = _preferences(lock_path(target, root), upgrade)
+    kept = provided.preferred(target, ({**dict(present), **inputs.pins}).items())
     inputs = _at_commits(inputs, lock_path(target, root), {name for name, _ in kept})
     resolution = resolution_of(target, inputs, root, kept)
     held = {name for name, _ in kept} - set(target.provided)
@@ -124,7 +125,7 @@ def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = Fal
         raise explain.refusal(target, problem.explanation, root) from None
     entries = [_entry(target, offer, file, via.get(offer.name, ())) for offer, file in chosen]
     members = resolution.members(inputs, root)
-    inputs = lockinputs.collect(target, root, members)
+    inputs = lockinputs.collect(target, root, members, {name for name, _ in pins})
     entries.sort(key=lambda entry: entry.name)
     lock = Lock(entries, inputs.digest, inputs.parts, members=members)
     provided.check(target, lock, inputs, root)

@@ -7,21 +7,23 @@ import json
 import os
 import tomllib
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from layersmith.config.models import RequirementsFile
+from layersmith.config.models import file_of
 from layersmith.errors import LockError
-from layersmith.lock import configuration, dynamic
+from layersmith.lock import configuration, dynamic, teamlock
 from layersmith.lock import requirements as requirementsfile
 from layersmith.lock.requirements import RequirementsText
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
+    from layersmith.config.models import Requirements
     from layersmith.plan import Target
 
 
@@ -57,6 +59,7 @@ class LockInputs:
         parts: SHA-256 of each input, in hex.
         hashes: Normalized names to the SHA-256 hashes, in hex, that requirements files allow.
         overrides: Requirements that replace those of any distribution, sorted.
+        pins: Versions to take where they fit, by normalized name: those of a team's lock.
     """
 
     requirements: list[str]
@@ -66,6 +69,7 @@ class LockInputs:
     parts: dict[str, str]
     hashes: dict[str, list[str]] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
+    pins: dict[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> set[str]:
@@ -78,13 +82,19 @@ class LockInputs:
         return _digest(self.parts)
 
 
-def collect(target: Target, root: Path, members: Mapping[str, str] | None = None) -> LockInputs:
+def collect(
+    target: Target,
+    root: Path,
+    members: Mapping[str, str] | None = None,
+    held: Collection[str] = (),
+) -> LockInputs:
     """Read the inputs of a target's lock.
 
     Args:
         target: The target.
         root: Folder of layers.yaml.
         members: Local packages that those of layers.yaml brought, name to folder.
+        held: Normalized names in the lock; of a team's lock their versions decide, no others.
 
     Raises:
         LockError: A requirements file or a local package cannot be read.
@@ -98,9 +108,9 @@ def collect(target: Target, root: Path, members: Mapping[str, str] | None = None
             for folder in (*settings.packages, *(members or {}).values())
         )
     }
-    asked, constrained = (
-        _lines(setting, root) for setting in (settings.requirements, settings.constraints)
-    )
+    pins = _pins(settings.constraints, target, root)
+    asked = _lines(settings.requirements, root)
+    constrained = RequirementsText() if pins else _lines(settings.constraints, root)
     requirements = _with_extras(asked.requirements, extras)
     _judge_extras(extras, requirements, packages, target)
     versions = {name: options.version for name, options in settings.build.items()}
@@ -128,8 +138,10 @@ def collect(target: Target, root: Path, members: Mapping[str, str] | None = None
         parts["overrides"] = overrides
     if hashes:
         parts["hashes"] = hashes
+    if pins:
+        parts["pins"] = {name: pins[name] for name in sorted(held) if name in pins}
     digests = {key: _digest(value) for key, value in parts.items()}
-    return LockInputs(requirements, constraints, packages, extras, digests, hashes, overrides)
+    return LockInputs(requirements, constraints, packages, extras, digests, hashes, overrides, pins)
 
 
 def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
@@ -182,10 +194,38 @@ def _portable(sources: dict[str, Any], root: Path) -> dict[str, Any]:
     }
 
 
-def _lines(setting: list[str] | RequirementsFile, root: Path) -> RequirementsText:
-    if isinstance(setting, RequirementsFile):
-        return requirementsfile.read(root / setting.file, root)
-    return RequirementsText(list(setting))
+def _pins(setting: Requirements, target: Target, root: Path) -> dict[str, str]:
+    """Return the versions of a team's lock; none where the file is one of requirements."""
+    file = file_of(setting)
+    if file is None or not teamlock.is_lock(PurePosixPath(file).name):
+        return {}
+    try:
+        return teamlock.read(root / file, target)
+    except OSError as error:
+        raise LockError(
+            f"{file} cannot be read: {error.strerror}", target=target.identifier
+        ) from None
+
+
+def _lines(setting: Requirements, root: Path) -> RequirementsText:
+    file = file_of(setting)
+    if file is None:
+        return RequirementsText([str(one) for one in setting])
+    if teamlock.is_lock(PurePosixPath(file).name):
+        raise LockError(
+            f"{file} holds versions, and `requirements` asks for what a layer needs",
+            hint=f"list the names under `requirements`, and write `constraints: {file}`",
+        )
+    return requirementsfile.read(root / file, root)
+
+
+def files(path: Path, root: Path) -> list[Path]:
+    """Return a file of requirements or constraints, and the files that it names.
+
+    Raises:
+        LockError: It cannot be read.
+    """
+    return [path] if teamlock.is_lock(path.name) else requirementsfile.read(path, root).files
 
 
 def _with_extras(lines: list[str], extras: Mapping[str, list[str]]) -> list[str]:

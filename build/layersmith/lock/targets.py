@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 from layersmith import console, lock
 from layersmith.base import disk
+from layersmith.config.models import file_of
 from layersmith.errors import LockError
 from layersmith.lock import build_pins, compare, explain, provided, requirements
 from layersmith.lock import inputs as lockinputs
@@ -155,8 +156,20 @@ def _resolved(
         *yanked.notes(target, offered, root),
         *explain.passed_over(target, offered, inputs, root),
         *_superfluous(target, new, inputs),
+        *_elsewhere(target, new, inputs),
     ]
     return LockResult(target, root, new, tuple(compare.changes(old, new)), tuple(notes))
+
+
+def _elsewhere(target: Target, new: lock.Lock, inputs: LockInputs) -> list[str]:
+    """Say which versions differ from those of the team's lock that ``constraints`` names."""
+    file = file_of(target.settings.constraints)
+    return [
+        f"{one.name} {one.version}: {file} has {inputs.pins[one.name]}, which does not fit"
+        f" {explain.platform_text(target)} and the other requirements"
+        for one in new.entries
+        if inputs.pins.get(one.name, one.version) != one.version
+    ]
 
 
 def _superfluous(target: Target, new: Lock, inputs: LockInputs) -> list[str]:

@@ -79,6 +79,10 @@ class Index:
             if python:
                 self.requires_python[path.name] = python
 
+    def remove(self, filename: str) -> None:
+        """Offer a file no longer."""
+        (self.folder / filename).unlink()
+
     def sdist(self, name: str, version: str, *, backend: str | None = None) -> None:
         """Add an sdist whose metadata is static, or known to a build backend alone."""
         dynamic = backend is not None

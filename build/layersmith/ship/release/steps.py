@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache, lock
 from layersmith.assemble import manifest as manifests
-from layersmith.config.models import RequirementsFile
+from layersmith.config.models import file_of
 from layersmith.errors import ConfigError, LockError, ShipError
-from layersmith.lock import requirements
+from layersmith.lock import inputs as lockinputs
 from layersmith.ship.release import bumps, changelog, tagging
 from layersmith.ship.release.bumps import Bump, ReleaseChange
 
@@ -155,8 +155,8 @@ def inputs(targets: Sequence[Target], root: Path) -> list[Path]:
         found |= {root / stub.path for stub in settings.stubs.values()}
         found |= {root / settings.smoke} if settings.smoke else set()
         for listed in (settings.requirements, settings.constraints):
-            if isinstance(listed, RequirementsFile):
-                found |= set(requirements.read(root / listed.file, root).files)
+            if file := file_of(listed):
+                found |= set(lockinputs.files(root / file, root))
     return sorted(path for path in found if path.exists())
 
 
