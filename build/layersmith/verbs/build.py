@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import console, lock
+import yaml
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from layersmith import cache, console, lock
 from layersmith.assemble import budgets
 from layersmith.audit import together
-from layersmith.errors import BudgetError, ManyErrors
+from layersmith.base import runtimes
+from layersmith.config import loader
+from layersmith.errors import BudgetError, ConfigError, LayersmithError, ManyErrors
 from layersmith.lock import provided
+from layersmith.lock import targets as locking
 from layersmith.pipeline import Build
 from layersmith.report import tables, unmatched
 from layersmith.verbs import options
@@ -18,6 +25,8 @@ from layersmith.weigh import claims
 if TYPE_CHECKING:
     import argparse
 
+    from layersmith.assemble.manifest import Manifest
+    from layersmith.config.loader import LoadedConfig
     from layersmith.pipeline import BuildResult
 
 EPILOG = """\
@@ -31,7 +40,13 @@ examples:
   python build/layers.py build
   python build/layers.py build imaging --runtime python3.13 --json
   python build/layers.py build --baseline last-release/   judge budgets.growth against it
+  python build/layers.py build requests pillow --runtime python3.13     where no layers.yaml is:
+                                       one layer of these requirements, into dist/
 """
+
+AD_HOC = Path("dist") / "ad-hoc"
+"""Where a layer that no layers.yaml names is described and locked, below the working directory:
+uv's configuration of that folder holds for it."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ManyErrors: Targets failed; the others were built.
     """
+    if args.layer and not args.config.exists():
+        _describe(args)
     loaded, targets = options.chosen(args)
     options.warn_of_deprecated(target.runtime.name for target in targets)
     results = Build(
@@ -71,15 +88,9 @@ def run(args: argparse.Namespace) -> int:
         tables.show(results)
     tables.step_summary(tables.markdown(results))
     made = [result.manifest for result in results if result.manifest]
-    for note in {manifest.bytecode.note for manifest in made}:
-        if note:
-            console.warn(note)
+    _warn(loaded, made, args.dist)
     for result in results:
         _say(result, loaded.root)
-    for said in [*unmatched.in_locks(loaded, {}), *unmatched.in_layers(loaded, made)]:
-        console.warn(said)
-    for one in together.check(loaded.config, made, args.dist):
-        console.warn(f"{one.code}: {one.what}; {one.next}")
     errors = [result.error for result in results if result.error]
     try:
         functions = budgets.check_functions(loaded.config, made, loaded.root)
@@ -90,6 +101,53 @@ def run(args: argparse.Namespace) -> int:
     if functions:
         console.info(f"every function fits with its layers; the largest is {functions[0]}")
     return 0
+
+
+def _describe(args: argparse.Namespace) -> None:
+    """Write a layers.yaml for requirements on the command line, lock it, and have it built.
+
+    Raises:
+        ConfigError: A word is not a requirement, and there is no layers.yaml with such a layer.
+        ManyErrors: The requirements do not resolve for a target.
+    """
+    names = [_name(word) for word in args.layer]
+    layer = {"description": "built ad hoc", "version": "0.0.0", "requirements": args.layer}
+    targets = {
+        "runtimes": args.runtime or [runtimes.DEFAULT],
+        "architectures": args.arch or ["arm64"],
+    }
+    text = yaml.safe_dump({"layers": {names[0]: {**layer, **targets}}}, sort_keys=False)
+    args.config, args.layer = AD_HOC / names[0] / loader.FILE_NAME, []
+    cache.write_text(args.config, text)
+    loaded, chosen = options.chosen(args)
+    results = locking.update(chosen, loaded.root, quiet=args.quiet or args.json)
+    errors: list[LayersmithError] = [result.error for result in results if result.error]
+    if errors:
+        raise ManyErrors(errors)
+    console.info(f"to keep this layer, start from {args.config.as_posix()} and its locks/")
+
+
+def _name(word: str) -> str:
+    """Return the name of a layer for a requirement."""
+    try:
+        return canonicalize_name(Requirement(word).name)
+    except InvalidRequirement as problem:
+        raise ConfigError(
+            f"{word!r} is not a requirement: {str(problem).splitlines()[0]}",
+            cause="there is no layers.yaml here or above, so the words are taken as requirements",
+            hint="quote requirements for the shell: build 'chromadb==1.5.9'",
+        ) from None
+
+
+def _warn(loaded: LoadedConfig, made: list[Manifest], dist: Path) -> None:
+    """Warn of what concerns several layers, or a key of layers.yaml."""
+    for note in {manifest.bytecode.note for manifest in made}:
+        if note:
+            console.warn(note)
+    for said in [*unmatched.in_locks(loaded, {}), *unmatched.in_layers(loaded, made)]:
+        console.warn(said)
+    for one in together.check(loaded.config, made, dist):
+        console.warn(f"{one.code}: {one.what}; {one.next}")
 
 
 def _say(result: BuildResult, root: Path) -> None:
