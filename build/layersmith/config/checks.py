@@ -60,7 +60,8 @@ def _files(name: str, layer: YamlNode, root: Path) -> Iterator[_Found]:
     yield from _path(root, layer.child("smoke"), (*at, "smoke"), folder=False)
     for key in ("requirements", "constraints"):
         given = layer.child(key)
-        yield from _path(root, given, (*at, key), folder=False)
+        for path, what in _path(root, given, (*at, key), folder=False):
+            yield path, f"{what}; a list is written [{given.value if given else ''}]"
         file = _mapping(given).get("file")
         yield from _path(root, file, (*at, key, "file"), folder=False)
     packages = layer.child("packages")

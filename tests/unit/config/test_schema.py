@@ -85,7 +85,7 @@ LAYER = {"description": "d", "version": "1.0.0", "requirements": ["x"]}
         {"budgets": {"zipped": "30Mx"}},
         {"budgets": {"cold_start": "3s"}},
         {"excludes": {"not a name": "because"}},
-        {"requirements": "x"},
+        {"requirements": "/x"},
         {"unknown": 1},
         {"prune": {"add": ["/absolute"]}},
     ],
