@@ -73,13 +73,19 @@ def run(args: argparse.Namespace) -> int:
         versions = [dataclasses.asdict(judgement) for judgement in found]
         unread = [dataclasses.asdict(one) for one in failed]
         console.emit_json(
-            {"format": 1, "applied": args.apply, "versions": versions, "quarantined": unread}
+            {
+                "format": 1,
+                "accounts": [dataclasses.asdict(one) for one in site.accounts],
+                "applied": args.apply,
+                "versions": versions,
+                "quarantined": unread,
+            }
         )
     else:
         console.stdout().print(_table(found, applied=args.apply))
     progress.show([], failed)
     verb = "deleted" if args.apply else "would be deleted (pass --apply)"
-    console.info(f"{len(gone)} of {len(found)} versions {verb}")
+    console.info(f"{len(gone)} of {len(found)} versions {verb}; {site.where}")
     return ShipError.exit_code if failed else 0
 
 

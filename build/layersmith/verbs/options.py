@@ -241,12 +241,14 @@ def site(args: argparse.Namespace, loaded: LoadedConfig, names: Sequence[str]) -
 
     Raises:
         AwsFailure: The credentials of a partition are missing or expired.
+        ShipError: An account is not one that layers.yaml allows.
     """
+    from layersmith.ship.aws import accounts  # noqa: PLC0415 -- boto3's start-up time
     from layersmith.ship.publish import canary  # noqa: PLC0415 -- boto3's start-up time
     from layersmith.ship.publish import site as sites  # noqa: PLC0415 -- boto3's start-up time
 
     home = sites.home_region(loaded, names)
-    return sites.Site(
+    made = sites.Site(
         access(args).clients(list(dict.fromkeys([*names, home]))),
         home=home,
         stack=args.stack,
@@ -255,6 +257,8 @@ def site(args: argparse.Namespace, loaded: LoadedConfig, names: Sequence[str]) -
         lock_wait=getattr(args, "lock_wait", 0.0),
         direct_limit=getattr(args, "direct_limit", None),
     )
+    accounts.refuse_others(made.accounts, loaded.config.accounts)
+    return made
 
 
 def job(args: argparse.Namespace) -> ShippingJob:

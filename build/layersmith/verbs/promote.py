@@ -83,7 +83,7 @@ def move(args: argparse.Namespace, decide: Decide) -> int:
         console.stdout().print(_table(moves))
     if moves and not args.dry_run:
         if not args.yes:
-            moving.confirm(len(moves))
+            moving.confirm(len(moves), site.where)
         done, more = moving.carry_out(site, moves)
         failed += more
         gone = {one.region for one in failed}
@@ -93,6 +93,7 @@ def move(args: argparse.Namespace, decide: Decide) -> int:
         console.emit_json(
             {
                 "format": 1,
+                "accounts": [dataclasses.asdict(one) for one in site.accounts],
                 "done": not args.dry_run and done == moves and not failed,
                 "moves": [dataclasses.asdict(one) for one in (moves if args.dry_run else done)],
                 "findings": [dataclasses.asdict(one) for one in findings],
@@ -101,9 +102,9 @@ def move(args: argparse.Namespace, decide: Decide) -> int:
         )
     progress.show(findings, failed)
     if args.dry_run:
-        console.info(f"{len(moves)} pointers to move")
+        console.info(f"{len(moves)} pointers to move in {site.where}")
     else:
-        console.info(f"{len(done)} of {len(moves)} pointers moved")
+        console.info(f"{len(done)} of {len(moves)} pointers moved in {site.where}")
     return ShipError.exit_code if findings or failed else 0
 
 

@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         console.emit_json(
             {
                 "format": 1,
+                "accounts": [dataclasses.asdict(one) for one in job.site.accounts],
                 "checked": {state.region: sorted(state.held) for state in states.values()},
                 "findings": [dataclasses.asdict(one) for one in found],
                 "quarantined": [dataclasses.asdict(one) for one in failed],
@@ -67,9 +68,11 @@ def run(args: argparse.Namespace) -> int:
         console.info(repository.report(text, differs=differs, scope=args.partition or ""))
     count = sum(len(state.held) for state in states.values())
     if found or failed:
-        console.warn(f"{len(found)} differences in {count} places, {len(failed)} regions unread")
+        differ = f"{len(found)} differences in {count} places, {len(failed)} regions unread"
+        console.warn(f"{differ}; {job.site.where}")
         return ShipError.exit_code
-    console.success(f"{count} places in {len(states)} regions hold what was built")
+    places = f"{count} places in {len(states)} regions of {job.site.where}"
+    console.success(f"{places} hold what was built")
     return 0
 
 

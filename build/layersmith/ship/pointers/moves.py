@@ -202,13 +202,17 @@ def _finding(one: ObservedPointers, said: tuple[str, str, str]) -> RegionFinding
     return RegionFinding(one.region, target, "pointer latest", *said)
 
 
-def confirm(count: int) -> None:
+def confirm(count: int, where: str) -> None:
     """Ask whether the steps shall be done.
+
+    Args:
+        count: How many there are.
+        where: The accounts, for people.
 
     Raises:
         ShipError: The answer is no, or there is no terminal to ask on.
     """
-    if not console.confirm(f"Do these {count} steps? [y/N] "):
+    if not console.confirm(f"Do these {count} steps in {where}? [y/N] "):
         raise ShipError("not confirmed, nothing was done")
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from layersmith.errors import ConfigError
-from layersmith.ship.aws import regions
+from layersmith.ship.aws import accounts, regions
 from layersmith.ship.publish import canary, lease
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from layersmith.config.loader import LoadedConfig
     from layersmith.plan import Target
+    from layersmith.ship.aws.accounts import Account
     from layersmith.ship.aws.clients import Aws
     from layersmith.ship.publish.models import Desired
 
@@ -41,6 +43,20 @@ class Site:
     lock_wait: float = lease.LIFETIME + 60.0
     direct_limit: int | None = None
     owner: lease.Owner = field(default_factory=lease.Owner)
+
+    @cached_property
+    def accounts(self) -> tuple[Account, ...]:
+        """The accounts behind the regions, one a partition.
+
+        Raises:
+            AwsFailure: The credentials are missing or expired.
+        """
+        return accounts.identify(self.aws)
+
+    @property
+    def where(self) -> str:
+        """The accounts for people: ``account 123456789012 (acme)``."""
+        return accounts.spell(self.accounts)
 
 
 @dataclass(frozen=True)
