@@ -5,6 +5,7 @@ What ships is imported where it is used, so that a build never waits for boto3.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -282,7 +283,10 @@ def job(args: argparse.Namespace) -> ShippingJob:
     found = desired.from_dist(targets, args.dist, loaded.root, where)
     if not found:
         raise ConfigError("no target matches the filters", hint="see --built and --partition")
-    return ShippingJob(found, site(args, loaded, list(observed.by_region(found))))
+    beyond = {target.identifier: choice.counted(target) for target in targets}
+    found = [dataclasses.replace(one, counted=beyond[one.identifier]) for one in found]
+    names = list(observed.by_region(found, counted=True))
+    return ShippingJob(found, site(args, loaded, names))
 
 
 def add_stage(parser: argparse.ArgumentParser) -> None:

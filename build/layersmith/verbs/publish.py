@@ -85,9 +85,9 @@ def run(args: argparse.Namespace) -> int:
         return _fetch(args)
     job = options.job(args)
     options.warn_of_deprecated(want.runtime for want in job.desired)
-    console.info(f"reading {len(observed.by_region(job.desired))} regions")
+    console.info(f"reading {len(observed.by_region(job.desired, counted=True))} regions")
     states, failed = observed.read_all(
-        job.site.aws, job.site.stack, job.desired, workers=job.site.workers
+        job.site.aws, job.site.stack, job.desired, workers=job.site.workers, counted=True
     )
     made = planner.plan(job.desired, states, _options(args))
     return (
@@ -129,7 +129,9 @@ def _apply(
         unchanged(args.plan, _document(job, made, failed))
     if made.actions:
         _confirm(args, job, made)
-    table = progress.ProgressTable(job.desired, list(states))
+    table = progress.ProgressTable(
+        job.desired, [r for r in observed.by_region(job.desired) if r in states]
+    )
     with table.shown():
         run = publisher.Publisher(job.site, _options(args), states, table.say)
         outcome = run.run(job.desired, made)

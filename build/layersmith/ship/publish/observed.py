@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def by_region(desired: Iterable[Desired]) -> dict[str, list[Desired]]:
-    """Return the artifacts of every region, regions in the order in which they are named."""
+def by_region(desired: Iterable[Desired], *, counted: bool = False) -> dict[str, list[Desired]]:
+    """Return the artifacts of every region, regions in the order in which they are named.
+
+    Args:
+        desired: The artifacts.
+        counted: Whether those whose number counts there belong to a region, too.
+    """
     found: dict[str, list[Desired]] = {}
     for want in desired:
-        for region in want.regions:
+        for region in (*want.regions, *(want.counted if counted else ())):
             found.setdefault(region, []).append(want)
     return found
 
@@ -73,7 +78,12 @@ def in_parallel(
 
 
 def read_all(
-    aws: Mapping[str, Aws], stack: str, desired: Sequence[Desired], *, workers: int
+    aws: Mapping[str, Aws],
+    stack: str,
+    desired: Sequence[Desired],
+    *,
+    workers: int,
+    counted: bool = False,
 ) -> tuple[dict[str, RegionState], list[Quarantined]]:
     """Read every region that an artifact goes to.
 
@@ -82,11 +92,12 @@ def read_all(
         stack: Name of the installation, for the artifact bucket.
         desired: The artifacts.
         workers: Regions at once.
+        counted: Whether to read the regions in which only its number counts, too.
 
     Raises:
         AwsFailure: No region can be read, because there are no credentials.
     """
-    regions = by_region(desired)
+    regions = by_region(desired, counted=counted)
     return in_parallel(
         lambda region: read_region(aws[region], stack, region, regions[region]),
         list(regions),

@@ -84,6 +84,24 @@ class RegionChoice:
             found = tuple(name for name in found if regions.partition_of(name) == self.partition)
         return found[:1] if self.pilot else found
 
+    def counted(self, target: Target) -> tuple[str, ...]:
+        """Return the regions that are left out here, and whose numbers an aligned release keeps to.
+
+        They are those of layers.yaml in the partitions of the run: others need other credentials.
+
+        Raises:
+            ConfigError: A region does not exist.
+        """
+        if not target.settings.align:
+            return ()
+        chosen = self.of(target)
+        reached = {regions.partition_of(name) for name in chosen}
+        return tuple(
+            name
+            for name in regions.expand(tuple(target.settings.regions))
+            if name not in chosen and regions.partition_of(name) in reached
+        )
+
     def by_region(self, targets: Sequence[Target]) -> dict[str, list[Target]]:
         """Return region -> its targets, regions in the order in which they are named.
 
