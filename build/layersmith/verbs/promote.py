@@ -72,11 +72,11 @@ def move(args: argparse.Namespace, decide: Decide) -> int:
         AwsFailure: The credentials are missing or expired.
     """
     args.layer = [args.name]
-    loaded, targets = options.chosen(args)
-    where = options.region_choice(args).by_region(targets)
-    site = options.site(args, loaded, list(where))
-    observed, failed = moving.read(site, where)
+    reach = options.reach(args)
+    site, where = reach.site, reach.where
+    observed, failed = moving.read(site, where, reach.wanted)
     unread = [one.region for one in failed]
+    failed += [one for one in reach.unread if one.region not in unread]
     moves, findings = decide(observed, lambda: _recall(site, args.name, unread))
     done: list[Move] = []
     if moves and not args.json:
@@ -87,7 +87,8 @@ def move(args: argparse.Namespace, decide: Decide) -> int:
         done, more = moving.carry_out(site, moves)
         failed += more
         gone = {one.region for one in failed}
-        again, _ = moving.read(site, {r: where[r] for r in where if r not in gone})
+        left = {region: where[region] for region in where if region not in gone}
+        again, _ = moving.read(site, left, reach.wanted)
         document.refresh(site, again)
     if args.json:
         console.emit_json(

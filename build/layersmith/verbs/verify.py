@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
         job.site.aws, job.site.stack, job.desired, workers=job.site.workers
     )
     found = drift.compare(job.desired, states)
+    withdrawn = drift.withdrawn(job.desired, states)
     if args.json:
         console.emit_json(
             {
@@ -55,10 +56,13 @@ def run(args: argparse.Namespace) -> int:
                 "accounts": [dataclasses.asdict(one) for one in job.site.accounts],
                 "checked": {state.region: sorted(state.held) for state in states.values()},
                 "findings": [dataclasses.asdict(one) for one in found],
+                "withdrawn": withdrawn,
                 "quarantined": [dataclasses.asdict(one) for one in failed],
             }
         )
     progress.show(found, failed)
+    for line in withdrawn:
+        console.info(line)
     text = progress.markdown(found, failed)
     if args.summary:
         cache.write_text(args.summary, text)

@@ -94,25 +94,27 @@ class AccountAccess:
     profiles: Mapping[str, str] = field(default_factory=dict)
     max_attempts: int = clients.MAX_ATTEMPTS
     concurrency: int = clients.CONCURRENCY
+    _made: dict[str, Aws] = field(default_factory=dict, repr=False, compare=False)
 
     def clients(self, names: Sequence[str]) -> Mapping[str, Aws]:
-        """Return region -> clients, those of one partition shared; prove the credentials.
+        """Return region -> clients, those of one partition shared; prove the credentials once.
 
         Raises:
             AwsFailure: The credentials of a partition are missing or expired.
         """
-        made: dict[str, Aws] = {}
+        made = self._made
         for region in names:
             partition = regions.partition_of(region)
             if partition not in made:
-                made[partition] = Aws(
+                aws = Aws(
                     endpoint_url=self.endpoint_url,
                     role_arn=self.roles.get(partition),
                     profile=self.profiles.get(partition),
                     max_attempts=self.max_attempts,
                     concurrency=self.concurrency,
                 )
-                _prove(made[partition], [r for r in names if regions.partition_of(r) == partition])
+                _prove(aws, [r for r in names if regions.partition_of(r) == partition])
+                made[partition] = aws
         return {region: made[regions.partition_of(region)] for region in names}
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
 
@@ -145,6 +146,15 @@ class Held:
         """Return the lowest version that has this semver and these bytes."""
         same = [v for v in self.versions if v.semver == semver and v.sha256 == sha256]
         return min(same, key=lambda version: version.number, default=None)
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A file of a release in an artifact bucket: its key, its bytes, and when it was put there."""
+
+    key: str
+    size: int
+    modified: datetime
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,14 @@ from botocore.exceptions import ClientError
 
 from layersmith.ship import pointers
 from layersmith.ship.aws import buckets, failures, labels
-from layersmith.ship.publish.models import Grant, Held, Quarantined, RegionState, Version
+from layersmith.ship.publish.models import (
+    Grant,
+    Held,
+    KeptFile,
+    Quarantined,
+    RegionState,
+    Version,
+)
 
 if TYPE_CHECKING:
     import threading
@@ -120,19 +127,28 @@ def read_region(aws: Aws, stack: str, region: str, desired: Sequence[Desired]) -
 
 def read_bucket(aws: Aws, region: str, name: str) -> tuple[bool, frozenset[str]]:
     """Return whether the artifact bucket is there, and the keys of the released zips in it."""
-    keys: set[str] = set()
+    found = list_kept(aws, region, name)
+    return found is not None, frozenset(one.key for one in found or ())
+
+
+def list_kept(aws: Aws, region: str, name: str) -> list[KeptFile] | None:
+    """Return the files of releases in an artifact bucket; None where there is no bucket."""
+    found: list[KeptFile] = []
     with failures.explained(region, "s3"):
         pages = aws.s3(region).get_paginator("list_objects_v2")
         try:
             for page in pages.paginate(
                 Bucket=name, Prefix=buckets.ARTIFACTS, ExpectedBucketOwner=aws.account(region)
             ):
-                keys.update(str(one.get("Key")) for one in page.get("Contents", ()))
+                found += [
+                    KeptFile(one["Key"], one["Size"], one["LastModified"])
+                    for one in page.get("Contents", ())
+                ]
         except ClientError as error:
             if failures.is_missing(error):
-                return False, frozenset()
+                return None
             raise
-    return True, frozenset(keys)
+    return found
 
 
 def read_target(aws: Aws, region: str, want: Desired) -> Held:

@@ -102,6 +102,16 @@ class RegionChoice:
             if name not in chosen and regions.partition_of(name) in reached
         )
 
+    def takes(self, region: str) -> bool:
+        """Whether a region passes, whatever layers.yaml says of it.
+
+        Raises:
+            ConfigError: A region does not exist.
+        """
+        if self.partition is not None and regions.partition_of(region) != self.partition:
+            return False
+        return not self.names or region in regions.expand(tuple(self.names))
+
     def by_region(self, targets: Sequence[Target]) -> dict[str, list[Target]]:
         """Return region -> its targets, regions in the order in which they are named.
 
