@@ -52,7 +52,6 @@ from layersmith.prove.slim import names
 from layersmith.report import found
 from layersmith.ship.cost import billing, usage
 from layersmith.ship.index import document as index
-from layersmith.ship.publish import plan as plans
 from layersmith.ship.release import changelog
 from layersmith.stacks import sessions, stage, templates
 from layersmith.verbs import publish
@@ -273,8 +272,8 @@ def _json_readers() -> Iterator[Reader]:
     yield reader("baseline", MANIFEST, record.to_json(), lambda path: found.read(path.parent, path))
     yield reader("index", "layers.json", INDEX, lambda path: index.parse(path.read_bytes()))
     yield reader(
-        "plan", "plan.json", {"actions": []},
-        lambda path: publish.unchanged(path, plans.Plan()),
+        "plan", "plan.json", {"format": 2, "accounts": [], "artifacts": {}, "actions": []},
+        lambda path: publish.unchanged(path, {"accounts": [], "artifacts": {}, "actions": []}),
     )  # fmt: skip
     yield reader(
         "prices", "prices.json", {"prices": {"s3-storage-gb-month": {"price": 1}}}, billing.load

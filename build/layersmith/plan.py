@@ -43,6 +43,11 @@ class Target:
         return f"{self.layer}-{self.runtime.name}-{self.architecture}"
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """Layer, runtime and architecture: what its pointers are found by."""
+        return (self.layer, self.runtime.name, self.architecture)
+
+    @property
     def provided(self) -> dict[str, runtimes.ProvidedDistribution]:
         """By normalized name, what the layer leaves to the runtime."""
         settings = self.settings

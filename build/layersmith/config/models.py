@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from layersmith.config.values import (
+    Account,
     Architecture,
     Distinct,
     DistributionName,
@@ -345,3 +346,6 @@ class Config(Model):
     """The layers by name."""
     functions: dict[Name, Function] = {}
     """The functions by name."""
+    accounts: Annotated[list[Account], Field(examples=[["123456789012"]]), Distinct] = []
+    """Accounts that may be published to; verbs of publishing refuse any other before they change
+    anything. Empty allows all. Accounts are quoted."""

@@ -45,6 +45,7 @@ LAYER_ARN_PATTERN = (
     r"^arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]{1,140}:[1-9][0-9]*$"
 )
 """A layer version (AWS Lambda's API, LayerVersionArn)."""
+ACCOUNT_PATTERN = r"^[0-9]{12}$"
 PRINCIPAL_PATTERN = r"^(public|o-[a-z0-9]{10,32}|[0-9]{12})$"
 
 TITLES: dict[str, str] = {}
@@ -224,6 +225,7 @@ ExtraName = Annotated[
     *_text("extra", DISTRIBUTION_PATTERN, "the name of an extra (PEP 685)"),
     AfterValidator(canonicalize_name),
 ]
+Account = Annotated[str, *_text("account", ACCOUNT_PATTERN, "an account of 12 digits")]
 Principal = Annotated[
     str,
     *_text(

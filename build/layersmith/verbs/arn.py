@@ -7,22 +7,27 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache, console
 from layersmith.base import runtimes
+from layersmith.config import loader
 from layersmith.errors import ShipError
+from layersmith.plan import plan
 from layersmith.ship import pointers
-from layersmith.ship.aws import clients
 from layersmith.ship.index import catalog, document
+from layersmith.ship.publish.site import RegionChoice
+from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
 
 EPILOG = """\
 Asks the region's pointers; with --index it needs no credentials and reads the JSON index of a
-release instead. With --html or --csv it writes the table of all ARNs of an index for people.
+release instead. Without --region it lists all that was ever published, whether layers.yaml still
+has it or not; with --html or --csv it writes that table for people.
 
 examples:
   python build/layers.py arn chromadb-vector --region eu-west-1 --runtime python3.13
   python build/layers.py arn chromadb-vector --region eu-west-1 --runtime python3.13 --version 1.2.0
   python build/layers.py arn chromadb-vector --region eu-west-1 --index dist/layers-index.json
+  python build/layers.py arn                                         all that is published
   python build/layers.py arn --index dist/layers-index.json --html arns.html --csv arns.csv
 """
 
@@ -38,25 +43,43 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--index", type=Path, action="append", default=[], help="read this index")
     parser.add_argument("--html", type=Path, help="write the table of all ARNs as HTML")
     parser.add_argument("--csv", type=Path, help="write the table of all ARNs as CSV")
-    parser.add_argument(
-        "--endpoint-url",
-        help="AWS endpoint to use, e.g. a moto server (overrides AWS_ENDPOINT_URL)",
-    )
-    parser.add_argument("--profile", help="profile of the AWS configuration")
+    options.add_config(parser)
+    options.add_accounts(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print one ARN, or write the tables."""
     if args.html or args.csv:
         return _tables(args)
-    if not args.layer or not args.region:
-        raise ShipError("LAYER and --region are required", hint="see `arn --help`")
+    if not args.region:
+        return _list(args)
+    if not args.layer:
+        raise ShipError("--region needs a LAYER", hint="leave it out to list all; see `arn --help`")
     arn = _from_index(args) if args.index else _from_region(args)
     if args.json:
         said = {name: getattr(args, name) for name in ("layer", "region", "runtime", "version")}
         console.emit_json({**said, "architecture": args.arch, "arn": arn})
     else:
         console.emit_text(arn)
+    return 0
+
+
+def _index(args: argparse.Namespace) -> document.Index:
+    """Return the index of --index or, without it, of the account."""
+    if args.index:
+        return _read(args.index)
+    loaded = loader.load(args.config)
+    names = list(RegionChoice().by_region(plan(loaded.config)))
+    return document.published(options.site(args, loaded, names))
+
+
+def _list(args: argparse.Namespace) -> int:
+    """Print all ARNs, or those of a layer."""
+    entries = [one for one in _index(args).layers if args.layer in {None, one.layer}]
+    if args.json:
+        console.emit_json({"layers": [one.model_dump(mode="json") for one in entries]})
+    else:
+        console.stdout().print(console.table(catalog.COLUMNS, catalog.rows(entries)))
     return 0
 
 
@@ -72,9 +95,7 @@ def _read(paths: list[Path]) -> document.Index:
 
 
 def _tables(args: argparse.Namespace) -> int:
-    if not args.index:
-        raise ShipError("the table needs an index", hint="pass --index PATH")
-    entries = _read(args.index).layers
+    entries = _index(args).layers
     if args.html:
         cache.write_text(args.html, catalog.html(entries))
     if args.csv:
@@ -97,7 +118,7 @@ def _from_index(args: argparse.Namespace) -> str:
 
 
 def _from_region(args: argparse.Namespace) -> str:
-    aws = clients.Aws(endpoint_url=args.endpoint_url, profile=args.profile)
+    aws = options.access(args).clients([args.region])[args.region]
     has = pointers.read(aws, args.region, (args.layer, args.runtime, args.arch))
     latest = args.version == "latest"
     arn = has.latest if latest else has.versions.get(args.version)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ConfigError, ShipError
-from layersmith.ship import gc
+from layersmith.ship.gc import judge, sweep
 from layersmith.ship.index import document
 from layersmith.ship.pointers import moves
 from layersmith.ship.publish import observed, progress
@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from layersmith.ship.gc import Judgement
+    from layersmith.ship.gc.judge import Judgement, RegionLook
+    from layersmith.ship.index.reach import Reach
+    from layersmith.ship.publish.models import Quarantined
 
 EPILOG = """\
 Keeps the newest versions, young ones, the one in layers.yaml, what `latest` points to, and
 everything that a function, one of its versions or an alias in this account uses. Other accounts
 that a layer is shared with cannot be seen: their functions go on working with a deleted version,
-but cannot be updated while they name it. Nothing is deleted without --apply.
+but cannot be updated while they name it. What stays in one region stays in all, and while a region
+cannot be read nothing of its layers goes. Layers and runtimes that layers.yaml no longer has are
+judged, too; and kept zips go with the last version that was made of them. Nothing is deleted
+without --apply.
 
 examples:
   python build/layers.py gc                        what would be deleted, and what stays why
@@ -52,35 +57,84 @@ def run(args: argparse.Namespace) -> int:
     """Judge every version, and delete what may go if told to."""
     if args.keep < 1 or args.days < 0:
         raise ConfigError("--keep is at least 1 and --days at least 0")
-    loaded, targets = options.chosen(args)
-    where = options.region_choice(args).by_region(targets)
-    site = options.site(args, loaded, list(where))
-    rule = gc.KeepRule(args.keep, args.days, datetime.now(UTC))
+    shown = options.region_choice(args)
+    if args.apply and args.region:
+        raise ConfigError(
+            "--region only narrows what gc shows: a version goes in all regions or in none",
+            hint="leave out --region, or --apply",
+        )
+    args.region = []
+    reach = options.reach(args)
+    rule = judge.KeepRule(args.keep, args.days, datetime.now(UTC))
+    site, every = reach.site, list(reach.where)
+    looks, failed = observed.in_parallel(
+        lambda region: sweep.look(reach, region, rule), every, workers=site.workers
+    )
+    failed += [one for one in reach.unread if one.region not in {two.region for two in failed}]
+    found = judge.together(looks, _unread(reach, failed), reach.versions, rule)
+    if args.apply:
+        decided = found
+        done, more = observed.in_parallel(
+            lambda region: sweep.clean(reach, region, decided[region], rule),
+            [region for region, look in decided.items() if look.anything],
+            workers=site.workers,
+        )
+        failed += more
+        found = {
+            r: done.get(r, look) for r, look in decided.items() if r in done or not look.anything
+        }
+        if any(not one.kept for look in found.values() for one in look.versions):
+            # Take the deleted versions out of the index.
+            left, _ = moves.read(site, {r: reach.where[r] for r in found}, reach.wanted)
+            document.refresh(site, left)
+    found = {region: look for region, look in found.items() if shown.takes(region)}
+    _report(args, reach, found, failed)
+    return ShipError.exit_code if failed else 0
 
-    def work(region: str) -> list[Judgement]:
-        if args.apply:
-            return gc.clean(site, region, where[region], rule)
-        return gc.look(site, region, where[region], rule)[0]
 
-    done, failed = observed.in_parallel(work, list(where), workers=site.workers)
-    found = [judgement for judgements in done.values() for judgement in judgements]
-    gone = [judgement for judgement in found if not judgement.kept]
-    if args.apply and gone:
-        # Take the deleted versions out of the index.
-        left, _ = moves.read(site, {region: where[region] for region in done})
-        document.refresh(site, left)
+def _unread(reach: Reach, failed: Sequence[Quarantined]) -> dict[str, set[str]]:
+    """Return layer -> regions that may hold it and could not be read."""
+    unread: dict[str, set[str]] = {}
+    indexes = {one.region for one in reach.unread}
+    for region, places in reach.where.items():
+        down = {one.region for one in failed if one.region == region} | indexes
+        for layer, _, _ in places if down else ():
+            unread.setdefault(layer, set()).update(down)
+    return unread
+
+
+def _report(
+    args: argparse.Namespace,
+    reach: Reach,
+    found: dict[str, RegionLook],
+    failed: Sequence[Quarantined],
+) -> None:
+    versions = [one for look in found.values() for one in look.versions]
+    files = [(region, file) for region, look in found.items() for _, _, file in look.files]
+    gone = [one for one in versions if not one.kept]
     if args.json:
-        versions = [dataclasses.asdict(judgement) for judgement in found]
-        unread = [dataclasses.asdict(one) for one in failed]
         console.emit_json(
-            {"format": 1, "applied": args.apply, "versions": versions, "quarantined": unread}
+            {
+                "format": 1,
+                "accounts": [dataclasses.asdict(one) for one in reach.site.accounts],
+                "applied": args.apply,
+                "versions": [dataclasses.asdict(one) for one in versions],
+                "files": [
+                    {"region": region, "key": file.key, "size": file.size} for region, file in files
+                ],
+                "quarantined": [dataclasses.asdict(one) for one in failed],
+            }
         )
     else:
-        console.stdout().print(_table(found, applied=args.apply))
+        console.stdout().print(_table(versions, applied=args.apply))
+        if files:
+            rows = [(region, file.key, f"{file.size / 1e6:.1f}") for region, file in files]
+            headings = ("region", "kept file that goes", "MB")
+            console.stdout().print(console.table(headings, rows, right={"MB"}))
     progress.show([], failed)
     verb = "deleted" if args.apply else "would be deleted (pass --apply)"
-    console.info(f"{len(gone)} of {len(found)} versions {verb}")
-    return ShipError.exit_code if failed else 0
+    counted = f"{len(gone)} of {len(versions)} versions and {len(files)} kept files"
+    console.info(f"{counted} {verb}; {reach.site.where}")
 
 
 def _table(found: Sequence[Judgement], *, applied: bool) -> RenderableType:

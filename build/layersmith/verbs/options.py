@@ -5,6 +5,7 @@ What ships is imported where it is used, so that a build never waits for boto3.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from layersmith.config.loader import LoadedConfig
     from layersmith.ship.aws.accounts import AccountAccess
     from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.index.reach import Reach
     from layersmith.ship.publish.site import RegionChoice, ShippingJob, Site
     from layersmith.stacks.stage import Stage
     from layersmith.stacks.templates import Template
@@ -236,18 +238,25 @@ def access(args: argparse.Namespace) -> AccountAccess:
     )
 
 
-def site(args: argparse.Namespace, loaded: LoadedConfig, names: Sequence[str]) -> Site:
+def site(
+    args: argparse.Namespace,
+    loaded: LoadedConfig,
+    names: Sequence[str],
+    through: AccountAccess | None = None,
+) -> Site:
     """Return the site for regions; one call a partition proves the credentials.
 
     Raises:
         AwsFailure: The credentials of a partition are missing or expired.
+        ShipError: An account is not one that layers.yaml allows.
     """
+    from layersmith.ship.aws import accounts  # noqa: PLC0415 -- boto3's start-up time
     from layersmith.ship.publish import canary  # noqa: PLC0415 -- boto3's start-up time
     from layersmith.ship.publish import site as sites  # noqa: PLC0415 -- boto3's start-up time
 
     home = sites.home_region(loaded, names)
-    return sites.Site(
-        access(args).clients(list(dict.fromkeys([*names, home]))),
+    made = sites.Site(
+        (through or access(args)).clients(list(dict.fromkeys([*names, home]))),
         home=home,
         stack=args.stack,
         workers=args.concurrency,
@@ -255,6 +264,39 @@ def site(args: argparse.Namespace, loaded: LoadedConfig, names: Sequence[str]) -
         lock_wait=getattr(args, "lock_wait", 0.0),
         direct_limit=getattr(args, "direct_limit", None),
     )
+    accounts.refuse_others(made.accounts, loaded.config.accounts)
+    return made
+
+
+def reach(args: argparse.Namespace) -> Reach:
+    """Return what a verb works on that reaches all that was ever published.
+
+    Raises:
+        ConfigError: layers.yaml is not valid, or the options choose nothing.
+        AwsFailure: The credentials are missing or expired.
+        ShipError: The index is damaged, or an account is not one that layers.yaml allows.
+    """
+    from layersmith.ship.aws.failures import OF_THE_RUN, AwsFailure  # noqa: PLC0415 -- see job
+    from layersmith.ship.index import document, reach  # noqa: PLC0415 -- see job
+    from layersmith.ship.publish.models import Quarantined  # noqa: PLC0415 -- see job
+
+    loaded, choice, through = loader.load(args.config), region_choice(args), access(args)
+    targets = plan(loaded.config)
+    made = site(args, loaded, list(choice.by_region(targets)), through)
+    index, unread = document.Index(), []
+    try:
+        index = document.published(made)
+    except AwsFailure as failure:
+        if failure.kind in OF_THE_RUN:
+            raise
+        hint = "only what layers.yaml has was reached; run it again"
+        unread = [Quarantined(made.home, f"the index: {failure.line}", hint)]
+    filters = reach.Filters(args.layer, args.runtime, args.arch)
+    where, wanted = reach.spots(loaded.config, index, filters, choice)
+    versions = {target.place: target.version for target in targets}
+    names = list(dict.fromkeys([*where, made.home]))
+    full = dataclasses.replace(site(args, loaded, names, through), home=made.home)
+    return reach.Reach(full, where, versions, wanted, unread)
 
 
 def job(args: argparse.Namespace) -> ShippingJob:
@@ -278,7 +320,10 @@ def job(args: argparse.Namespace) -> ShippingJob:
     found = desired.from_dist(targets, args.dist, loaded.root, where)
     if not found:
         raise ConfigError("no target matches the filters", hint="see --built and --partition")
-    return ShippingJob(found, site(args, loaded, list(observed.by_region(found))))
+    beyond = {target.identifier: choice.counted(target) for target in targets}
+    found = [dataclasses.replace(one, counted=beyond[one.identifier]) for one in found]
+    names = list(observed.by_region(found, counted=True))
+    return ShippingJob(found, site(args, loaded, names))
 
 
 def add_stage(parser: argparse.ArgumentParser) -> None:

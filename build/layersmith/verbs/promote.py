@@ -72,27 +72,29 @@ def move(args: argparse.Namespace, decide: Decide) -> int:
         AwsFailure: The credentials are missing or expired.
     """
     args.layer = [args.name]
-    loaded, targets = options.chosen(args)
-    where = options.region_choice(args).by_region(targets)
-    site = options.site(args, loaded, list(where))
-    observed, failed = moving.read(site, where)
+    reach = options.reach(args)
+    site, where = reach.site, reach.where
+    observed, failed = moving.read(site, where, reach.wanted)
     unread = [one.region for one in failed]
+    failed += [one for one in reach.unread if one.region not in unread]
     moves, findings = decide(observed, lambda: _recall(site, args.name, unread))
     done: list[Move] = []
     if moves and not args.json:
         console.stdout().print(_table(moves))
     if moves and not args.dry_run:
         if not args.yes:
-            moving.confirm(len(moves))
+            moving.confirm(len(moves), site.where)
         done, more = moving.carry_out(site, moves)
         failed += more
         gone = {one.region for one in failed}
-        again, _ = moving.read(site, {r: where[r] for r in where if r not in gone})
+        left = {region: where[region] for region in where if region not in gone}
+        again, _ = moving.read(site, left, reach.wanted)
         document.refresh(site, again)
     if args.json:
         console.emit_json(
             {
                 "format": 1,
+                "accounts": [dataclasses.asdict(one) for one in site.accounts],
                 "done": not args.dry_run and done == moves and not failed,
                 "moves": [dataclasses.asdict(one) for one in (moves if args.dry_run else done)],
                 "findings": [dataclasses.asdict(one) for one in findings],
@@ -101,9 +103,9 @@ def move(args: argparse.Namespace, decide: Decide) -> int:
         )
     progress.show(findings, failed)
     if args.dry_run:
-        console.info(f"{len(moves)} pointers to move")
+        console.info(f"{len(moves)} pointers to move in {site.where}")
     else:
-        console.info(f"{len(done)} of {len(moves)} pointers moved")
+        console.info(f"{len(done)} of {len(moves)} pointers moved in {site.where}")
     return ShipError.exit_code if findings or failed else 0
 
 

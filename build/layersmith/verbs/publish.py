@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import dataclasses
 import json
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from layersmith.ship.publish.models import Quarantined, RegionFinding, RegionState
     from layersmith.ship.publish.plan import Plan
     from layersmith.ship.publish.site import ShippingJob
+
+FORMAT = 2
+"""Of the plan as JSON. Format 1, up to version 0.1, named neither accounts nor zips."""
 
 EPILOG = """\
 plan reads every region and prints what would be done; apply does it. Both can be repeated: a
@@ -51,7 +55,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     plan.add_argument("--out", type=Path, help="also write the plan as JSON to this file")
     apply = verbs.add_parser("apply", help="do it", epilog=EPILOG, formatter_class=shape)
     apply.add_argument("--yes", action="store_true", help="do not ask")
-    apply.add_argument("--plan", type=Path, help="refuse if the accounts changed since this plan")
+    apply.add_argument(
+        "--plan", type=Path, help="refuse any other account, zip or step than this plan's"
+    )
     apply.add_argument("--index", type=Path, help="also write the JSON index to this file")
     fetch = verbs.add_parser(
         "fetch",
@@ -79,13 +85,13 @@ def run(args: argparse.Namespace) -> int:
         return _fetch(args)
     job = options.job(args)
     options.warn_of_deprecated(want.runtime for want in job.desired)
-    console.info(f"reading {len(observed.by_region(job.desired))} regions")
+    console.info(f"reading {len(observed.by_region(job.desired, counted=True))} regions")
     states, failed = observed.read_all(
-        job.site.aws, job.site.stack, job.desired, workers=job.site.workers
+        job.site.aws, job.site.stack, job.desired, workers=job.site.workers, counted=True
     )
     made = planner.plan(job.desired, states, _options(args))
     return (
-        _plan(args, made, failed)
+        _plan(args, job, made, failed)
         if args.step == "plan"
         else _apply(args, job, made, states, failed)
     )
@@ -95,8 +101,10 @@ def _options(args: argparse.Namespace) -> planner.PlanOptions:
     return planner.PlanOptions(canary=not args.no_canary, promote=not args.no_promote, pre=args.pre)
 
 
-def _plan(args: argparse.Namespace, made: Plan, failed: Sequence[Quarantined]) -> int:
-    document = _document(made, failed)
+def _plan(
+    args: argparse.Namespace, job: ShippingJob, made: Plan, failed: Sequence[Quarantined]
+) -> int:
+    document = _document(job, made, failed)
     if args.out:
         cache.write_text(args.out, json.dumps(document, indent=1) + "\n")
     if args.json:
@@ -105,7 +113,8 @@ def _plan(args: argparse.Namespace, made: Plan, failed: Sequence[Quarantined]) -
         out = console.stdout()
         out.print(progress.actions_table(made.actions, out.width))
     progress.show(made.findings, failed)
-    console.info(f"{len(made.actions)} steps to do" if made.actions else "nothing to do")
+    todo = f"{len(made.actions)} steps" if made.actions else "nothing"
+    console.info(f"{todo} to do in {job.site.where}")
     return ShipError.exit_code if made.findings or failed else 0
 
 
@@ -117,10 +126,12 @@ def _apply(
     failed: list[Quarantined],
 ) -> int:
     if args.plan:
-        unchanged(args.plan, made)
+        unchanged(args.plan, _document(job, made, failed))
     if made.actions:
-        _confirm(args, made)
-    table = progress.ProgressTable(job.desired, list(states))
+        _confirm(args, job, made)
+    table = progress.ProgressTable(
+        job.desired, [r for r in observed.by_region(job.desired) if r in states]
+    )
     with table.shown():
         run = publisher.Publisher(job.site, _options(args), states, table.say)
         outcome = run.run(job.desired, made)
@@ -129,6 +140,7 @@ def _apply(
     if args.json:
         console.emit_json(
             {
+                "accounts": _accounts(job),
                 "done": [action.to_json() for action in outcome.done],
                 **_problems(outcome.findings, outcome.quarantined),
             }
@@ -137,7 +149,8 @@ def _apply(
     say = console.warn if outcome.findings or outcome.quarantined else console.success
     say(
         f"{len(outcome.done)} steps done, {len(outcome.findings)} findings, "
-        f"{len(outcome.quarantined)} regions left out, {listed} ARNs in the index"
+        f"{len(outcome.quarantined)} regions left out, {listed} ARNs in the index; "
+        f"{job.site.where}"
     )
     return ShipError.exit_code if outcome.findings or outcome.quarantined else 0
 
@@ -183,37 +196,81 @@ def _fetch(args: argparse.Namespace) -> int:
     return 0
 
 
-def unchanged(path: Path, made: Plan) -> None:
+def unchanged(path: Path, now: dict[str, Any]) -> None:
     """Refuse to apply another plan than the one that was looked at.
 
+    Args:
+        path: The plan that was looked at.
+        now: The plan as it is now, as ``publish plan`` writes it.
+
     Raises:
-        ShipError: The accounts have changed since, or the file is not a plan.
+        ShipError: Accounts, zips or steps are others, or the file is not a plan.
     """
-    with damage.told(path.name, ShipError, kind="plan", hint="look at `publish plan` again"):
-        looked_at = json.loads(path.read_text(encoding="utf-8"))["actions"]
-    if looked_at != [action.to_json() for action in made.actions]:
+    again = "look at `publish plan` again"
+    with damage.told(path.name, ShipError, kind="plan", hint=again):
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        written = plan["format"]
+        accounts, artifacts, actions = plan.get("accounts"), plan.get("artifacts"), plan["actions"]
+        numbers = {one["partition"]: one["account"] for one in accounts or ()}
+        zips = {name: one["sha256"] for name, one in (artifacts or {}).items()}
+    if written != FORMAT:
+        raise ShipError(f"{path.name} was made by another version of layersmith", hint=again)
+    found = {one["partition"]: one["account"] for one in now["accounts"]}
+    if numbers != found:
+        raise ShipError(
+            f"{path.name} is for account {_spell(numbers)}; this run is for {_spell(found)}",
+            cause="the credentials, --role or --profile are others than those of the plan",
+            hint=f"sign in to the account of the plan, or {again}",
+        )
+    changed = [name for name, one in now["artifacts"].items() if zips.get(name) != one["sha256"]]
+    if gone := changed or sorted(zips.keys() - now["artifacts"].keys()):
+        raise ShipError(
+            f"the zips are not those of {path.name}",
+            target=gone[0],
+            cause="they were built again, or other targets were chosen: " + ", ".join(gone),
+            hint=f"fetch or build the zips of the plan, or {again}",
+        )
+    if actions != now["actions"]:
         raise ShipError(
             f"the accounts have changed since {path.name} was made",
             cause="a version or a pointer was published or changed in the meantime",
-            hint="look at `publish plan` again",
+            hint=again,
         )
 
 
-def _confirm(args: argparse.Namespace, made: Plan) -> None:
+def _spell(accounts: dict[str, str]) -> str:
+    return ", ".join(f"{one} ({partition})" for partition, one in accounts.items()) or "none"
+
+
+def _confirm(args: argparse.Namespace, job: ShippingJob, made: Plan) -> None:
     """Show the plan and ask, unless told not to."""
     if args.yes:
         return
     out = console.stderr()
     out.print(progress.actions_table(made.actions, out.width))
-    moves.confirm(len(made.actions))
+    moves.confirm(len(made.actions), job.site.where)
 
 
-def _document(made: Plan, failed: Sequence[Quarantined]) -> dict[str, Any]:
+def _document(job: ShippingJob, made: Plan, failed: Sequence[Quarantined]) -> dict[str, Any]:
     return {
-        "format": 1,
+        "format": FORMAT,
+        "accounts": _accounts(job),
+        "artifacts": {
+            want.identifier: {
+                "version": want.version,
+                "file": want.zip_path.name,
+                "sha256": base64.b64decode(want.sha256).hex(),
+                "size": want.size,
+            }
+            for want in job.desired
+        },
         "actions": [action.to_json() for action in made.actions],
         **_problems(made.findings, failed),
     }
+
+
+def _accounts(job: ShippingJob) -> list[dict[str, str]]:
+    return [dataclasses.asdict(one) for one in job.site.accounts]
 
 
 def _problems(findings: Sequence[RegionFinding], failed: Sequence[Quarantined]) -> dict[str, Any]:

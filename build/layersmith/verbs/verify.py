@@ -48,16 +48,21 @@ def run(args: argparse.Namespace) -> int:
         job.site.aws, job.site.stack, job.desired, workers=job.site.workers
     )
     found = drift.compare(job.desired, states)
+    withdrawn = drift.withdrawn(job.desired, states)
     if args.json:
         console.emit_json(
             {
                 "format": 1,
+                "accounts": [dataclasses.asdict(one) for one in job.site.accounts],
                 "checked": {state.region: sorted(state.held) for state in states.values()},
                 "findings": [dataclasses.asdict(one) for one in found],
+                "withdrawn": withdrawn,
                 "quarantined": [dataclasses.asdict(one) for one in failed],
             }
         )
     progress.show(found, failed)
+    for line in withdrawn:
+        console.info(line)
     text = progress.markdown(found, failed)
     if args.summary:
         cache.write_text(args.summary, text)
@@ -67,9 +72,11 @@ def run(args: argparse.Namespace) -> int:
         console.info(repository.report(text, differs=differs, scope=args.partition or ""))
     count = sum(len(state.held) for state in states.values())
     if found or failed:
-        console.warn(f"{len(found)} differences in {count} places, {len(failed)} regions unread")
+        differ = f"{len(found)} differences in {count} places, {len(failed)} regions unread"
+        console.warn(f"{differ}; {job.site.where}")
         return ShipError.exit_code
-    console.success(f"{count} places in {len(states)} regions hold what was built")
+    places = f"{count} places in {len(states)} regions of {job.site.where}"
+    console.success(f"{places} hold what was built")
     return 0
 
 

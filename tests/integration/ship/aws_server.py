@@ -411,7 +411,7 @@ def _error(call: Call, rule: dict[str, Any]) -> Answer:
     message = rule.get("message", "made for a test")
     if call.service == "s3":
         return _xml_error(status, code, message)
-    if call.service == "sts":
+    if call.service in {"sts", "iam"}:
         return _query_error(status, code, message)
     return _json_error(status, code, message)
 

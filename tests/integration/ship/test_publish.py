@@ -37,3 +37,30 @@ def test_a_second_apply_changes_nothing(
     assert project.plan().json["actions"] == []
     assert snapshot(TWO) == before
     assert len(aws.calls("PublishLayerVersion")) == calls == 6
+
+
+def test_an_aligned_pilot_keeps_to_the_numbers_of_all_regions(
+    aws: AwsServer, project: Project, snapshot: Snapshot
+) -> None:
+    name = "alpha-python3-13-arm64"
+    for region, count in (("us-east-1", 3), ("eu-west-1", 1)):
+        for _ in range(count):
+            aws.client("lambda", region).publish_layer_version(
+                LayerName=name, Content={"ZipFile": b"PK\x05\x06" + b"\0" * 18}
+            )
+    project.write(LayerSpec(align=True))
+
+    planned = project.run("publish", "plan", "--pilot", *project.places)
+    piloted = project.apply("--pilot", "--no-canary")
+    entries = project.run("verify", "--region", "eu-west-1", *project.places)
+    rest = project.apply("--region", "us-east-1", "--no-canary")
+
+    assert "fill 2 to 3" in " ".join(planned.out.split())
+    assert [piloted.code, entries.code, rest.code] == [0, 0, 0], piloted.err + rest.err
+    numbers = {r: [v["number"] for v in has["layers"][name]] for r, has in snapshot(TWO).items()}
+    assert {region: max(found) for region, found in numbers.items()} == {
+        "eu-west-1": 4,
+        "us-east-1": 4,
+    }
+    assert sorted(numbers["eu-west-1"]) == [1, 4]
+    assert project.verify().code == 0

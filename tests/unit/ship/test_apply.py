@@ -238,4 +238,4 @@ def test_a_run_that_was_ended_does_no_further_step(account: Account) -> None:
     publisher = apply.Publisher(where, PlanOptions(), states, lambda *_: None)
     publisher.abort.set()
     with pytest.raises(ShipError, match="the run was ended"):
-        apply.RegionUpdate(publisher, "eu-west-1", want, "bucket").apply()
+        apply.RegionUpdate(publisher, "eu-west-1", want, "bucket", lambda: None).apply()

@@ -110,12 +110,10 @@ def test_permissions_follow_the_configuration() -> None:
 
 def test_numbers_are_aligned_upwards_by_placeholders() -> None:
     made = plan(want(align=True), state(EU), state(US, foreign(1), foreign(2)))
-    assert steps(made, EU)[:5] == [
-        (Step.FILL, 1),
-        (Step.FILL, 2),
-        (Step.PUBLISH, 3),
-        (Step.UNFILL, 1),
-        (Step.UNFILL, 2),
+    assert [(one.step, list(one.numbers)) for one in made.actions if one.region == EU][:3] == [
+        (Step.FILL, [1, 2]),
+        (Step.PUBLISH, [3]),
+        (Step.UNFILL, [1, 2]),
     ]
     assert steps(made, US)[0] == (Step.PUBLISH, 3)
 
@@ -124,7 +122,32 @@ def test_a_region_that_comes_back_is_filled_up_to_the_number_of_the_release() ->
     done = pointers("1.2.0", v1_2_0=7)
     made = plan(want(align=True), state(EU, release(7), at=done), state(US, foreign(4)))
     assert steps(made, EU) == []
-    assert steps(made, US)[:3] == [(Step.FILL, 5), (Step.FILL, 6), (Step.PUBLISH, 7)]
+    assert steps(made, US)[:2] == [(Step.FILL, 5), (Step.PUBLISH, 7)]
+    assert made.actions[0].to_json()["last"] == 6
+
+
+def test_thousands_of_numbers_are_one_line_of_the_plan() -> None:
+    made = plan(want(align=True), state(EU, foreign(2), placeholder(4)), state(US, foreign(7221)))
+    assert [(one.step, one.detail) for one in made.actions if one.region == EU][:4] == [
+        (Step.FILL, "5 to 7221"),
+        (Step.PUBLISH, "1.2.0, 0.0 MB"),
+        (Step.UNFILL, "4 to 7221"),
+        (Step.GRANT, "public"),
+    ]
+
+
+def test_an_aligned_number_counts_every_region_that_a_filter_leaves_out() -> None:
+    one = want(align=True, regions=(EU,), counted=(US,))
+    made = plan(one, state(EU), state(US, foreign(6)))
+    assert steps(made, EU)[:2] == [(Step.FILL, 1), (Step.PUBLISH, 7)]
+    assert steps(made, US) == []
+
+
+def test_other_bytes_in_a_region_that_a_filter_leaves_out_stop_an_aligned_release() -> None:
+    one = want(align=True, regions=(EU,), counted=(US,))
+    made = plan(one, state(EU), state(US, release(6, sha256="x" * 43 + "=")))
+    assert made.actions == []
+    assert [(finding.region, finding.blocking) for finding in made.findings] == [(US, True)]
 
 
 def test_a_region_past_the_number_is_named_and_gets_the_release_all_the_same() -> None:
@@ -138,7 +161,7 @@ def test_a_region_past_the_number_is_named_and_gets_the_release_all_the_same() -
 def test_placeholders_that_a_killed_run_left_go_once_a_real_version_is_above() -> None:
     done = pointers("1.2.0", v1_2_0=3)
     left = plan(want(), state(EU, placeholder(1), placeholder(2), release(3), at=done))
-    assert steps(left) == [(Step.UNFILL, 1), (Step.UNFILL, 2)]
+    assert [(one.step, list(one.numbers)) for one in left.actions] == [(Step.UNFILL, [1, 2])]
     # The last one shows how far the counter is, so it stays until the release is above it.
     counter = plan(want(version="1.3.0"), state(EU, release(1), placeholder(2)))
     assert steps(counter)[:2] == [(Step.KEEP, 0), (Step.PUBLISH, 3)]
@@ -162,11 +185,12 @@ def test_no_region_is_filled_past_what_another_one_holds(counts: list[int]) -> N
 
 
 def perform(region: RegionState, wanted: Desired, actions: list[Action], count: int) -> RegionState:
-    """Do the first ``count`` actions on a model of a region."""
+    """Do the first ``count`` actions on a model of a region, each number of a range for itself."""
+    single = [dataclasses.replace(one, number=n, last=0) for one in actions for n in one.numbers]
     held = region.held[wanted.identifier]
     versions, at = list(held.versions), held.pointers
     kept = region.kept
-    for action in actions[:count]:
+    for action in single[:count]:
         mine = next((v for v in versions if v.semver == wanted.version), None)
         match action.step:
             case Step.KEEP:

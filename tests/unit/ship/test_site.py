@@ -29,6 +29,25 @@ def test_the_regions_of_a_target(choice: RegionChoice, found: tuple[str, ...]) -
     assert choice.of(target("eu-west-1", "cn-north-1", "us-east-1")) == found
 
 
+@pytest.mark.parametrize(
+    ("choice", "counted"),
+    [
+        (RegionChoice(), ()),
+        (RegionChoice(pilot=True), ("us-east-1",)),
+        (RegionChoice(names=("sa-east-1",)), ("eu-west-1", "us-east-1")),
+        (RegionChoice(partition="aws-cn"), ()),
+    ],
+)
+def test_numbers_count_in_all_regions_of_layers_yaml(
+    choice: RegionChoice, counted: tuple[str, ...]
+) -> None:
+    one = target("eu-west-1", "us-east-1", *["cn-north-1"] * (choice.partition is not None))
+    one.settings.align = True
+    assert choice.counted(one) == counted
+    one.settings.align = False
+    assert choice.counted(one) == ()
+
+
 def test_regions_are_grouped_in_the_order_in_which_they_are_named() -> None:
     one, two = target("us-east-1"), target("eu-west-1", "us-east-1")
     assert RegionChoice().by_region([one, two]) == {"us-east-1": [one, two], "eu-west-1": [two]}

@@ -8,6 +8,7 @@ AWS_ENDPOINT_URL_<SERVICE>) or the argument.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class Aws:
     _session: boto3.Session | None = field(default=None, repr=False)
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
     _account: str | None = field(default=None, repr=False)
+    _alias: str | None = field(default=None, repr=False)
 
     def client(self, service: str, region: str) -> Any:
         """Return the client of a service in a region, made on first use.
@@ -68,7 +70,7 @@ class Aws:
                     service,
                     region_name=region,
                     endpoint_url=self.endpoint_url,
-                    config=self._config(),
+                    config=self._config(1 if service == "iam" else self.max_attempts),
                 )
             return self._clients[key]
 
@@ -103,15 +105,31 @@ class Aws:
                     self._account = str(sts.get_caller_identity()["Account"])
             return self._account
 
+    def alias(self, region: str) -> str:
+        """Return the account's alias, for people; empty where it has none or IAM does not say.
+
+        Args:
+            region: Region of the partition whose IAM is asked.
+        """
+        with self._lock:
+            if self._alias is None:
+                self._alias = ""
+                with suppress(failures.AwsFailure), failures.explained(region, "iam"):
+                    iam = self.client("iam", region)
+                    self._alias = next(
+                        iter(iam.list_account_aliases().get("AccountAliases", ())), ""
+                    )
+            return self._alias
+
     def forget(self, region: str) -> None:
         """Close the clients of a region that is done with, to bound memory."""
         with self._lock:
             for key in [key for key in self._clients if key[1] == region]:
                 self._clients.pop(key).close()
 
-    def _config(self) -> Config:
+    def _config(self, attempts: int) -> Config:
         return Config(
-            retries={"mode": "adaptive", "total_max_attempts": self.max_attempts},
+            retries={"mode": "adaptive", "total_max_attempts": attempts},
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             max_pool_connections=self.concurrency,
@@ -126,7 +144,10 @@ class Aws:
 
     def _assume(self, plain: boto3.Session, region: str) -> boto3.Session:
         sts = plain.client(
-            "sts", region_name=region, endpoint_url=self.endpoint_url, config=self._config()
+            "sts",
+            region_name=region,
+            endpoint_url=self.endpoint_url,
+            config=self._config(self.max_attempts),
         )
         with failures.explained(region, "sts"):
             answer = sts.assume_role(RoleArn=str(self.role_arn), RoleSessionName="layersmith")

@@ -89,13 +89,17 @@ def parse(text: str | bytes) -> Index:
 
 @dataclass(frozen=True)
 class ObservedPointers:
-    """The pointers of one target in one region, as they were read."""
+    """The pointers of one target in one region, as they were read.
+
+    ``wanted`` says that layers.yaml has the target there; else it was published once.
+    """
 
     layer: str
     runtime: str
     architecture: str
     region: str
     pointers: Pointers
+    wanted: bool = True
 
 
 def observe(desired: Sequence[Desired], states: Iterable[RegionState]) -> list[ObservedPointers]:
@@ -161,18 +165,27 @@ def recall(site: Site, layer: str, regions: Iterable[str]) -> list[ObservedPoint
     Raises:
         ShipError: The index cannot be read, or does not list the layer at all.
     """
-    aws = site.aws[site.home]
-    bucket = buckets.artifact_bucket(site.stack, aws.account(site.home), site.home)
-    index, _ = fetch(aws, site.home, bucket)
-    listed = [entry for entry in index.layers if entry.layer == layer]
+    listed = [entry for entry in published(site).layers if entry.layer == layer]
     if not listed:
-        raise ShipError(f"the index in {bucket} does not list {layer}")
+        raise ShipError(f"the index in {site.home} does not list {layer}")
     places = {(one.layer, one.runtime, one.architecture, one.region) for one in listed}
     return [
         ObservedPointers(*place, _recalled([one for one in listed if one.key[2:] == place[1:]]))
         for place in sorted(places)
         if place[3] in set(regions)
     ]
+
+
+def published(site: Site) -> Index:
+    """Return the index of the home region: all that was ever published and not deleted.
+
+    Raises:
+        AwsFailure: S3 refused.
+        ShipError: The index is damaged.
+    """
+    aws = site.aws[site.home]
+    bucket = buckets.artifact_bucket(site.stack, aws.account(site.home), site.home)
+    return fetch(aws, site.home, bucket)[0]
 
 
 def _recalled(listed: Sequence[IndexEntry]) -> Pointers:

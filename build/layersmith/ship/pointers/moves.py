@@ -18,9 +18,8 @@ from layersmith.ship.publish.models import RegionFinding
 from layersmith.ship.publish.observed import in_parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from layersmith.plan import Target
     from layersmith.ship.pointers.interface import Place
     from layersmith.ship.publish.models import Pointers, Quarantined
     from layersmith.ship.publish.site import Site
@@ -67,6 +66,8 @@ def promote(observed: Sequence[ObservedPointers], semver: str, *, pre: bool = Fa
         elif is_prerelease(semver) and not pre:
             findings.append(_finding(one, (semver, "a pre-release", "pass --pre to promote it")))
         elif semver not in has.versions:
+            if not one.wanted:
+                continue
             known = ", ".join(sorted(has.versions, key=order)) or "nothing"
             hint = "run `python build/layers.py publish apply`"
             findings.append(_finding(one, (semver, f"not published; there is {known}", hint)))
@@ -98,6 +99,8 @@ def rollback(
     for one in observed:
         current = one.pointers.latest_semver
         if current is None or found is None:
+            if not one.wanted:
+                continue
             said = f"latest is {current or 'nothing'}"
             hint = "name a version: `rollback LAYER --to SEMVER`"
             findings.append(_finding(one, ("an older version", said, hint)))
@@ -111,8 +114,9 @@ def goal(observed: Sequence[ObservedPointers], *, pre: bool = False) -> str | No
     """Return the one version to roll back to everywhere; None where there is none.
 
     It is the highest version below the newest ``latest`` of all regions that is not yanked and,
-    without ``pre``, not a pre-release: one that every place has, if there is one. A region that
-    was moved already does not change it, so that a run that failed in one region can be run again.
+    without ``pre``, not a pre-release: one that every place has which has that newest version, if
+    there is one. A region that was moved already does not change it, so that a run that failed in
+    one region can be run again; nor does a runtime whose releases ended before.
     """
     newest = max(
         (one.pointers.latest_semver for one in observed if one.pointers.latest_semver),
@@ -122,7 +126,11 @@ def goal(observed: Sequence[ObservedPointers], *, pre: bool = False) -> str | No
     if newest is None:
         return None
     yanked = {version for one in observed for version in one.pointers.yanked}
-    places = [_usable(one.pointers, pre=pre) - yanked for one in observed]
+    places = [
+        _usable(one.pointers, pre=pre) - yanked
+        for one in observed
+        if newest in one.pointers.versions
+    ]
     lower = [
         below for usable in places if (below := {v for v in usable if order(v) < order(newest)})
     ]
@@ -137,20 +145,23 @@ def yank(
 
     It is marked, and ``latest`` moves off it, to the highest version that is left, which without
     ``pre`` is not a pre-release. The pointer under its own semver stays, so that stacks that pin it
-    can still be deployed.
+    can still be deployed. A target of layers.yaml that has not got the version is marked, too, so
+    that a region that catches up later does not make it ``latest``.
     """
+    if not _known(observed, semver):
+        return [], _nowhere(observed, semver)
     moves: list[Move] = []
     for one in observed:
         has = one.pointers
         arn = has.versions.get(semver)
-        if arn is None:
+        if arn is None and not one.wanted:
             continue
         if has.yanked.get(semver) != reason:
             name = f"{YANKED}{semver}"
             moves.append(Move(one.region, _place(one), name, reason, f"{semver}: {reason}"))
-        if has.latest == arn:
+        if arn and has.latest == arn:
             moves += _off(one, semver, pre=pre)
-    return moves, [] if moves or _known(observed, semver) else _nowhere(observed, semver)
+    return moves, []
 
 
 def undo_yank(observed: Sequence[ObservedPointers], semver: str) -> Moves:
@@ -202,34 +213,45 @@ def _finding(one: ObservedPointers, said: tuple[str, str, str]) -> RegionFinding
     return RegionFinding(one.region, target, "pointer latest", *said)
 
 
-def confirm(count: int) -> None:
+def confirm(count: int, where: str) -> None:
     """Ask whether the steps shall be done.
+
+    Args:
+        count: How many there are.
+        where: The accounts, for people.
 
     Raises:
         ShipError: The answer is no, or there is no terminal to ask on.
     """
-    if not console.confirm(f"Do these {count} steps? [y/N] "):
+    if not console.confirm(f"Do these {count} steps in {where}? [y/N] "):
         raise ShipError("not confirmed, nothing was done")
 
 
 def read(
-    site: Site, where: Mapping[str, Sequence[Target]]
+    site: Site,
+    where: Mapping[str, Sequence[Place]],
+    wanted: Collection[tuple[str, Place]],
 ) -> tuple[list[ObservedPointers], list[Quarantined]]:
     """Read the pointers of targets, and return the regions that could not be read.
 
     Args:
         site: Where.
         where: Region -> its targets.
+        wanted: Those that layers.yaml has.
 
     Raises:
         AwsFailure: It concerns the whole run, such as expired credentials.
     """
 
     def one(region: str) -> list[ObservedPointers]:
-        places = [(t.layer, t.runtime.name, t.architecture) for t in where[region]]
         return [
-            ObservedPointers(*place, region, pointers.read(site.aws[region], region, place))
-            for place in places
+            ObservedPointers(
+                *place,
+                region,
+                pointers.read(site.aws[region], region, place),
+                wanted=(region, place) in wanted,
+            )
+            for place in where[region]
         ]
 
     done, failed = in_parallel(one, list(where), workers=site.workers)

@@ -158,7 +158,7 @@ class Publisher:
             for want in todo:
                 lock.check()
                 try:
-                    RegionUpdate(self, region, want, bucket).apply()
+                    RegionUpdate(self, region, want, bucket, lock.check).apply()
                 except failures.AwsFailure as failure:
                     if failure.kind not in failures.OF_THE_RUN:
                         failure.target = want.identifier
@@ -174,7 +174,7 @@ class Publisher:
         others = [
             state.held.get(want.identifier, Held())
             for name, state in self.states.items()
-            if name != region and name in want.regions
+            if name != region and name in (*want.regions, *want.counted)
         ]
         return plan.release_number(want, [has, *others])
 
@@ -216,13 +216,22 @@ class RegionUpdate:
         region: Where.
         want: The artifact.
         bucket: Artifact bucket of the region.
+        check: Raises where the region is no longer this run's.
     """
 
-    def __init__(self, run: Publisher, region: str, want: Desired, bucket: str) -> None:
+    def __init__(
+        self,
+        run: Publisher,
+        region: str,
+        want: Desired,
+        bucket: str,
+        check: Callable[[], None],
+    ) -> None:
         self.run = run
         self.region = region
         self.want = want
         self.bucket = bucket
+        self.check = check
         self.aws = run.site.aws[region]
         self._release: Version | None = None
         self._top = 0
@@ -273,25 +282,32 @@ class RegionUpdate:
             Step.PROMOTE: self._promote,
             Step.POINT: self._point,
         }[action.step]
-        if self.run.abort.is_set():
-            raise ShipError(f"{self.region}: the run was ended", target=self.want.identifier)
+        self._may_go_on()
         self.run.say(self.region, self.want.identifier, f"{action.step} …")
         number = work(action)
         if number is not None:
             self.run.done(dataclasses.replace(action, number=number))
+
+    def _may_go_on(self) -> None:
+        """End the work where the run was ended, or the region's lock is lost."""
+        if self.run.abort.is_set():
+            raise ShipError(f"{self.region}: the run was ended", target=self.want.identifier)
+        self.check()
 
     def _keep(self, action: Action) -> int:
         uploads.keep(self.aws, self.region, self.want, self.bucket)
         return action.number
 
     def _fill(self, action: Action) -> int | None:
-        if action.number <= self._top:
-            # Somebody else used the number up since the state was read.
-            self._skipped.add(action.number)
-            return None
-        self._top = uploads.placeholder(self.aws, self.region, self.want)
-        self._filled[action.number] = self._top
-        return self._top
+        for number in action.numbers:
+            if number <= self._top:
+                # Somebody else used the number up since the state was read.
+                self._skipped.add(number)
+                continue
+            self._may_go_on()
+            self._top = uploads.placeholder(self.aws, self.region, self.want)
+            self._filled[number] = self._top
+        return self._made(action)
 
     def _publish(self, _: Action) -> int:
         site = self.run.site
@@ -306,14 +322,19 @@ class RegionUpdate:
         return self._release.number
 
     def _unfill(self, action: Action) -> int | None:
-        if action.number in self._skipped:
-            return None
-        number = self._filled.get(action.number, action.number)
-        with failures.explained(self.region, "lambda"):
-            self.aws.lambda_(self.region).delete_layer_version(
-                LayerName=self.want.name, VersionNumber=number
-            )
-        return number
+        for number in action.numbers:
+            if number in self._skipped:
+                continue
+            self._may_go_on()
+            with failures.explained(self.region, "lambda"):
+                self.aws.lambda_(self.region).delete_layer_version(
+                    LayerName=self.want.name, VersionNumber=self._filled.get(number, number)
+                )
+        return self._made(action)
+
+    def _made(self, action: Action) -> int | None:
+        """Return the first number of a range that AWS gave as planned; None where it gave none."""
+        return next((n for n in action.numbers if n not in self._skipped), None)
 
     def _grant(self, action: Action) -> int:
         number = self._published.number

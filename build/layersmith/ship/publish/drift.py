@@ -87,7 +87,7 @@ def _pointers(want: Desired, has: Held, release: Version) -> Iterator[Difference
         real = pointers.versions.get(want.version, "none")
         yield f"pointer {want.version}", release.arn, real, APPLY
     known = {version.arn for version in has.versions}
-    if pointers.latest is None and all(map(is_prerelease, [want.version, *pointers.versions])):
+    if pointers.latest is None and not candidates(want, has):
         return
     if pointers.latest is None:
         yield "pointer latest", "an ARN", "none", "run `python build/layers.py promote`"
@@ -97,6 +97,27 @@ def _pointers(want: Desired, has: Held, release: Version) -> Iterator[Difference
     elif pointers.latest_semver in pointers.yanked:
         hint = "run `python build/layers.py rollback`"
         yield "pointer latest", "not a yanked version", str(pointers.latest_semver), hint
+
+
+def candidates(want: Desired, has: Held) -> set[str]:
+    """Return the versions that ``latest`` may name; there are none where all are yanked."""
+    known = {want.version, *has.pointers.versions}
+    return {one for one in known if not is_prerelease(one)} - set(has.pointers.yanked)
+
+
+def withdrawn(desired: Sequence[Desired], states: Mapping[str, RegionState]) -> list[str]:
+    """Return one line for each target whose version of layers.yaml is yanked, with the reason."""
+    found: dict[str, list[str]] = {}
+    for want in desired:
+        for region in want.regions:
+            has = states[region].held.get(want.identifier, Held()) if region in states else Held()
+            if reason := has.pointers.yanked.get(want.version):
+                rest = (
+                    "" if candidates(want, has) else "; no release is left, so there is no `latest`"
+                )
+                said = f"{want.identifier}: {want.version} is yanked: {reason}{rest}"
+                found.setdefault(said, []).append(region)
+    return [f"{said} ({', '.join(regions)})" for said, regions in found.items()]
 
 
 def _numbers(want: Desired, held: Mapping[str, Held]) -> list[RegionFinding]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
 
@@ -54,6 +55,7 @@ class Desired:
         grants: Who may use it.
         align: Whether the integer version shall be the same in all regions.
         regions: Where to publish; the first is the pilot.
+        counted: Regions that are not published to, but whose numbers count (``align``).
         modules: Modules that the canary imports.
         smoke: Test file that the canary runs, if any.
         beside: Layers that the canary lays below it: names in AWS, or ARNs of versions.
@@ -76,6 +78,7 @@ class Desired:
     modules: tuple[str, ...] = ()
     smoke: Path | None = None
     beside: tuple[str, ...] = ()
+    counted: tuple[str, ...] = ()
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -146,6 +149,15 @@ class Held:
 
 
 @dataclass(frozen=True)
+class KeptFile:
+    """A file of a release in an artifact bucket: its key, its bytes, and when it was put there."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True)
 class RegionState:
     """What one region holds.
 
@@ -186,6 +198,7 @@ class Action:
         region: Where.
         target: Identifier of the target.
         number: Integer version it concerns; 0 where AWS decides.
+        last: The last of a range of numbers; 0 where it concerns one.
         detail: For people: what, and why.
         grant: The permission to add or remove.
         semver: The version that a pointer names.
@@ -198,6 +211,12 @@ class Action:
     detail: str = ""
     grant: Grant | None = None
     semver: str = ""
+    last: int = 0
+
+    @property
+    def numbers(self) -> range:
+        """The integer versions it concerns."""
+        return range(self.number, max(self.number, self.last) + 1)
 
     def to_json(self) -> dict[str, Any]:
         """Return the action as plain data, without what is empty."""

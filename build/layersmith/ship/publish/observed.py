@@ -11,7 +11,14 @@ from botocore.exceptions import ClientError
 
 from layersmith.ship import pointers
 from layersmith.ship.aws import buckets, failures, labels
-from layersmith.ship.publish.models import Grant, Held, Quarantined, RegionState, Version
+from layersmith.ship.publish.models import (
+    Grant,
+    Held,
+    KeptFile,
+    Quarantined,
+    RegionState,
+    Version,
+)
 
 if TYPE_CHECKING:
     import threading
@@ -25,11 +32,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def by_region(desired: Iterable[Desired]) -> dict[str, list[Desired]]:
-    """Return the artifacts of every region, regions in the order in which they are named."""
+def by_region(desired: Iterable[Desired], *, counted: bool = False) -> dict[str, list[Desired]]:
+    """Return the artifacts of every region, regions in the order in which they are named.
+
+    Args:
+        desired: The artifacts.
+        counted: Whether those whose number counts there belong to a region, too.
+    """
     found: dict[str, list[Desired]] = {}
     for want in desired:
-        for region in want.regions:
+        for region in (*want.regions, *(want.counted if counted else ())):
             found.setdefault(region, []).append(want)
     return found
 
@@ -73,7 +85,12 @@ def in_parallel(
 
 
 def read_all(
-    aws: Mapping[str, Aws], stack: str, desired: Sequence[Desired], *, workers: int
+    aws: Mapping[str, Aws],
+    stack: str,
+    desired: Sequence[Desired],
+    *,
+    workers: int,
+    counted: bool = False,
 ) -> tuple[dict[str, RegionState], list[Quarantined]]:
     """Read every region that an artifact goes to.
 
@@ -82,11 +99,12 @@ def read_all(
         stack: Name of the installation, for the artifact bucket.
         desired: The artifacts.
         workers: Regions at once.
+        counted: Whether to read the regions in which only its number counts, too.
 
     Raises:
         AwsFailure: No region can be read, because there are no credentials.
     """
-    regions = by_region(desired)
+    regions = by_region(desired, counted=counted)
     return in_parallel(
         lambda region: read_region(aws[region], stack, region, regions[region]),
         list(regions),
@@ -109,19 +127,28 @@ def read_region(aws: Aws, stack: str, region: str, desired: Sequence[Desired]) -
 
 def read_bucket(aws: Aws, region: str, name: str) -> tuple[bool, frozenset[str]]:
     """Return whether the artifact bucket is there, and the keys of the released zips in it."""
-    keys: set[str] = set()
+    found = list_kept(aws, region, name)
+    return found is not None, frozenset(one.key for one in found or ())
+
+
+def list_kept(aws: Aws, region: str, name: str) -> list[KeptFile] | None:
+    """Return the files of releases in an artifact bucket; None where there is no bucket."""
+    found: list[KeptFile] = []
     with failures.explained(region, "s3"):
         pages = aws.s3(region).get_paginator("list_objects_v2")
         try:
             for page in pages.paginate(
                 Bucket=name, Prefix=buckets.ARTIFACTS, ExpectedBucketOwner=aws.account(region)
             ):
-                keys.update(str(one.get("Key")) for one in page.get("Contents", ()))
+                found += [
+                    KeptFile(one["Key"], one["Size"], one["LastModified"])
+                    for one in page.get("Contents", ())
+                ]
         except ClientError as error:
             if failures.is_missing(error):
-                return False, frozenset()
+                return None
             raise
-    return True, frozenset(keys)
+    return found
 
 
 def read_target(aws: Aws, region: str, want: Desired) -> Held:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -54,14 +55,18 @@ def plan(
     """
     result = Plan()
     for want in desired:
-        held = {
+        everywhere = {
             region: states[region].held.get(want.identifier, Held())
-            for region in want.regions
+            for region in (*want.regions, *want.counted)
             if region in states
         }
-        number = release_number(want, held.values())
+        held = {region: has for region, has in everywhere.items() if region in want.regions}
+        number = release_number(want, everywhere.values())
         found = [
-            one for region, has in held.items() for one in conflicts(want, region, has, number)
+            one
+            for region, has in everywhere.items()
+            for one in conflicts(want, region, has, number)
+            if one.blocking or region in held
         ]
         result.findings.extend(found)
         if any(one.blocking for one in found):
@@ -140,12 +145,12 @@ def steps(want: Desired, region: str, has: Held, number: int, options: PlanOptio
     target = want.identifier
     release = has.release(want.version, want.sha256)
     actions: list[Action] = []
-    gaps = range(0)
+    gaps: Sequence[int] = ()
     if release is None:
         first = has.top + 1
         gaps = range(first, max(number, first))
         what = f"{want.version}, {want.size / 1e6:.1f} MB"
-        actions += [Action(Step.FILL, region, target, gap, f"up to {number}") for gap in gaps]
+        actions += _ranges(Step.FILL, region, target, gaps)
         actions.append(Action(Step.PUBLISH, region, target, max(number, first), what))
     actions += _tidy(want, region, has, gaps, publishing=release is None)
     actions += _permissions(want, region, release)
@@ -159,7 +164,22 @@ def _tidy(
     real = max((version.number for version in has.versions if not version.placeholder), default=0)
     above = has.top + 1 if publishing else real
     old = [v.number for v in has.versions if v.placeholder and v.number < above]
-    return [Action(Step.UNFILL, region, want.identifier, number) for number in [*old, *gaps]]
+    return _ranges(Step.UNFILL, region, want.identifier, [*old, *gaps])
+
+
+def _ranges(step: Step, region: str, target: str, numbers: Iterable[int]) -> list[Action]:
+    """One step for each range of consecutive numbers, not one for each of thousands."""
+    found: list[Action] = []
+    for number in sorted(numbers):
+        if found and found[-1].numbers[-1] == number - 1:
+            found[-1] = dataclasses.replace(found[-1], last=number)
+        else:
+            found.append(Action(step, region, target, number))
+    return [dataclasses.replace(one, detail=_span(one.numbers)) for one in found]
+
+
+def _span(numbers: range) -> str:
+    return f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
 
 
 def _permissions(want: Desired, region: str, release: Version | None) -> list[Action]:

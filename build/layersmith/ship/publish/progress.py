@@ -104,9 +104,7 @@ def actions_table(actions: Sequence[Action], width: int) -> RenderableType:
 
 def _in_words(action: Action) -> str:
     match action.step:
-        case Step.FILL | Step.UNFILL:
-            return f"{action.step} {action.number}"
-        case Step.PUBLISH | Step.GRANT | Step.REVOKE | Step.POINT:
+        case Step.FILL | Step.UNFILL | Step.PUBLISH | Step.GRANT | Step.REVOKE | Step.POINT:
             return f"{action.step} {action.detail}"
         case Step.PROMOTE:
             return action.detail

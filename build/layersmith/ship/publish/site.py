@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from layersmith.errors import ConfigError
-from layersmith.ship.aws import regions
+from layersmith.ship.aws import accounts, regions
 from layersmith.ship.publish import canary, lease
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from layersmith.config.loader import LoadedConfig
     from layersmith.plan import Target
+    from layersmith.ship.aws.accounts import Account
     from layersmith.ship.aws.clients import Aws
     from layersmith.ship.publish.models import Desired
 
@@ -42,6 +44,20 @@ class Site:
     direct_limit: int | None = None
     owner: lease.Owner = field(default_factory=lease.Owner)
 
+    @cached_property
+    def accounts(self) -> tuple[Account, ...]:
+        """The accounts behind the regions, one a partition.
+
+        Raises:
+            AwsFailure: The credentials are missing or expired.
+        """
+        return accounts.identify(self.aws)
+
+    @property
+    def where(self) -> str:
+        """The accounts for people: ``account 123456789012 (acme)``."""
+        return accounts.spell(self.accounts)
+
 
 @dataclass(frozen=True)
 class RegionChoice:
@@ -67,6 +83,34 @@ class RegionChoice:
         if self.partition is not None:
             found = tuple(name for name in found if regions.partition_of(name) == self.partition)
         return found[:1] if self.pilot else found
+
+    def counted(self, target: Target) -> tuple[str, ...]:
+        """Return the regions that are left out here, and whose numbers an aligned release keeps to.
+
+        They are those of layers.yaml in the partitions of the run: others need other credentials.
+
+        Raises:
+            ConfigError: A region does not exist.
+        """
+        if not target.settings.align:
+            return ()
+        chosen = self.of(target)
+        reached = {regions.partition_of(name) for name in chosen}
+        return tuple(
+            name
+            for name in regions.expand(tuple(target.settings.regions))
+            if name not in chosen and regions.partition_of(name) in reached
+        )
+
+    def takes(self, region: str) -> bool:
+        """Whether a region passes, whatever layers.yaml says of it.
+
+        Raises:
+            ConfigError: A region does not exist.
+        """
+        if self.partition is not None and regions.partition_of(region) != self.partition:
+            return False
+        return not self.names or region in regions.expand(tuple(self.names))
 
     def by_region(self, targets: Sequence[Target]) -> dict[str, list[Target]]:
         """Return region -> its targets, regions in the order in which they are named.

@@ -1,0 +1,1 @@
+"""Garbage collection: old versions and kept files that nothing needs."""

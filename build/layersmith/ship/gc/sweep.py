@@ -1,0 +1,169 @@
+"""Reads what regions hold and who uses it, and deletes what may go."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from layersmith.ship import pointers
+from layersmith.ship.aws import buckets, failures, labels
+from layersmith.ship.gc.judge import Case, Judgement, RegionLook
+from layersmith.ship.pointers.interface import YANKED
+from layersmith.ship.publish import lease, observed
+from layersmith.ship.publish.models import Held
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from types_boto3_lambda.client import LambdaClient
+
+    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.gc.judge import KeepRule
+    from layersmith.ship.index.reach import Reach
+    from layersmith.ship.pointers.interface import Place
+    from layersmith.ship.publish.models import KeptFile
+
+
+def look(reach: Reach, region: str, rule: KeepRule) -> RegionLook:
+    """Judge every released version in one region by what this region says.
+
+    Args:
+        reach: What is judged.
+        region: The region.
+        rule: What is kept anyway.
+
+    Returns:
+        The judgements, every mark of a yanked version that is gone, and every kept file.
+
+    Raises:
+        AwsFailure: A call failed.
+    """
+    aws = reach.site.aws[region]
+    places = reach.where[region]
+    names = {place: labels.layer_name(*place) for place in places}
+    used = users(aws, region, set(names.values()))
+    found = RegionLook(files=list(_files(reach, region)))
+    for place in places:
+        with failures.explained(region, "lambda"):
+            versions = tuple(observed.list_versions(aws.lambda_(region), names[place]))
+        held = Held(versions, pointers.read(aws, region, place))
+        case = Case(held, reach.versions.get(place, ""), used, rule)
+        found.versions.extend(
+            Judgement(region, place, names[place], one.number, str(one.semver), 0, kept)
+            for one, kept in case.judge()
+        )
+        there = {version.semver for version in versions}
+        found.marks.extend((place, v) for v in held.pointers.yanked if v not in there)
+    return found
+
+
+def clean(reach: Reach, region: str, decided: RegionLook, rule: KeepRule) -> RegionLook:
+    """Look anew under the region's lock, delete what may go, and return what became of it.
+
+    A pointer goes before its version: a killed run leaves a version that the next run deletes,
+    never a pointer to nothing. Files go last.
+
+    Args:
+        reach: What is judged.
+        region: The region.
+        decided: What all regions together said.
+        rule: What is kept anyway.
+
+    Raises:
+        AwsFailure: A call failed, or another run works in the region.
+    """
+    site, aws = reach.site, reach.site.aws[region]
+    bucket = buckets.ensure(aws, site.stack, region)
+    with lease.held(aws, region, bucket, wait=site.lock_wait, owner=site.owner) as lock:
+        now = {(one.place, one.number): one for one in look(reach, region, rule).versions}
+        done: list[Judgement] = []
+        for one in decided.versions:
+            fresh = now.pop((one.place, one.number), None)
+            if fresh is None:
+                continue
+            done.append(dataclasses.replace(one, kept=one.kept or fresh.kept))
+            if done[-1].kept:
+                continue
+            lock.check()
+            _delete(aws, region, one)
+        # Published since: it is for the next run.
+        done += [
+            dataclasses.replace(one, kept=one.kept or "only just there") for one in now.values()
+        ]
+        held = {(one.place[0], one.semver) for one in done if one.kept}
+        for place, semver in decided.marks:
+            if (place[0], semver) not in held:
+                pointers.remove(aws, region, place, f"{YANKED}{semver}")
+        files = [one for one in decided.files if (one[0][0], one[1]) not in held]
+        for _, _, file in files:
+            lock.check()
+            with failures.explained(region, "s3"):
+                aws.s3(region).delete_object(Bucket=bucket, Key=file.key)
+    return RegionLook(done, files=files)
+
+
+def _delete(aws: Aws, region: str, one: Judgement) -> None:
+    pointers.remove(aws, region, one.place, one.semver)
+    with failures.explained(region, "lambda"):
+        aws.lambda_(region).delete_layer_version(LayerName=one.name, VersionNumber=one.number)
+    pointers.remove(aws, region, one.place, f"{YANKED}{one.semver}")
+
+
+def _files(reach: Reach, region: str) -> Iterator[tuple[Place, str, KeptFile]]:
+    """The files in the region's bucket that belong to a target of the reach."""
+    aws = reach.site.aws[region]
+    bucket = buckets.artifact_bucket(reach.site.stack, aws.account(region), region)
+    places = {place for there in reach.where.values() for place in there}
+    for file in observed.list_kept(aws, region, bucket) or ():
+        layer, _, rest = file.key.removeprefix(buckets.ARTIFACTS).partition("/")
+        semver, _, name = rest.partition("/")
+        for place in places:
+            if place[0] == layer and name.startswith("-".join((layer, semver, *place[1:])) + "."):
+                yield place, semver, file
+
+
+def users(aws: Aws, region: str, names: Collection[str]) -> dict[str, list[str]]:
+    """Return ARN of a layer version -> the functions that use it, their versions and aliases.
+
+    Args:
+        aws: Clients of the account; other accounts that a layer is shared with cannot be seen.
+        region: Where.
+        names: Names of layers in AWS that matter.
+
+    Raises:
+        AwsFailure: A call failed; nothing may be deleted then.
+    """
+    client = aws.lambda_(region)
+    found: dict[str, list[str]] = defaultdict(list)
+    aliases: dict[str, dict[str, list[str]]] = {}
+    with failures.explained(region, "lambda"):
+        for function in _functions(client):
+            arns = [layer["Arn"] for layer in function.get("Layers", ())]
+            ours = [arn for arn in arns if arn.split(":")[6] in names]
+            if not ours:
+                continue
+            name, version = function["FunctionName"], function["Version"]
+            if name not in aliases:
+                aliases[name] = _aliases(client, name)
+            called = aliases[name].get(version)
+            said = f"{name}:{version}" + (f" (alias {', '.join(called)})" if called else "")
+            for arn in ours:
+                found[arn].append(said)
+    return dict(found)
+
+
+def _functions(client: LambdaClient) -> list[Any]:
+    pages = client.get_paginator("list_functions").paginate(FunctionVersion="ALL")
+    return [function for page in pages for function in page["Functions"]]
+
+
+def _aliases(client: LambdaClient, function: str) -> dict[str, list[str]]:
+    """Return version -> aliases that send traffic to it, weighted ones among them."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for page in client.get_paginator("list_aliases").paginate(FunctionName=function):
+        for alias in page["Aliases"]:
+            weighted = alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
+            for version in (alias["FunctionVersion"], *weighted):
+                found[version].append(alias["Name"])
+    return dict(found)
