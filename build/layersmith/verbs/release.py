@@ -10,25 +10,38 @@ from typing import TYPE_CHECKING
 from layersmith import console, plan
 from layersmith.config import loader
 from layersmith.errors import ConfigError
-from layersmith.ship.release import bumps, steps
+from layersmith.ship.release import bumps, steps, tagging
 from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping, Sequence
+
+    from layersmith.assemble.manifest import Manifest
 
 EPILOG = """\
 Compares the manifests in dist/ with those of the last release. A distribution or module that went,
 or another major version of one, asks for a major release; a new one for a minor; other bytes for a
 patch. Then layers.yaml and CHANGELOG.md are changed, committed and tagged LAYER-vX.Y.Z in one step.
 What the layer is built from has to be committed: layers.yaml, locks, package sources, stubs, smoke
-test and requirements files. Commit and tag are signed where commit.gpgsign and tag.gpgsign say so.
-Pushing the tag runs release.yml. Without --baseline it is the first release: the version stays.
+test and requirements files. Before the tag is made, the commit is built in a clean work tree, and
+its zips must be those in dist/. Commit and tag are signed where commit.gpgsign and tag.gpgsign say
+so. Pushing the tag runs release.yml. Without --baseline it is the first release: the version stays.
+
+Where the branch is protected, --pull-request puts the commit on the branch release/LAYER-vX.Y.Z and
+changes nothing else. After the merge, pull, build and run it with --merged, which makes the tag.
+
+--pre rc makes 1.3.0-rc.1, then 1.3.0-rc.2; without it, 1.3.0 follows. All are compared with the
+last release that was not a pre-release. They become `latest` only where publish is told so.
 
 examples:
   python build/layers.py release chromadb-vector                            the first release
   python build/layers.py release chromadb-vector --baseline last/ --dry-run
   python build/layers.py release chromadb-vector --baseline last/ --bump minor
+  python build/layers.py release chromadb-vector --baseline last/ --pre rc
   python build/layers.py release imaging --baseline last/ --bump patch --force "was never used"
+  python build/layers.py release imaging --baseline last/ --pull-request
+  python build/layers.py release imaging --merged
 
 in release.yml:
   python build/layers.py release --from-tag chromadb-vector-v1.2.0      layer and matrix of a tag
@@ -55,6 +68,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="REASON",
         help="use this bump even though the changes call for a larger one",
     )
+    parser.add_argument(
+        "--pre", choices=["alpha", "beta", "rc"], help="make a pre-release, such as 1.3.0-rc.1"
+    )
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument(
+        "--pull-request", action="store_true", help="commit to a branch of its own, without a tag"
+    )
+    way.add_argument(
+        "--merged", action="store_true", help="tag HEAD, which has the merged pull request"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
     options.add_config(parser)
     options.add_dist(parser)
@@ -70,15 +93,25 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("name the layer to release", hint="see `release --help`")
     loaded = loader.load(args.config)
     targets = plan.plan(loaded.config, layers=[args.layer])
-    found = None
-    if args.baseline:
-        old = steps.read_baseline(args.layer, args.baseline)
-        found = bumps.changes(old, steps.read_manifests(targets, args.dist))
-    asked = bumps.Bump[args.bump.upper()] if args.bump else None
-    release = steps.decide(args.layer, targets[0].version, asked, found=found, force=args.force)
+    built = steps.read_manifests(targets, args.dist)
+    if args.merged:
+        return _merged(args, loaded, targets, built)
+    old = steps.read_baseline(args.layer, args.baseline) if args.baseline else {}
+    release = steps.decide(
+        args.layer,
+        targets[0].version,
+        bumps.Bump[args.bump.upper()] if args.bump else None,
+        last=next((manifest.version for manifest in old.values()), None),
+        found=bumps.changes(old, built) if old else [],
+        force=args.force,
+        pre=args.pre,
+    )
     for change in release.found:
         console.info(f"{change.bump.name.lower():<6} {change.text}")
-    commit = None if args.dry_run else steps.write(release, loaded, targets)
+    commit = None
+    if not args.dry_run:
+        write = steps.offer if args.pull_request else steps.write
+        commit = write(release, loaded, built, steps.inputs(targets, loaded.root))
     if args.json:
         changes = [{"bump": c.bump.name.lower(), "text": c.text} for c in release.found]
         console.emit_json(
@@ -91,11 +124,44 @@ def run(args: argparse.Namespace) -> int:
                 "changes": changes,
             }
         )
-    if commit:
+    _say(release, commit, pull_request=args.pull_request)
+    return 0
+
+
+def _say(release: steps.Release, commit: str | None, *, pull_request: bool) -> None:
+    """Say what was done, and what a user does next."""
+    if commit is None:
+        console.info(f"would release {release.tag} (was {release.old})")
+    elif pull_request:
+        branch = tagging.branch_name(release.tag)
+        console.success(f"{release.tag} is committed on the branch {branch}, without a tag")
+        console.info(f"next: git push origin {branch} && gh pr create --fill --head {branch}")
+        console.info(
+            "after the merge: git pull, then `python build/layers.py build` and "
+            f"`python build/layers.py release {release.layer} --merged`"
+        )
+    else:
         console.success(f"{release.tag} is committed and tagged")
         console.info(f"next: git push --atomic origin HEAD {release.tag}")
-    else:
-        console.info(f"would release {release.tag} (was {release.old})")
+
+
+def _merged(
+    args: argparse.Namespace,
+    loaded: loader.LoadedConfig,
+    targets: Sequence[plan.Target],
+    built: Mapping[str, Manifest],
+) -> int:
+    """Tag what was merged."""
+    if args.dry_run or args.baseline or args.bump or args.force or args.pre:
+        raise ConfigError(
+            "--merged takes the version from layers.yaml",
+            hint="leave --baseline, --bump, --force, --pre and --dry-run out",
+        )
+    tag, commit = steps.tag_merged(args.layer, loaded, built, steps.inputs(targets, loaded.root))
+    if args.json:
+        console.emit_json({"layer": args.layer, "tag": tag, "commit": commit})
+    console.success(f"{tag} is tagged")
+    console.info(f"next: git push origin {tag}")
     return 0
 
 
