@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console, plan
+from layersmith.base import versions
 from layersmith.config import loader
 from layersmith.errors import ConfigError
 from layersmith.ship.release import bumps, steps, tagging
@@ -43,9 +45,10 @@ examples:
   python build/layers.py release imaging --baseline last/ --pull-request
   python build/layers.py release imaging --merged
 
-in release.yml:
+in the workflows:
   python build/layers.py release --from-tag chromadb-vector-v1.2.0      layer and matrix of a tag
   python build/layers.py release --compare first/ second/               two builds, the same bytes
+  python build/layers.py release --recent 30 --json                     what nightly.yml publishes
 """
 
 
@@ -56,6 +59,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from-tag", metavar="TAG", help="check a tag and print what it releases")
     parser.add_argument(
         "--compare", nargs=2, type=Path, metavar="DIR", help="compare the zips of two builds"
+    )
+    parser.add_argument(
+        "--recent",
+        type=int,
+        metavar="DAYS",
+        help="print GitHub's releases of the last DAYS days that layers.yaml does not name",
     )
     parser.add_argument(
         "--bump",
@@ -89,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
         return _compare(args, *args.compare)
     if args.from_tag:
         return _from_tag(args)
+    if args.recent is not None:
+        return _recent(args)
     if not args.layer:
         raise ConfigError("name the layer to release", hint="see `release --help`")
     loaded = loader.load(args.config)
@@ -170,7 +181,13 @@ def _from_tag(args: argparse.Namespace) -> int:
     loaded = loader.load(args.config)
     layer = steps.of_tag(loaded.config, args.from_tag)
     targets = plan.plan(loaded.config, layers=[layer])
-    said = {"layer": layer, "version": targets[0].version, "matrix": plan.matrix(targets)}
+    version = targets[0].version
+    said = {
+        "layer": layer,
+        "version": version,
+        "prerelease": versions.is_prerelease(version),
+        "matrix": plan.matrix(targets),
+    }
     output = os.environ.get("GITHUB_OUTPUT")
     if output:
         with Path(output).open("a", encoding="utf-8") as stream:
@@ -178,6 +195,21 @@ def _from_tag(args: argparse.Namespace) -> int:
                 text = value if isinstance(value, str) else json.dumps(value)
                 stream.write(f"{key}={text}\n")
     console.emit_json(said)
+    return 0
+
+
+def _recent(args: argparse.Namespace) -> int:
+    """Print what the nightly run publishes beside the versions of layers.yaml."""
+    from layersmith.ship import github  # noqa: PLC0415 -- needs an extra
+
+    since = datetime.now(UTC) - timedelta(days=args.recent)
+    tags = github.Repository.current().released(since)
+    found = steps.elsewhere(loader.load(args.config).config, tags)
+    if args.json:
+        console.emit_json(found)
+    else:
+        for one in found:
+            console.emit_text(one["tag"])
     return 0
 
 

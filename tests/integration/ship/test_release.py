@@ -396,7 +396,9 @@ def test_a_build_without_its_bytecode_is_not_released(repository: Project, step:
     assert git(repository.root, "tag") == ""
 
 
-def test_pre_releases_lead_to_a_release(repository: Project) -> None:
+def test_pre_releases_lead_to_a_release(
+    repository: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tags: list[str] = []
     for options in (["--pre", "rc"], ["--pre", "rc"], []):
         built(repository, last=not tags)
@@ -407,6 +409,13 @@ def test_pre_releases_lead_to_a_release(repository: Project) -> None:
     assert tags == ["alpha-v1.1.1-rc.1", "alpha-v1.1.1-rc.2", "alpha-v1.1.1"]
     done = repository.run("release", "--from-tag", tags[0], *repository.places[:2])
     assert "alpha-v1.1.1-rc.1 is not the tag of a layer" in done.err
+    for tag, early in ((tags[1], "true"), (tags[2], "false")):
+        git(repository.root, "switch", "--quiet", "--detach", tag)
+        output = repository.root / "dist" / "output"
+        output.unlink(missing_ok=True)
+        monkeypatch.setenv("GITHUB_OUTPUT", str(output))
+        assert repository.run("release", "--from-tag", tag, *repository.places[:2]).code == 0
+        assert f"prerelease={early}" in output.read_text("utf-8").splitlines()
 
 
 def test_a_pull_request_is_tagged_after_its_merge(repository: Project) -> None:

@@ -63,7 +63,9 @@ class Releases:
             if (self.dist / f"{target.stem}.zip").is_file():
                 continue
             names = self.regions.of(target)
-            if self._found(target, names):
+            if not names and self.regions.partition:
+                console.info(f"{target.identifier} has no region in {self.regions.partition}")
+            elif self._found(target, names):
                 desired.one(target, self.dist, self.root, names)
                 count += 1
             elif skip_unreleased:

@@ -306,6 +306,18 @@ def with_version(loaded: LoadedConfig, layer: str, version: str) -> str:
     return "".join(lines)
 
 
+def elsewhere(config: Config, tags: Sequence[str]) -> list[dict[str, str]]:
+    """Return the releases of layers that layers.yaml does not name with their version.
+
+    Args:
+        config: layers.yaml.
+        tags: Tags of releases; those of other things are left out.
+    """
+    named = {tagging.tag_name(name, layer.version) for name, layer in config.layers.items()}
+    found = {tag: tagging.layer_of(tag) for tag in tags if tag not in named}
+    return [{"tag": tag, "layer": layer} for tag, layer in found.items() if layer]
+
+
 def of_tag(config: Config, tag: str) -> str:
     """Return the layer that a tag releases.
 

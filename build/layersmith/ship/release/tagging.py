@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import cache, process
+from layersmith.base import versions
 from layersmith.errors import ShipError
 
 if TYPE_CHECKING:
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 def tag_name(layer: str, version: str) -> str:
     """Return the tag of a release, ``chromadb-vector-v1.2.0``."""
     return f"{layer}-v{version}"
+
+
+def layer_of(tag: str) -> str | None:
+    """Return the layer of a release's tag; None for a tag that is not one of a layer."""
+    layer, _, version = tag.rpartition("-v")
+    # A layer's name may hold -v, a version may, too: 1.0.0-v.1.
+    while layer and not versions.is_valid(version):
+        layer, _, more = layer.rpartition("-v")
+        version = f"{more}-v{version}"
+    return layer or None
 
 
 def branch_name(tag: str) -> str:
