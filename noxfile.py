@@ -216,9 +216,9 @@ def nightly(session: nox.Session) -> None:
     locked(session)
     where, index = session.posargs, "dist/layers-index.json"
     failed = release_tags(session, index)
-    layers(session, "publish", "fetch", "--github", "--skip-unreleased", *where)
+    layers(session, "publish", "fetch", "--skip-unreleased", *where)
     if not any(Path("dist").glob("*.zip")):
-        session.log("no layer of layers.yaml is released yet")
+        session.log("no layer of layers.yaml is published yet")
     else:
         warn, fail = os.environ.get("COST_WARN", "20"), os.environ.get("COST_FAIL", "100")
         failed += tried(
@@ -237,7 +237,9 @@ def nightly(session: nox.Session) -> None:
 def release_tags(session: nox.Session, index: str) -> list[str]:
     """Publish the recent releases that layers.yaml does not name, above all hotfixes.
 
-    Each is published as its own tag says: its layers.yaml, its smoke tests, its release's zips.
+    Each is published as its own tag says: its layers.yaml and smoke tests. The zips are those in
+    the artifact buckets, where only release.yml puts them: whoever can push a tag can make a
+    release on GitHub, too, but not that.
     """
     failed = []
     words = ("python", "build/layers.py", "release", "--recent", str(RECENT), "--json")
@@ -247,7 +249,7 @@ def release_tags(session: nox.Session, index: str) -> list[str]:
         dist = tree / "dist"
         chosen = ("--layer", one["layer"], "--config", str(tree / "layers.yaml"),
                   "--dist", str(dist), *session.posargs)  # fmt: skip
-        lost = tried(session, ("publish", "fetch", "--github", *chosen))
+        lost = tried(session, ("publish", "fetch", "--skip-unreleased", *chosen))
         if not lost and any(dist.glob("*.zip")):
             apply = ("publish", "apply", "--yes", "--built", "--index", index, *chosen)
             lost = tried(session, apply)

@@ -91,8 +91,11 @@ class Checkout:
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
-    def released(self, hub: Hub, version: str, *, value: int) -> str:
-        """Change the module, tag it as a version and release what it builds; return the tag."""
+    def released(self, hub: Hub, version: str, *, value: int, reviewed: bool = True) -> str:
+        """Change the module, tag it as a version, release it as release.yml does; return the tag.
+
+        Without a review it does not get to AWS.
+        """
         (self.root / "alpha.py").write_text(f"VALUE = {value}\n", encoding="utf-8")
         config = self.root / "layers.yaml"
         document = yaml.safe_load(config.read_text("utf-8"))
@@ -103,8 +106,9 @@ class Checkout:
         git(self.root, "tag", tag)
         git(self.root, "push", "--quiet", "origin", "HEAD", tag)
         self.layers("build", LAYER)
-        files = (self.root / "dist").glob(f"{LAYER}-{version}-python*")
-        hub.release(tag, {path.name: path.read_bytes() for path in files})
+        hub.release(tag, {})
+        if reviewed:
+            self.layers("publish", "apply", "--yes", "--pilot", "--no-canary", "--layer", LAYER)
         return tag
 
     def run(self, workflow: str, ref: str = "refs/heads/main", **inputs: object) -> None:
@@ -122,10 +126,9 @@ def checkout(aws: AwsServer, hub: Hub, tmp_path: Path, monkeypatch: pytest.Monke
 
 def published(aws: AwsServer, region: str, architecture: str = "arm64") -> dict[str, int]:
     """Return semver -> number of a layer in a region."""
-    said = aws.client("lambda", region).list_layer_versions(
-        LayerName=f"{LAYER}-python3-13-{architecture}"
-    )
-    found = said["LayerVersions"]
+    pages = aws.client("lambda", region).get_paginator("list_layer_versions")
+    name = f"{LAYER}-python3-13-{architecture}"
+    found = [one for page in pages.paginate(LayerName=name) for one in page["LayerVersions"]]
     return {one["Description"].split("[layersmith ")[1].split()[0]: one["Version"] for one in found}
 
 
@@ -145,6 +148,10 @@ def test_a_release_from_the_shell_to_one_github_release(
     tag = f"{LAYER}-v1.0.0"
     git(checkout.root, "push", "--quiet", "origin", "HEAD", tag)
 
+    checkout.forge.variables["AWS_CN_PUBLISH_ROLE"] = (
+        "arn:aws-cn:iam::123456789012:role/PublishRole"
+    )
+
     checkout.run("release.yml", f"refs/tags/{tag}")
 
     stems = [f"{LAYER}-1.0.0-python3.13-{machine}" for machine in ("arm64", "x86_64")]
@@ -157,8 +164,9 @@ def test_a_release_from_the_shell_to_one_github_release(
     assert "by its tag, not pinned" in checkout.forge.jobs["first-0"].summary
     assert set(checkout.forge.jobs) == {
         *("plan-0", "first-0", "first-1", "second-0", "second-1"),
-        *("attest-0", "publish-0", "release-0"),
+        *("attest-0", "publish-0", "publish-1", "publish-2", "release-0"),
     }
+    assert "no target has a region in aws-cn" in checkout.forge.jobs["publish-1"].said
 
 
 @pytest.mark.slow
@@ -170,14 +178,16 @@ def test_the_nightly_run_brings_a_hotfix_of_an_older_version_everywhere(
     git(checkout.root, "switch", "--quiet", "--create", "hotfix", old)
     checkout.released(hub, "1.0.1", value=3)
     checkout.released(hub, "1.0.2-rc.1", value=4)
+    checkout.released(hub, "1.0.3", value=5, reviewed=False)
     hub.releases[old]["published_at"] = "2026-01-01T00:00:00Z"
     hub.release("v1.0.0", {})
     hub.release(f"{LAYER}-v9.0.0", {}, draft=True)
 
     checkout.run("nightly.yml", event="schedule")
 
+    assert set(published(aws, TWO[0])) == {"1.0.0", "1.0.1", "1.1.0", "1.0.2-rc.1"}
+    assert set(published(aws, TWO[1])) == {"1.0.1", "1.1.0", "1.0.2-rc.1"}
     for region in TWO:
-        assert set(published(aws, region)) == {"1.0.1", "1.1.0", "1.0.2-rc.1"}
         assert latest(aws, region) == str(published(aws, region)["1.1.0"])
     work = checkout.forge.jobs["publish-0"].folder
     assert git(work, "status", "--porcelain") == ""
@@ -279,5 +289,5 @@ def test_a_night_in_china(aws: AwsServer, hub: Hub, checkout: Checkout) -> None:
     checkout.run("nightly.yml", event="schedule")
 
     assert "has no region in aws-cn" in checkout.forge.jobs["publish-1"].said
-    assert "no layer of layers.yaml is released yet" in checkout.forge.jobs["publish-1"].said
+    assert "no layer of layers.yaml is published yet" in checkout.forge.jobs["publish-1"].said
     assert checkout.forge.jobs["publish-0"].said == ""
