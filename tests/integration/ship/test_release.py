@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -329,29 +330,34 @@ def test_the_commit_must_build_what_is_in_dist(repository: Project) -> None:
     assert len(git(root, "worktree", "list").splitlines()) == 1
 
 
-def test_a_commit_that_does_not_build_is_not_tagged(repository: Project) -> None:
+def with_package(repository: Project, pyproject: str, *, ignored: str = "") -> Path:
+    """Give the layer a package, commit it all and build it."""
     root = repository.root
     document = yaml.safe_load((root / "layers.yaml").read_text("utf-8"))
     del document["layers"]["alpha"]["files"]
     document["layers"]["alpha"]["packages"] = ["pkg"]
     (root / "layers.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     for name, text in {
-        "pkg/pyproject.toml": (
-            "[project]\nname = 'pkg'\nversion = '1'\n"
-            "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
-        ),
+        "pkg/pyproject.toml": "[project]\nname = 'pkg'\ndynamic = ['version']\n" + pyproject,
         "pkg/pkg.py": "",
-        ".gitignore": "dist/\nlast/\nbackend.py\n",
+        ".gitignore": f"dist/\nlast/\n{ignored}\n",
         "pkg/backend.py": BACKEND,
     }.items():
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
     git(root, "add", ".")
-    assert repository.run("lock", *repository.places[:2]).code == 0
+    locked = repository.run("lock", *repository.places[:2])
+    assert locked.code == 0, locked.err
     git(root, "add", ".")
-    git(root, "commit", "--quiet", "--message", "A backend that git ignores")
+    git(root, "commit", "--quiet", "--message", "A package")
     done = repository.run("build", *repository.places)
     assert done.code == 0, done.err
+    return root
+
+
+def test_a_commit_that_does_not_build_is_not_tagged(repository: Project) -> None:
+    own = "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+    root = with_package(repository, own, ignored="backend.py")
 
     result = repository.run("release", "alpha", *repository.places)
 
@@ -360,6 +366,28 @@ def test_a_commit_that_does_not_build_is_not_tagged(repository: Project) -> None
     assert git(root, "tag") == ""
     assert len(git(root, "worktree", "list").splitlines()) == 1
 
+
+def test_a_version_that_follows_the_commit_is_named(repository: Project) -> None:
+    root = with_package(repository, SETUPTOOLS_SCM)
+
+    result = repository.run("release", "alpha", *repository.places)
+
+    said = " ".join(result.err.split())
+    assert result.code == 9
+    assert re.search(r"pkg is 0\.1\.dev2\+\S+ in dist/ and 0\.1\.dev3\+\S+ in the commit", said)
+    assert "under `environment`" in said
+    assert git(root, "tag") == ""
+
+
+SETUPTOOLS_SCM = """\
+[build-system]
+requires = ["setuptools", "setuptools-scm"]
+build-backend = "setuptools.build_meta"
+[tool.setuptools]
+py-modules = ["pkg"]
+[tool.setuptools_scm]
+root = ".."
+"""
 
 BACKEND = """\
 import zipfile

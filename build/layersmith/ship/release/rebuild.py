@@ -73,13 +73,32 @@ def compare(root: Path, commit: str, config: str, layer: str, built: Mapping[str
         or built[name].artifact.sha256 != made[name].artifact.sha256
     ]
     if differ:
+        moved = sorted(
+            {text for name in differ for text in _moved(built.get(name), made.get(name))}
+        )
+        hint = f"`python build/layers.py build {layer}` and try again; nothing was tagged"
+        if moved:
+            hint += "; a version that is taken from git has to be set under `environment`"
         raise ShipError(
             f"the commit builds other zips than those in dist/: {', '.join(differ)}",
             target=layer,
-            cause="dist/ is older than the last commit, or was built from files that are not in it",
-            hint=f"`python build/layers.py build {layer}` and try again; nothing was tagged",
+            cause="; ".join(moved)
+            or "dist/ is older than the last commit, or was built from files that are not in it",
+            hint=hint,
         )
     return len(made)
+
+
+def _moved(here: Manifest | None, there: Manifest | None) -> list[str]:
+    """Return the local packages that have another version in the commit than in dist/."""
+    if here is None or there is None:
+        return []
+    local = {one.name: one.version for one in here.distributions if one.origin == "local"}
+    return [
+        f"{one.name} is {local[one.name]} in dist/ and {one.version} in the commit"
+        for one in there.distributions
+        if one.name in local and local[one.name] != one.version
+    ]
 
 
 def _build(tree: Path, root: Path, config: str, layer: str, dist: Path) -> None:
