@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -21,6 +22,17 @@ nox.options.error_on_external_run = True
 TOOLS = "locks/tools.txt"
 """The exact versions of what builds layers: other versions may write other bytes."""
 
+JOBS = "locks/jobs.txt"
+"""The same, with the extras prove and ship and with nox: all that jobs with credentials install."""
+
+IMAGES = "build/layersmith/prove/base_images/images.json"
+"""The digests of AWS's images."""
+
+BOT = "github-actions[bot]"
+"""Who commits for a workflow."""
+
+RECENT = 30
+"""Days for which the nightly run brings a release to all regions; gc deletes nothing younger."""
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS = PROJECT["project"]["optional-dependencies"]
@@ -29,6 +41,11 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 def tool(session: nox.Session) -> None:
     """Install what the verbs up to `audit` need."""
     session.install("-r", TOOLS)
+
+
+def locked(session: nox.Session) -> None:
+    """Install what verbs need that build, prove or ship, in exact versions with hashes."""
+    session.install("--require-hashes", "-r", JOBS)
 
 
 def extras(session: nox.Session, *names: str, group: str | None = None) -> None:
@@ -47,6 +64,16 @@ def layers(session: nox.Session, *words: str) -> None:
     session.run("python", "build/layers.py", *words)
 
 
+def output(session: nox.Session, *words: str, external: bool = False) -> str:
+    """Run a program and return what it printed; what it says to people stays on the terminal."""
+    return str(session.run(*words, silent=True, stderr=None, external=external))
+
+
+def git(session: nox.Session, *words: str) -> str:
+    """Run git and return what it printed."""
+    return output(session, "git", *words, external=True)
+
+
 @nox.session
 def plan(session: nox.Session) -> None:
     """List the targets of layers.yaml; `-- --matrix` prints the GitHub job matrix."""
@@ -63,20 +90,21 @@ def lock(session: nox.Session) -> None:
 
 @nox.session
 def lock_tools(session: nox.Session) -> None:
-    """Resolve the build's own dependencies into locks/tools.txt."""
+    """Resolve the dependencies of the build and of workflows into locks/tools.txt and jobs.txt."""
     session.install("uv")
-    session.run(
-        "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
-        "--generate-hashes", "--no-header", "--output-file", TOOLS,
-        "pyproject.toml", *session.posargs,
-    )  # fmt: skip
+    more = ("--extra", "prove", "--extra", "ship", "--group", "jobs", "--constraints", TOOLS)
+    for path, words in ((TOOLS, ()), (JOBS, more)):
+        session.run(
+            "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
+            "--generate-hashes", "--no-header", "--output-file", path,
+            "pyproject.toml", *words, *session.posargs,
+        )  # fmt: skip
 
 
 @nox.session
 def build(session: nox.Session) -> None:
     """Build every layer into dist/; `-- NAME --runtime python3.13 --json` for one."""
-    tool(session)
-    session.install(*EXTRAS["prove"])  # a layer with `container: true` builds through the engine
+    locked(session)  # a layer with `container: true` builds through the engine
     layers(session, "build", *session.posargs)
 
 
@@ -110,15 +138,40 @@ def report(session: nox.Session) -> None:
 @nox.session
 def image(session: nox.Session) -> None:
     """Make the base image of the Docker proofs, without a registry; `-- --pin` pins AWS's own."""
-    tool(session)
-    session.install(*EXTRAS["prove"])
+    locked(session)
     layers(session, "image", *session.posargs)
+
+
+@nox.session
+def images(session: nox.Session) -> None:
+    """Pin AWS's images of the runtimes in layers.yaml by digest and open a pull request."""
+    locked(session)
+    said = output(session, "python", "build/layers.py", "plan", "--json")
+    names = dict.fromkeys(row["runtime"] for row in json.loads(said)["data"])
+    layers(session, "image", "--pin", *(word for name in names for word in ("--runtime", name)))
+    if not git(session, "status", "--porcelain", "--", IMAGES):
+        session.log("the digests are those of today")
+        return
+    branch, title = "pin-images", "Pin AWS's images by today's digests"
+    git(session, "switch", "--quiet", "--force-create", branch)
+    git(session, "add", IMAGES)
+    who = ("-c", f"user.name={BOT}", "-c", f"user.email={BOT}@users.noreply.github.com")
+    git(session, *who, "commit", "--quiet", "--message", title)
+    git(session, "-c", "credential.helper=!gh auth git-credential",
+        "push", "--quiet", "--force", "origin", branch)  # fmt: skip
+    listed = ("gh", "pr", "list", "--head", branch, "--json", "number", "--jq", ".[].number")
+    if output(session, *listed, external=True).strip():
+        session.log("the pull request of an earlier run has the new digests now")
+        return
+    body = "Close it and open it again to run the checks: GitHub starts none for its own token."
+    session.run("gh", "pr", "create", "--head", branch, "--title", title, "--body", body,
+                external=True)  # fmt: skip
 
 
 @nox.session
 def smoke(session: nox.Session) -> None:
     """Start layers in the Lambda runtime; all of them, or `-- NAME`."""
-    extras(session, "prove")
+    locked(session)
     layers(session, "smoke", *session.posargs)
 
 
@@ -146,43 +199,74 @@ def diff(session: nox.Session) -> None:
 @nox.session
 def release(session: nox.Session) -> None:
     """Bump a layer's version, write changelog and tag; `-- NAME --baseline DIR --bump minor`."""
-    extras(session, "ship")
+    locked(session)
     layers(session, "release", *session.posargs)
 
 
 @nox.session
 def publish(session: nox.Session) -> None:
     """Publish the zips in dist/; `-- plan` shows what `-- apply` would do."""
-    extras(session, "ship")
+    locked(session)
     layers(session, "publish", *session.posargs)
 
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """Publish every released layer everywhere, verify, count the cost; `-- --partition aws`."""
-    extras(session, "ship")
+    """Publish every recent release everywhere, verify, count the cost; `-- --partition aws`."""
+    locked(session)
     where, index = session.posargs, "dist/layers-index.json"
-    layers(session, "publish", "fetch", "--github", "--skip-unreleased", *where)
+    failed = release_tags(session, index)
+    layers(session, "publish", "fetch", "--skip-unreleased", *where)
     if not any(Path("dist").glob("*.zip")):
-        session.log("no layer is released yet")
-        return
-    warn, fail = os.environ.get("COST_WARN", "20"), os.environ.get("COST_FAIL", "100")
-    steps = [
-        ("publish", "apply", "--yes", "--built", "--index", index, *where),
-        ("verify", "--built", "--summary", "dist/drift.md", "--github-issue", *where),
-        ("arn", "--index", index, "--html", "dist/arns.html", "--csv", "dist/arns.csv"),
-        ("cost", "--append", "--history-out", "dist/cost-history.jsonl", "--github-runs",
-         "--sessions", os.environ.get("SESSIONS_PREFIX", "layersmith"),
-         "--warn", warn, "--fail", fail, *where),
-    ]  # fmt: skip
+        session.log("no layer of layers.yaml is published yet")
+    else:
+        warn, fail = os.environ.get("COST_WARN", "20"), os.environ.get("COST_FAIL", "100")
+        failed += tried(
+            session,
+            ("publish", "apply", "--yes", "--built", "--index", index, *where),
+            ("verify", "--built", "--summary", "dist/drift.md", "--github-issue", *where),
+            ("arn", "--index", index, "--html", "dist/arns.html", "--csv", "dist/arns.csv"),
+            ("cost", "--append", "--history-out", "dist/cost-history.jsonl", "--github-runs",
+             "--sessions", os.environ.get("SESSIONS_PREFIX", "layersmith"),
+             "--warn", warn, "--fail", fail, *where),
+        )  # fmt: skip
+    if failed:
+        session.error(f"not in order: {', '.join(failed)}")
+
+
+def release_tags(session: nox.Session, index: str) -> list[str]:
+    """Publish the recent releases that layers.yaml does not name, above all hotfixes.
+
+    Each is published as its own tag says: its layers.yaml and smoke tests. The zips are those in
+    the artifact buckets, where only release.yml puts them: whoever can push a tag can make a
+    release on GitHub, too, but not that.
+    """
+    failed = []
+    words = ("python", "build/layers.py", "release", "--recent", str(RECENT), "--json")
+    for one in json.loads(output(session, *words))["data"]:
+        tree = Path("dist", "tags", one["tag"])
+        git(session, "worktree", "add", "--quiet", "--force", "--detach", str(tree), one["tag"])
+        dist = tree / "dist"
+        chosen = ("--layer", one["layer"], "--config", str(tree / "layers.yaml"),
+                  "--dist", str(dist), *session.posargs)  # fmt: skip
+        lost = tried(session, ("publish", "fetch", "--skip-unreleased", *chosen))
+        if not lost and any(dist.glob("*.zip")):
+            apply = ("publish", "apply", "--yes", "--built", "--index", index, *chosen)
+            lost = tried(session, apply)
+        failed += [f"{words} of {one['tag']}" for words in lost]
+        git(session, "worktree", "remove", "--force", str(tree))
+    return failed
+
+
+def tried(session: nox.Session, *steps: tuple[str, ...]) -> list[str]:
+    """Run verbs, all of them, and return those that failed."""
     failed = []
     for words in steps:
         try:
             layers(session, *words)
         except nox.command.CommandFailed:
             failed.append(words[0])
-    if failed:
-        session.error(f"not in order: {', '.join(failed)}")
+    return failed
 
 
 @nox.session
@@ -201,7 +285,7 @@ def templates(session: nox.Session) -> None:
 @nox.session
 def deploy(session: nox.Session) -> None:
     """Bring a stage up; `-- --stage dev --plan` shows the changes, `--destroy` takes it down."""
-    extras(session, "ship")
+    locked(session)
     layers(session, "deploy", *session.posargs)
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 EMULATOR = "x86_64"
 """Architecture of the runners that emulate the others."""
 
+MOST_JOBS = 256
+"""Jobs that one matrix of GitHub Actions may have (docs.github.com, Actions limits, 2026)."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -130,21 +133,33 @@ def matrix(targets: Sequence[Target], *, emulate: bool = False) -> dict[str, Any
     Args:
         targets: The targets of the run.
         emulate: Build arm64 targets on x86-64 runners, where QEMU runs the proofs.
+
+    Raises:
+        ConfigError: GitHub would refuse so many jobs.
     """
-    return {
-        "include": [
-            {
-                "target": target.identifier,
-                "layer": target.layer,
-                "version": target.version,
-                "runtime": target.runtime.name,
-                "architecture": target.architecture,
-                "python-version": target.runtime.python_version,
-                "runner": machines.get(EMULATOR if emulate else target.architecture).runner,
-            }
-            for target in targets
-        ]
-    }
+    if len(targets) > MOST_JOBS:
+        raise ConfigError(
+            f"the job matrix would have {len(targets)} jobs; GitHub runs at most {MOST_JOBS}",
+            cause="every target is a job",
+            hint="plan a job for each runtime or layer: `plan --matrix --runtime python3.13`",
+        )
+    return {"include": rows(targets, emulate=emulate)}
+
+
+def rows(targets: Sequence[Target], *, emulate: bool = False) -> list[dict[str, str]]:
+    """Return what a job needs to know of each target; the arguments are those of matrix."""
+    return [
+        {
+            "target": target.identifier,
+            "layer": target.layer,
+            "version": target.version,
+            "runtime": target.runtime.name,
+            "architecture": target.architecture,
+            "python-version": target.runtime.python_version,
+            "runner": machines.get(EMULATOR if emulate else target.architecture).runner,
+        }
+        for target in targets
+    ]
 
 
 def _known(asked: Iterable[str], known: Iterable[str], what: str) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from layersmith.config.models import Config, Layer
 from layersmith.errors import ConfigError
-from layersmith.plan import matrix, plan
+from layersmith.plan import matrix, plan, rows
 
 
 def layer(**settings: object) -> Layer:
@@ -62,6 +62,20 @@ def test_the_matrix_puts_arm64_on_arm_runners_unless_emulated(config: Config) ->
     assert native["imaging-python3.12-x86_64"] == "ubuntu-24.04"
     emulated = matrix(plan(config), emulate=True)["include"]
     assert {job["runner"] for job in emulated} == {"ubuntu-24.04"}
+
+
+def test_a_matrix_that_github_would_refuse_is_refused() -> None:
+    runtimes, machines = ["python3.12", "python3.13"], ["arm64", "x86_64"]
+    settings = {"runtimes": runtimes, "architectures": machines}
+    fits = Config(layers={f"layer-{n}": layer(**settings) for n in range(64)})
+    assert len(matrix(plan(fits))["include"]) == 256
+
+    targets = plan(Config(layers={**fits.layers, "one-more": layer(runtimes=["python3.12"])}))
+
+    with pytest.raises(ConfigError, match="would have 257 jobs; GitHub runs at most 256") as said:
+        matrix(targets)
+    assert "--runtime" in str(said.value)
+    assert len(rows(targets)) == 257
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from layersmith.cli import VERBS
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 NOX = re.compile(
-    r'^uvx (?:--from "?nox\[uv\]"? )?nox -s (?P<sessions>\w[\w-]*(?: \w[\w-]*)*)(?: -- .*)?$'
+    r"^(?P<locked>\.venv/bin/|uvx )nox -s (?P<sessions>\w[\w-]*(?: \w[\w-]*)*)(?: -- .*)?$"
 )
+LOCKED = "uv venv --quiet && uv pip install --quiet --require-hashes -r locks/jobs.txt"
+"""Installs nox for jobs whose token or role could do harm."""
 VERB = re.compile(r"^python3? build/layers\.py (?P<verb>[a-z]+)(?: .*)?$")
 SESSIONS = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.MULTILINE))
 
@@ -31,6 +33,8 @@ def test_every_run_step_is_a_session_or_a_verb(path: Path) -> None:
             continue
         for line in step["run"].replace("\\\n", " ").strip().splitlines():
             command = " ".join(line.split())
+            if command == LOCKED or command.startswith("gh "):
+                continue
             nox, verb = NOX.match(command), VERB.match(command)
             assert nox or verb, f"{path.name}, job {job}: {command}"
             if nox:
@@ -66,3 +70,56 @@ def test_one_action_has_one_version() -> None:
                 action, _, commit = step["uses"].partition("@")
                 pins.setdefault(action, set()).add(commit)
     assert {action: commits for action, commits in pins.items() if len(commits) > 1} == {}
+
+
+def has_power(job: dict[str, Any]) -> bool:
+    """Whether a job could publish something: a role of AWS, or a token that writes."""
+    return "write" in job.get("permissions", {}).values()
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_jobs_with_power_install_locked_versions_only(path: Path) -> None:
+    uv = re.search(r"^uv==(\S+)", (ROOT / "locks" / "jobs.txt").read_text(), re.MULTILINE)
+    assert uv
+    for name, job in yaml.safe_load(path.read_text("utf-8"))["jobs"].items():
+        runs = [step["run"] for step in job["steps"] if "run" in step]
+        makes_bytes = path.name == "release.yml"
+        if not has_power(job) and not makes_bytes:
+            continue
+        assert not [run for run in runs if "uvx" in run], name
+        assert not [run for run in runs if ".venv/" in run] or LOCKED in runs, name
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("astral-sh/setup-uv@"):
+                assert step["with"]["version"] == uv[1], name
+
+
+def test_what_jobs_with_power_install_is_hashed_and_fits_the_tools() -> None:
+    jobs, tools = ((ROOT / "locks" / f"{name}.txt").read_text() for name in ("jobs", "tools"))
+    pins = re.compile(r"^([\w.-]+==[^\s;]+)[^\n]*\\\n +--hash=sha256:", re.MULTILINE)
+    assert set(pins.findall(tools)) <= set(pins.findall(jobs))
+    named = re.findall(r"^([\w.-]+)==", jobs, re.MULTILINE)
+    assert len(pins.findall(jobs)) == len(named)
+    assert {"nox", "boto3", "pygithub", "docker", "pytest"} <= set(named)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_sessions_of_jobs_with_power_install_from_the_lock(path: Path) -> None:
+    source = (ROOT / "noxfile.py").read_text()
+    for job in yaml.safe_load(path.read_text("utf-8"))["jobs"].values():
+        for step in job["steps"]:
+            found = NOX.match(" ".join(step.get("run", "").split()))
+            if not found or not (has_power(job) or path.name == "release.yml"):
+                continue
+            body = source.partition(f"def {found['sessions']}(")[2].partition("@nox.session")[0]
+            assert "locked(session)" in body, found["sessions"]
+            assert not re.search(r"(extras|tool)\(|session\.install\(", body), found["sessions"]
+
+
+def test_roles_of_aws_are_assumed_in_an_environment_and_a_region() -> None:
+    for path in WORKFLOWS:
+        for name, job in yaml.safe_load(path.read_text("utf-8"))["jobs"].items():
+            for step in job["steps"]:
+                if "configure-aws-credentials" in step.get("uses", ""):
+                    assert job.get("environment"), f"{path.name}, {name}"
+                    region = step["with"]["aws-region"]
+                    assert "||" in region or "matrix." in region, f"{path.name}, {name}"

@@ -27,6 +27,10 @@ MANIFEST = re.compile(r".+-python3\.\d+-(?:arm64|x86_64)\.json")
 """Name of a manifest; other records of the same artifact have one more suffix."""
 
 
+TOOL_LOCKS = ("jobs.txt", "tools.txt")
+"""Locks of the tool itself, which lie beside those of layers."""
+
+
 class Found:
     """A manifest or lock with the file it was read from."""
 
@@ -106,7 +110,7 @@ def _release(layer: str, version: str, dist: Path) -> dict[str, Found]:
 def _folder(path: Path) -> dict[str, Found]:
     found: dict[str, Found] = dict(manifests_of(path.glob("*.json")))
     if not found:
-        locks = [one for one in sorted(path.glob("*.txt")) if one.name != "tools.txt"]
+        locks = [one for one in sorted(path.glob("*.txt")) if one.name not in TOOL_LOCKS]
         found = dict(_one(one) for one in locks)
     if not found:
         raise BuildError(f"{path} holds neither manifests nor locks")

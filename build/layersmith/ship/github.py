@@ -1,4 +1,4 @@
-"""What the nightly run asks of GitHub: the issue about drift, and the jobs that ran this month."""
+"""What the nightly run asks of GitHub: releases, the issue about drift, this month's jobs."""
 
 from __future__ import annotations
 
@@ -91,6 +91,20 @@ class Repository:
         with _explained():
             runs = self._repository.get_workflow_runs(created=f">={since.date().isoformat()}")
             return [_job(job) for run in runs for job in run.jobs()]
+
+    def released(self, since: datetime) -> list[str]:
+        """Return the tags of all releases that were published since ``since``; no drafts.
+
+        Raises:
+            ShipError: GitHub refused.
+        """
+        with _explained():
+            releases = list(self._repository.get_releases())
+        return [
+            one.tag_name
+            for one in releases
+            if not one.draft and one.published_at and one.published_at >= since
+        ]
 
     def download(self, tag: str, prefix: str, folder: Path) -> bool:
         """Save the files of a release whose names begin with ``prefix``, the zip last.

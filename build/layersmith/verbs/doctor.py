@@ -239,17 +239,17 @@ def _images(engine: Engine) -> Iterator[Diagnosis]:
     for name in _runtimes():
         runtime = runtimes.get(name)
         pinned = choose.pinned(runtime, "arm64")
-        wanted = [named] if named else [pinned, standin.tag(runtime, "arm64")]
+        tagged = choose.by_tag(runtime, "arm64")
+        wanted = [named] if named else [pinned, standin.tag(runtime, "arm64"), tagged]
         found = next((tag for tag in wanted if tag and engine.image(tag)), None)
         if found:
             yield Diagnosis(f"image for {name}", "ok", found)
         elif named or pinned:
             yield Diagnosis(f"image for {name}", "warn", "not here; the first proof pulls it")
         else:
-            advice = f"docker pull {runtime.image}-arm64, and name it with --image or"
-            detail = "none here"
-            made = f"{advice} {choose.VARIABLE}; without a registry: `image --runtime {name}`"
-            yield Diagnosis(f"image for {name}", "missing", detail, made)
+            detail = f"not here; the first proof pulls {tagged}, which no digest pins"
+            made = f"`image --pin`; without a registry: `image --runtime {name}`"
+            yield Diagnosis(f"image for {name}", "warn", detail, made)
 
 
 def _credentials() -> Iterator[Diagnosis]:

@@ -299,6 +299,16 @@ def reach(args: argparse.Namespace) -> Reach:
     return reach.Reach(full, where, versions, wanted, unread)
 
 
+def is_outside(args: argparse.Namespace) -> bool:
+    """Whether targets were chosen, and --partition leaves none of them a region.
+
+    Raises:
+        ConfigError: layers.yaml is not valid, or an option names what does not exist.
+    """
+    choice = region_choice(args)
+    return bool(args.partition) and not any(choice.of(target) for target in chosen(args)[1])
+
+
 def job(args: argparse.Namespace) -> ShippingJob:
     """Return what the options choose, the zips checked and the credentials proved.
 

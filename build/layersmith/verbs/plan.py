@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ConfigError
-from layersmith.plan import matrix
+from layersmith.plan import matrix, rows
 from layersmith.verbs import options
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     _, targets = options.chosen(args)
     options.warn_of_deprecated(target.runtime.name for target in targets)
-    jobs = matrix(targets, emulate=args.emulate)
+    jobs = matrix(targets, emulate=args.emulate) if args.matrix or args.github_output else None
     line = json.dumps(jobs, separators=(",", ":"))
     if args.github_output:
         _write_output(args.github_output, line)
     if args.json:
-        console.emit_json(jobs if args.matrix else jobs["include"])
+        console.emit_json(jobs if args.matrix else rows(targets, emulate=args.emulate))
     elif args.matrix:
         console.emit_text(line)
     elif not args.github_output:

@@ -83,6 +83,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the sub-verb."""
     if args.step == "fetch":
         return _fetch(args)
+    if options.is_outside(args):
+        console.info(f"no target has a region in {args.partition}")
+        return 0
     job = options.job(args)
     options.warn_of_deprecated(want.runtime for want in job.desired)
     console.info(f"reading {len(observed.by_region(job.desired, counted=True))} regions")

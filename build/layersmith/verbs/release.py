@@ -4,35 +4,51 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console, plan
+from layersmith.base import versions
 from layersmith.config import loader
 from layersmith.errors import ConfigError
-from layersmith.ship.release import bumps, steps
+from layersmith.ship.release import bumps, steps, tagging
 from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping, Sequence
+
+    from layersmith.assemble.manifest import Manifest
 
 EPILOG = """\
 Compares the manifests in dist/ with those of the last release. A distribution or module that went,
 or another major version of one, asks for a major release; a new one for a minor; other bytes for a
 patch. Then layers.yaml and CHANGELOG.md are changed, committed and tagged LAYER-vX.Y.Z in one step.
 What the layer is built from has to be committed: layers.yaml, locks, package sources, stubs, smoke
-test and requirements files. Commit and tag are signed where commit.gpgsign and tag.gpgsign say so.
-Pushing the tag runs release.yml. Without --baseline it is the first release: the version stays.
+test and requirements files. Before the tag is made, the commit is built in a clean work tree, and
+its zips must be those in dist/. Commit and tag are signed where commit.gpgsign and tag.gpgsign say
+so. Pushing the tag runs release.yml. Without --baseline it is the first release: the version stays.
+
+Where the branch is protected, --pull-request puts the commit on the branch release/LAYER-vX.Y.Z and
+changes nothing else. After the merge, pull, build and run it with --merged, which makes the tag.
+
+--pre rc makes 1.3.0-rc.1, then 1.3.0-rc.2; without it, 1.3.0 follows. All are compared with the
+last release that was not a pre-release. They become `latest` only where publish is told so.
 
 examples:
   python build/layers.py release chromadb-vector                            the first release
   python build/layers.py release chromadb-vector --baseline last/ --dry-run
   python build/layers.py release chromadb-vector --baseline last/ --bump minor
+  python build/layers.py release chromadb-vector --baseline last/ --pre rc
   python build/layers.py release imaging --baseline last/ --bump patch --force "was never used"
+  python build/layers.py release imaging --baseline last/ --pull-request
+  python build/layers.py release imaging --merged
 
-in release.yml:
+in the workflows:
   python build/layers.py release --from-tag chromadb-vector-v1.2.0      layer and matrix of a tag
   python build/layers.py release --compare first/ second/               two builds, the same bytes
+  python build/layers.py release --recent 30 --json                     what nightly.yml publishes
 """
 
 
@@ -45,6 +61,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--compare", nargs=2, type=Path, metavar="DIR", help="compare the zips of two builds"
     )
     parser.add_argument(
+        "--recent",
+        type=int,
+        metavar="DAYS",
+        help="print GitHub's releases of the last DAYS days that layers.yaml does not name",
+    )
+    parser.add_argument(
         "--bump",
         choices=["patch", "minor", "major"],
         help="part of the version to raise; without it the least that fits",
@@ -54,6 +76,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--force",
         metavar="REASON",
         help="use this bump even though the changes call for a larger one",
+    )
+    parser.add_argument(
+        "--pre", choices=["alpha", "beta", "rc"], help="make a pre-release, such as 1.3.0-rc.1"
+    )
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument(
+        "--pull-request", action="store_true", help="commit to a branch of its own, without a tag"
+    )
+    way.add_argument(
+        "--merged", action="store_true", help="tag HEAD, which has the merged pull request"
     )
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
     options.add_config(parser)
@@ -66,19 +98,31 @@ def run(args: argparse.Namespace) -> int:
         return _compare(args, *args.compare)
     if args.from_tag:
         return _from_tag(args)
+    if args.recent is not None:
+        return _recent(args)
     if not args.layer:
         raise ConfigError("name the layer to release", hint="see `release --help`")
     loaded = loader.load(args.config)
     targets = plan.plan(loaded.config, layers=[args.layer])
-    found = None
-    if args.baseline:
-        old = steps.read_baseline(args.layer, args.baseline)
-        found = bumps.changes(old, steps.read_manifests(targets, args.dist))
-    asked = bumps.Bump[args.bump.upper()] if args.bump else None
-    release = steps.decide(args.layer, targets[0].version, asked, found=found, force=args.force)
+    built = steps.read_manifests(targets, args.dist)
+    if args.merged:
+        return _merged(args, loaded, targets, built)
+    old = steps.read_baseline(args.layer, args.baseline) if args.baseline else {}
+    release = steps.decide(
+        args.layer,
+        targets[0].version,
+        bumps.Bump[args.bump.upper()] if args.bump else None,
+        last=next((manifest.version for manifest in old.values()), None),
+        found=bumps.changes(old, built) if old else [],
+        force=args.force,
+        pre=args.pre,
+    )
     for change in release.found:
         console.info(f"{change.bump.name.lower():<6} {change.text}")
-    commit = None if args.dry_run else steps.write(release, loaded, targets)
+    commit = None
+    if not args.dry_run:
+        write = steps.offer if args.pull_request else steps.write
+        commit = write(release, loaded, built, steps.inputs(targets, loaded.root))
     if args.json:
         changes = [{"bump": c.bump.name.lower(), "text": c.text} for c in release.found]
         console.emit_json(
@@ -91,11 +135,44 @@ def run(args: argparse.Namespace) -> int:
                 "changes": changes,
             }
         )
-    if commit:
+    _say(release, commit, pull_request=args.pull_request)
+    return 0
+
+
+def _say(release: steps.Release, commit: str | None, *, pull_request: bool) -> None:
+    """Say what was done, and what a user does next."""
+    if commit is None:
+        console.info(f"would release {release.tag} (was {release.old})")
+    elif pull_request:
+        branch = tagging.branch_name(release.tag)
+        console.success(f"{release.tag} is committed on the branch {branch}, without a tag")
+        console.info(f"next: git push origin {branch} && gh pr create --fill --head {branch}")
+        console.info(
+            "after the merge: git pull, then `python build/layers.py build` and "
+            f"`python build/layers.py release {release.layer} --merged`"
+        )
+    else:
         console.success(f"{release.tag} is committed and tagged")
         console.info(f"next: git push --atomic origin HEAD {release.tag}")
-    else:
-        console.info(f"would release {release.tag} (was {release.old})")
+
+
+def _merged(
+    args: argparse.Namespace,
+    loaded: loader.LoadedConfig,
+    targets: Sequence[plan.Target],
+    built: Mapping[str, Manifest],
+) -> int:
+    """Tag what was merged."""
+    if args.dry_run or args.baseline or args.bump or args.force or args.pre:
+        raise ConfigError(
+            "--merged takes the version from layers.yaml",
+            hint="leave --baseline, --bump, --force, --pre and --dry-run out",
+        )
+    tag, commit = steps.tag_merged(args.layer, loaded, built, steps.inputs(targets, loaded.root))
+    if args.json:
+        console.emit_json({"layer": args.layer, "tag": tag, "commit": commit})
+    console.success(f"{tag} is tagged")
+    console.info(f"next: git push origin {tag}")
     return 0
 
 
@@ -104,7 +181,13 @@ def _from_tag(args: argparse.Namespace) -> int:
     loaded = loader.load(args.config)
     layer = steps.of_tag(loaded.config, args.from_tag)
     targets = plan.plan(loaded.config, layers=[layer])
-    said = {"layer": layer, "version": targets[0].version, "matrix": plan.matrix(targets)}
+    version = targets[0].version
+    said = {
+        "layer": layer,
+        "version": version,
+        "prerelease": versions.is_prerelease(version),
+        "matrix": plan.matrix(targets),
+    }
     output = os.environ.get("GITHUB_OUTPUT")
     if output:
         with Path(output).open("a", encoding="utf-8") as stream:
@@ -112,6 +195,21 @@ def _from_tag(args: argparse.Namespace) -> int:
                 text = value if isinstance(value, str) else json.dumps(value)
                 stream.write(f"{key}={text}\n")
     console.emit_json(said)
+    return 0
+
+
+def _recent(args: argparse.Namespace) -> int:
+    """Print what the nightly run publishes beside the versions of layers.yaml."""
+    from layersmith.ship import github  # noqa: PLC0415 -- needs an extra
+
+    since = datetime.now(UTC) - timedelta(days=args.recent)
+    tags = github.Repository.current().released(since)
+    found = steps.elsewhere(loader.load(args.config).config, tags)
+    if args.json:
+        console.emit_json(found)
+    else:
+        for one in found:
+            console.emit_text(one["tag"])
     return 0
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ManyErrors
+from layersmith.report import tables
 from layersmith.verbs import options
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
     outcome = SmokeRun(loaded, args.dist, kind=args.runner, image=args.image).run(
         targets, with_functions=not args.layer
     )
+    runners = {(one.runner.runtime, one.runner.image) for one in outcome.reports}
+    for runtime, image in sorted((name, image) for name, image in runners if image):
+        tables.step_summary(f"Proven for {runtime} in {image}.")
     if args.json:
         console.emit_json(
             {

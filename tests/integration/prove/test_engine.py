@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -104,8 +105,9 @@ class TestImages:
 
     def test_a_runtime_without_any_image(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(choose.VARIABLE, raising=False)
+        nowhere = dataclasses.replace(runtimes.get("python3.10"), image="127.0.0.1:9/python:3.10")
         with pytest.raises(ProofError, match=r"no image for python3\.10 on arm64") as raised:
-            choose.choose(Engine("tests"), runtimes.get("python3.10"), "arm64")
+            choose.choose(Engine("tests"), nowhere, "arm64")
         assert "nox -s image" in str(raised.value)
 
     @pytest.mark.skipif(

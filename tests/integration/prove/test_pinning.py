@@ -5,6 +5,7 @@ The registry is a small one of the test's own, on loopback, which engines speak 
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -190,3 +191,25 @@ def test_where_the_pinned_image_cannot_be_had_the_stand_in_is_taken(
     monkeypatch.setattr(choose, "pinned", lambda runtime, architecture: absent)
     choice = choose.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
     assert (choice.kind, choice.facts.name) == ("stand-in", made)
+
+
+def test_without_a_digest_and_a_stand_in_the_tag_is_taken_and_said(
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    registry.add("lambda/python", "3.13-arm64", "arm64")
+    here = dataclasses.replace(
+        runtimes.get("python3.13"), image=f"{registry.address}/lambda/python:3.13"
+    )
+    monkeypatch.delenv(choose.VARIABLE, raising=False)
+    monkeypatch.setattr(standin, "tag", lambda runtime, architecture: "layersmith/none:here")
+    monkeypatch.setattr(choose, "pinned", lambda runtime, architecture: None)
+    try:
+        choice = choose.choose(Engine("tests"), here, "arm64")
+        assert choice.kind == "aws-tag"
+        assert choice.described.startswith("by its tag, not pinned: AWS's base image")
+        said = " ".join(capsys.readouterr().err.split())
+        assert "images.json has no digest for it (`image --pin`)" in said
+    finally:
+        docker.from_env().images.remove(f"{here.image}-arm64", force=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -22,8 +24,25 @@ class Hub:
 
     def __init__(self) -> None:
         self.issues: list[dict[str, Any]] = []
-        self.assets: dict[str, bytes] = {}
+        self.releases: dict[str, dict[str, Any]] = {}
+        self.assets: dict[str, dict[str, bytes]] = {}
+        self.pulls: list[dict[str, Any]] = []
         self.url = ""
+
+    def release(
+        self, tag: str, assets: dict[str, bytes], *, published: str | None = None, **more: Any
+    ) -> None:
+        """Publish a release; it is immutable from then on."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.assets[tag] = assets
+        self.releases[tag] = {
+            "tag_name": tag,
+            "draft": False,
+            "prerelease": False,
+            "published_at": published or now,
+            "html_url": f"hub/{tag}",
+            **more,
+        }
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> Any:
         """Return status, body and the address of the next page."""
@@ -51,11 +70,30 @@ class Hub:
                 return 200, {"workflow_runs": [run]}, following
             case "GET", ["actions", "runs", number, "jobs"]:
                 return 200, {"jobs": [JOB | {"labels": [f"job of run {number}"]}]}, None
-            case "GET", ["releases", "tags", "alpha-v1.0.0"]:
-                assets = [{"name": n, "url": f"{self.url}/assets/{n}"} for n in self.assets]
-                return 200, {"tag_name": "alpha-v1.0.0", "assets": assets}, None
-            case "GET", ["", "assets", name]:
-                return 200, self.assets[name], None
+        return self._published(method, parts, body)
+
+    def _published(self, method: str, parts: list[str], body: Any) -> Any:
+        match method, parts:
+            case "GET", ["releases"]:
+                return 200, list(self.releases.values()), None
+            case "GET", ["releases", "tags", tag] if tag in self.releases:
+                address = f"{self.url}/assets/{tag}"
+                assets = [{"name": n, "url": f"{address}/{n}"} for n in self.assets[tag]]
+                return 200, {**self.releases[tag], "assets": assets}, None
+            case "POST", ["releases"]:
+                if body["tag_name"] in self.releases:
+                    return 422, {"message": "a release of this tag exists"}, None
+                files = {n: base64.b64decode(text) for n, text in body["assets"].items()}
+                self.release(body["tag_name"], files, prerelease=body["prerelease"])
+                return 201, self.releases[body["tag_name"]], None
+            case "GET", ["pulls"]:
+                return 200, self.pulls, None
+            case "POST", ["pulls"]:
+                number = len(self.pulls) + 1
+                self.pulls.append({**body, "number": number, "html_url": f"hub/pulls/{number}"})
+                return 201, self.pulls[-1], None
+            case "GET", ["", "assets", tag, name]:
+                return 200, self.assets[tag][name], None
         return 404, {"message": "Not Found"}, None
 
 

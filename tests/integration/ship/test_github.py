@@ -36,7 +36,8 @@ def test_jobs_of_all_pages_are_read(hub: Hub) -> None:
 
 def test_the_files_of_a_release_are_saved(hub: Hub, tmp_path: Path) -> None:
     stem = "alpha-1.0.0-python3.13-arm64"
-    hub.assets = {f"{stem}.zip": b"zip", f"{stem}.json": b"{}", "other.zip": b"other"}
+    files = {f"{stem}.zip": b"zip", f"{stem}.json": b"{}", "other.zip": b"other"}
+    hub.release("alpha-v1.0.0", files)
     repository = Repository.current()
 
     assert repository.download("alpha-v1.0.0", f"{stem}.", tmp_path)

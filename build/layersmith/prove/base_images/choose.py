@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 VARIABLE = "LAYERSMITH_IMAGE"
 """Environment variable that names an image, for all runtimes."""
 
-Kind = Literal["named", "aws", "stand-in"]
+Kind = Literal["named", "aws", "aws-tag", "stand-in"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Choice:
 
     Attributes:
         facts: What the engine knows of it.
-        kind: ``aws`` for AWS's own base image by digest, ``stand-in`` for one made here,
-            ``named`` for one that somebody asked for.
+        kind: ``aws`` for AWS's own base image by digest, ``aws-tag`` for what its tag names today,
+            ``stand-in`` for one made here, ``named`` for one that somebody asked for.
     """
 
     facts: ImageFacts
@@ -42,7 +42,12 @@ class Choice:
     def described(self) -> str:
         """How it is called in console and reports."""
         digest = (self.facts.digest or self.facts.id).removeprefix("sha256:")[:12]
-        what = {"aws": "AWS's base image", "stand-in": "stand-in", "named": "named image"}
+        what = {
+            "aws": "AWS's base image",
+            "aws-tag": "by its tag, not pinned: AWS's base image",
+            "stand-in": "stand-in",
+            "named": "named image",
+        }
         return f"{what[self.kind]} {self.facts.name} ({digest})"
 
 
@@ -52,11 +57,17 @@ def pinned(runtime: Runtime, architecture: str) -> str | None:
     return f"{runtime.image.rpartition(':')[0]}@{digest}" if digest else None
 
 
+def by_tag(runtime: Runtime, architecture: str) -> str:
+    """Return AWS's base image by its tag, of one architecture."""
+    return f"{runtime.image}-{architecture}"
+
+
 def choose(engine: Engine, runtime: Runtime, architecture: str, named: str | None = None) -> Choice:
     """Return the image to prove with.
 
     In this order: the one named by option or LAYERSMITH_IMAGE; AWS's base image by its pinned
-    digest, fetched if need be; the stand-in that ``nox -s image`` makes.
+    digest, fetched if need be; the stand-in that ``nox -s image`` makes; what the tag of AWS's
+    image names today.
 
     Raises:
         ProofError: None of them can be had.
@@ -71,13 +82,24 @@ def choose(engine: Engine, runtime: Runtime, architecture: str, named: str | Non
         except ProofError as problem:
             console.warn(f"{problem.message}; looking for a stand-in")
     found = engine.image(standin.tag(runtime, architecture))
-    if found is None:
+    if found:
+        return Choice(found, "stand-in")
+    return Choice(_by_tag(engine, runtime, architecture), "aws-tag")
+
+
+def _by_tag(engine: Engine, runtime: Runtime, architecture: str) -> ImageFacts:
+    """Fetch what the tag of AWS's image names today."""
+    name = by_tag(runtime, architecture)
+    try:
+        found = engine.image(name) or engine.pull(name, architecture)
+    except ProofError as problem:
         raise ProofError(
             f"no image for {runtime.name} on {architecture}",
-            cause="AWS's base image is not available, and no stand-in has been built",
+            cause=f"no stand-in has been built, and {problem.message}",
             hint="run `nox -s image` (seconds, no registry needed), or name one with --image",
-        )
-    return Choice(found, "stand-in")
+        ) from problem
+    console.warn(f"{name} is used by its tag: images.json has no digest for it (`image --pin`)")
+    return found
 
 
 def ensure_standin(
@@ -119,7 +141,7 @@ def pin(engine: Engine, wanted: list[Runtime], file: Path) -> dict[str, dict[str
     found: dict[str, dict[str, str]] = {}
     for runtime in wanted:
         found[runtime.name] = {
-            architecture: engine.registry_digest(f"{runtime.image}-{architecture}", architecture)
+            architecture: engine.registry_digest(by_tag(runtime, architecture), architecture)
             for architecture in architectures.NAMES
         }
     data["aws"] |= found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from layersmith import cache, console
 from layersmith.errors import ShipError
 from layersmith.ship import github
-from layersmith.ship.aws import buckets, failures
+from layersmith.ship.aws import buckets, failures, regions
 from layersmith.ship.publish import desired
 from layersmith.ship.release import tagging
 
@@ -43,6 +43,7 @@ class Releases:
     access: AccountAccess
     regions: RegionChoice
     on_github: bool = False
+    _reached: dict[str, Aws] = field(default_factory=dict, repr=False)
 
     def fetch(self, targets: Sequence[Target], *, skip_unreleased: bool = False) -> int:
         """Put the zips of the targets' versions into dist/ where they are not there yet.
@@ -63,7 +64,9 @@ class Releases:
             if (self.dist / f"{target.stem}.zip").is_file():
                 continue
             names = self.regions.of(target)
-            if self._found(target, names):
+            if not names and self.regions.partition:
+                console.info(f"{target.identifier} has no region in {self.regions.partition}")
+            elif self._found(target, names):
                 desired.one(target, self.dist, self.root, names)
                 count += 1
             elif skip_unreleased:
@@ -86,7 +89,10 @@ class Releases:
 
     def _from(self, region: str, target: Target) -> bool:
         """Fetch a target's files from one region's bucket; return whether its zip was there."""
-        aws = self.access.clients([region])[region]
+        partition = regions.partition_of(region)
+        if partition not in self._reached:
+            self._reached[partition] = self.access.clients([region])[region]
+        aws = self._reached[partition]
         bucket = buckets.artifact_bucket(self.stack, aws.account(region), region)
         prefix = f"{buckets.ARTIFACTS}{target.layer}/{target.version}/{target.stem}."
         keys = _keys(aws, region, bucket, prefix)

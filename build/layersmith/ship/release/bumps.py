@@ -55,6 +55,19 @@ def raised(version: str, bump: Bump) -> str:
     return str(steps[bump])
 
 
+def pre_release(final: str, current: str, word: str) -> str:
+    """Return the next pre-release of a version: ``1.2.0-rc.1``, or ``-rc.2`` after it.
+
+    Args:
+        final: The version that it comes before, ``1.2.0``.
+        current: The version in layers.yaml, perhaps an earlier pre-release of it.
+        word: ``alpha``, ``beta`` or ``rc``.
+    """
+    now, wanted = versions.order(current), versions.order(final)
+    same = now.finalize_version() == wanted and (now.prerelease or "").split(".")[0] == word
+    return str((now if same else wanted).bump_prerelease(word))
+
+
 def changes(old: Mapping[str, Manifest], new: Mapping[str, Manifest]) -> list[ReleaseChange]:
     """Return what differs between two builds of one layer, heaviest first, each thing once.
 

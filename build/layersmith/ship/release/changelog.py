@@ -63,3 +63,24 @@ def add(text: str, new: str) -> str:
     if newest is None:
         return f"{text.rstrip()}{end}{end}{new}"
     return f"{text[: newest.start()]}{new}{end}{text[newest.start() :]}"
+
+
+def body(text: str, tag: str) -> str:
+    """Return what a changelog says of a release, without the heading.
+
+    Args:
+        text: The changelog.
+        tag: Tag of the release.
+
+    Raises:
+        ShipError: It has no section of that name.
+    """
+    for part in _SECTION.split(text)[1:]:
+        name, _, rest = part.partition("]")
+        if name == tag:
+            return rest.partition("\n")[2].replace("\r\n", "\n").strip()
+    raise ShipError(
+        f"the changelog has no section {tag}",
+        cause="its pull request is not merged, or the merge is not pulled",
+        hint="`git pull` and try again; `release LAYER --pull-request` makes the section",
+    )

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache, lock
 from layersmith.assemble import manifest as manifests
+from layersmith.base import versions
 from layersmith.config.models import file_of
 from layersmith.errors import ConfigError, LockError, ShipError
 from layersmith.lock import inputs as lockinputs
-from layersmith.ship.release import bumps, changelog, tagging
+from layersmith.ship.release import bumps, changelog, rebuild, tagging
 from layersmith.ship.release.bumps import Bump, ReleaseChange
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from layersmith.assemble.manifest import Manifest
@@ -53,33 +54,48 @@ class Release:
 
 def decide(
     layer: str,
-    version: str,
+    current: str,
     asked: Bump | None,
     *,
-    found: list[ReleaseChange] | None,
+    last: str | None,
+    found: list[ReleaseChange],
     force: str | None = None,
+    pre: str | None = None,
 ) -> Release:
     """Return the release that is asked for, if it fits what changed.
 
     Args:
         layer: Name of the layer.
-        version: Its version in layers.yaml, the one that was released last.
+        current: Its version in layers.yaml.
         asked: The bump that is asked for; None takes the least that fits.
-        found: What changed; None for the first release, which keeps the version.
+        last: Version of the last release that is not a pre-release; None for the first release,
+            which keeps the version.
+        found: What changed since then.
         force: Why another bump is right.
+        pre: ``rc`` for a pre-release.
 
     Raises:
-        ShipError: The bump is smaller than the changes ask for, or nothing changed.
+        ShipError: The bump is smaller than the changes ask for, nothing changed, or the version
+            would not be a later one.
     """
-    if found is None:
-        return Release(layer, version, version, [], force)
-    need = bumps.required(found)
-    bump = need if asked is None else asked
-    fits = Bump.NONE < bump >= need > Bump.NONE
-    if not fits and not force:
-        raise _does_not_fit(layer, bump, need, found)
-    new = bumps.raised(version, max(bump, Bump.PATCH))
-    return Release(layer, version, new, found, None if fits else force)
+    if last is None:
+        final, fits = str(versions.order(current).finalize_version()), True
+    else:
+        need = bumps.required(found)
+        bump = need if asked is None else asked
+        fits = Bump.NONE < bump >= need > Bump.NONE
+        if not fits and not force:
+            raise _does_not_fit(layer, bump, need, found)
+        final = bumps.raised(last, max(bump, Bump.PATCH))
+    new = bumps.pre_release(final, current, pre) if pre else final
+    if last is not None and versions.order(new) <= versions.order(current):
+        raise ShipError(
+            f"{new} is not later than {current}, the version in layers.yaml",
+            target=layer,
+            cause=f"--baseline holds {last}, and the changes since ask for no more",
+            hint="pass a larger --bump, or the manifests of the last release as --baseline",
+        )
+    return Release(layer, current, new, found, None if fits else force)
 
 
 def _does_not_fit(layer: str, bump: Bump, need: Bump, found: Sequence[ReleaseChange]) -> ShipError:
@@ -104,8 +120,11 @@ def read_manifests(targets: Sequence[Target], dist: Path) -> dict[str, Manifest]
 
     Raises:
         BuildError: One is missing or damaged.
+        ShipError: One has no bytecode, although layers.yaml asks for it.
     """
-    return {t.identifier: manifests.read(dist / f"{t.stem}.json") for t in targets}
+    built = {t.identifier: manifests.read(dist / f"{t.stem}.json") for t in targets}
+    rebuild.refuse_plain(built)
+    return built
 
 
 def read_baseline(layer: str, folder: Path) -> dict[str, Manifest]:
@@ -113,7 +132,7 @@ def read_baseline(layer: str, folder: Path) -> dict[str, Manifest]:
 
     Raises:
         BuildError: One is damaged.
-        ShipError: There is none, or there are several versions.
+        ShipError: There is none, there are several versions, or they are of a pre-release.
     """
     # An SBOM lies beside every manifest; its suffix has one dot more.
     paths = sorted(path for path in folder.glob(f"{layer}-*.json") if _is_manifest(path, layer))
@@ -127,6 +146,12 @@ def read_baseline(layer: str, folder: Path) -> dict[str, Manifest]:
         raise ShipError(
             f"{folder} holds manifests of several versions of {layer}",
             hint="keep only those of the last release",
+        )
+    if versions.is_prerelease(found[0].version):
+        raise ShipError(
+            f"{folder} holds the manifests of {found[0].version}, a pre-release",
+            cause="a release is compared with the last one that was not a pre-release",
+            hint="put the manifests of that one there, or leave --baseline out if there is none",
         )
     return {manifest.identifier: manifest for manifest in found}
 
@@ -168,22 +193,77 @@ def _folders(path: Path, target: Target) -> list[str]:
         return list(target.settings.packages)
 
 
-def write(release: Release, loaded: LoadedConfig, targets: Sequence[Target]) -> str:
+def write(
+    release: Release, loaded: LoadedConfig, built: Mapping[str, Manifest], inputs: Sequence[Path]
+) -> str:
     """Write version and changelog, commit and tag; return the commit's id.
 
     Args:
         release: What is released.
         loaded: layers.yaml.
-        targets: The layer's targets.
+        built: Identifier of a target -> its manifest in the present build.
+        inputs: What the layer is built from.
 
     Raises:
-        ShipError: The tag is there, an input is not committed, or git refused; nothing is edited.
+        ShipError: The tag is there, an input is not committed, the commit builds other zips, or
+            git refused; nothing is edited.
+    """
+    made = _commit(release, loaded, built, inputs)
+    tagging.move(loaded.root, made, release.tag)
+    return made.id
+
+
+def offer(
+    release: Release, loaded: LoadedConfig, built: Mapping[str, Manifest], inputs: Sequence[Path]
+) -> str:
+    """Write version and changelog to a commit on a branch of its own, for a pull request.
+
+    Args, Returns and Raises are those of write; branch and work tree stay as they are.
+    """
+    made = _commit(release, loaded, built, inputs)
+    tagging.offer(loaded.root, made, tagging.branch_name(release.tag))
+    return made.id
+
+
+def tag_merged(
+    layer: str, loaded: LoadedConfig, built: Mapping[str, Manifest], inputs: Sequence[Path]
+) -> tuple[str, str]:
+    """Tag HEAD as the release whose pull request was merged; return the tag and the commit's id.
+
+    Args:
+        layer: Name of the layer.
+        loaded: layers.yaml.
+        built: Identifier of a target -> its manifest in the present build.
+        inputs: What the layer is built from.
+
+    Raises:
+        ShipError: The tag is there, the changelog has no section of it, an input is not committed,
+            the commit builds other zips, or git refused.
     """
     root = loaded.root
-    if tagging.exists(root, release.tag):
-        raise ShipError(f"the tag {release.tag} is there already", target=release.layer)
-    tagging.require_identity(root)
-    tagging.refuse_edited(root, [loaded.path, root / CHANGELOG, *inputs(targets, root)])
+    tag = tagging.tag_name(layer, loaded.config.layers[layer].version)
+    _check(tag, layer, loaded, inputs)
+    head = tagging.head(root, unless=tagging.branch_name(tag))
+    body = changelog.body(changelog.read(root / CHANGELOG), tag)
+    rebuild.compare(root, head, loaded.path.name, layer, built)
+    tagging.tag_head(root, tag, head, f"Release {tag}\n\n{body}\n")
+    return tag, head
+
+
+def _commit(
+    release: Release, loaded: LoadedConfig, built: Mapping[str, Manifest], inputs: Sequence[Path]
+) -> tagging.Commit:
+    """Make the commit of a release, and build it in a clean work tree."""
+    root = loaded.root
+    _check(release.tag, release.layer, loaded, inputs)
+    final = str(versions.order(release.version).finalize_version())
+    if tagging.exists(root, tagging.tag_name(release.layer, final)):
+        raise ShipError(
+            f"{final} is released already, and {release.version} comes before it",
+            target=release.layer,
+            cause="without --baseline it is taken for the first release",
+            hint="pass the folder with the last release's manifests as --baseline",
+        )
     day = datetime.now(UTC).date()
     before = changelog.read(root / CHANGELOG)
     section = changelog.section(release.tag, day, release.found, forced=release.forced)
@@ -192,7 +272,18 @@ def write(release: Release, loaded: LoadedConfig, targets: Sequence[Target]) -> 
         CHANGELOG: changelog.add(before, section),
     }
     body = "\n".join(section.splitlines()[2:])
-    return tagging.commit(root, files, release.tag, f"Release {release.tag}\n\n{body}\n")
+    made = tagging.commit(root, files, f"Release {release.tag}\n\n{body}\n")
+    rebuild.compare(root, made.id, loaded.path.name, release.layer, built)
+    return made
+
+
+def _check(tag: str, layer: str, loaded: LoadedConfig, inputs: Sequence[Path]) -> None:
+    """Refuse what would make a release fail, before anything is made."""
+    root = loaded.root
+    if tagging.exists(root, tag):
+        raise ShipError(f"the tag {tag} is there already", target=layer)
+    tagging.require_identity(root)
+    tagging.refuse_edited(root, [loaded.path, root / CHANGELOG, *inputs])
 
 
 def with_version(loaded: LoadedConfig, layer: str, version: str) -> str:
@@ -213,6 +304,18 @@ def with_version(loaded: LoadedConfig, layer: str, version: str) -> str:
         )
     lines[position.line - 1] = new
     return "".join(lines)
+
+
+def elsewhere(config: Config, tags: Sequence[str]) -> list[dict[str, str]]:
+    """Return the releases of layers that layers.yaml does not name with their version.
+
+    Args:
+        config: layers.yaml.
+        tags: Tags of releases; those of other things are left out.
+    """
+    named = {tagging.tag_name(name, layer.version) for name, layer in config.layers.items()}
+    found = {tag: tagging.layer_of(tag) for tag in tags if tag not in named}
+    return [{"tag": tag, "layer": layer} for tag, layer in found.items() if layer]
 
 
 def of_tag(config: Config, tag: str) -> str:
@@ -240,7 +343,9 @@ def same_bytes(first: Path, second: Path) -> int:
         second: Folder of the other.
 
     Raises:
-        ShipError: A zip is missing on one side, or has other bytes; all are named.
+        BuildError: A manifest is damaged.
+        ShipError: A zip is missing on one side, or has other bytes; all are named. Or a manifest
+            beside one says that it lacks its bytecode.
     """
     one, two = ({p.name: p for p in sorted(d.rglob("*.zip"))} for d in (first, second))
     wrong = [f"{name} is in only one of them" for name in sorted(one.keys() ^ two.keys())]
@@ -254,4 +359,7 @@ def same_bytes(first: Path, second: Path) -> int:
             cause="something that is not in the lock decides the bytes",
             hint="`python build/layers.py diff` shows which files differ",
         )
+    beside = [path.with_suffix(".json") for path in one.values()]
+    told = [manifests.read(path) for path in beside if path.is_file()]
+    rebuild.refuse_plain({manifest.identifier: manifest for manifest in told})
     return len(one)

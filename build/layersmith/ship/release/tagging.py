@@ -1,21 +1,25 @@
 """Commits a release and tags it in one step: git moves the branch and makes the tag together.
 
 The commit is made beside the work tree, from HEAD and the two files that changed, so that nothing
-else that is staged or edited slips into a release.
+else that is staged or edited slips into a release. Where the branch is protected, the commit gets
+a branch of its own, and the tag follows after the merge.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import cache, process
+from layersmith.base import versions
 from layersmith.errors import ShipError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 def tag_name(layer: str, version: str) -> str:
@@ -23,12 +27,24 @@ def tag_name(layer: str, version: str) -> str:
     return f"{layer}-v{version}"
 
 
+def layer_of(tag: str) -> str | None:
+    """Return the layer of a release's tag; None for a tag that is not one of a layer."""
+    layer, _, version = tag.rpartition("-v")
+    # A layer's name may hold -v, a version may, too: 1.0.0-v.1.
+    while layer and not versions.is_valid(version):
+        layer, _, more = layer.rpartition("-v")
+        version = f"{more}-v{version}"
+    return layer or None
+
+
+def branch_name(tag: str) -> str:
+    """Return the branch that a pull request for a release comes from."""
+    return f"release/{tag}"
+
+
 def exists(root: Path, tag: str) -> bool:
     """Whether the repository has the tag."""
-    found = process.run(
-        ["git", "rev-parse", "--quiet", "--verify", f"refs/tags/{tag}"], cwd=root, check=False
-    )
-    return found.returncode == 0
+    return _has(root, f"refs/tags/{tag}")
 
 
 def require_identity(root: Path) -> None:
@@ -63,12 +79,12 @@ def refuse_edited(root: Path, paths: Sequence[Path]) -> None:
     names = [line[3:] for line in said.split("\0") if line]
     ignored = _git(root, "status", "--porcelain", "-z", "--ignored", "--", *listed).split("\0")
     files = {path.resolve() for path in paths if path.is_file()}
-    top = Path(_git(root, "rev-parse", "--show-toplevel").strip())
+    above = top(root)
     names += [
         line[3:]
         for line in ignored
         if line.startswith("!! ")
-        and any(path == top / line[3:] or (top / line[3:]) in path.parents for path in files)
+        and any(path == above / line[3:] or (above / line[3:]) in path.parents for path in files)
     ]
     if names:
         raise ShipError(
@@ -78,36 +94,149 @@ def refuse_edited(root: Path, paths: Sequence[Path]) -> None:
         )
 
 
-def commit(root: Path, files: Mapping[str, str], tag: str, message: str) -> str:
-    """Write the files, commit them and tag the commit; return the commit's id.
+@dataclass(frozen=True)
+class Commit:
+    """A commit that no branch has yet.
 
-    The branch and the tag move in one transaction of git, and only if the branch is still where
-    it was. Nothing is edited before commit and tag are made and signed; a run that is killed
-    between that and the transaction leaves edited files, which refuse_edited names.
+    Attributes:
+        id: Its id.
+        parent: The commit it stands on, HEAD.
+        files: Path below the work tree -> new content.
+        message: Its message; the tag gets the same.
+    """
+
+    id: str
+    parent: str
+    files: Mapping[str, str]
+    message: str
+
+
+def commit(root: Path, files: Mapping[str, str], message: str) -> Commit:
+    """Make a commit of HEAD and the files' new content; no branch, file or index changes.
 
     Args:
         root: The work tree.
         files: Path below it -> new content.
-        tag: Name of the tag.
-        message: Message of the commit and of the tag; its first line is the subject.
+        message: Message of the commit; its first line is the subject.
 
     Raises:
-        ShipError: git refused, such as on a detached HEAD or a tag that is there.
+        ShipError: git refused.
     """
-    branch = _git(root, "symbolic-ref", "HEAD").strip()
     head = _git(root, "rev-parse", "HEAD").strip()
     tree = _tree(root, head, files)
     signed = ["-S"] if _asks(root, "commit.gpgSign") else []
     words = ("commit-tree", tree, "-p", head, *signed, "-F", "-")
-    made = _git(root, *words, stdin=message).strip()
-    tag_id = _tag(root, tag, made, message)
-    for path, content in files.items():
+    return Commit(_git(root, *words, stdin=message).strip(), head, files, message)
+
+
+def move(root: Path, made: Commit, tag: str) -> None:
+    """Move the branch to the commit and tag it.
+
+    The branch and the tag move in one transaction of git, and only if the branch is still where
+    it was. Nothing is edited before the tag is made and signed; a run that is killed between that
+    and the transaction leaves edited files, which refuse_edited names.
+
+    Args:
+        root: The work tree.
+        made: The commit.
+        tag: Name of the tag.
+
+    Raises:
+        ShipError: git refused, such as on a detached HEAD or a tag that is there.
+    """
+    branch = _branch(root)
+    tag_id = _tag(root, tag, made.id, made.message)
+    for path, content in made.files.items():
         cache.write_text(root / path, content)
-    steps = f"start\nupdate {branch} {made} {head}\ncreate refs/tags/{tag} {tag_id}\ncommit\n"
-    _git(root, "update-ref", "--stdin", stdin=steps)
+    moves = f"update {branch} {made.id} {made.parent}\ncreate refs/tags/{tag} {tag_id}\n"
+    _transaction(root, moves)
     # The index of the work tree still has the old content of the two files staged.
-    _git(root, "update-index", "--add", "--", *files)
-    return made
+    _git(root, "update-index", "--add", "--", *made.files)
+
+
+def offer(root: Path, made: Commit, branch: str) -> None:
+    """Make a branch of the commit; the work tree and its branch stay as they are.
+
+    Raises:
+        ShipError: The branch is there, or git refused.
+    """
+    if _has(root, f"refs/heads/{branch}"):
+        raise ShipError(
+            f"the branch {branch} is there already",
+            cause="an earlier run made it",
+            hint=f"push it, or delete it: `git branch -D {branch}`",
+        )
+    _transaction(root, f"create refs/heads/{branch} {made.id}\n")
+
+
+def tag_head(root: Path, tag: str, commit_id: str, message: str) -> None:
+    """Tag a commit that HEAD already has.
+
+    Raises:
+        ShipError: git refused, such as for a tag that is there.
+    """
+    _transaction(root, f"create refs/tags/{tag} {_tag(root, tag, commit_id, message)}\n")
+
+
+def head(root: Path, *, unless: str) -> str:
+    """Return the commit of HEAD.
+
+    Args:
+        root: The work tree.
+        unless: A branch that must not be checked out: what it holds is not merged yet.
+
+    Raises:
+        ShipError: It is checked out.
+    """
+    if _branch(root) == f"refs/heads/{unless}":
+        raise ShipError(
+            f"{unless} is the branch of the pull request, not the one it was merged into",
+            hint="check that one out and pull: `git switch main && git pull`",
+        )
+    return _git(root, "rev-parse", "HEAD").strip()
+
+
+def top(root: Path) -> Path:
+    """Return the folder of the work tree that holds ``root``.
+
+    Raises:
+        ShipError: It is not in a repository of git.
+    """
+    return Path(_git(root, "rev-parse", "--show-toplevel").strip()).resolve()
+
+
+@contextmanager
+def checkout(root: Path, commit_id: str) -> Iterator[Path]:
+    """Give a clean work tree of a commit, which is gone afterwards.
+
+    Raises:
+        ShipError: git refused.
+    """
+    # A hook of the repository is made for work trees that people use.
+    quiet = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.hooksPath"}
+    quiet["GIT_CONFIG_VALUE_0"] = os.devnull
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder).resolve() / "tree"
+        words = ("worktree", "add", "--quiet", "--detach", str(tree), commit_id)
+        _git(root, *words, env=quiet)
+        try:
+            yield tree
+        finally:
+            _git(root, "worktree", "remove", "--force", str(tree))
+
+
+def _transaction(root: Path, moves: str) -> None:
+    """Move references together, or none of them."""
+    _git(root, "update-ref", "--stdin", stdin=f"start\n{moves}commit\n")
+
+
+def _branch(root: Path) -> str:
+    return _git(root, "symbolic-ref", "HEAD").strip()
+
+
+def _has(root: Path, reference: str) -> bool:
+    words = ["git", "rev-parse", "--quiet", "--verify", reference]
+    return process.run(words, cwd=root, check=False).returncode == 0
 
 
 def _tree(root: Path, head: str, files: Mapping[str, str]) -> str:
