@@ -176,3 +176,10 @@ def test_the_parameters_of_assets_have_files() -> None:
 
 def test_every_template_fits_a_request_or_goes_through_s3() -> None:
     assert len(ALL["artifacts"].body.encode()) <= templates.BODY_LIMIT
+
+
+def test_pointers_are_read_by_parameters_that_every_update_reads_again() -> None:
+    # CloudFormation does not resolve {{resolve:ssm:...}} anew when only the parameter changed.
+    told = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *FOLDER.glob("*.yaml")]
+    assert [path.name for path in told if "{{resolve:ssm" in path.read_text("utf-8")] == []
+    assert "AWS::SSM::Parameter::Value" in (ROOT / "docs/publishing.md").read_text("utf-8")
