@@ -39,6 +39,7 @@ OPERATIONS = {
     "put_secret_value": "secretsmanager:PutSecretValue",
     "delete_secret": "secretsmanager:DeleteSecret",
     "start_execution": "states:StartExecution",
+    "list_executions": "states:ListExecutions",
     "send_task_success": "states:SendTaskSuccess",
     "send_task_failure": "states:SendTaskFailure",
     "send_task_heartbeat": "states:SendTaskHeartbeat",
