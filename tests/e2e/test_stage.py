@@ -56,6 +56,11 @@ def test_a_session_takes_its_work_from_s3(play: scenarios.Play, story: Story) ->
         told.append(f"session from S3: {scenarios.session_from_s3(play, range(6))}")
 
 
+def test_results_that_no_state_can_hold_go_to_s3(play: scenarios.Play, story: Story) -> None:
+    with story.chapter(play.mode) as told:
+        told.append(f"large results: {scenarios.large_results(play, range(20, 40))}")
+
+
 @pytest.mark.parametrize(("name", "scenario"), TOLD, ids=[name for name, _ in TOLD])
 def test_after_it_nothing_runs_nothing_is_lost_and_the_lock_is_free(
     play: scenarios.Play, story: Story, name: str, scenario: Callable[[scenarios.Play], str]
@@ -80,7 +85,7 @@ def test_session_run_follows_a_session_to_its_bill(play: scenarios.Play, tmp_pat
     assert result["cost"] > 0
     for number, answer in zip(RECEIPTS, result["output"]["results"], strict=True):
         assert play.corpus.id(number) in {one["id"] for one in answer["results"]}
-    for state in ("AcquireLock", "StartServer", "RunWork", "FinishServer", "ReleaseLock"):
+    for state in ("AcquireLock", "StartServer", "RunWork", "FinishServer", "StopServer"):
         assert state in done.stderr
     play.check()
 

@@ -6,6 +6,7 @@ names it, an upload is never repeated, and what an older deployment used stays w
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ def collect(lambdas: Path, machines: Path) -> dict[str, Asset]:
         machines: Folder with ``<machine>.asl.json``.
 
     Raises:
-        ConfigError: A state machine is not JSON.
+        ConfigError: A state machine is not JSON, or a handler is not Python.
     """
     assets = [_function(path.parent) for path in sorted(lambdas.glob("*/handler.py"))]
     assets += [_machine(path) for path in sorted(machines.glob("*.asl.json"))]
@@ -88,14 +89,16 @@ def upload(s3: Any, bucket: str, asset: Asset, account: str) -> bool:
 
 def zip_folder(folder: Path) -> bytes:
     """Return a zip of a function's folder: sorted, dated 1980, the same on every machine."""
+    return zips.pack(_files(folder))
+
+
+def _files(folder: Path) -> dict[str, bytes]:
     found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
-    return zips.pack(
-        {
-            relative.as_posix(): path.read_bytes()
-            for relative, path in found.items()
-            if not SKIPPED & set(relative.parts) and path.suffix != ".pyc"
-        }
-    )
+    return {
+        relative.as_posix(): path.read_bytes()
+        for relative, path in found.items()
+        if not SKIPPED & set(relative.parts) and path.suffix != ".pyc"
+    }
 
 
 def parameter_of(name: str) -> str:
@@ -107,8 +110,38 @@ def parameter_of(name: str) -> str:
     return "".join(word.capitalize() for word in words) + "Key"
 
 
+def zip_function(folder: Path) -> bytes:
+    """Return the zip of a function: its folder, and the folders of functions that it imports.
+
+    ``from vector_search import handler`` brings ``vector_search/`` in, so that one function can
+    do the work of others without an invocation of each.
+
+    Raises:
+        ConfigError: The handler is not Python.
+    """
+    return zips.pack(
+        _files(folder)
+        | {
+            f"{other.name}/{name}": content
+            for other in _imported(folder)
+            for name, content in _files(other).items()
+        }
+    )
+
+
+def _imported(folder: Path) -> list[Path]:
+    path = folder / "handler.py"
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError as error:
+        raise ConfigError(f"{path} is not Python: {error}") from error
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    siblings = [folder.parent / module for module in sorted(filter(None, modules))]
+    return [one for one in siblings if one != folder and (one / "handler.py").is_file()]
+
+
 def _function(folder: Path) -> Asset:
-    content = zip_folder(folder)
+    content = zip_function(folder)
     key = f"functions/{folder.name}-{digest(content)}.zip"
     return Asset(parameter_of(folder.name), key, content)
 

@@ -1,4 +1,7 @@
-"""Tests one layer version in a stack of its own, which is made for the run and always removed."""
+"""Tests one layer version in a stack of its own, which is made for the run and always removed.
+
+The stack needs nothing of the region but the layer version, so that one call can test all regions.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,22 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from layersmith.base import zips
 from layersmith.errors import ShipError
-from layersmith.ship.aws import buckets, failures
-from layersmith.ship.publish import canary
-from layersmith.stacks import assets
+from layersmith.ship.aws import failures
+from layersmith.ship.publish import canary, observed
 from layersmith.stacks.changesets import Request, Stacks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from layersmith.ship.aws.clients import Aws
     from layersmith.stacks.stage import Stage
     from layersmith.stacks.templates import Template
 
 TEMPLATE = "layer-test"
+
+AT_ONCE = 40
+"""Regions tested at the same time, all of a partition: each is mostly CloudFormation's waiting."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,76 @@ class Trial:
     runtime: str
     architecture: str
     modules: Sequence[str]
+
+
+UNKNOWN = "-"
+"""In place of an ARN that was not found."""
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """What came of a trial in one region.
+
+    Attributes:
+        region: Its name.
+        layer: ARN of the layer version.
+        answer: What the function said; None where it never ran.
+        error: Why it did not run, or why its stack could not be removed; empty otherwise.
+        hint: What to do about it.
+    """
+
+    region: str
+    layer: str
+    answer: dict[str, Any] | None
+    error: str = ""
+    hint: str = ""
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What failed on the layer version itself, a line each."""
+        return tuple(self.answer["failures"]) if self.answer else ()
+
+
+def run_all(
+    aws: Aws,
+    stage: Stage,
+    template: Template,
+    regions: Sequence[str],
+    trial_in: Callable[[str], Trial],
+) -> list[TrialOutcome]:
+    """Try a layer version in many regions at once; a region that fails stops no other.
+
+    Args:
+        aws: Clients of the account.
+        stage: Names the stacks.
+        template: The stack's.
+        regions: Where; the result keeps their order.
+        trial_in: Returns what is tried in a region; a ShipError is the region's verdict.
+
+    Raises:
+        AwsFailure: It concerns the whole run, such as expired credentials. The stacks of the
+            regions that were under way are removed before.
+    """
+
+    def one(region: str) -> TrialOutcome:
+        layer = UNKNOWN
+        try:
+            trial = trial_in(region)
+            layer = trial.layer
+            here = stage.model_copy(update={"region": region})
+            return TrialOutcome(region, layer, run(aws, here, template, trial))
+        except failures.AwsFailure:
+            raise
+        except ShipError as error:
+            said = f"{error.message}: {error.cause}" if error.cause else error.message
+            return TrialOutcome(region, layer, None, said, error.hint or "")
+
+    done, failed = observed.in_parallel(one, regions, workers=AT_ONCE)
+    lost = {
+        each.region: TrialOutcome(each.region, UNKNOWN, None, each.reason, each.hint)
+        for each in failed
+    }
+    return [(done | lost)[region] for region in regions]
 
 
 def run(aws: Aws, stage: Stage, template: Template, trial: Trial) -> dict[str, Any]:
@@ -64,7 +138,7 @@ def run(aws: Aws, stage: Stage, template: Template, trial: Trial) -> dict[str, A
             "LayerVersionArn": trial.layer,
             "Runtime": trial.runtime,
             "Architecture": trial.architecture,
-            "CodeKey": _upload(aws, stage),
+            "Code": canary.HANDLER_SOURCE.read_text("utf-8"),
         },
         tags={"project": stage.project, "stage": stage.name},
     )
@@ -89,15 +163,3 @@ def _invoke(aws: Aws, stage: Stage, function: str, trial: Trial) -> dict[str, An
             cause="the function did not start, or ran out of time or memory",
         )
     return payload
-
-
-def _upload(aws: Aws, stage: Stage) -> str:
-    """Put the canary's handler where the template looks for it, and return the key."""
-    content = zips.pack({"handler.py": canary.HANDLER_SOURCE.read_bytes()})
-    key = f"functions/canary-{assets.digest(content)}.zip"
-    account = aws.account(stage.region)
-    bucket = buckets.artifact_bucket(stage.project, account, stage.region)
-    with failures.explained(stage.region, "s3"):
-        asset = assets.Asset("CodeKey", key, content)
-        assets.upload(aws.s3(stage.region), bucket, asset, account)
-    return key

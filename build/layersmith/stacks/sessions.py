@@ -31,6 +31,11 @@ STARTING = ("StartServer", "StartServerOnDemand")
 INLINE_ITEMS = 200
 """Items in the input itself; more go through a file on S3 (vector-session.asl.json)."""
 
+HINT_SOURCE = "put the array on S3 below imports/ of the data bucket, and name it as `source`"
+
+INLINE_BYTES = 200_000
+"""The most bytes of an input: a state holds 256 KiB (Step Functions quotas), this and the rest."""
+
 
 @dataclass(frozen=True)
 class Watch:
@@ -206,7 +211,13 @@ def read_input(path: Path, database: str) -> dict[str, Any]:
     if len(event.get("items", [])) > INLINE_ITEMS:
         raise ConfigError(
             f"{path} has {len(event['items'])} items, {INLINE_ITEMS} at most fit a session's input",
-            hint="put the array on S3 below imports/ of the data bucket, and name it as `source`",
+            hint=HINT_SOURCE,
+        )
+    size = len(json.dumps(event))
+    if size > INLINE_BYTES:
+        raise ConfigError(
+            f"{path} has {size} bytes, {INLINE_BYTES} at most fit a session's input",
+            hint=HINT_SOURCE,
         )
     return {**event, "database": database}
 

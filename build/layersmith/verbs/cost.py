@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from layersmith.ship.publish.site import Site
 
 EPILOG = """\
-Reads the bytes of every layer version in every region, against the quota of 75 GB; the artifact
+Reads the bytes of every layer version in every region, against the quota of 300 GB; the artifact
 buckets; and, with --sessions PREFIX, what this month's sessions used, billed as `session run`
 bills them. Prices
 come from build/layersmith/ship/cost/prices.json, which names their date and source; free tiers are

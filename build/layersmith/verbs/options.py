@@ -356,10 +356,24 @@ def add_templates(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_account(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how the account of a stage is reached."""
+def add_account(parser: argparse.ArgumentParser, *, many: bool = False) -> None:
+    """Add the options that say how the account of a stage is reached.
+
+    Args:
+        parser: The verb's parser.
+        many: Whether it takes several regions.
+    """
     group = parser.add_argument_group("AWS")
-    group.add_argument("--region", help="region to use instead of the stage's")
+    if many:
+        group.add_argument(
+            "--region",
+            action="append",
+            default=[],
+            help="regions to use instead of the stage's: a name, a partition, or `all` "
+            "(repeatable)",
+        )
+    else:
+        group.add_argument("--region", help="region to use instead of the stage's")
     _add_endpoint(group)
     group.add_argument("--role", metavar="ARN", help="role to assume")
     group.add_argument("--profile", metavar="NAME", help="profile of the AWS configuration")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 run starts the state machine vector-session: it takes the database's lock, starts the server,
-hands every item to its function, has the server save, and frees the lock. Ctrl-C leaves the
-session running; stop aborts it, which saves its data too.
+runs the items, has the server save, and frees the lock. Results beyond 200 KB go to S3. Ctrl-C
+leaves the session running; stop aborts it, which saves its data too.
 
 The input is a JSON array of {"function": "vector_search", "event": {...}}, or an object with
 `items`, or with `source` for a longer file on S3, and the session's other settings.
@@ -111,6 +111,12 @@ def _report(
             f"cost {money:.6f} {prices.currency} at on-demand prices of {prices.date}; the same "
             f"task always on: {session.month_of_task(ended.use, prices):.2f} a month"
         )
+        place = ended.output.get("results") if isinstance(ended.output, dict) else None
+        if isinstance(place, dict) and "bytes" in place:
+            console.info(
+                f"results of {place['items']} items, {place['bytes']} bytes, are in "
+                f"s3://{place['bucket']}/{place['key']}"
+            )
     if ended.status == SUCCEEDED:
         console.success(f"{SUCCEEDED} after {ended.seconds:.1f} s")
         return 0

@@ -90,12 +90,16 @@ class Cloud:
         return {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{self.service_name}:{self.port}"}
 
     def client(self, service: str) -> Any:
-        """Return a client of the account."""
+        """Return a client of the account in its region."""
+        return self.regional(service, REGION)
+
+    def regional(self, service: str, region: str) -> Any:
+        """Return a client of the account in a region."""
         config = Config(
             retries={"max_attempts": 2, "mode": "standard"}, read_timeout=clocks.seconds(300)
         )
         make: Any = boto3.client
-        return make(service, region_name=REGION, endpoint_url=self.endpoint, config=config)
+        return make(service, region_name=region, endpoint_url=self.endpoint, config=config)
 
     def publish_layer(self, name: str, content: bytes, runtime: str = "python3.13") -> str:
         """Publish a layer and move its pointer, as `publish apply` does."""

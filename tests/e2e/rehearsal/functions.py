@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 WORKER = """
-import json, sys, traceback
-from handler import handler
+import importlib, json, os, sys
+handler = importlib.import_module(os.environ["REHEARSED_MODULE"]).handler
 class Context:
     function_name = "function"
     aws_request_id = "rehearsal"
@@ -206,6 +206,8 @@ class LocalHost:
         """Start a function from its unpacked code."""
         variables = {key: os.environ[key] for key in PASSED if key in os.environ}
         variables |= dict(environment) | dict(self.environment)
+        # CloudFormation puts code that stands in a template into index.py.
+        variables["REHEARSED_MODULE"] = "handler" if (code / "handler.py").is_file() else "index"
         variables["PYTHONPATH"] = os.pathsep.join(map(str, (code, ROOT / "lambdas/common/src")))
         process = subprocess.Popen(
             [sys.executable, "-c", WORKER],

@@ -81,8 +81,19 @@ def definition(properties: dict[str, Any], endpoint: str, region: str) -> str:
     filled = re.sub(r"\$\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), text)
     left = re.findall(r"\$\{\w+\}", filled)
     assert not left, f"{place['Key']} keeps {left}: no substitution names it"
-    json.loads(filled)
-    return scaled(filled)
+    return scaled(json.dumps(_batched_singly(json.loads(filled))))
+
+
+def _batched_singly(machine: dict[str, Any]) -> dict[str, Any]:
+    """A definition whose maps hand batches of one item out: moto knows no ItemBatcher."""
+    for state in machine["States"].values():
+        if "ItemBatcher" in state:
+            batch = state.pop("ItemBatcher")["BatchInput"]
+            state["ItemSelector"] = {
+                "BatchInput": batch,
+                "Items.$": "States.Array($$.Map.Item.Value)",
+            }
+    return machine
 
 
 def _machine_hooks(endpoint: str) -> dict[str, Any]:

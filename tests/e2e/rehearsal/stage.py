@@ -15,6 +15,7 @@ from chroma_store.server.client import ChromaHttp
 from chroma_store.server.process import ChromaProcess
 from chroma_store.snapshots.store import SnapshotStore
 from layersmith.ship.aws.clients import Aws
+from layersmith.ship.cost import session
 from layersmith.stacks import assets, deploy, destroy, templates
 from layersmith.stacks import stage as stages
 from vector_common.storage import open_storage
@@ -57,7 +58,7 @@ class Execution:
         error: Name of the error of a failure.
         cause: Its cause.
         seconds: How long it ran.
-        transitions: States that it entered, which is what AWS bills.
+        transitions: What AWS bills of it: every state that it entered, and every retry.
     """
 
     arn: str
@@ -170,7 +171,7 @@ class Stage:
             error=found.get("error") or "",
             cause=found.get("cause") or "",
             seconds=(found["stopDate"] - found["startDate"]).total_seconds(),
-            transitions=sum("StateEntered" in one["type"] for one in history),
+            transitions=session.transitions(history),
         )
 
     def run(self, machine: str, event: Mapping[str, Any]) -> Execution:

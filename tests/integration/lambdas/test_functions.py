@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 import random
 from pathlib import Path
@@ -191,6 +192,56 @@ def test_merchants_come_from_all_collections(corpus: Corpus, session: dict[str, 
     assert answer["outcome"] == "ambiguous"
     scores = [candidate["similarity"] for candidate in answer["candidates"]]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_a_batch_answers_as_each_function_does_and_in_order(
+    corpus: Corpus, session: dict[str, str]
+) -> None:
+    query = corpus.queries(1)[0]
+    items = [
+        {"function": "vector_search", "event": {"collection": "receipts", "embedding": query}},
+        {
+            "function": "label_validation",
+            "event": {"collection": "receipts", "embedding": query, "label": "label1"},
+        },
+        {
+            "function": "merchant_match",
+            "event": {"collections": ["receipts"], "embedding": query},
+        },
+    ] * 5
+    event = {"items": items, "session": session, "concurrency": 4, "key": "results/s/results.json"}
+    alone = [
+        handler(str(item["function"]))({**item["event"], "session": session}, None)  # type: ignore[dict-item]
+        for item in items[:3]
+    ]
+    assert handler("session_work")(event, None) == {"results": alone * 5}
+
+
+def test_a_batch_that_no_state_can_hold_is_stored(
+    corpus: Corpus, session: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = {"collection": "receipts", "embedding": corpus.queries(1)[0], "limit": 300}
+    items = [{"function": "vector_search", "event": search}] * 12
+    event = {"items": items, "session": session, "key": "results/s/results.json"}
+    with pytest.raises(errors.BadRequest, match="RESULTS_URL"):
+        handler("session_work")(event, None)
+    monkeypatch.setenv("RESULTS_URL", tmp_path.as_uri())
+    place = handler("session_work")(event, None)["results"]
+    stored = json.loads((tmp_path / "results/s/results.json").read_bytes())
+    assert (place["items"], len(stored)) == (12, 12)
+    assert stored[0] == handler("vector_search")({**search, "session": session}, None)
+
+
+def test_a_wrong_item_of_a_batch_is_named_with_its_own_error(
+    corpus: Corpus, session: dict[str, str]
+) -> None:
+    good = {"collection": "receipts", "embedding": corpus.queries(1)[0]}
+    items = [
+        {"function": "vector_search", "event": one}
+        for one in (good, {**good, "collection": "none"})
+    ]
+    with pytest.raises(errors.NotFound, match=r"items\[1\]"):
+        handler("session_work")({"items": items, "session": session, "key": "k"}, None)
 
 
 @pytest.mark.parametrize(

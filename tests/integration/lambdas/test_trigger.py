@@ -66,10 +66,7 @@ def started(arn: str) -> list[dict[str, Any]]:
     ]
 
 
-def test_databases_with_deltas_are_compacted_once_a_window(
-    handler: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(time, "time", lambda: 1_800_000_100.0)
+def test_databases_with_deltas_are_compacted_once_at_a_time(handler: Any) -> None:
     storage = open_storage("s3://vectors/data")
     for database in ("receipts", "labels"):
         DeltaWriter(storage, database).append([{"id": "a", "embedding": [1]}], SPEC)
@@ -82,11 +79,25 @@ def test_databases_with_deltas_are_compacted_once_a_window(
         "failed": {},
     }
     again = handler({"databases": ["receipts", "quiet"]}, None)
-    assert (again["idle"], again["started"] + again["running"]) == (["quiet"], ["receipts"])
+    assert (again["idle"], again["started"], again["running"]) == (["quiet"], [], ["receipts"])
     inputs = started(os.environ["STATE_MACHINE_ARN"])
     assert {"database": "receipts"} in inputs
     assert {"database": "labels"} in inputs
     assert {"database": "quiet"} not in inputs
+
+
+def test_what_has_ended_is_started_again_and_not_called_running(handler: Any) -> None:
+    DeltaWriter(open_storage("s3://vectors/data"), "a-b").append(
+        [{"id": "a", "embedding": [1]}], SPEC
+    )
+    assert handler({}, None)["started"] == ["a-b"]
+    assert handler({}, None)["running"] == ["a-b"]
+    client = boto3.client("stepfunctions")
+    machine = os.environ["STATE_MACHINE_ARN"]
+    for one in client.list_executions(stateMachineArn=machine)["executions"]:
+        client.stop_execution(executionArn=one["executionArn"])
+    assert handler({}, None)["started"] == ["a-b"]
+    assert len(started(machine)) == 2
 
 
 def test_one_failure_does_not_stop_the_others(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.prove.models import FunctionSpec
 from layersmith.prove.services import ChromaService
+from layersmith.stacks import assets
 
 from tests.support import clocks
 
@@ -23,21 +26,27 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 NAMES = sorted(path.parent.name for path in ROOT.glob("lambdas/*/handler.py"))
-WITH_CHROMA = {"label_validation", "merchant_match", "vector_search"}
+WITH_CHROMA = {"label_validation", "merchant_match", "session_work", "vector_search"}
 COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 VECTORS = [[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]]
 """Unit vectors: against the first one, their cosines are 1, 0.8 and 0."""
 
 
 @pytest.fixture
-def specification(built: Callable[[str], Path]) -> Callable[..., FunctionSpec]:
+def specification(built: Callable[[str], Path], tmp_path: Path) -> Callable[..., FunctionSpec]:
     dist = built("python3.13")
+    tmp_path.chmod(0o755)  # a function in a container is another user
+
+    def unpacked(name: str) -> Path:
+        with zipfile.ZipFile(io.BytesIO(assets.zip_function(ROOT / "lambdas" / name))) as archive:
+            archive.extractall(tmp_path / name)
+        return tmp_path / name
 
     def make(name: str, **environment: str) -> FunctionSpec:
         layers = ["vector-common", *(["chromadb-vector"] if name in WITH_CHROMA else [])]
         return FunctionSpec(
             handler="handler.handler",
-            code=ROOT / "lambdas" / name,
+            code=unpacked(name),
             layers=tuple(next(dist.glob(f"{layer}-*.zip")) for layer in layers),
             environment=environment,
             name=name,

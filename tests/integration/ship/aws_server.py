@@ -248,7 +248,7 @@ class Application:
         ]
         used = sum(one.code_size for one in [*layers, *backend.list_functions()])
         said = {
-            "AccountLimit": {"TotalCodeSize": 75 * 1024**3},
+            "AccountLimit": {"TotalCodeSize": 300 * 1024**3},
             "AccountUsage": {"TotalCodeSize": used},
         }
         return 200, [("Content-Type", "application/json")], json.dumps(said).encode()

@@ -37,7 +37,7 @@ def test_stored_bytes_are_those_of_the_zips(aws: AwsServer, project: Project) ->
 
     assert result.code == 0, result.err
     assert result.json["layer_bytes"] == {"eu-west-1": size, "us-east-1": size}
-    assert result.json["quota"]["eu-west-1"] == pytest.approx(size / (75 * 1024**3), abs=1e-6)
+    assert result.json["quota"]["eu-west-1"] == pytest.approx(size / (300 * 1024**3), abs=1e-6)
     storage = [i for i in result.json["items"] if i["key"] == "s3-storage-gb-month"]
     assert storage[0]["quantity"] > size / 1e9
     assert result.json["total"] == pytest.approx(

@@ -36,6 +36,14 @@ def test_search_and_validation_answer_as_exact_search_does(play: scenarios.Play)
     scenarios.happy_path(play, range(0, 600, 150))
 
 
+def test_results_that_no_state_can_hold_go_to_s3(play: scenarios.Play) -> None:
+    scenarios.large_results(play, range(20, 40))
+
+
+def test_a_file_of_work_on_s3_is_handed_out_in_batches(play: scenarios.Play) -> None:
+    scenarios.session_from_s3(play, range(3))
+
+
 def test_a_wrong_item_fails_the_session_and_loses_nothing(play: scenarios.Play) -> None:
     scenarios.fails_in_the_middle(play)
 

@@ -39,6 +39,23 @@ Load = Callable[[str], Any]
             {"collections": ["abc"], "embedding": [1], "match": 0.5},
             "candidate: must not be more than match",
         ),
+        ("session_work", {"key": "k"}, "items: must be an array of 1 to"),
+        ("session_work", {"key": "k", "items": []}, "items: must be an array of 1 to"),
+        (
+            "session_work",
+            {"key": "k", "items": [{"function": "delta_writer", "event": {}}]},
+            "items[0].function: must be one of vector_search, label_validation, merchant_match",
+        ),
+        (
+            "session_work",
+            {"key": "k", "items": [{"function": "vector_search"}]},
+            "items[0].event: must be an object",
+        ),
+        (
+            "session_work",
+            {"key": "k", "items": [{"function": "vector_search", "event": {"limit": 0}}]},
+            "items[0]: limit: must be an integer",
+        ),
         ("delta_writer", {"database": "db"}, "records: must be an array"),
         ("compaction_trigger", {"databases": [""]}, "databases: must be"),
     ],

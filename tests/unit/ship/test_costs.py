@@ -156,3 +156,7 @@ def test_a_session_has_one_bill_wherever_it_is_asked_for(
     assert used == session.SessionUsage().plus(ended.use)
     assert usage.sessions(states, "eu-west-1", "other", NOW) == session.SessionUsage()
     assert usage.sessions(states, "eu-west-1", "", NOW + timedelta(1)) == session.SessionUsage()
+
+
+def test_the_quota_where_the_account_does_not_say_is_what_the_guide_says() -> None:
+    assert billing.CODE_QUOTA == 300 * 1024**3

@@ -47,6 +47,20 @@ def test_a_change_of_content_is_a_change_of_the_key(tmp_path: Path) -> None:
     assert after["SomeMachineKey"] == before["SomeMachineKey"]
 
 
+def test_a_function_brings_the_functions_that_it_imports(tmp_path: Path) -> None:
+    made = function(tmp_path)
+    function(tmp_path, "other_function")
+    (made / "handler.py").write_text("from other_function import handler\nimport json\n", "utf-8")
+    with zipfile.ZipFile(io.BytesIO(assets.zip_function(made))) as archive:
+        assert archive.namelist() == ["handler.py", "other_function/handler.py"]
+    before = assets.collect(tmp_path / "lambdas", tmp_path)["SomeFunctionKey"].key
+    (made.parent / "other_function/handler.py").write_text("# changed\n", "utf-8")
+    assert assets.collect(tmp_path / "lambdas", tmp_path)["SomeFunctionKey"].key != before
+    (made / "handler.py").write_text("def", "utf-8")
+    with pytest.raises(ConfigError, match="is not Python"):
+        assets.collect(tmp_path / "lambdas", tmp_path)
+
+
 def test_a_definition_that_is_no_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.asl.json").write_text("{", "utf-8")
     with pytest.raises(ConfigError, match="not JSON"):

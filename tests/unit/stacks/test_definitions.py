@@ -53,9 +53,38 @@ def test_every_task_has_a_time_out(state: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("state", TASKS)
-def test_whatever_waits_for_a_token_has_a_heartbeat(state: dict[str, Any]) -> None:
-    if state["Resource"].endswith(".waitForTaskToken"):
-        assert "HeartbeatSecondsPath" in state
+def test_whoever_runs_already_sends_heartbeats_and_what_is_provisioned_cannot(
+    state: dict[str, Any],
+) -> None:
+    # A heartbeat's clock begins with the state (Amazon States Language), and ECS takes minutes to
+    # bring a task up: only a time-out may bound the wait for its first call back.
+    if state["Resource"].endswith("ecs:runTask.waitForTaskToken"):
+        assert state["TimeoutSecondsPath"] == "$.input.startSeconds"
+        assert not state.keys() & {"HeartbeatSeconds", "HeartbeatSecondsPath"}
+    elif state["Resource"].endswith(".waitForTaskToken"):
+        assert state["HeartbeatSecondsPath"] == "$.input.heartbeatSeconds"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_who_catches_everything_catches_what_no_state_can_hold_by_its_name(
+    state: dict[str, Any],
+) -> None:
+    # States.ALL does not match States.DataLimitExceeded (Step Functions, error handling). Its
+    # catcher must not keep the input beside the error where the input may be what is too large.
+    caught = [one["ErrorEquals"] for one in state.get("Catch", [])]
+    if ["States.ALL"] in caught:
+        assert caught[-2:] == [["States.DataLimitExceeded"], ["States.ALL"]]
+        last = state["Catch"][-2:]
+        assert last[0] == {**last[1], "ErrorEquals": ["States.DataLimitExceeded"]}
+
+
+def test_a_session_that_outgrew_its_state_cleans_up_without_its_state() -> None:
+    states = MACHINES["vector-session"]["States"]
+    for name, state in states.items():
+        for catch in state.get("Catch", []):
+            if catch["Next"] == "CleanUp":
+                assert "ResultPath" not in catch, name
+    assert states["CleanUp"]["Parameters"]["Input"]["database.$"] == "$$.Execution.Input.database"
 
 
 @pytest.mark.parametrize("state", TASKS)

@@ -40,6 +40,24 @@ def test_use_counts_states_invocations_and_their_time() -> None:
     assert use == session.Use(1, 120.0, 1.0, 4.0, 1, 2.0)
 
 
+def test_a_retry_is_a_transition_as_aws_bills_it() -> None:
+    events: list[dict[str, Any]] = [
+        {"id": 1, "type": "ExecutionStarted"},
+        {"id": 2, "type": "TaskStateEntered", "previousEventId": 1},
+        {"id": 3, "type": "TaskScheduled", "previousEventId": 2},
+        {"id": 4, "type": "TaskStarted", "previousEventId": 3},
+        {"id": 5, "type": "TaskFailed", "previousEventId": 4},
+        {"id": 6, "type": "TaskScheduled", "previousEventId": 5},
+        {"id": 7, "type": "TaskTimedOut", "previousEventId": 6},
+        {"id": 8, "type": "TaskScheduled", "previousEventId": 7},
+        {"id": 9, "type": "TaskSucceeded", "previousEventId": 8},
+        {"id": 10, "type": "TaskStateExited", "previousEventId": 9},
+        {"id": 11, "type": "PassStateEntered", "previousEventId": 10},
+        {"id": 12, "type": "ExecutionSucceeded", "previousEventId": 11},
+    ]
+    assert session.transitions(events) == 4
+
+
 def test_fargate_bills_a_minute_at_least_and_nothing_where_no_task_was() -> None:
     assert session.measure([], {"cpu": "256", "memory": "512"}, 3.0).task_seconds == 60.0
     assert session.measure([], {}, 3.0).task_seconds == 0.0
@@ -90,8 +108,12 @@ def test_an_input_file_is_an_array_or_an_object(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "{}", '"text"', '{"items": [], "source": {}}', json.dumps([{}] * 201)]
-)
+    "content",
+    [
+        "{", "{}", '"text"', '{"items": [], "source": {}}', json.dumps([{}] * 201),
+        json.dumps([{"function": "x" * 200_000}]),
+    ],
+)  # fmt: skip
 def test_a_wrong_input_file_says_so_before_anything_starts(tmp_path: Path, content: str) -> None:
     path = tmp_path / "events.json"
     path.write_text(content, "utf-8")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.errors import ConfigError
+from layersmith.ship.publish import canary
 from layersmith.stacks import assets, stage, templates
 from vector_common import errors
 
@@ -176,3 +177,19 @@ def test_the_parameters_of_assets_have_files() -> None:
 
 def test_every_template_fits_a_request_or_goes_through_s3() -> None:
     assert len(ALL["artifacts"].body.encode()) <= templates.BODY_LIMIT
+
+
+def test_pointers_are_read_by_parameters_that_every_update_reads_again() -> None:
+    # CloudFormation does not resolve {{resolve:ssm:...}} anew when only the parameter changed.
+    told = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *FOLDER.glob("*.yaml")]
+    assert [path.name for path in told if "{{resolve:ssm" in path.read_text("utf-8")] == []
+    assert "AWS::SSM::Parameter::Value" in (ROOT / "docs/publishing.md").read_text("utf-8")
+
+
+def test_the_canary_fits_the_parameter_that_brings_it_into_a_region() -> None:
+    # CloudFormation quotas: 4,096 bytes of a parameter's value.
+    assert len(canary.HANDLER_SOURCE.read_bytes()) <= 4096
+    assert re.fullmatch(
+        ALL["layer-test"].parameters["Code"]["AllowedPattern"],
+        canary.HANDLER_SOURCE.read_text("utf-8"),
+    )

@@ -18,9 +18,10 @@ PRICES = Path(__file__).with_name("prices.json")
 GB = 1_000_000_000
 """Bytes of the gigabyte that S3 bills by (AWS: GB-Month in decimal on the bill)."""
 
-CODE_QUOTA = 75 * 1024**3
-"""Bytes of functions and layers that a region stores (AWS Lambda quota, 75 GB); the account's own
-limit is read where GetAccountSettings answers."""
+CODE_QUOTA = 300 * 1024**3
+"""Bytes of functions and layers that a region stores, 300 GB (AWS Lambda developer guide,
+configuration-self-managed-storage); the account's own limit is read where GetAccountSettings
+answers."""
 
 
 @dataclass(frozen=True)

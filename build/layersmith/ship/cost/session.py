@@ -42,7 +42,7 @@ class Use:
     """What an execution used.
 
     Attributes:
-        transitions: States entered.
+        transitions: State transitions, see :func:`transitions`.
         task_seconds: From the start of the server task to its end.
         vcpu: Of the task.
         gb: Memory of the task.
@@ -69,11 +69,11 @@ def measure(
         task: ``cpu`` (units) and ``memory`` (MiB) of its server task; empty where none started.
         task_seconds: How long the task ran.
     """
-    transitions = invocations = 0
+    events = list(events)
+    invocations = 0
     seconds = 0.0
     started: dict[int, datetime] = {}
     for event in events:
-        transitions += str(event["type"]).endswith("StateEntered")
         detail = event.get("taskStartedEventDetails", {})
         if detail.get("resourceType") == "lambda":
             started[event["id"]] = event["timestamp"]
@@ -82,13 +82,34 @@ def measure(
         if begun is not None:
             seconds += (event["timestamp"] - begun).total_seconds()
     return Use(
-        transitions=transitions,
+        transitions=transitions(events),
         task_seconds=max(task_seconds, MINIMUM_SECONDS) if task else 0.0,
         vcpu=float(task.get("cpu", 0)) / CPU_UNITS,
         gb=float(task.get("memory", 0)) / MIB,
         invocations=invocations,
         function_seconds=seconds,
     )
+
+
+def transitions(events: Iterable[Mapping[str, Any]]) -> int:
+    """Return the state transitions that AWS bills of an execution.
+
+    One for each time that a step is executed, retries included (AWS Step Functions pricing). A
+    retry enters no state: its call is scheduled again after the one that failed. What a Distributed
+    Map starts is in histories of its own.
+
+    Args:
+        events: Its history, oldest first.
+    """
+    failed: set[int] = set()
+    count = 0
+    for event in events:
+        kind = str(event["type"])
+        if kind.startswith("Task") and kind.endswith(("Failed", "TimedOut")):
+            failed.add(event["id"])
+        retried = kind == "TaskScheduled" and event.get("previousEventId") in failed
+        count += kind.endswith("StateEntered") or retried
+    return count
 
 
 @dataclass(frozen=True)
