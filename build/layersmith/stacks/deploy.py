@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from layersmith.errors import ConfigError
+from layersmith.errors import ConfigError, ShipError
 from layersmith.ship.aws import buckets, failures
 from layersmith.stacks import assets as assets_
 from layersmith.stacks import templates as templates_
@@ -35,7 +35,8 @@ class StackOutcome:
 
     Attributes:
         stack: Name of its template.
-        result: ``created``, ``updated``, ``unchanged`` or ``proposed`` (not applied).
+        result: ``created``, ``updated``, ``unchanged``, ``proposed`` (not applied), or ``left``: it
+            differs from its template, and only an administrator changes it.
         changes: Number of changed resources.
         outputs: Its outputs by key, as they are afterwards.
     """
@@ -57,7 +58,9 @@ class Deployment:
         assets: What templates may take from the artifact bucket, by parameter.
         show: Is given every proposal before it is applied.
         accept: Says whether a proposal is applied.
-        role_arn: Role that CloudFormation works with.
+        role_arn: Role that CloudFormation works with. It may not change the foundation, so those
+            stacks are only compared with their templates.
+        bootstrap: Bring up the foundation alone: what gives rights, and the artifact bucket.
         only: Names of the stacks to bring up; empty for all. What they import has to be there.
         plan_only: Change nothing. A change set of a stack that is there is made and deleted again,
             which is how CloudFormation plans; nothing is uploaded, and no stack is made or deleted.
@@ -70,6 +73,7 @@ class Deployment:
     show: Callable[[str, Proposal], None]
     accept: Callable[[Proposal], bool]
     role_arn: str | None = None
+    bootstrap: bool = False
     only: frozenset[str] = frozenset()
     plan_only: bool = False
     stacks: Stacks = field(init=False)
@@ -103,10 +107,16 @@ class Deployment:
         if unknown:
             raise ConfigError(f"the stage {self.stage.name} has no stack {unknown[0]!r}")
         ordered = templates_.order(self.templates)
-        return [one for one in ordered if not self.only or one.name in self.only]
+        return [
+            one
+            for one in ordered
+            if (not self.only or one.name in self.only) and (one.foundation or not self.bootstrap)
+        ]
 
     def _one(self, template: Template) -> StackOutcome:
         name = self.stage.stack_name(template.name)
+        if self.role_arn and template.foundation:
+            return self._compared(template, name)
         proposal = self._proposal(template, name)
         self.show(template.name, proposal)
         if proposal.empty:
@@ -121,6 +131,22 @@ class Deployment:
         self.stacks.apply(proposal)
         result = "created" if proposal.creates else "updated"
         return StackOutcome(template.name, result, len(proposal.changes), self.stacks.outputs(name))
+
+    def _compared(self, template: Template, name: str) -> StackOutcome:
+        """Compare a stack with its template; nothing is changed.
+
+        Raises:
+            ShipError: There is no such stack.
+        """
+        if self.stacks.describe(name) is None:
+            raise ShipError(
+                f"{name} does not exist",
+                cause="it gives roles their rights, so only an administrator deploys it",
+                hint=f"run `deploy --stage {self.stage.name} --bootstrap` as an administrator",
+            )
+        same = self.stacks.template(name) == template.body
+        result = "unchanged" if same else "left"
+        return StackOutcome(template.name, result, 0, self.stacks.outputs(name))
 
     def _proposal(self, template: Template, name: str) -> Proposal:
         outline = self.stacks.outline(name, template.resources)
@@ -138,8 +164,8 @@ class Deployment:
         )
 
     def _source(self, template: Template) -> dict[str, str]:
-        if template.name == BOOTSTRAP:
-            # Its bucket does not exist yet.
+        if template.foundation:
+            # The bucket may not exist yet.
             return {"TemplateBody": template.body}
         if self.plan_only:
             return _body(template)

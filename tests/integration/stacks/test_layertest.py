@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 FOLDER = ROOT / "infra-templates"
+FOUNDATION = ["layersmith-dev-artifacts", "layersmith-dev-boundary"]
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def trial() -> Iterator[Callable[..., dict[str, Any]]]:
         aws = Aws(endpoint_url=cloud.endpoint)
         from tests.integration.stacks.test_deploy import layers
 
-        assert layers(cloud, "--only", "artifacts", "--yes").returncode == 0
+        assert layers(cloud, "--bootstrap", "--yes").returncode == 0
 
         def run(*modules: str, fail: str = "") -> dict[str, Any]:
             def before(*_: Any) -> None:
@@ -43,7 +44,7 @@ def trial() -> Iterator[Callable[..., dict[str, Any]]]:
                 return layertest.run(aws, stage, loaded[layertest.TEMPLATE], wanted)
             finally:
                 names = cloud.client("cloudformation").describe_stacks()["Stacks"]
-                assert [one["StackName"] for one in names] == ["layersmith-dev-artifacts"]
+                assert sorted(one["StackName"] for one in names) == FOUNDATION
                 assert cloud.client("lambda").list_functions()["Functions"] == []
 
         yield run
