@@ -116,6 +116,8 @@ def _resource(prefix: str, arguments: dict[str, Any]) -> str:
     if "LayerName" in arguments and "FunctionName" not in arguments:
         version = arguments.get("VersionNumber")
         return f"{place}layer:{arguments['LayerName']}" + (f":{version}" if version else "")
+    if prefix == "servicequotas":
+        return f"{place}{arguments['ServiceCode']}/{arguments['QuotaCode']}"
     if prefix == "ssm":
         name = arguments.get("Name") or arguments.get("Path") or arguments.get("Names", [""])[0]
         return f"{place}parameter{name}"
@@ -123,4 +125,6 @@ def _resource(prefix: str, arguments: dict[str, Any]) -> str:
     value = str(arguments.get(key, ""))
     if not value:
         return "*"
+    if value == "AWSServiceRoleForECS":
+        value = f"aws-service-role/ecs.amazonaws.com/{value}"
     return value if value.startswith("arn:") else place + shape.format(value)

@@ -93,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         bootstrap=args.bootstrap,
         only=frozenset(args.only),
         plan_only=args.plan,
+        say=console.warn,
     )
     outcomes = deployment.run()
     _print(args, outcomes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from tests.e2e.rehearsal.cloud import Cloud, empty_zip
 from tests.e2e.rehearsal.processes import ROOT
 from tests.e2e.rehearsal.stage import SETTINGS
 from tests.support import aws_calls, resolved
-from tests.support.envelopes import data_of
+from tests.support.envelopes import data_of, envelope_of
 from tests.support.policies import Call, Policies
 from tests.support.resolved import Stage
 
@@ -135,3 +136,49 @@ def test_the_role_that_bootstrap_makes_is_not_used_for_it(cloud: Cloud, template
     role = f"arn:aws:iam::{resolved.ACCOUNT}:role/any"
     words = ["--bootstrap", "--cloudformation-role", role]
     assert deploy(cloud, templates, *words) == ConfigError.exit_code
+
+
+def problems(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The messages of a run that was refused."""
+    return [str(one["message"]) for one in envelope_of(capsys.readouterr().out)["errors"]]
+
+
+def test_everything_that_an_account_lacks_is_in_one_report(
+    cloud: Cloud, templates: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    role = f"arn:aws:iam::{resolved.ACCOUNT}:role/cloudformation"
+    for _ in range(5):  # a region has five VPCs at first, and moto one of its own
+        cloud.client("ec2").create_vpc(CidrBlock="10.0.0.0/24")
+    with aws_calls.only_reads():
+        options = ["--set", "chroma.ImageUri=", "--cloudformation-role", role, "--yes", "--json"]
+        assert deploy(cloud, templates, *options) == ConfigError.exit_code
+    found = problems(capsys)
+    assert [one.partition(" ")[0] for one in found[:1]] == ["stage"]
+    for said in (
+        "chroma.ImageUri is empty",
+        f"the artifact bucket layersmith-{resolved.ACCOUNT}-eu-west-1 does not exist",
+        "the role cloudformation does not exist",
+        "layersmith-dev-artifacts does not exist",
+        "layersmith-dev-boundary does not exist",
+        "the service-linked role AWSServiceRoleForECS does not exist",
+        "the parameter /layers/chromadb-vector/python3.13/arm64/latest does not exist",
+        "the parameter /layers/vector-common/python3.13/arm64/latest does not exist",
+        "the quota 'VPCs per Region' is 5, and 7 are needed",
+    ):
+        assert any(said in one for one in found), said
+
+
+def test_a_role_that_does_not_trust_cloudformation_is_refused(
+    cloud: Cloud, templates: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
+    cloud.client("iam").create_role(
+        RoleName="wrong",
+        AssumeRolePolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": [{**trust, "Action": "sts:AssumeRole"}]}
+        ),
+    )
+    role = f"arn:aws:iam::{resolved.ACCOUNT}:role/wrong"
+    options = ["--only", "boundary", "--cloudformation-role", role, "--yes", "--json"]
+    assert deploy(cloud, templates, *options) == ShipError.exit_code
+    assert "the role wrong does not trust cloudformation.amazonaws.com" in problems(capsys)

@@ -130,6 +130,7 @@ def is_missing(error: boto.ClientError) -> bool:
         "ParameterNotFound",
         "NoSuchKey",
         "NoSuchBucket",
+        "NoSuchEntity",
         "NotFound",
         "404",
     }
