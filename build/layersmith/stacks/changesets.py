@@ -143,6 +143,10 @@ class Stacks:
         found = self.describe(stack) or {}
         return {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
 
+    def template(self, stack: str) -> str:
+        """Return the template of a stack as it was deployed."""
+        return str(self.client.get_template(StackName=stack)["TemplateBody"])
+
     def settle(self, stack: str) -> dict[str, Any] | None:
         """Wait until nobody changes the stack, and return its description.
 

@@ -13,13 +13,16 @@ from botocore.exceptions import ClientError
 
 from layersmith.errors import ConfigError
 from layersmith.ship.aws import buckets, failures
+from layersmith.ship.aws import preflight as checks
 from layersmith.stacks import assets as assets_
+from layersmith.stacks import preflight
 from layersmith.stacks import templates as templates_
 from layersmith.stacks.changesets import Proposal, Request, Stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from layersmith.errors import LayersmithError
     from layersmith.ship.aws.clients import Aws
     from layersmith.stacks.assets import Asset
     from layersmith.stacks.stage import Stage
@@ -35,7 +38,8 @@ class StackOutcome:
 
     Attributes:
         stack: Name of its template.
-        result: ``created``, ``updated``, ``unchanged`` or ``proposed`` (not applied).
+        result: ``created``, ``updated``, ``unchanged``, ``proposed`` (not applied), or ``left``: it
+            differs from its template, and only an administrator changes it.
         changes: Number of changed resources.
         outputs: Its outputs by key, as they are afterwards.
     """
@@ -57,10 +61,13 @@ class Deployment:
         assets: What templates may take from the artifact bucket, by parameter.
         show: Is given every proposal before it is applied.
         accept: Says whether a proposal is applied.
-        role_arn: Role that CloudFormation works with.
+        role_arn: Role that CloudFormation works with. It may not change the foundation, so those
+            stacks are only compared with their templates.
+        bootstrap: Bring up the foundation alone: what gives rights, and the artifact bucket.
         only: Names of the stacks to bring up; empty for all. What they import has to be there.
         plan_only: Change nothing. A change set of a stack that is there is made and deleted again,
             which is how CloudFormation plans; nothing is uploaded, and no stack is made or deleted.
+        say: Is given what people should know: what could not be checked, what was made beside.
     """
 
     aws: Aws
@@ -70,8 +77,10 @@ class Deployment:
     show: Callable[[str, Proposal], None]
     accept: Callable[[Proposal], bool]
     role_arn: str | None = None
+    bootstrap: bool = False
     only: frozenset[str] = frozenset()
     plan_only: bool = False
+    say: Callable[[str], None] = lambda _: None
     stacks: Stacks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,19 +92,23 @@ class Deployment:
         A proposal that is not accepted ends the run: later stacks import from it.
 
         Raises:
-            ConfigError: A parameter without a value, or imports that do not fit.
-            ShipError: CloudFormation refuses, or a resource fails.
+            ConfigError: A parameter has no value or a wrong one, or imports do not fit.
+            ShipError: The account lacks what the run needs, CloudFormation refuses, or a resource
+                fails.
+            ManyErrors: Several of these, before anything was changed.
             AwsFailure: A call failed.
         """
         outcomes: list[StackOutcome] = []
         ordered = self._ordered()
-        self._check_parameters(ordered)
+        self._preflight(ordered)
         for template in ordered:
             with failures.explained(self.stage.region, "cloudformation"):
                 outcome = self._one(template)
             outcomes.append(outcome)
             if outcome.result == "proposed":
-                break
+                return outcomes
+        if self.bootstrap and not self.plan_only:
+            self._link_ecs(self.templates)
         return outcomes
 
     def _ordered(self) -> list[Template]:
@@ -103,10 +116,16 @@ class Deployment:
         if unknown:
             raise ConfigError(f"the stage {self.stage.name} has no stack {unknown[0]!r}")
         ordered = templates_.order(self.templates)
-        return [one for one in ordered if not self.only or one.name in self.only]
+        return [
+            one
+            for one in ordered
+            if (not self.only or one.name in self.only) and (one.foundation or not self.bootstrap)
+        ]
 
     def _one(self, template: Template) -> StackOutcome:
         name = self.stage.stack_name(template.name)
+        if self.role_arn and template.foundation:
+            return self._compared(template, name)
         proposal = self._proposal(template, name)
         self.show(template.name, proposal)
         if proposal.empty:
@@ -114,6 +133,8 @@ class Deployment:
         if self.plan_only or not self.accept(proposal):
             self.stacks.discard(proposal)
             return StackOutcome(template.name, "proposed", len(proposal.changes), {})
+        if not self.role_arn:
+            self._link_ecs([template])
         if proposal.remains:
             # CloudFormation updates nothing that was never complete.
             self.stacks.delete(name, role_arn=self.role_arn)
@@ -121,6 +142,16 @@ class Deployment:
         self.stacks.apply(proposal)
         result = "created" if proposal.creates else "updated"
         return StackOutcome(template.name, result, len(proposal.changes), self.stacks.outputs(name))
+
+    def _link_ecs(self, templates: Sequence[Template]) -> None:
+        if preflight.link_ecs(self.aws, self.stage.region, templates):
+            self.say(f"made the service-linked role {preflight.ECS_ROLE}")
+
+    def _compared(self, template: Template, name: str) -> StackOutcome:
+        """Compare a stack with its template; nothing is changed."""
+        same = self.stacks.template(name) == template.body
+        result = "unchanged" if same else "left"
+        return StackOutcome(template.name, result, 0, self.stacks.outputs(name))
 
     def _proposal(self, template: Template, name: str) -> Proposal:
         outline = self.stacks.outline(name, template.resources)
@@ -138,8 +169,8 @@ class Deployment:
         )
 
     def _source(self, template: Template) -> dict[str, str]:
-        if template.name == BOOTSTRAP:
-            # Its bucket does not exist yet.
+        if template.foundation:
+            # The bucket may not exist yet.
             return {"TemplateBody": template.body}
         if self.plan_only:
             return _body(template)
@@ -164,22 +195,48 @@ class Deployment:
             values[parameter] = asset.key
         return values
 
-    def _check_parameters(self, ordered: Sequence[Template]) -> None:
-        """Refuse before the first change what would fail in the middle."""
-        missing = []
-        for template in ordered:
-            given = {"Project", "Stage", *self.stage.parameters(template.name), *self.assets}
-            given |= {"BucketName", "CreateBucket"} if template.name == BOOTSTRAP else set()
-            missing += [
-                f"{template.name}.{name}"
-                for name, declared in template.parameters.items()
-                if "Default" not in declared and name not in given
-            ]
-        if missing:
-            raise ConfigError(
-                f"the stage {self.stage.name} does not set {', '.join(missing)}",
-                hint=f"put it into the stage's file, or add --set {missing[0]}=VALUE",
-            )
+    def _preflight(self, ordered: Sequence[Template]) -> None:
+        """Refuse before the first change what would fail in the middle.
+
+        Raises:
+            LayersmithError: What was found; all of it in one report.
+        """
+        check = preflight.Preflight(
+            self.aws, self.stage, ordered, self._given(ordered), self.stacks, self.role_arn
+        )
+        check.parameters()
+        try:
+            if checks.check_region(check.report, self.aws, self.stage.region):
+                check.account(self._bucket())
+        except failures.AwsFailure as failure:
+            check.report.problems.append(failure)
+        for line in check.report.unread:
+            self.say(line)
+        if self.plan_only:
+            check.report.problems = [one for one in check.report.problems if not self._told(one)]
+        check.report.refuse()
+
+    def _told(self, problem: LayersmithError) -> bool:
+        """Say what would stop a deployment, which does not stop its plan."""
+        stops = isinstance(problem, ConfigError | failures.AwsFailure)
+        if not stops:
+            self.say(f"deploy would stop here: {problem}")
+        return not stops
+
+    def _given(self, ordered: Sequence[Template]) -> dict[str, dict[str, str]]:
+        """Parameters as they are known before anything is called."""
+        filled = {"BucketName": "filled-in-by-deploy", "CreateBucket": "true"}
+        return {
+            one.name: {
+                **{
+                    name: asset.key
+                    for name, asset in assets_.needed(one, dict(self.assets)).items()
+                },
+                **(filled if one.name == BOOTSTRAP else {}),
+                **self.stage.parameters(one.name),
+            }
+            for one in ordered
+        }
 
     def _bucket_parameters(self) -> dict[str, str]:
         """Name the artifact bucket, and say whether the stack makes it.

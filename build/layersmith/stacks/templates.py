@@ -72,6 +72,12 @@ class Template:
         return dict(self.document["Resources"])
 
     @property
+    def foundation(self) -> bool:
+        """Whether an administrator alone makes and changes the stack: it gives rights to others."""
+        said = self.document.get("Metadata", {}).get("layersmith", {})
+        return bool(said.get("foundation"))
+
+    @property
     def exports(self) -> frozenset[str]:
         """Names of exports as they are written: with ``${Project}`` and ``${Stage}``."""
         outputs = self.document.get("Outputs", {}).values()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console
-from layersmith.errors import ShipError
+from layersmith.errors import ConfigError, ShipError
 from layersmith.stacks import assets, deploy, drift, render, templates
 from layersmith.stacks.changesets import Stacks
 from layersmith.verbs import destroy as destroy_verb
@@ -26,7 +26,12 @@ order follows from the exports and imports in the templates. Run it again after 
 kill: completed steps are not repeated. Exit code 9: CloudFormation refused, a resource failed (the
 first one is named), or, with --drift, something differs, is missing or could not be looked at.
 
+--bootstrap, as an administrator, brings up what everything else needs and what gives rights: the
+artifact bucket, the boundary of the stage's roles, GitHub's roles. A run with
+--cloudformation-role leaves these stacks alone and says if one differs from its template.
+
 examples:
+  python build/layers.py deploy --stage dev --bootstrap
   python build/layers.py deploy --stage dev --plan
   python build/layers.py deploy --stage dev --set chroma.ImageUri=$IMAGE --yes
   python build/layers.py deploy --stage dev --only artifacts --yes
@@ -41,6 +46,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_stage(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--plan", action="store_true", help="show what would change, change nothing")
+    what.add_argument(
+        "--bootstrap", action="store_true", help="only what an administrator deploys, first of all"
+    )
     what.add_argument("--drift", action="store_true", help="show what differs from the templates")
     what.add_argument("--destroy", action="store_true", help="remove the stacks, as `destroy` does")
     parser.add_argument(
@@ -58,11 +66,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Deploy, plan, look for drift, or destroy."""
+    """Deploy, plan, look for drift, or destroy.
+
+    Raises:
+        ConfigError: Options exclude each other, or the stage is wrong.
+    """
     if args.destroy:
         return destroy_verb.run(args)
     if args.drift:
         return _drift(args)
+    if args.bootstrap and args.cloudformation_role:
+        raise ConfigError(
+            "--bootstrap and --cloudformation-role exclude each other",
+            cause="the role that --bootstrap makes may not change itself",
+            hint="run --bootstrap with an administrator's credentials",
+        )
     stage, chosen = options.stage_templates(args)
     deployment = deploy.Deployment(
         aws=options.aws(args),
@@ -72,8 +90,10 @@ def run(args: argparse.Namespace) -> int:
         show=render.proposal,
         accept=_accept(args),
         role_arn=args.cloudformation_role,
+        bootstrap=args.bootstrap,
         only=frozenset(args.only),
         plan_only=args.plan,
+        say=console.warn,
     )
     outcomes = deployment.run()
     _print(args, outcomes)
@@ -92,6 +112,11 @@ def _print(args: argparse.Namespace, outcomes: list[StackOutcome]) -> None:
         console.emit_json([dataclasses.asdict(one) for one in outcomes])
         return
     render.outcomes(outcomes)
+    if left := [one.stack for one in outcomes if one.result == "left"]:
+        console.warn(
+            f"{', '.join(left)}: the deployed template differs; run `deploy --bootstrap` as an "
+            "administrator"
+        )
     if outcomes and outcomes[-1].result == "proposed":
         console.info("stopped there: later stacks import from it")
 

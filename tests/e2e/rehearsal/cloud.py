@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import boto3
 from botocore.config import Config
 from moto.core.config import default_user_config
+from moto.iam.models import SERVICE_NAME_CONVERSION
 from moto.server import ThreadedMotoServer
 
 from tests.e2e.rehearsal import events, interpreter, resources
@@ -61,6 +62,8 @@ class Cloud:
         before: Any = dict(default_user_config)
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
         opened.callback(default_user_config.update, before)
+        # moto would name ECS's service-linked role AWSServiceRoleForecs.
+        SERVICE_NAME_CONVERSION["ecs"] = "ECS"
         for host in dict.fromkeys(("127.0.0.1", self.service_host)):
             server = ThreadedMotoServer(host, self.port, verbose=False)
             server.start()

@@ -252,9 +252,9 @@ def test_the_publisher_may_do_what_its_code_calls_and_no_more() -> None:
     called = {action.replace("stepfunctions:", "states:") for action in called}
     # The caller's identity needs no permission; another role is the caller's own choice.
     called -= {"sts:GetCallerIdentity", "sts:AssumeRole"}
-    # The canary's role, with CreateFunction; and Lambda reads a zip by its version with the
-    # caller's own permission.
-    passes = {"iam:PassRole", "s3:GetObjectVersion"}
+    # The canary's role, with CreateFunction; Lambda reads a zip by its version with the caller's
+    # own permission; and S3 uses the bucket's key for the caller, where there is one.
+    passes = {"iam:PassRole", "s3:GetObjectVersion", "kms:Decrypt", "kms:GenerateDataKey"}
     assert granted("github-oidc", "PublishRole") == called | passes
 
 

@@ -33,8 +33,8 @@ UNTAGGED = {
     "AWS::EC2::SecurityGroupEgress", "AWS::EC2::SecurityGroupIngress",
     "AWS::EC2::SubnetRouteTableAssociation", "AWS::EC2::VPCEndpoint",
     "AWS::EC2::VPCGatewayAttachment", "AWS::EFS::AccessPoint", "AWS::EFS::MountTarget",
-    "AWS::Events::Rule", "AWS::S3::BucketPolicy", "AWS::SNS::Subscription",
-    "AWS::SNS::TopicPolicy", "AWS::Scheduler::Schedule",
+    "AWS::Events::Rule", "AWS::IAM::ManagedPolicy", "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription", "AWS::SNS::TopicPolicy", "AWS::Scheduler::Schedule",
 }  # fmt: skip
 
 

@@ -133,6 +133,7 @@ def is_missing(error: boto.ClientError) -> bool:
         "ParameterNotFound",
         "NoSuchKey",
         "NoSuchBucket",
+        "NoSuchEntity",
         "NotFound",
         "404",
     }

@@ -1,0 +1,632 @@
+"""What roles may do, judged as IAM judges: every call that is needed, and none that gives more.
+
+``test_iam`` derives from the sources what the running system calls. Here its roles are put below
+their boundary, CloudFormation's role is held against the resource schemas, and escalations are
+tried.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import aws_actions
+from tests.support.policies import Call, Policies, like, listed
+from tests.support.resolved import ACCOUNT, REGION, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OTHERS = {"artifacts": {"UseKmsKey": "true"}, "chroma": {"Storage": "efs", "TokenStore": "ssm"}}
+NETWORK = {"network": {"Egress": "nat"}, "workflows": {"AlarmEmail": "who@example.org"}}
+ENDPOINTS = {"network": {"Egress": "endpoints"}}
+TAKEN = {stack: {"ExistingDataBucket": "kept-by-hand"} for stack in ("boundary", "chroma")}
+VARIANTS = [OTHERS | NETWORK, ENDPOINTS, TAKEN]
+FOUNDATION = {"artifacts", "boundary", "github-oidc"}
+"""What an administrator deploys; nobody else's role reaches it."""
+
+DATA = aws_actions.load()
+UNBOUND = {action.lower() for action in DATA["unbound"]}
+TAGS = {
+    f"aws:{kind}Tag/{key}": value
+    for kind in ("Resource", "Request")
+    for key, value in (("project", "layersmith"), ("stage", "dev"))
+}
+HERE = {"aws:ResourceAccount": ACCOUNT}
+
+UNUSED: dict[str, dict[str, tuple[str, ...]]] = {
+    "AWS::Budgets::Budget": {"BillingViewArn": ("billing:*",)},
+    "AWS::DynamoDB::Table": {
+        "ContributorInsightsSpecification": ("dynamodb:UpdateContributorInsights",),
+        "ImportSourceSpecification": ("dynamodb:ImportTable", "s3:*", "logs:*"),
+        "KinesisStreamSpecification": (
+            "dynamodb:*ableKinesisStreamingDestination",
+            "kinesis:*",
+            "iam:CreateServiceLinkedRole",
+            "dynamodb:UpdateKinesisStreamingDestination",
+        ),
+        "PointInTimeRecoverySpecification": ("dynamodb:UpdateContinuousBackups",),
+        "Replicas": ("dynamodb:*Replica", "dynamodb:*Item", "dynamodb:Query", "dynamodb:Scan"),
+        "ResourcePolicy": ("dynamodb:*ResourcePolicy",),
+        "SSESpecification": ("kms:*",),
+        "TimeToLiveSpecification": ("dynamodb:UpdateTimeToLive",),
+    },
+    "AWS::EC2::EIP": {
+        "InstanceId": ("ec2:AssociateAddress",),
+        "TransferAddress": ("ec2:AcceptAddressTransfer",),
+    },
+    "AWS::EC2::NatGateway": {"SecondaryAllocationIds": ("ec2:*NatGatewayAddress",)},
+    "AWS::EC2::Subnet": {"Ipv6CidrBlock": ("ec2:*SubnetCidrBlock",)},
+    "AWS::EC2::VPC": {
+        "InstanceTenancy": ("ec2:ModifyVpcTenancy",),
+        "VpcEncryptionControl": ("ec2:CreateVpcEncryptionControl",),
+    },
+    "AWS::EC2::VPCEndpoint": {
+        "ServiceNetworkArn": ("vpc-lattice:*",),
+        "ServiceRegion": ("vpce:AllowMultiRegion",),
+    },
+    "AWS::EC2::VPCGatewayAttachment": {"VpnGatewayId": ("ec2:*VpnGateway",)},
+    "AWS::ECS::Cluster": {
+        "Configuration": ("kms:DescribeKey",),
+        # The account's own setting, which a stage does not change.
+        "ClusterSettings": ("ecs:PutAccountSetting*",),
+    },
+    "AWS::EFS::FileSystem": {
+        "FileSystemPolicy": ("elasticfilesystem:*FileSystemPolicy",),
+        "FileSystemProtection": ("elasticfilesystem:UpdateFileSystemProtection",),
+        "KmsKeyId": ("kms:*",),
+        "ReplicationConfiguration": (
+            "elasticfilesystem:*ReplicationConfiguration",
+            "iam:PassRole",
+        ),
+    },
+    "AWS::IAM::Role": {"ManagedPolicyArns": ("iam:AttachRolePolicy", "iam:DetachRolePolicy")},
+    "AWS::Lambda::Function": {
+        "CapacityProviderConfig": ("lambda:PassCapacityProvider",),
+        "CodeSigningConfigArn": (
+            "lambda:*FunctionCodeSigningConfig",
+            "lambda:GetCodeSigningConfig",
+        ),
+        "FileSystemConfigs": ("s3files:*",),
+        "FunctionScalingConfig": ("lambda:PutFunctionScalingConfig",),
+        "KmsKeyArn": ("kms:CreateGrant", "kms:Encrypt", "kms:DescribeKey", "kms:GenerateDataKey"),
+        "RecursiveLoop": ("lambda:PutFunctionRecursionConfig",),
+        "ReservedConcurrentExecutions": ("lambda:*FunctionConcurrency",),
+        "RuntimeManagementConfig": (
+            "lambda:PutRuntimeManagementConfig",
+            "lambda:AssociateRuntimeAlias",
+        ),
+        "S3ObjectVersion": ("s3:GetObjectVersion",),
+    },
+    "AWS::Logs::LogGroup": {
+        "BearerTokenAuthenticationEnabled": ("logs:PutBearerTokenAuthentication",),
+        "DataProtectionPolicy": ("logs:*DataProtectionPolicy", "firehose:*", "s3:*"),
+        "DeletionProtectionEnabled": ("logs:PutLogGroupDeletionProtection",),
+        "FieldIndexPolicies": ("logs:*IndexPolicy",),
+        "KmsKeyId": ("logs:*KmsKey",),
+        "ResourcePolicyDocument": ("logs:DeleteResourcePolicy",),
+    },
+    "AWS::S3::Bucket": {
+        "AbacStatus": ("s3:PutBucketAbac",),
+        "AccelerateConfiguration": ("s3:PutAccelerateConfiguration",),
+        "AccessControl": ("s3:PutBucketAcl", "s3:PutObjectAcl"),
+        "AnalyticsConfigurations": ("s3:*AnalyticsConfiguration",),
+        "CorsConfiguration": ("s3:*BucketCORS", "s3:*BucketCors"),
+        "IntelligentTieringConfigurations": ("s3:PutIntelligentTieringConfiguration",),
+        "InventoryConfigurations": ("s3:PutInventoryConfiguration",),
+        "LoggingConfiguration": ("s3:PutBucketLogging",),
+        "MetadataTableConfiguration": ("s3:*BucketMetadata*", "s3tables:*"),
+        "MetricsConfigurations": ("s3:*MetricsConfiguration",),
+        "NotificationConfiguration": ("s3:PutBucketNotification",),
+        "ObjectLockConfiguration": ("s3:*ObjectLockConfiguration",),
+        "ReplicationConfiguration": (
+            "s3:PutReplicationConfiguration",
+            "s3:*BucketReplication",
+            "iam:PassRole",
+        ),
+        "WebsiteConfiguration": ("s3:*BucketWebsite",),
+    },
+    "AWS::SNS::Subscription": {"SubscriptionRoleArn": ("iam:PassRole", "iam:GetRole")},
+    "AWS::SNS::Topic": {
+        "DataProtectionPolicy": ("sns:PutDataProtectionPolicy",),
+        "DeliveryStatusLogging": ("iam:PassRole", "iam:GetRole"),
+    },
+    "AWS::StepFunctions::StateMachine": {
+        "EncryptionConfiguration": ("kms:*",),
+        "DefinitionS3Version": ("s3:GetObjectVersion",),
+    },
+}
+"""Property -> actions that its handler needs for it alone. No template may set such a property."""
+
+NEVER = {
+    # A retained resource's deletion is an administrator's, and so is the end of a boundary.
+    "AWS::S3::Bucket": (
+        "s3:DeleteBucket",
+        "s3:DeleteObject",
+        "s3:DeleteBucketEncryption",
+        "s3:DeleteBucketLifecycle",
+    ),
+    "AWS::EFS::FileSystem": ("elasticfilesystem:DeleteFileSystem",),
+    "AWS::IAM::Role": ("iam:DeleteRolePermissionsBoundary",),
+    # Not actions of IAM: names of S3's logs, and one that S3 calls HeadObject's right.
+    "AWS::Logs::LogGroup": ("s3:REST.PUT.OBJECT",),
+}
+
+
+@pytest.fixture(params=VARIANTS, ids=["efs-nat-kms", "endpoints", "taken-bucket"])
+def stage(request: pytest.FixtureRequest) -> Stage:
+    return Stage(given=request.param)
+
+
+def roles_of_stage(stage: Stage) -> dict[str, Policies]:
+    return {
+        name: policies
+        for name, policies in stage.roles()
+        if name.partition(".")[0] not in FOUNDATION
+    }
+
+
+def test_every_role_of_a_stage_carries_the_boundary_below_the_stages_path(stage: Stage) -> None:
+    found = roles_of_stage(stage)
+    assert len(found) >= 15
+    for name, policies in found.items():
+        stack, role = name.split(".")
+        assert policies.boundary is not None, name
+        assert ":role/layersmith/dev/" in stage.stacks[stack].arn(role)
+    assert {
+        stack.template.name for stack in stage.stacks.values() if stack.template.foundation
+    } == (FOUNDATION)
+
+
+def test_the_boundary_takes_nothing_from_what_roles_need(stage: Stage) -> None:
+    for name, policies in roles_of_stage(stage).items():
+        for call in calls_of(policies):
+            assert policies.allow(call), f"{name}: {call}"
+
+
+def calls_of(policies: Policies) -> Iterator[Call]:
+    """A call for every action and resource that a role's own statements allow."""
+    for statement in policies.identity:
+        if statement["Effect"] == "Allow":
+            context = {**HERE, **TAGS, **_conditions(statement)}
+            for resource in listed(statement["Resource"]):
+                concrete = resource if resource == "*" else resource.replace("*", "x")
+                for action in listed(statement["Action"]):
+                    yield Call(action, concrete, context)
+
+
+def _conditions(statement: Any) -> dict[str, str]:
+    tests = list(statement.get("Condition", {}).values())
+    return {
+        key: listed(values)[0].replace("*", "x") for each in tests for key, values in each.items()
+    }
+
+
+def handler_calls(
+    stage: Stage, *handlers: str, foundation: bool = False
+) -> Iterator[tuple[str, Call]]:
+    """What the handlers of a stage's resources call, on what they call it."""
+    for stack in stage.stacks.values():
+        if stack.template.foundation and not foundation:
+            continue
+        for name, resource in stack.resources.items():
+            kind = resource["Type"]
+            called = {
+                one
+                for handler in handlers or ("create", "read", "update", "delete")
+                for one in DATA["handlers"][kind].get(handler, ())
+            }
+            passing = [glob for globs in UNUSED.get(kind, {}).values() for glob in globs]
+            passing += NEVER.get(kind, ())
+            for action in sorted(called):
+                if not any(fnmatch.fnmatchcase(action, glob) for glob in passing):
+                    yield f"{stack.template.name}.{name}", on(stage, stack, name, action)
+
+
+def on(stage: Stage, stack: Any, name: str, action: str) -> Call:
+    """The call of a handler, with the resource that IAM asks for."""
+    resource = stack.template.resources[name]
+    service = resource["Type"].split("::")[1].lower()
+    context = {**HERE, **TAGS}
+    if resource["Type"] == "AWS::IAM::Role":
+        context["iam:PermissionsBoundary"] = stage.stacks["boundary"].physical("Boundary")
+    if action == "iam:CreateServiceLinkedRole":
+        host = {"ecs": "ecs", "efs": "elasticfilesystem"}[service]
+        role = f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{host}.amazonaws.com/AWSServiceRole"
+        return Call(action, role, {"iam:AWSServiceName": f"{host}.amazonaws.com"})
+    if action in {"iam:PassRole", "iam:GetRole"} and resource["Type"] != "AWS::IAM::Role":
+        hosts = {"ecs": "ecs-tasks", "stepfunctions": "states"}
+        to = f"{hosts.get(service, service)}.amazonaws.com"
+        return Call(
+            action,
+            f"arn:aws:iam::{ACCOUNT}:role/layersmith/dev/a-role",
+            {"iam:PassedToService": to},
+        )
+    if action.lower() in UNBOUND or action == "cloudwatch:DescribeAlarms":
+        return Call(action, "*", context)
+    bucket = f"arn:aws:s3:::layersmith-{ACCOUNT}-{REGION}"
+    if action == "s3:GetObject":
+        folder = "functions" if service == "lambda" else "state-machines"
+        return Call(action, f"{bucket}/{folder}/some.zip", context)
+    if action == "kms:Decrypt":
+        key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
+        return Call(action, key, {**context, "kms:ViaService": f"s3.{REGION}.amazonaws.com"})
+    if action == "lambda:GetLayerVersion":
+        return Call(action, f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:chromadb-vector:3", context)
+    if resource["Type"] == "AWS::S3::BucketPolicy":
+        name = resource["Properties"]["Bucket"]["Ref"]
+    return Call(action, stack.arn(name), context)
+
+
+def test_cloudformation_may_do_what_its_handlers_do(stage: Stage) -> None:
+    policies = stage.policies("github-oidc", "CloudFormationRole")
+    refused = {
+        f"{n}: {c.action} {c.resource}" for n, c in handler_calls(stage) if not policies.allow(c)
+    }
+    assert refused == set()
+
+
+def test_drift_detection_may_read_what_stacks_make(stage: Stage) -> None:
+    policies = stage.policies("github-oidc", "DeployRole")
+    refused = {
+        f"{name}: {call.action} {call.resource}"
+        for name, call in handler_calls(stage, "read", foundation=True)
+        # A rule's reader names what its writer needs, too.
+        if call.action != "iam:PassRole" and not policies.allow(call)
+    }
+    assert refused == set()
+
+
+@pytest.mark.parametrize("kind", UNUSED)
+def test_actions_are_left_out_only_for_properties_that_no_template_sets(kind: str) -> None:
+    known = {one for each in DATA["handlers"][kind].values() for one in each}
+    for name, globs in UNUSED[kind].items():
+        for glob in globs:
+            assert fnmatch.filter(known, glob), f"{glob} is no action of {kind}"
+        for stack in Stage().stacks.values():
+            if stack.template.foundation:
+                continue
+            for logical, resource in stack.template.resources.items():
+                used = resource["Type"] == kind and name in resource["Properties"]
+                assert not used, f"{stack.name}.{logical} sets {name}"
+
+
+def test_actions_that_know_no_resource_are_allowed_on_everything(stage: Stage) -> None:
+    # Step Functions answers these for the state machine whose token it is, and CDK's
+    # grantTaskResponse binds them so.
+    bound = {"states:sendtasksuccess", "states:sendtaskfailure", "states:sendtaskheartbeat"}
+    for name, policies in stage.roles():
+        for statement in policies.identity:
+            if statement["Effect"] == "Allow" and listed(statement["Resource"]) != ["*"]:
+                actions = {one.lower() for one in listed(statement["Action"])}
+                assert not actions & UNBOUND - bound, f"{name}: {statement['Sid']}"
+
+
+@pytest.mark.parametrize(("project", "stage_"), [("layersmith", "dev"), ("p" * 24, "s" * 12)])
+def test_policies_keep_within_the_quotas_of_iam(project: str, stage_: str) -> None:
+    """10,240 characters of inline policies a role, 6,144 a managed one; blanks do not count."""
+    stage = Stage(project, stage_, OTHERS | NETWORK)
+    for stack in stage.stacks.values():
+        for name, resource in stack.resources.items():
+            properties = resource["Properties"]
+            if resource["Type"] == "AWS::IAM::Role":
+                inline = [one["PolicyDocument"] for one in properties.get("Policies", ())]
+                size = len(json.dumps(inline, separators=(",", ":")))
+                assert size < 10_240, f"{stack.name}.{name}: {size}"
+            elif resource["Type"] == "AWS::IAM::ManagedPolicy":
+                size = len(json.dumps(properties["PolicyDocument"], separators=(",", ":")))
+                assert size < 6_144, f"{stack.name}.{name}: {size}"
+
+
+EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+IAM = f"arn:aws:iam::{ACCOUNT}"
+OWN, BOUNDARY = f"{IAM}:role/layersmith/dev/some", f"{IAM}:policy/layersmith-dev-boundary"
+OIDC = f"{IAM}:role/layersmith-dev-github-oidc-DeployRole-1A2B"
+ADMIN = f"{IAM}:role/some-layersmith-development-admin"
+STACKS = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack"
+LAMBDA = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function"
+RELEASES = f"arn:aws:s3:::layersmith-{ACCOUNT}-{REGION}"
+ESCALATIONS = {
+    "a role of others": [
+        Call(f"iam:{action}", role, {"iam:PermissionsBoundary": BOUNDARY})
+        for role in (
+            OIDC,
+            ADMIN,
+            f"{IAM}:role/layersmith-dev-admin",
+            f"{IAM}:role/layersmith-canary",
+            f"{IAM}:role/layersmith/prod/some",
+            f"{IAM}:role/layersmith/development/some",
+        )
+        for action in (
+            "AttachRolePolicy",
+            "CreateRole",
+            "DeleteRole",
+            "DeleteRolePermissionsBoundary",
+            "DeleteRolePolicy",
+            "PutRolePermissionsBoundary",
+            "PutRolePolicy",
+            "UpdateAssumeRolePolicy",
+            "UpdateRole",
+            "TagRole",
+        )
+    ],
+    "a role without the boundary": [
+        Call(f"iam:{action}", OWN, context)
+        for action in (
+            "CreateRole",
+            "PutRolePolicy",
+            "PutRolePermissionsBoundary",
+            "AttachRolePolicy",
+        )
+        for context in (
+            {},
+            {"iam:PermissionsBoundary": f"{IAM}:policy/another"},
+            {"iam:PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"},
+        )
+    ],
+    "the end of a boundary": [
+        Call("iam:DeleteRolePermissionsBoundary", OWN, {"iam:PermissionsBoundary": BOUNDARY})
+    ],
+    "a policy": [
+        Call(f"iam:{action}", arn)
+        for arn in (BOUNDARY, f"{IAM}:policy/layersmith-dev-other")
+        for action in (
+            "CreatePolicy",
+            "CreatePolicyVersion",
+            "SetDefaultPolicyVersion",
+            "DeletePolicy",
+            "DeletePolicyVersion",
+        )
+    ],
+    "a user or a provider": [
+        Call("iam:CreateUser", f"{IAM}:user/layersmith/dev/me"),
+        Call("iam:CreateAccessKey", f"{IAM}:user/admin"),
+        Call("iam:AddUserToGroup", f"{IAM}:group/admins"),
+        Call("iam:UpdateOpenIDConnectProviderThumbprint", f"{IAM}:oidc-provider/a"),
+        Call("iam:AddClientIDToOpenIDConnectProvider", f"{IAM}:oidc-provider/a"),
+    ],
+    "another's identity": [
+        Call("sts:AssumeRole", role) for role in (OWN, OIDC, ADMIN, f"{IAM}:role/layersmith-canary")
+    ],
+    "a role passed on": [
+        Call("iam:PassRole", role, {"iam:PassedToService": service})
+        for role in (ADMIN, OIDC, f"{IAM}:role/admin", f"{IAM}:role/layersmith-dev-admin")
+        for service in (
+            "lambda.amazonaws.com",
+            "ecs-tasks.amazonaws.com",
+            "ec2.amazonaws.com",
+            "cloudformation.amazonaws.com",
+            "glue.amazonaws.com",
+        )
+    ]
+    + [Call("iam:PassRole", OWN, {"iam:PassedToService": "ec2.amazonaws.com"})],
+    "the foundation": [
+        Call(f"cloudformation:{action}", f"{STACKS}/layersmith-{one}/1")
+        for one in (
+            "dev-github-oidc",
+            "dev-boundary",
+            "dev-artifacts",
+            "prod-github-oidc",
+            "prod-boundary",
+        )
+        for action in (
+            "CreateChangeSet",
+            "ExecuteChangeSet",
+            "UpdateStack",
+            "DeleteStack",
+            "CreateStack",
+            "SetStackPolicy",
+        )
+    ],
+    "a stack of others": [
+        Call(f"cloudformation:{action}", f"{STACKS}/{name}/1")
+        for name in (
+            "layersmith-prod-chroma",
+            "layersmith-development-chroma",
+            "layersmith-dev-admin",
+            "some-layersmith-dev-chroma",
+        )
+        for action in ("CreateChangeSet", "ExecuteChangeSet", "DeleteStack")
+    ],
+    "a function of others": [
+        Call(f"lambda:{action}", f"{LAMBDA}:{name}")
+        for name in (
+            "layersmith-development-f",
+            "some-layersmith-dev",
+            "layersmith-prod-f",
+            "canary-x",
+        )
+        for action in (
+            "CreateFunction",
+            "UpdateFunctionCode",
+            "UpdateFunctionConfiguration",
+            "DeleteFunction",
+        )
+    ]
+    + [
+        Call("lambda:AddPermission", f"{LAMBDA}:layersmith-dev-vector_search"),
+        Call("lambda:InvokeFunction", f"{LAMBDA}:layersmith-dev-vector_search"),
+        Call("lambda:CreateFunctionUrlConfig", f"{LAMBDA}:layersmith-dev-vector_search"),
+    ],
+    "parameters of others": [
+        Call(f"ssm:{action}", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name}")
+        for name in (
+            "prod/password",
+            "layersmith/dev/sessions/1",
+            "layers/a/python3.13/arm64/latest",
+        )
+        for action in ("GetParameter", "PutParameter", "DeleteParameter", "GetParametersByPath")
+    ]
+    + [Call("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/prod/password")],
+    "buckets of others and releases": [
+        Call(action, arn, HERE)
+        for arn in (
+            "arn:aws:s3:::layersmith-other/x",
+            f"{RELEASES}/artifacts/a.zip",
+            f"{RELEASES}/index/layers.json",
+            f"{RELEASES}/locks/publish",
+            "arn:aws:s3:::layersmith-development-data/x",
+        )
+        for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+    ]
+    + [
+        Call(f"s3:{action}", arn, HERE)
+        for arn in (RELEASES, "arn:aws:s3:::layersmith-development", "arn:aws:s3:::layersmith-x")
+        for action in (
+            "PutBucketPolicy",
+            "DeleteBucket",
+            "PutLifecycleConfiguration",
+            "PutBucketPublicAccessBlock",
+            "PutEncryptionConfiguration",
+        )
+    ]
+    + [
+        Call("s3:PutObject", f"{RELEASES}/functions/a.zip", {"aws:ResourceAccount": "210987654321"})
+    ],
+    "a key of others": [
+        Call(f"kms:{action}", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1", context)
+        for action in ("Decrypt", "GenerateDataKey")
+        for context in (
+            {"kms:ViaService": f"s3.{REGION}.amazonaws.com"},
+            {"aws:ResourceTag/project": "layersmith"},
+            {
+                "aws:ResourceTag/project": "layersmith",
+                "kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com",
+            },
+        )
+    ]
+    + [
+        Call(f"kms:{action}", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1", TAGS)
+        for action in ("PutKeyPolicy", "ScheduleKeyDeletion", "CreateGrant")
+    ],
+    "a network of others": [
+        Call(f"ec2:{action}", f"arn:aws:ec2:{REGION}:{ACCOUNT}:{kind}/1", context)
+        for context in ({}, {**TAGS, "aws:ResourceTag/stage": "prod"})
+        for action, kind in (
+            ("DeleteVpc", "vpc"),
+            ("AuthorizeSecurityGroupIngress", "security-group"),
+            ("DeleteSubnet", "subnet"),
+            ("DeleteRoute", "route-table"),
+            ("DeleteVpcEndpoints", "vpc-endpoint"),
+            ("ReleaseAddress", "elastic-ip"),
+            ("ModifyVpcAttribute", "vpc"),
+        )
+    ]
+    + [
+        Call("ec2:RunInstances", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/*"),
+        Call("ec2:CreateTags", f"arn:aws:ec2:{REGION}:{ACCOUNT}:vpc/1"),
+    ],
+}
+
+
+OWN_WORK = {
+    "BuildRole": ("parameter/layers/", f"{RELEASES}/"),
+    "PublishRole": ("parameter/layers/", RELEASES, ":function:canary-"),
+}
+"""What a role is for: a build compares with what was released, publishing releases."""
+
+
+@pytest.mark.parametrize("kind", ESCALATIONS)
+@pytest.mark.parametrize("role", ["DeployRole", "CloudFormationRole", "BuildRole", "PublishRole"])
+def test_an_escalation_is_denied(role: str, kind: str) -> None:
+    policies = Stage().policies("github-oidc", role)
+    allowed = [
+        f"{call.action} {call.resource}"
+        for call in ESCALATIONS[kind]
+        if policies.allow(call) and not any(own in call.resource for own in OWN_WORK.get(role, ()))
+    ]
+    assert allowed == []
+
+
+@pytest.mark.parametrize("role", ["DeployRole", "CloudFormationRole"])
+@pytest.mark.parametrize("kind", ["the foundation", "the end of a boundary", "a policy"])
+def test_what_gives_rights_is_denied_explicitly(role: str, kind: str) -> None:
+    """A statement that is added later cannot open it by mistake."""
+    policies = Stage().policies("github-oidc", role)
+    assert all(policies.deny_explicitly(call) for call in ESCALATIONS[kind])
+
+
+def test_a_stage_role_with_every_right_keeps_within_its_boundary() -> None:
+    stage = Stage()
+    boundary = stage.stacks["boundary"].resources["Boundary"]["Properties"]["PolicyDocument"]
+    role = Policies([EVERYTHING], boundary["Statement"])
+    own = {
+        ("iam:PassRole", OWN),
+        ("lambda:InvokeFunction", f"{LAMBDA}:layersmith-dev-vector_search"),
+    }
+    for kind, calls in ESCALATIONS.items():
+        for call in calls:
+            if (call.action, call.resource) in own or "/layersmith/dev/sessions/" in call.resource:
+                continue
+            assert not role.allow(call), f"{kind}: {call}"
+
+
+def test_names_of_roles_are_exact() -> None:
+    """No pattern begins with a star, or ends within a name that others can go on."""
+    stage = Stage()
+    for role in ("BuildRole", "PublishRole", "DeployRole", "CloudFormationRole"):
+        for statement in stage.policies("github-oidc", role).identity:
+            for resource in listed(statement.get("Resource", "*")):
+                if statement["Effect"] == "Allow" and resource != "*":
+                    name = resource.split(":", 5)[5]
+                    assert not re.search(r"(^|[:/])\*?layersmith(-dev)?\*", name), resource
+                    assert not like(resource, ADMIN), resource
+
+
+def test_the_simulator_decides_as_iam_documents() -> None:
+    allow = {"Effect": "Allow", "Action": "s3:Get*", "Resource": "arn:aws:s3:::b/*"}
+    get = Call("s3:getobject", "arn:aws:s3:::b/k")
+    assert Policies([allow]).allow(get)
+    assert not Policies([allow]).allow(Call("s3:GetObject", "arn:aws:s3:::B/k"))
+    assert not Policies([allow], []).allow(get)
+    assert Policies([allow], [allow]).allow(get)
+    deny = {"Effect": "Deny", "NotAction": "s3:PutObject", "Resource": "*"}
+    assert not Policies([allow, deny]).allow(get)
+    assert not Policies([allow], [allow, deny]).allow(get)
+    others = {"Effect": "Deny", "Action": "*", "NotResource": "arn:aws:s3:::b/*"}
+    assert Policies([allow, others]).allow(get)
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "context", "holds"),
+    [
+        ("StringEquals", "a", {"k": "a"}, True),
+        ("StringEquals", ["b", "a"], {"K": "a"}, True),
+        ("StringEquals", "a", {}, False),
+        ("StringNotEquals", "a", {}, True),
+        ("StringNotEquals", ["a", "b"], {"k": "b"}, False),
+        ("StringEqualsIfExists", "a", {}, True),
+        ("StringLikeIfExists", "a*", {"k": "b"}, False),
+        ("StringLike", "a?c", {"k": "abc"}, True),
+        ("ArnLike", "arn:aws:s3:::b*", {"k": "arn:aws:s3:::bc"}, True),
+        ("ArnLike", "arn:aws:*:b", {"k": "arn:aws:s3:::b"}, False),
+        ("Bool", "false", {"k": "false"}, True),
+        ("Null", "true", {}, True),
+        ("Null", "false", {}, False),
+    ],
+)
+def test_conditions_hold_as_iam_documents(
+    operator: str, values: Any, context: dict[str, str], holds: bool
+) -> None:
+    allow = {
+        "Effect": "Allow",
+        "Action": "*",
+        "Resource": "*",
+        "Condition": {operator: {"k": values}},
+    }
+    assert Policies([allow]).allow(Call("s3:GetObject", "*", context)) is holds
+
+
+def test_an_operator_that_is_not_known_is_an_error() -> None:
+    allow = {
+        "Effect": "Allow",
+        "Action": "*",
+        "Resource": "*",
+        "Condition": {"IpAddress": {"k": "1"}},
+    }
+    with pytest.raises(KeyError):
+        Policies([allow]).allow(Call("s3:GetObject", "*", {"k": "1"}))
