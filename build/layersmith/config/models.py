@@ -71,6 +71,13 @@ class Model(BaseModel):
     )
 
 
+class StorageMode(StrEnum):
+    """Where Lambda has the zip of a layer version (AWS: S3ObjectStorageMode)."""
+
+    COPY = "copy"
+    REFERENCE = "reference"
+
+
 class BytecodeMode(StrEnum):
     """Whether a layer holds bytecode, and which.
 
@@ -254,6 +261,10 @@ class LayerSettings(Model):
     """Who may use the layer: public, organizations, accounts. Accounts are quoted."""
     align: bool = False
     """Give one release the same integer version in every region."""
+    storage: StorageMode = StorageMode.COPY
+    """Where Lambda has the zip: `copy` in its own storage, of which a region has 300 GB, or
+    `reference` in the region's artifact bucket, outside that quota. By reference, only functions
+    of the same account can use the layer (no `principals`)."""
 
 
 class LayerDefaults(LayerSettings):

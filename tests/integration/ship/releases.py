@@ -32,6 +32,7 @@ class LayerSpec:
     regions: tuple[str, ...] = ("eu-west-1", "us-east-1")
     principals: tuple[str, ...] = ("public",)
     align: bool = False
+    storage: str = "copy"
     license: str = "Apache-2.0"
     source: str = "VALUE = 1\n"
     smoke: str | None = None
@@ -47,6 +48,7 @@ class LayerSpec:
             "regions": list(self.regions),
             "principals": list(self.principals),
             "align": self.align,
+            "storage": self.storage,
             "license": self.license,
         }
         if self.smoke:

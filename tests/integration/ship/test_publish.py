@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from tests.integration.ship.releases import LayerSpec
@@ -22,6 +23,29 @@ def test_a_release_is_published_proven_and_found(aws: AwsServer, project: Projec
     assert project.verify().code == 0
     arn = project.run("arn", "alpha", "--region", "us-east-1")
     assert arn.out == "arn:aws:lambda:us-east-1:123456789012:layer:alpha-python3-13-arm64:1\n"
+
+
+def test_a_layer_by_reference_is_read_from_every_regions_bucket(
+    aws: AwsServer, project: Project
+) -> None:
+    project.write(LayerSpec(storage="reference", principals=()))
+    assert project.apply().code == 0
+    for region in TWO:
+        s3, bucket = aws.client("s3", region), f"layersmith-123456789012-{region}"
+        (stored,) = s3.list_objects_v2(Bucket=bucket, Prefix="layers/")["Contents"]
+        assert s3.head_object(Bucket=bucket, Key=stored["Key"])["VersionId"] != "null"
+        policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+        assert [one["Sid"] for one in policy["Statement"]] == ["TlsOnly", "LambdaReadsLayers"]
+    assert project.verify().code == 0
+    assert project.apply().json["done"] == []
+
+
+def test_a_layer_by_reference_cannot_be_shared(aws: AwsServer, project: Project) -> None:
+    project.write(LayerSpec(storage="reference"))
+    refused = project.apply()
+    assert refused.code == 9
+    assert "exclude each other" in refused.err
+    assert aws.calls("PublishLayerVersion") == []
 
 
 def test_a_second_apply_changes_nothing(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.assemble import manifest as manifests
+from layersmith.config.models import StorageMode
 from layersmith.errors import ManyErrors, ShipError
 from layersmith.ship.publish import desired
 
@@ -25,7 +26,7 @@ IDENTIFIER = "alpha-python3.13-arm64"
 
 def target(**settings: Any) -> Any:
     said = {"license": None, "principals": ["public"], "align": True, "import_exceptions": []}
-    said |= {"smoke": None, "beside": []} | settings
+    said |= {"smoke": None, "beside": [], "storage": StorageMode.COPY} | settings
     return SimpleNamespace(
         identifier=IDENTIFIER, stem="alpha-1.2.0-python3.13-arm64", layer="alpha",
         runtime=SimpleNamespace(name="python3.13"), architecture="arm64", version="1.2.0",
@@ -97,3 +98,11 @@ def test_every_target_that_is_wrong_is_named(made: Any, tmp_path: Path) -> None:
     assert len(many.value.errors) == 2
     where = {IDENTIFIER: ("eu-west-1",)}
     assert len(desired.from_dist([target()], tmp_path, tmp_path, where)) == 1
+
+
+def test_a_layer_by_reference_is_for_its_own_account(tmp_path: Path, made: Any) -> None:
+    assert not one(tmp_path, "eu-west-1").reference
+    by_reference: dict[str, Any] = {"storage": StorageMode.REFERENCE}
+    assert one(tmp_path, "eu-west-1", principals=[], **by_reference).reference
+    with pytest.raises(ShipError, match="exclude each other"):
+        one(tmp_path, "eu-west-1", **by_reference)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import base64
+import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
 import pytest
 from layersmith.errors import ShipError
 from layersmith.ship.aws.failures import AwsFailure
@@ -119,3 +122,71 @@ def test_sweeping_removes_every_page_of_what_was_left() -> None:
     aws: Any = FakeAws(list_objects_v2=[pages])
     assert uploads.sweep(aws, "eu-west-1", "bucket") == 2
     assert [one["Key"] for one in aws.asked("delete_object")] == ["staging/a", "staging/b"]
+
+
+def test_a_zip_by_reference_stays_in_the_bucket_and_lambda_may_read_it(tmp_path: Path) -> None:
+    aws = FakeAws(
+        publish_layer_version=[answer()],
+        head_object=[refusal("404")],
+        put_object=[{"VersionId": "v1"}],
+        get_bucket_policy=[refusal("NoSuchBucketPolicy")],
+    )
+    sent(tmp_path, aws, 1000, reference=True)
+    assert aws.names() == [
+        "get_bucket_policy", "put_bucket_policy", "head_object", "put_object",
+        "publish_layer_version",
+    ]  # fmt: skip
+    (said,) = aws.asked("publish_layer_version")
+    assert said["Content"] == {
+        "S3Bucket": "bucket",
+        "S3Key": f"layers/alpha-python3-13-arm64/{base64.b64decode(SHA).hex()}.zip",
+        "S3ObjectVersion": "v1",
+        "S3ObjectStorageMode": "REFERENCE",
+    }
+    (policy,) = aws.asked("put_bucket_policy")
+    (statement,) = json.loads(policy["Policy"])["Statement"]
+    assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+
+
+def test_what_lies_there_already_is_referenced_and_a_policy_is_only_added_to(
+    tmp_path: Path,
+) -> None:
+    before = {"Version": "2012-10-17", "Statement": [{"Sid": "TheirOwn"}]}
+    aws = FakeAws(
+        publish_layer_version=[answer()],
+        head_object=[{"VersionId": "v7"}],
+        get_bucket_policy=[{"Policy": json.dumps(before)}],
+    )
+    sent(tmp_path, aws, 1000, reference=True)
+    assert aws.asked("put_object") == []
+    assert aws.asked("publish_layer_version")[0]["Content"]["S3ObjectVersion"] == "v7"
+    (policy,) = aws.asked("put_bucket_policy")
+    assert [one["Sid"] for one in json.loads(policy["Policy"])["Statement"]] == [
+        "TheirOwn",
+        "LambdaReadsLayers",
+    ]
+    again = FakeAws(
+        publish_layer_version=[answer()],
+        head_object=[{"VersionId": "v7"}],
+        get_bucket_policy=[policy],
+    )
+    sent(tmp_path, again, 1000, reference=True)
+    assert again.asked("put_bucket_policy") == []
+
+
+def test_without_a_versioned_bucket_nothing_is_published_by_reference(tmp_path: Path) -> None:
+    aws = FakeAws(
+        head_object=[refusal("404")],
+        put_object=[{"VersionId": "null"}],
+        get_bucket_policy=[refusal("NoSuchBucketPolicy")],
+    )
+    with pytest.raises(ShipError, match="is not versioned"):
+        sent(tmp_path, aws, 1000, reference=True)
+    assert aws.asked("publish_layer_version") == []
+
+
+def test_the_installed_model_of_lambda_knows_the_storage_mode() -> None:
+    model: Any = botocore.session.get_session().get_service_model("lambda")
+    content = model.operation_model("PublishLayerVersion").input_shape.members["Content"]
+    assert "REFERENCE" in content.members["S3ObjectStorageMode"].enum

@@ -84,6 +84,7 @@ MACHINES = {
 
 PUBLISHER_NAMES = {
     "HeadBucket": "s3:ListBucket",
+    "HeadObject": "s3:GetObject",
     "ListObjectsV2": "s3:ListBucket",
     "ListObjectVersions": "s3:ListBucketVersions",
     "GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",

@@ -33,6 +33,8 @@ STAGING = "staging/"
 ARTIFACTS = "artifacts/"
 """Released zips and manifests, kept so that a region can catch up with identical bytes."""
 LOCKS = "locks/"
+LAYERS = "layers/"
+"""Zips that Lambda reads for layer versions that it has no copy of; nothing removes them."""
 INDEX = "index/layers.json"
 COSTS = "cost/history.jsonl"
 
@@ -159,6 +161,35 @@ def tls_only(name: str, region: str) -> dict[str, Any]:
             }
         ],
     }
+
+
+def let_lambda_read(aws: Aws, name: str, region: str) -> None:
+    """Let Lambda read the zips of layers for functions of this account, beside what is allowed.
+
+    AWS Lambda developer guide, configuration-self-managed-storage: the service principal needs
+    both actions.
+
+    Raises:
+        botocore.exceptions.ClientError: S3 refuses.
+    """
+    s3, account = aws.s3(region), aws.account(region)
+    wanted = {
+        "Sid": "LambdaReadsLayers",
+        "Effect": "Allow",
+        "Principal": {"Service": "lambda.amazonaws.com"},
+        "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+        "Resource": f"arn:{regions.partition_of(region)}:s3:::{name}/{LAYERS}*",
+        "Condition": {"StringEquals": {"aws:SourceAccount": account}},
+    }
+    try:
+        policy = json.loads(s3.get_bucket_policy(Bucket=name)["Policy"])
+    except ClientError as error:
+        if failures.code_of(error) != "NoSuchBucketPolicy":
+            raise
+        policy = tls_only(name, region) | {"Statement": []}
+    if not any(one.get("Sid") == wanted["Sid"] for one in policy["Statement"]):
+        policy["Statement"].append(wanted)
+        s3.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
 
 
 def lifecycle_rules() -> list[Any]:

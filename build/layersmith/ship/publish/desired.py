@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache
 from layersmith.assemble import manifest as manifests
+from layersmith.config.models import StorageMode
 from layersmith.errors import BuildError, ManyErrors, ShipError
 from layersmith.ship.aws import labels
 from layersmith.ship.publish.models import Desired, Grant
@@ -64,6 +65,15 @@ def one(target: Target, dist: Path, root: Path, where: Sequence[str]) -> Desired
             hint="add `regions` to the layer or to `defaults` in layers.yaml, or pass --region",
         )
     settings = target.settings
+    reference = settings.storage is StorageMode.REFERENCE
+    if reference and settings.principals:
+        raise ShipError(
+            "`storage: reference` and `principals` exclude each other",
+            target=target.identifier,
+            cause="Lambda reads the zip from the artifact bucket, which it may do for this account "
+            "only",
+            hint="remove `principals`, or set `storage: copy`",
+        )
     return Desired(
         identifier=target.identifier,
         layer=target.layer,
@@ -85,6 +95,7 @@ def one(target: Target, dist: Path, root: Path, where: Sequence[str]) -> Desired
             *(labels.layer_name(o.layer, o.runtime.name, o.architecture) for o in target.beside),
             *(one.arn for one in settings.beside if not isinstance(one, str)),
         ),
+        reference=reference,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -59,6 +60,7 @@ class Desired:
         modules: Modules that the canary imports.
         smoke: Test file that the canary runs, if any.
         beside: Layers that the canary lays below it: names in AWS, or ARNs of versions.
+        reference: Whether Lambda reads the zip from the artifact bucket instead of copying it.
     """
 
     identifier: str
@@ -79,6 +81,7 @@ class Desired:
     smoke: Path | None = None
     beside: tuple[str, ...] = ()
     counted: tuple[str, ...] = ()
+    reference: bool = False
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -89,6 +92,11 @@ class Desired:
     def artifact_key(self) -> str:
         """Key of the zip in the artifact bucket of the pilot region."""
         return f"artifacts/{self.layer}/{self.version}/{self.zip_path.name}"
+
+    @property
+    def reference_key(self) -> str:
+        """Key of the zip that Lambda reads, in every region's bucket; it changes with the bytes."""
+        return f"layers/{self.name}/{base64.b64decode(self.sha256).hex()}.zip"
 
 
 @dataclass(frozen=True)

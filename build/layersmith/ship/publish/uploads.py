@@ -7,6 +7,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from layersmith.base import zips
 from layersmith.base.runtimes import DIRECT_UPLOAD_LIMIT
 from layersmith.errors import ShipError
@@ -15,6 +17,8 @@ from layersmith.ship.publish.models import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from types_boto3_s3.client import S3Client
 
     from layersmith.ship.aws.clients import Aws
     from layersmith.ship.publish.models import Desired
@@ -83,7 +87,9 @@ def publish(
     limit = DIRECT_UPLOAD_LIMIT if direct_limit is None else direct_limit
     got = ""
     for _ in range(TRIES):
-        if want.size > limit:
+        if want.reference:
+            answer = _by_reference(aws, region, want, bucket)
+        elif want.size > limit:
             answer = _through_bucket(aws, region, want, bucket)
         else:
             with gate.hold(want.size):
@@ -158,6 +164,46 @@ def _through_bucket(aws: Aws, region: str, want: Desired, bucket: str) -> Any:
     finally:
         with failures.explained(region, "s3"):
             aws.s3(region).delete_object(Bucket=bucket, Key=key)
+
+
+def _by_reference(aws: Aws, region: str, want: Desired, bucket: str) -> Any:
+    """Publish the zip where it lies in the artifact bucket, outside Lambda's own storage.
+
+    The object is written once and never changed: Lambda reads this version of it for as long as
+    the layer version exists.
+    """
+    key = want.reference_key
+    with failures.explained(region, "s3"):
+        buckets.let_lambda_read(aws, bucket, region)
+        version = _version_of(aws.s3(region), bucket, key)
+    if version is None:
+        version = _put_zip(aws, region, want, bucket, key)
+    if not version:
+        raise ShipError(
+            f"{region}: the bucket {bucket} is not versioned",
+            target=want.identifier,
+            cause="`storage: reference` needs the version of an object, which nothing can change",
+            hint=f"`aws s3api put-bucket-versioning --bucket {bucket} "
+            "--versioning-configuration Status=Enabled`, or `storage: copy`",
+        )
+    content = {
+        "S3Bucket": bucket,
+        "S3Key": key,
+        "S3ObjectVersion": version,
+        "S3ObjectStorageMode": "REFERENCE",
+    }
+    return _layer_version(aws, region, want, content)
+
+
+def _version_of(s3: S3Client, bucket: str, key: str) -> str | None:
+    """Return the version of an object; None where there is none, or none with a version."""
+    try:
+        version = s3.head_object(Bucket=bucket, Key=key).get("VersionId")
+    except ClientError as error:
+        if not failures.is_missing(error):
+            raise
+        return None
+    return version if version != "null" else None
 
 
 def _put_zip(aws: Aws, region: str, want: Desired, bucket: str, key: str) -> str | None:
