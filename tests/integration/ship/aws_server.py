@@ -58,6 +58,9 @@ event = json.load(sys.stdin)
 answer = getattr(importlib.import_module(module), function)(event, None)
 sys.stdout.write('\\n' + json.dumps(answer))
 """
+PAGE = b"<!DOCTYPE html><html><body><h1>Please sign in to the network</h1></body></html>"
+"""What a proxy answers instead of AWS, to a rule of the kind ``page``."""
+
 HOLD_SECONDS = 120.0
 """The longest that a request is held, so that a test that fails does not hang."""
 
@@ -215,10 +218,12 @@ class Application:
         call = Call(environ)
         late = self._wrong_clock(call)
         rule = None if late else self.faults.find(call)
-        record = call.record()
+        record = call.record() | {"at": time.monotonic()}
         self.calls.append(record)
         if late or (rule and rule["kind"] == "error"):
             answer = late or _error(call, rule or {})
+        elif rule and rule["kind"] == "page":
+            answer = rule["status"], [("Content-Type", "text/html")], PAGE
         else:
             if rule and rule["kind"] == "delay":
                 time.sleep(rule["seconds"])
@@ -409,11 +414,9 @@ def _bad_digest(environ: dict[str, Any], call: Call) -> Answer | None:
 def _error(call: Call, rule: dict[str, Any]) -> Answer:
     status, code = rule.get("status", 500), rule.get("code", "InternalFailure")
     message = rule.get("message", "made for a test")
-    if call.service == "s3":
-        return _xml_error(status, code, message)
-    if call.service in {"sts", "iam"}:
-        return _query_error(status, code, message)
-    return _json_error(status, code, message)
+    kinds = {"s3": _xml_error, "sts": _query_error, "iam": _query_error}
+    status, headers, body = kinds.get(call.service, _json_error)(status, code, message)
+    return status, [*headers, *rule.get("headers", {}).items()], body
 
 
 def _json_error(status: int, code: str, message: str) -> Answer:

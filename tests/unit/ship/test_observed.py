@@ -98,7 +98,9 @@ def test_what_was_never_made_is_empty_and_a_refusal_is_told() -> None:
     assert observed.read_bucket(none, EU, "bucket") == (False, frozenset())
     put = {"Size": 1, "LastModified": datetime(2026, 1, 1, tzinfo=UTC)}
     keys: list[list[str]] = [["artifacts/a.zip"], [], ["b"]]
-    pages = [{"Contents": [{"Key": key, **put} for key in page]} for page in keys]
+    pages = [
+        {"KeyCount": len(page), "Contents": [{"Key": key, **put} for key in page]} for page in keys
+    ]
     some: Any = FakeAws(list_objects_v2=[pages])
     assert observed.read_bucket(some, EU, "bucket") == (True, frozenset({"artifacts/a.zip", "b"}))
     refused: Any = FakeAws(list_objects_v2=[Refusing("AccessDenied")])

@@ -11,6 +11,7 @@ from layersmith.ship.pointers import ssm
 from layersmith.ship.publish.models import Pointers
 
 from tests.unit.ship.fakes import FakeAws, refusal
+from tests.unit.ship.makers import arn
 
 PLACE = ("alpha", "python3.13", "arm64")
 FOLDER = "/layers/alpha/python3.13/arm64/"
@@ -18,13 +19,14 @@ EU = "eu-west-1"
 
 
 def test_parameters_are_read_from_all_pages_by_their_names() -> None:
-    named = {"latest": "arn:2", "1.0.0": "arn:1", "1.1.0": "arn:2", "yanked/1.0.0": "broken"}
+    one, two = arn(1), arn(2)
+    named = {"latest": two, "1.0.0": one, "1.1.0": two, "yanked/1.0.0": "broken", "mine": one}
     said = [{"Name": f"{FOLDER}{name}", "Value": value} for name, value in named.items()]
     aws: Any = FakeAws(
         get_parameters_by_path=[[{"Parameters": said[:2]}, {"Parameters": said[2:]}]]
     )
     found = pointers.read(aws, EU, PLACE)
-    assert found == Pointers("arn:2", {"1.0.0": "arn:1", "1.1.0": "arn:2"}, {"1.0.0": "broken"})
+    assert found == Pointers(two, {"1.0.0": one, "1.1.0": two}, {"1.0.0": "broken"}, ("mine",))
     assert found.latest_semver == "1.1.0"
     assert aws.asked("get_parameters_by_path") == [{"Path": FOLDER[:-1], "Recursive": True}]
 

@@ -1,20 +1,23 @@
 """The one place where AWS clients are made.
 
 Retries are botocore's adaptive mode: exponential backoff with jitter, and a rate that falls while
-the service throttles. Endpoints follow boto3's own variables (AWS_ENDPOINT_URL and
-AWS_ENDPOINT_URL_<SERVICE>) or the argument.
+the service throttles. A Retry-After is kept to as well. Endpoints follow boto3's own variables
+(AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>) or the argument.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 
+from layersmith.base import http
 from layersmith.ship.aws import failures
 
 if TYPE_CHECKING:
@@ -62,16 +65,12 @@ class Aws:
         Raises:
             AwsFailure: There are no credentials, or the role cannot be assumed.
         """
-        with self._lock, failures.explained(region, service):
+        with self._lock, failures.configuring(region):
             key = (service, region)
             if key not in self._clients:
-                session: Any = self._ready_session(region)
-                self._clients[key] = session.client(
-                    service,
-                    region_name=region,
-                    endpoint_url=self.endpoint_url,
-                    config=self._config(1 if service == "iam" else self.max_attempts),
-                )
+                session = self._ready_session(region)
+                attempts = 1 if service == "iam" else self.max_attempts
+                self._clients[key] = self._make(session, service, region, attempts)
             return self._clients[key]
 
     def lambda_(self, region: str) -> LambdaClient:
@@ -101,7 +100,8 @@ class Aws:
         with self._lock:
             if self._account is None:
                 sts = self.client("sts", region)
-                with failures.explained(region, "sts"):
+                # The first call also reads what a profile says of credentials.
+                with failures.configuring(region), failures.explained(region, "sts"):
                     self._account = str(sts.get_caller_identity()["Account"])
             return self._account
 
@@ -143,17 +143,51 @@ class Aws:
         return self._session
 
     def _assume(self, plain: boto3.Session, region: str) -> boto3.Session:
-        sts = plain.client(
-            "sts",
-            region_name=region,
-            endpoint_url=self.endpoint_url,
-            config=self._config(self.max_attempts),
-        )
+        sts = self._make(plain, "sts", region, self.max_attempts)
         with failures.explained(region, "sts"):
             answer = sts.assume_role(RoleArn=str(self.role_arn), RoleSessionName="layersmith")
-        given = answer["Credentials"]
-        return boto3.Session(
-            aws_access_key_id=given["AccessKeyId"],
-            aws_secret_access_key=given["SecretAccessKey"],
-            aws_session_token=given["SessionToken"],
+            given = answer["Credentials"]
+            return boto3.Session(
+                aws_access_key_id=given["AccessKeyId"],
+                aws_secret_access_key=given["SecretAccessKey"],
+                aws_session_token=given["SessionToken"],
+            )
+
+    def _make(self, session: Any, service: str, region: str, attempts: int) -> Any:
+        client = session.client(
+            service,
+            region_name=region,
+            endpoint_url=self.endpoint_url,
+            config=self._config(attempts),
         )
+        wait = partial(_keep_to_retry_after, f"{region}: {service}", region, attempts)
+        client.meta.events.register("needs-retry", wait)
+        return client
+
+
+def _keep_to_retry_after(
+    what: str, region: str, most: int, response: Any = None, attempts: int = 1, **_: Any
+) -> float | None:
+    """Wait as long as an answer asks to (Retry-After), before botocore's own pause.
+
+    botocore knows x-amz-retry-after alone; RFC 9110's header comes from proxies and load balancers.
+
+    Returns:
+        Zero seconds more where the call is to be sent again whatever botocore thinks of the answer.
+
+    Raises:
+        AwsFailure: The server asks for longer than anybody waits.
+    """
+    answer = response[0] if response else None
+    if answer is None or not (
+        answer.status_code == http.TOO_MANY_REQUESTS or answer.status_code >= http.SERVER_ERROR
+    ):
+        return None
+    asked = http.retry_after(answer.headers.get("retry-after"), time.time()) or 0.0
+    if asked > http.LONGEST_RETRY_AFTER:
+        message = f"{what} asks to wait {asked:.0f} s (Retry-After)"
+        raise failures.AwsFailure(failures.Kind.THROTTLED, message, region=region, action=None)
+    if not asked or attempts >= most:
+        return None
+    time.sleep(asked)
+    return 0.0

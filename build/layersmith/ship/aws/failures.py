@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 
 from layersmith.errors import ShipError
 
@@ -25,15 +26,17 @@ class Kind(StrEnum):
     """Why a call failed, as far as the next step differs."""
 
     CREDENTIALS = "credentials"
+    SETUP = "setup"
     CLOCK = "clock"
     OPTED_OUT = "opted-out"
     DENIED = "denied"
     THROTTLED = "throttled"
     DOWN = "down"
+    NOT_AWS = "not-aws"
     REJECTED = "rejected"
 
 
-OF_THE_RUN = frozenset({Kind.CREDENTIALS, Kind.CLOCK})
+OF_THE_RUN = frozenset({Kind.CREDENTIALS, Kind.SETUP, Kind.CLOCK})
 """Kinds that are the same in every region, so that the run ends with one line."""
 
 _NO_CREDENTIALS = (
@@ -43,7 +46,6 @@ _NO_CREDENTIALS = (
     boto.TokenRetrievalError,
     boto.UnauthorizedSSOTokenError,
     boto.SSOTokenLoadError,
-    boto.ProfileNotFound,
 )
 _UNREACHABLE = (boto.HTTPClientError, boto.ConnectionError, boto.EndpointConnectionError)
 
@@ -79,20 +81,24 @@ _STS_CREDENTIALS = {"InvalidClientTokenId", "UnrecognizedClientException", "Inva
 
 _LIKELY = {
     Kind.CREDENTIALS: "there are no AWS credentials, or they have expired",
+    Kind.SETUP: "~/.aws/config, ~/.aws/credentials or an AWS_ variable holds what boto3 cannot use",
     Kind.CLOCK: "the clock of this machine is more than 5 minutes off (SigV4)",
     Kind.OPTED_OUT: "the region is not enabled for this account",
     Kind.DENIED: "the role lacks a permission, or an organization's policy forbids it",
     Kind.THROTTLED: "the account's request rate is used up in this region",
     Kind.DOWN: "the region or the way to it is down",
+    Kind.NOT_AWS: "a proxy, a firewall or a sign-in page of the network answered instead of AWS",
     Kind.REJECTED: "AWS rejected the request",
 }
 _NEXT = {
     Kind.CREDENTIALS: "sign in (`aws sso login`, or the workflow's OIDC role) and run it again",
+    Kind.SETUP: "correct it (`aws configure list` shows what is used), or pass --profile",
     Kind.CLOCK: "set the clock (`timedatectl set-ntp true`) and run it again",
     Kind.OPTED_OUT: "enable the region, or take it out of `regions` in layers.yaml",
     Kind.DENIED: "allow the action for the publishing role and run it again",
     Kind.THROTTLED: "run it again; completed steps are not repeated",
     Kind.DOWN: "run it again later; completed steps are not repeated",
+    Kind.NOT_AWS: "check HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL, and run it again",
     Kind.REJECTED: "read the message; nothing was changed by this call",
 }
 
@@ -151,6 +157,32 @@ def is_conflict(error: boto.ClientError) -> bool:
 
 
 @contextmanager
+def configuring(region: str) -> Iterator[None]:
+    """Turn what boto3 raises over the user's configuration into AwsFailure.
+
+    What it raises over a file is not always its own: a credential_process that prints no JSON or an
+    endpoint that is not a URL is a ValueError, a section in place of a value an AttributeError.
+
+    Args:
+        region: Region that the clients are for.
+
+    Raises:
+        AwsFailure: The configuration or the credentials cannot be used.
+    """
+    try:
+        yield
+    except _NO_CREDENTIALS as error:
+        raise _unusable(Kind.CREDENTIALS, "credentials", error, region) from error
+    except (boto.BotoCoreError, ValueError, AttributeError, TypeError, LookupError) as error:
+        raise _unusable(Kind.SETUP, "configuration", error, region) from error
+
+
+def _unusable(kind: Kind, what: str, error: Exception, region: str) -> AwsFailure:
+    verb = "cannot be used"
+    return AwsFailure(kind, f"AWS {what} {verb}: {_first_line(error)}", region=region, action=None)
+
+
+@contextmanager
 def explained(region: str, service: str) -> Iterator[None]:
     """Turn what botocore raises in the block into AwsFailure.
 
@@ -166,8 +198,11 @@ def explained(region: str, service: str) -> Iterator[None]:
     except boto.ClientError as error:
         raise from_client_error(error, region, service) from error
     except _NO_CREDENTIALS as error:
-        message = f"AWS credentials cannot be used: {_first_line(error)}"
-        raise AwsFailure(Kind.CREDENTIALS, message, region=region, action=None) from error
+        raise _unusable(Kind.CREDENTIALS, "credentials", error, region) from error
+    except (ResponseParserError, KeyError) as error:
+        # A KeyError: the answer could be read, and lacks what AWS always says.
+        message = f"{region}: {service} answered what AWS does not: {_first_line(error)}"
+        raise AwsFailure(Kind.NOT_AWS, message, region=region, action=None) from error
     except _UNREACHABLE as error:
         message = f"{region}: {service} does not answer: {_first_line(error)}"
         raise AwsFailure(Kind.DOWN, message, region=region, action=None) from error

@@ -21,6 +21,7 @@ NAME_LIMIT = 140
 PLACEHOLDER = "[layersmith placeholder]"
 """Description of a version that only uses up a number."""
 
+_LAYER_VERSION = re.compile(r"arn:[a-z-]+:lambda:[a-z0-9-]+:\d{12}:layer:[\w-]+:\d+")
 _LABEL = re.compile(r"\[layersmith (?P<semver>[0-9A-Za-z.-]+) sha256:(?P<digest>[0-9a-f]{12})\]$")
 
 
@@ -73,6 +74,11 @@ def parse(description: str) -> Label | None:
     if not found or not versions.is_valid(found["semver"]):
         return None
     return Label(found["semver"], found["digest"])
+
+
+def is_layer_version(arn: str) -> bool:
+    """Whether a text is the ARN of a layer version."""
+    return _LAYER_VERSION.fullmatch(arn) is not None
 
 
 def parameter(layer: str, runtime: str, architecture: str, name: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import functools
 
-import boto3
+from botocore.loaders import Loader
+from botocore.regions import EndpointResolver
 
 from layersmith.errors import ConfigError
 
@@ -16,12 +17,13 @@ PARTITIONS = ("aws", "aws-cn", "aws-us-gov")
 @functools.cache
 def of_partition(partition: str) -> tuple[str, ...]:
     """Return the regions of a partition in which Lambda is offered, sorted."""
-    return tuple(sorted(_session().get_available_regions("lambda", partition)))
+    return tuple(sorted(_resolver().get_available_endpoints("lambda", partition)))
 
 
 @functools.cache
-def _session() -> boto3.Session:
-    return boto3.Session()
+def _resolver() -> EndpointResolver:
+    # Not through a session: that reads the user's profile, which may be missing or damaged.
+    return EndpointResolver(Loader().load_data("endpoints"))
 
 
 @functools.cache

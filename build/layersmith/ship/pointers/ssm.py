@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from layersmith.base.versions import is_valid
 from layersmith.ship.aws import failures, labels
 from layersmith.ship.pointers.interface import LATEST, YANKED, Place
 from layersmith.ship.publish.models import Pointers
@@ -27,6 +28,7 @@ def read(aws: Aws, region: str, place: Place) -> Pointers:
     latest: str | None = None
     versions: dict[str, str] = {}
     yanked: dict[str, str] = {}
+    foreign: list[str] = []
     with failures.explained(region, "ssm"):
         pages = aws.ssm(region).get_paginator("get_parameters_by_path")
         for page in pages.paginate(Path=folder.rstrip("/"), Recursive=True):
@@ -35,11 +37,13 @@ def read(aws: Aws, region: str, place: Place) -> Pointers:
                 value = parameter.get("Value", "")
                 if name == LATEST:
                     latest = value
-                elif name.startswith(YANKED):
+                elif is_valid(name) and labels.is_layer_version(value):
+                    versions[name] = value
+                elif name.startswith(YANKED) and is_valid(name.removeprefix(YANKED)):
                     yanked[name.removeprefix(YANKED)] = value
                 else:
-                    versions[name] = value
-    return Pointers(latest, versions, yanked)
+                    foreign.append(name)
+    return Pointers(latest, versions, yanked, tuple(sorted(foreign)))
 
 
 def write(aws: Aws, region: str, place: Place, name: str, value: str, *, note: str = "") -> None:

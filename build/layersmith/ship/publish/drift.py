@@ -83,6 +83,9 @@ def _attributes(want: Desired, release: Version) -> Iterator[Difference]:
 
 def _pointers(want: Desired, has: Held, release: Version) -> Iterator[Difference]:
     pointers = has.pointers
+    if pointers.foreign:
+        hint = "move them elsewhere: nothing follows from them, and nothing removes them"
+        yield "parameters", "none of others", ", ".join(pointers.foreign), hint
     if pointers.versions.get(want.version) != release.arn:
         real = pointers.versions.get(want.version, "none")
         yield f"pointer {want.version}", release.arn, real, APPLY

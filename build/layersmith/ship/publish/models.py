@@ -126,11 +126,13 @@ class Pointers:
         latest: ARN under ``latest``.
         versions: Semver -> ARN.
         yanked: Semver -> reason.
+        foreign: Names of parameters that layersmith did not write; nothing follows from them.
     """
 
     latest: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     yanked: dict[str, str] = field(default_factory=dict)
+    foreign: tuple[str, ...] = ()
 
     @property
     def latest_semver(self) -> str | None:

@@ -142,7 +142,8 @@ def list_kept(aws: Aws, region: str, name: str) -> list[KeptFile] | None:
             ):
                 found += [
                     KeptFile(one["Key"], one["Size"], one["LastModified"])
-                    for one in page.get("Contents", ())
+                    # S3 always counts; a page of a proxy that can be read as XML does not.
+                    for one in (page["Contents"] if page["KeyCount"] else ())
                 ]
         except ClientError as error:
             if failures.is_missing(error):

@@ -94,10 +94,10 @@ def publish(
         else:
             with gate.hold(want.size):
                 answer = _layer_version(aws, region, want, {"ZipFile": want.zip_path.read_bytes()})
-        got = answer["Content"]["CodeSha256"]
-        if got == want.sha256:
-            return _version(want, answer)
         with failures.explained(region, "lambda"):
+            got = answer["Content"]["CodeSha256"]
+            if got == want.sha256:
+                return _version(want, answer)
             aws.lambda_(region).delete_layer_version(
                 LayerName=want.name, VersionNumber=answer["Version"]
             )
@@ -117,7 +117,7 @@ def placeholder(aws: Aws, region: str, want: Desired) -> int:
             Description=labels.PLACEHOLDER,
             Content={"ZipFile": placeholder_zip()},
         )
-    return int(answer["Version"])
+        return int(answer["Version"])
 
 
 def placeholder_zip() -> bytes:
