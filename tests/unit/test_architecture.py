@@ -19,7 +19,8 @@ PACKAGES = [
 GROUND = ["errors", "process", "console", "cache", "base"]
 """What every room may import. None of it imports a room."""
 WAY = [
-    *("engine", "config", "plan", "crossbuild", "lock", "liteblas", "assemble", "audit"),
+    *("engine", "config", "recipes", "plan", "crossbuild", "lock", "liteblas"),
+    *("assemble", "audit"),
     *("weigh", "prove", "ship", "stacks"),
 ]
 """The rooms, each of which imports only what stands to its left, and the ground floor."""
