@@ -40,8 +40,13 @@ OWNERS = {
 MOST_MODULES = 16
 """Modules of one folder: about fourteen, so that a reader sees what there is at a glance."""
 
-MODULES = sorted(PACKAGE.rglob("*.py"))
-EVERY = sorted(path for package in PACKAGES for path in package.rglob("*.py"))
+STUBS = PACKAGE / "recipes" / "stubs"
+"""What layers get in the place of other distributions: data, not modules of layersmith."""
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if STUBS not in path.parents)
+EVERY = sorted(
+    path for package in PACKAGES for path in package.rglob("*.py") if STUBS not in path.parents
+)
 
 
 def room(path: Path) -> str:

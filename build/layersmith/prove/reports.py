@@ -71,7 +71,7 @@ class ImportsProof(Result):
     """Number of modules that were imported or failed."""
     failed: list[FailedImport]
     excepted: dict[str, str]
-    """Modules that may fail and did: module -> reason in layers.yaml."""
+    """Modules that may fail and did: module -> reason in layers.yaml or in a recipe."""
     unneeded: list[str]
     """Patterns of ``import-exceptions`` that no failing module needed."""
     slowest_ms: dict[str, float]

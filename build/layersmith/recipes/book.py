@@ -19,6 +19,9 @@ from layersmith.recipes.models import Recipe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from layersmith.config.document import Position
+    from layersmith.config.loader import LoadedConfig
+
 SHIPPED = Path(__file__).parent
 """Folder of the recipes that layersmith brings."""
 
@@ -83,6 +86,40 @@ class RecipeBook:
     def overridden(self) -> list[str]:
         """Return the shipped recipes in whose place a team has its own."""
         return sorted(_files(SHIPPED).keys() & _files(self.team).keys()) if self.team else []
+
+    def check_names(self, loaded: LoadedConfig) -> None:
+        """Hold the names that layers.yaml takes recipes of against those that there are.
+
+        Raises:
+            ConfigError: A distribution has no recipe; the message lists every place.
+        """
+        known = self.names()
+        found: dict[Position, ConfigError] = {}
+        for layer, settings in loaded.config.layers.items():
+            for number, name in enumerate(settings.recipes):
+                if settings.recipes != "all" and name not in known:
+                    position = loaded.position("layers", layer, "recipes", number)
+                    found.setdefault(position, _unknown(loaded.path, position, name, known))
+        if len(found) == 1:
+            raise next(iter(found.values()))
+        if found:
+            errors = [found[position] for position in sorted(found)]
+            listing = "\n  ".join(one.message for one in errors)
+            message = f"{loaded.path.name} has {len(errors)} problems\n  {listing}"
+            raise ConfigError(message, hint=errors[0].hint, parts=errors)
+
+
+def _unknown(path: Path, position: Position, name: str, known: list[str]) -> ConfigError:
+    close = difflib.get_close_matches(name, known, n=1)
+    line, column = position
+    return ConfigError(
+        f"{path.name}:{line}:{column}: recipes: there is no recipe of {name}"
+        + (f"; did you mean {close[0]}?" if close else ""),
+        hint="run `layersmith recipe list` to see them all, or put your own into `recipe-folder`",
+        file=str(path),
+        line=line,
+        column=column,
+    )
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import datetime
 from typing import Annotated
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from layersmith.config.models import Model
 from layersmith.config.values import (
@@ -141,3 +141,46 @@ class Recipe(RecipePart):
     def fits(self, version: str) -> bool:
         """Whether it is known to fit a version."""
         return SpecifierSet(self.versions).contains(version, prereleases=True)
+
+
+class RecipeUse(BaseModel):
+    """What the recipe of one distribution did to a layer, as its manifest records it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: str
+    """Normalized name of the distribution."""
+    version: str
+    """Its locked version."""
+    team: bool = False
+    """Whether the recipe is from the folder that layers.yaml names."""
+    taken: bool = False
+    """Whether layers.yaml takes what loses something: prune, excludes, stubs and lite BLAS."""
+    optional: dict[str, str] = {}
+    """Modules (globs) that need not be importable -> why."""
+    keep: dict[str, str] = {}
+    """Globs that no prune rule removes -> why."""
+    libraries: dict[str, str] = {}
+    """Libraries that are loaded by name -> what brings them."""
+    environment: dict[str, RecipeVariable] = {}
+    """Variables that functions should set."""
+    prune: dict[str, str] = {}
+    """Globs of what was left out -> what is lost."""
+    excludes: dict[str, str] = {}
+    """Distributions that were left out -> what is lost."""
+    orphans: dict[str, str] = {}
+    """Distributions that were left out because only others need them that were -> why."""
+    stubs: dict[str, str] = {}
+    """Distributions that a stub replaces -> what is lost."""
+    lite_blas: str | None = None
+    """What is lost by the lite BLAS, where it is used."""
+    withheld: dict[str, str] = {}
+    """What the recipe would leave out and does not -> why."""
+    unmatched: list[str] = []
+    """Globs of the recipe that match no file of the layer."""
+
+    @property
+    def losses(self) -> dict[str, str]:
+        """What was left out -> what is lost."""
+        blas = {"OpenBLAS": self.lite_blas} if self.lite_blas else {}
+        return {**self.excludes, **self.stubs, **blas, **self.prune}

@@ -11,12 +11,13 @@ from layersmith.audit import together
 from layersmith.errors import BudgetError, ManyErrors
 from layersmith.lock import provided
 from layersmith.pipeline import Build
-from layersmith.report import tables, unmatched
+from layersmith.report import recipe_notes, tables, unmatched
 from layersmith.verbs import options
 from layersmith.weigh import claims
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from layersmith.pipeline import BuildResult
 
@@ -74,8 +75,7 @@ def run(args: argparse.Namespace) -> int:
     for note in {manifest.bytecode.note for manifest in made}:
         if note:
             console.warn(note)
-    for result in results:
-        _say(result, loaded.root)
+    _say_all(results, loaded.root)
     for said in [*unmatched.in_locks(loaded, {}), *unmatched.in_layers(loaded, made)]:
         console.warn(said)
     for one in together.check(loaded.config, made, args.dist):
@@ -92,6 +92,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _say_all(results: Sequence[BuildResult], root: Path) -> None:
+    for result in results:
+        _say(result, root)
+    for said in recipe_notes.of_build(one.manifest for one in results if one.manifest):
+        console.info(said)
+
+
 def _say(result: BuildResult, root: Path) -> None:
     """Say what a user should know of a layer that was built."""
     target, manifest = result.target, result.manifest
@@ -100,5 +107,6 @@ def _say(result: BuildResult, root: Path) -> None:
     for said in provided.notes_on(target, manifest.inputs.requirements):
         console.info(f"{target.identifier}: {said}")
     claimed = claims.notes(target, lock.check(target, root), root, ask=False)
-    for said in [*claimed, *manifest.audit.warnings]:
+    warnings = [*target.recipes.warnings, *recipe_notes.warnings(manifest)]
+    for said in [*claimed, *warnings, *manifest.audit.warnings]:
         console.warn(f"{target.identifier}: {said}")
