@@ -44,6 +44,7 @@ class Declared:
         left_out: Normalized names that stay out of the layer, each for a reason.
         beside: Names of the libraries that layers used beside this one bring.
         accepted: Findings that are accepted -> reason; see ``accept.apply``.
+        libraries: Distribution -> libraries that its recipe names -> what brings them.
     """
 
     requirements: Collection[str] = ()
@@ -55,6 +56,7 @@ class Declared:
     left_out: Collection[str] = ()
     beside: Collection[str] = ()
     accepted: Mapping[str, str] = field(default_factory=dict)
+    libraries: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -86,6 +88,7 @@ class Declared:
             left_out=[*settings.excludes, *overridden],
             beside=beside,
             accepted=settings.accept,
+            libraries={use.name: use.libraries for use in target.recipes.uses if use.libraries},
         )
 
 
@@ -208,7 +211,7 @@ def audit_zip(
 def _checks(content: Content, declared: Declared) -> Iterator[Finding]:
     yield from machine.check(content)
     yield from needs.check(content)
-    yield from by_name.check(content)
+    yield from by_name.check(content, declared.libraries)
     yield from layout.check(content)
     yield from packages.complete(content, declared.pruned)
     yield from packages.importable(content, declared.requirements)
