@@ -69,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.layer:
         raise ConfigError("name the layer to release", hint="see `release --help`")
     loaded = loader.load(args.config)
-    targets = plan.plan(loaded.config, layers=[args.layer])
+    book = options.recipe_book(loaded)
+    targets = plan.plan(loaded.config, layers=[args.layer], book=book)
     found = None
     if args.baseline:
         old = steps.read_baseline(args.layer, args.baseline)

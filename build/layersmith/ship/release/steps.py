@@ -154,6 +154,7 @@ def inputs(targets: Sequence[Target], root: Path) -> list[Path]:
         found |= {root / source for source in settings.files.values()}
         found |= {root / stub.path for stub in settings.stubs.values()}
         found |= {root / settings.smoke} if settings.smoke else set()
+        found |= {target.book.team} if target.book.team else set()
         for listed in (settings.requirements, settings.constraints):
             if isinstance(listed, RequirementsFile):
                 found |= set(requirements.read(root / listed.file, root).files)
