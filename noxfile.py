@@ -190,6 +190,13 @@ def slim(session: nox.Session) -> None:
 
 
 @nox.session
+def recipe(session: nox.Session) -> None:
+    """Draft and prove recipes; `-- check numpy`, `-- draft NAME --snippet FILE`."""
+    extras(session, "prove")
+    layers(session, "recipe", *session.posargs)
+
+
+@nox.session
 def diff(session: nox.Session) -> None:
     """Compare manifests, locks or folders; `-- BEFORE AFTER --markdown --summary` in a workflow."""
     tool(session)

@@ -54,6 +54,7 @@ VERBS = {
     "coldstart": "measure how long a layer takes from start to first answer",
     "analyze": "show how large a requirement is, what pulls it in, and whether it fits Lambda",
     "slim": "find what can be removed from a layer, and prove that it still works",
+    "recipe": "list, draft and prove recipes: what layers can do without, as data",
     "diff": "compare two manifests or locks",
     "report": "write the HTML report of everything in dist/",
     "release": "bump a layer's version, check that it fits, write changelog and tag",

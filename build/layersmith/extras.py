@@ -33,7 +33,7 @@ MODULES = {
 """Extra to the names of its modules; the extra without a name is what every verb needs."""
 
 OF_VERB = {
-    **dict.fromkeys(("image", "smoke", "coldstart", "slim"), "prove"),
+    **dict.fromkeys(("image", "smoke", "coldstart", "slim", "recipe"), "prove"),
     **dict.fromkeys(("release", "publish", "verify", "arn", "promote", "rollback", "yank"), "ship"),
     **dict.fromkeys(("gc", "cost", "deploy", "destroy", "stacks", "session"), "ship"),
     "report": "report",

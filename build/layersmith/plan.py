@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from layersmith.base import architectures as machines
 from layersmith.base import runtimes
 from layersmith.errors import ConfigError
+from layersmith.recipes.apply import AppliedRecipes, apply
+from layersmith.recipes.book import RecipeBook
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from layersmith.config.models import Config, Layer
+    from layersmith.recipes.apply import LockedDistribution
 
 EMULATOR = "x86_64"
 """Architecture of the runners that emulate the others."""
@@ -32,6 +36,8 @@ class Target:
         architecture: ``arm64`` or ``x86_64``.
         settings: The layer's settings, with the defaults applied.
         others: The layers of layers.yaml that lie beside it, by name.
+        book: The recipes that there are.
+        recipes: What recipes changed in ``settings``; nothing before `Target.under`.
     """
 
     layer: str
@@ -39,6 +45,30 @@ class Target:
     architecture: str
     settings: Layer
     others: Mapping[str, Layer] = field(default_factory=dict)
+    book: RecipeBook = field(default_factory=RecipeBook)
+    recipes: AppliedRecipes = field(default_factory=AppliedRecipes)
+
+    def under(self, locked: Sequence[LockedDistribution]) -> Target:
+        """Return the target with what the recipes of its locked distributions change.
+
+        Args:
+            locked: What it is locked to.
+
+        Raises:
+            ConfigError: A recipe is not valid.
+        """
+        written = replace(self, settings=self.recipes.written or self.settings)
+        settings, applied = apply(written.settings, locked, self.book, written.provided)
+        return replace(self, settings=settings, recipes=applied)
+
+    def stub_folder(self, name: str, root: Path) -> Path:
+        """Return the folder of the stub that replaces a distribution.
+
+        Args:
+            name: Normalized name of the distribution.
+            root: Folder of layers.yaml.
+        """
+        return self.recipes.stubs.get(name) or root / self.settings.stubs[name].path
 
     @property
     def identifier(self) -> str:
@@ -88,6 +118,7 @@ def plan(
     layers: Sequence[str] = (),
     only_runtimes: Sequence[str] = (),
     architectures: Sequence[str] = (),
+    book: RecipeBook | None = None,
 ) -> list[Target]:
     """Return the targets of ``config``, in the order of layers.yaml, filtered.
 
@@ -96,6 +127,7 @@ def plan(
         layers: Names of layers to keep; empty keeps all.
         only_runtimes: Names of runtimes to keep; empty keeps all.
         architectures: Architectures to keep; empty keeps all.
+        book: The recipes that there are; by default those that layersmith brings.
 
     Raises:
         ConfigError: A filter names what does not exist, or nothing is left.
@@ -106,7 +138,14 @@ def plan(
     for name in architectures:
         machines.get(name)
     targets = [
-        Target(name, runtimes.get(runtime), architecture, layer, _others(config, layer))
+        Target(
+            name,
+            runtimes.get(runtime),
+            architecture,
+            layer,
+            _others(config, layer),
+            book or RecipeBook(),
+        )
         for name, layer in config.layers.items()
         if not layers or name in layers
         for runtime in layer.runtimes

@@ -238,7 +238,7 @@ def test_nothing_to_do(benchmark: BenchmarkFixture, place: Workplace) -> None:
 def test_shipped_layers_against_uv_and_zip(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     """Pruned, stripped, compiled and audited, beside a plain install of the same requirements."""
     place = Workplace(tmp_path, {})
-    for part in ("layers.yaml", "locks", "lambdas", "tests/smoke", "build/stubs"):
+    for part in ("layers.yaml", "locks", "lambdas", "tests/smoke"):
         source, target = ROOT / part, tmp_path / part
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from layersmith.config.models import Config, Layer
 from layersmith.errors import ConfigError
@@ -49,7 +51,7 @@ def test_filters_combine(config: Config) -> None:
     ],
 )
 def test_a_filter_that_matches_nothing_is_refused(
-    config: Config, filters: dict[str, list[str]], message: str
+    config: Config, filters: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError) as refused:
         plan(config, **filters)

@@ -225,7 +225,9 @@ def _refuse_unlocked(read: Wheel, target: Target, lock: Lock) -> None:
 
 def _add_stub(collected: Collected, entry: LockEntry, target: Target, root: Path) -> None:
     stub = target.settings.stubs[entry.name]
-    for found in files.of_stub(entry.name, entry.version, stub, root):
+    for found in files.of_stub(
+        entry.name, entry.version, stub, target.stub_folder(entry.name, root)
+    ):
         collected.tree.add(found)
     collected.parts.append(Part(entry.name, entry.version, "stub"))
 

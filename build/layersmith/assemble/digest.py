@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from layersmith.plan import Target
 
-SHIPPING = {"budgets", "regions", "principals", "align", "smoke", "storage"}
-"""Settings that do not reach the zip or its manifest."""
+SHIPPING = {"budgets", "regions", "principals", "align", "smoke", "storage", "recipes"}
+"""Settings that do not reach the zip or its manifest, but by what recipes do."""
 
 
 DECIDING = ("assemble", "audit", "base", "crossbuild", "liteblas", "lock")
@@ -50,8 +50,9 @@ def of_target(target: Target, lock_digest: str, root: Path, folders: Sequence[st
         "settings": settings.model_dump(mode="json", exclude=SHIPPING),
         "packages": packages(folders, root),
         "stubs": {
-            name: cache.sha256_folder(root / stub.path) for name, stub in settings.stubs.items()
+            name: cache.sha256_folder(target.stub_folder(name, root)) for name in settings.stubs
         },
+        "recipes": [use.model_dump(mode="json") for use in target.recipes.uses],
         "files": files.digests(target, root),
         "beside": sorted(files.provided(target, root)),
         "bytecode": has_interpreter(target),
@@ -100,6 +101,8 @@ def _code_digest() -> str:
         for path in (rooms / room).rglob("*")
         if path.is_file() and path.suffix != ".pyc" and "__pycache__" not in path.parts
     )
+    # Of the recipes' own folder only the code: what a recipe does to a target is among its facts.
+    sources += sorted((rooms / "recipes").glob("*.py"))
     lines = [f"{path.relative_to(rooms)} {cache.sha256_file(path)}" for path in sources]
     if not runtimes.TABLE.is_relative_to(rooms):
         lines.append(f"runtimes {cache.sha256_file(runtimes.TABLE)}")

@@ -159,19 +159,18 @@ def provided(target: Target, root: Path) -> frozenset[str]:
     return frozenset(names)
 
 
-def of_stub(name: str, version: str, stub: Stub, root: Path) -> list[Entry]:
+def of_stub(name: str, version: str, stub: Stub, folder: Path) -> list[Entry]:
     """Return the files of a stub.
 
     Args:
         name: Normalized name of the distribution that it replaces.
         version: Version that was resolved, ``7.7.0``.
-        stub: Its declaration in layers.yaml.
-        root: Folder of layers.yaml.
+        stub: Its declaration in layers.yaml or in a recipe.
+        folder: Its folder.
 
     Raises:
         BuildError: The stub's folder has no file.
     """
-    folder = root / stub.path
     found = [
         Entry(f"{PREFIX}{path.relative_to(folder).as_posix()}", Bytes(path.read_bytes()), name)
         for path in cache.source_files(folder)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from layersmith.assemble.tree import Tree
     from layersmith.lock import Lock
     from layersmith.plan import Target
+    from layersmith.recipes.models import RecipeUse
 
 SMALLEST_ELF = 64
 """Bytes of an ELF header (System V ABI); smaller files need no look."""
@@ -104,7 +105,7 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
     tree = collected.tree
     graph = describe.graph(collected.parts, job.asked, job.target)
     step("prune")
-    prune.finish(tree, settings.prune)
+    prune.finish(tree, settings.prune, job.target.recipes.uses)
     if settings.files:
         step("files")
         _add_files(job, collected)
@@ -211,7 +212,7 @@ def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:
     settings = job.target.settings
     collected = collecting.wheels(job.lock, job.target)
     graph = describe.graph(collected.parts, job.asked, job.target)
-    prune.prune(collected.tree, settings.prune)
+    prune.prune(collected.tree, settings.prune, job.target.recipes.uses)
     if settings.lite_blas:
         for entry in [one for one in collected.tree if one.distribution == "numpy"]:
             collected.tree.remove(entry.path, "lite-blas")
@@ -243,6 +244,15 @@ def _strip(tree: Tree) -> None:
             stripped = strip.strip(content)
             if stripped != content:
                 tree.replace(entry.with_content(stripped))
+
+
+def _recipes(tree: Tree, target: Target) -> list[RecipeUse]:
+    """Return the recipes that apply, with the patterns that match nothing."""
+    unmatched = prune.unmatched(tree, target.recipes.uses)
+    return [
+        use.model_copy(update={"unmatched": unmatched.get(use.name, [])})
+        for use in target.recipes.uses
+    ]
 
 
 def _manifest(
@@ -285,6 +295,7 @@ def _manifest(
         dropped=prepared.collected.dropped,
         pruned=describe.pruned(tree),
         kept=describe.kept(tree),
+        recipes=_recipes(tree, target),
         bytecode=BytecodeRecord(
             mode=settings.bytecode.value,
             compiled=sum(entry.path.endswith(".pyc") for entry in tree),

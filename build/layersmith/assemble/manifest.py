@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from layersmith import cache
 from layersmith.errors import BuildError
+from layersmith.recipes.models import RecipeUse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +65,7 @@ class Dropped(ManifestPart):
     name: str
     version: str
     reason: str
-    """``provided by the runtime``, or the reason given in layers.yaml."""
+    """``provided by the runtime``, or the reason given in layers.yaml or in a recipe."""
 
 
 class PrunedRule(ManifestPart):
@@ -77,7 +78,7 @@ class PrunedRule(ManifestPart):
 
 
 class KeptRecord(ManifestPart):
-    """A file that a built-in prune rule matches and that was kept."""
+    """A file that a prune rule matches and that was kept: a built-in one, or one of a recipe."""
 
     path: str
     rule: str
@@ -178,7 +179,9 @@ class Manifest(ManifestPart):
     dropped: list[Dropped]
     pruned: list[PrunedRule]
     kept: list[KeptRecord] = []
-    """Files that stay although a built-in rule matches them, by path."""
+    """Files that stay although a built-in rule or one of a recipe matches them, by path."""
+    recipes: list[RecipeUse] = []
+    """Recipes that apply, by name, with all that they left out and what is lost by it."""
     bytecode: BytecodeRecord
     audit: AuditRecord
     tools: dict[str, str]
@@ -187,6 +190,11 @@ class Manifest(ManifestPart):
     """Distributions compiled here, with the record of their build."""
     files: list[FileRecord]
     """Every file of the layer, by path."""
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables that recipes want functions with the layer to set."""
+        return {name: one.value for use in self.recipes for name, one in use.environment.items()}
 
     def to_json(self) -> str:
         """Return the manifest as it is written."""

@@ -21,7 +21,7 @@ from layersmith.audit.packages import TESTS
 from layersmith.base import legacy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from layersmith.audit.content import Content
 
@@ -61,11 +61,15 @@ class Wanted:
     soname: str | None
 
 
-def check(content: Content) -> Iterator[Finding]:
-    """Yield the libraries that sources load by name and that would not be found.
+def check(
+    content: Content, known: Mapping[str, Mapping[str, str]] | None = None
+) -> Iterator[Finding]:
+    """Yield the libraries that are loaded by name and that would not be found.
 
     Args:
         content: The layer.
+        known: Distribution to the libraries that its recipe names, each with what brings it;
+            sources may put their names together.
     """
     said: set[tuple[str | None, str]] = set()
     for path in content.files:
@@ -74,6 +78,24 @@ def check(content: Content) -> Iterator[Finding]:
             if key not in said and not _there(content, wanted.names):
                 said.add(key)
                 yield _missing(content, path, wanted)
+    for distribution, libraries in (known or {}).items():
+        for soname, brings in libraries.items():
+            stems = _stems([soname]) or [soname]
+            if (distribution, stems[0]) not in said and not _there(content, stems):
+                yield _named_by_recipe(content, distribution, soname, brings)
+
+
+def _named_by_recipe(content: Content, distribution: str, soname: str, brings: str) -> Finding:
+    return Finding(
+        code="LIBRARY-MISSING",
+        severity=Severity.WARNING,
+        distribution=distribution,
+        what=f"{distribution} loads {soname} by name, and neither the layer nor"
+        f" {content.runtime.name} has it ({brings})",
+        cause="the recipe of the distribution names it: it comes from the system, not from a wheel",
+        next=f"put {soname} and what it needs into lib/ of a layer, or accept the finding "
+        "if that code is never used",
+    )
 
 
 def _loaded(content: Content, path: str) -> list[Wanted]:

@@ -18,6 +18,7 @@ from layersmith.audit.content import gather
 from layersmith.audit.findings import AuditReport, ordered
 from layersmith.audit.zipped import open_zip
 from layersmith.errors import AuditError, BuildError
+from layersmith.recipes.apply import rule
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -38,11 +39,12 @@ class Declared:
         forbidden: Dotted names of modules that must not be there.
         kept: Normalized names that are kept although the runtime provides them.
         managed: Names or ARNs of layers that functions use beside this one.
-        pruned: Prune rules of layers.yaml itself, of which nobody needs to be warned.
+        pruned: Prune rules of layers.yaml and of recipes, of which nobody needs to be warned.
         extras: Extras that were asked for, by normalized name of their distribution.
         left_out: Normalized names that stay out of the layer, each for a reason.
         beside: Names of the libraries that layers used beside this one bring.
         accepted: Findings that are accepted -> reason; see ``accept.apply``.
+        libraries: Distribution -> libraries that its recipe names -> what brings them.
     """
 
     requirements: Collection[str] = ()
@@ -54,6 +56,7 @@ class Declared:
     left_out: Collection[str] = ()
     beside: Collection[str] = ()
     accepted: Mapping[str, str] = field(default_factory=dict)
+    libraries: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -80,11 +83,12 @@ class Declared:
             forbidden=settings.forbid_imports,
             kept=kept,
             managed=settings.managed_layers,
-            pruned=settings.prune.add,
+            pruned=[*settings.prune.add, *(rule(use.name) for use in target.recipes.uses)],
             extras=extras_of(asked, settings.extras),
             left_out=[*settings.excludes, *overridden],
             beside=beside,
             accepted=settings.accept,
+            libraries={use.name: use.libraries for use in target.recipes.uses if use.libraries},
         )
 
 
@@ -207,7 +211,7 @@ def audit_zip(
 def _checks(content: Content, declared: Declared) -> Iterator[Finding]:
     yield from machine.check(content)
     yield from needs.check(content)
-    yield from by_name.check(content)
+    yield from by_name.check(content, declared.libraries)
     yield from layout.check(content)
     yield from packages.complete(content, declared.pruned)
     yield from packages.importable(content, declared.requirements)

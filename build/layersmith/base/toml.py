@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
+
+BARE = re.compile(r"[A-Za-z0-9_-]+")
+"""Keys that need no quotes (TOML 1.0, Keys)."""
 
 
 def dumps(content: Mapping[str, Any]) -> str:
@@ -20,6 +24,8 @@ def dumps(content: Mapping[str, Any]) -> str:
 
 
 def _key(key: str) -> str:
+    if BARE.fullmatch(key):
+        return key
     return json.dumps(key, ensure_ascii=False)
 
 

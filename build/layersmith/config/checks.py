@@ -40,6 +40,7 @@ def find(tree: YamlNode, root: Path) -> list[Problem]:
         found += _beside(name, layer, layers)
     for name, function in _mapping(tree.child("functions")).items():
         found += _function(("functions", name), function, layers, root)
+    found += _path(root, tree.child("recipe-folder"), ("recipe-folder",), folder=True)
     return [Problem(tree.locate(path), path, message) for path, message in found]
 
 

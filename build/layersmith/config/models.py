@@ -16,6 +16,7 @@ from layersmith.config.values import (
     Architecture,
     Distinct,
     DistributionName,
+    EveryRecipe,
     ExtraName,
     FindingName,
     Glob,
@@ -51,6 +52,10 @@ def _list_or_file(value: Any) -> str:
     if isinstance(value, str):
         return "path"
     return "file" if isinstance(value, dict | RequirementsFile) else "list"
+
+
+def _all_or_list(value: Any) -> str:
+    return "all" if isinstance(value, str) else "list"
 
 
 def _layer_or_arn(value: Any) -> str:
@@ -120,7 +125,7 @@ class Prune(Model):
 class Stub(Model):
     """A small module that takes the place of a distribution."""
 
-    path: Annotated[RelativePath, Field(examples=["build/stubs/overrides"])]
+    path: Annotated[RelativePath, Field(examples=["stubs/overrides"])]
     """Folder whose content is laid at python/, relative to layers.yaml."""
     reason: Annotated[Reason, Field(examples=["tracing is off in production"])]
     """Why the distribution itself is not needed."""
@@ -187,6 +192,13 @@ Beside = Annotated[
 ]
 """A layer of layers.yaml by its name, or any other by its ARN."""
 
+RecipeNames = Annotated[
+    Annotated[Annotated[list[DistributionName], Distinct], Tag("list")]
+    | Annotated[EveryRecipe, Tag("all")],
+    Discriminator(_all_or_list),
+]
+"""Names of distributions, or all of them."""
+
 Runtimes = Annotated[
     list[RuntimeName], Field(min_length=1, examples=[["python3.12", "python3.13"]]), Distinct
 ]
@@ -214,7 +226,7 @@ class LayerSettings(Model):
     """Distributions that are resolved but left out of the layer, each with the reason."""
     stubs: Annotated[
         dict[DistributionName, Stub],
-        Field(examples=[{"overrides": {"path": "build/stubs/overrides", "reason": "slow"}}]),
+        Field(examples=[{"overrides": {"path": "stubs/overrides", "reason": "slow"}}]),
     ] = {}
     """Distributions that a small module replaces."""
     prune: Annotated[Prune, Field(default_factory=Prune)]
@@ -231,6 +243,9 @@ class LayerSettings(Model):
         dict[DistributionName, BuildOptions], Field(examples=[{"numpy": {"version": "2.1.3"}}])
     ] = {}
     """Distributions that are compiled from their sdist, and how."""
+    recipes: Annotated[RecipeNames, Field(examples=["all", ["numpy", "pydantic"]])] = []
+    """Distributions whose recipes may leave out what costs something: `all`, or a list. What this
+    layer says itself wins. See docs/recipes.md."""
     budgets: Annotated[Budgets, Field(default_factory=Budgets)]
     """Limits on size and cold start."""
     keep_provided: Annotated[list[DistributionName], Field(examples=[["urllib3"]])] = []
@@ -360,3 +375,6 @@ class Config(Model):
     accounts: Annotated[list[Account], Field(examples=[["123456789012"]]), Distinct] = []
     """Accounts that may be published to; verbs of publishing refuse any other before they change
     anything. Empty allows all. Accounts are quoted."""
+    recipe_folder: Annotated[RelativePath | None, Field(examples=["recipes"])] = None
+    """Folder with recipes of your own, one TOML file per distribution; they replace those that
+    layersmith brings for the same distribution."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from layersmith.base import runtimes
+from layersmith.base.toml import dumps
 from layersmith.config import schema
 from layersmith.config.models import MERGED, LayerSettings
 
@@ -84,6 +85,14 @@ SECTIONS = (
 )
 """Definition in the schema to the heading of its section, in the order of the page."""
 
+RECIPE_SECTIONS = {
+    "RecipeStub": "stubs.DISTRIBUTION",
+    "RecipeVariable": "environment.VARIABLE",
+    "RecipeProof": "proof",
+    "Measured": "measured",
+}
+"""The same for the parts of a recipe, on the page that describes recipes."""
+
 
 NOTES = f"""\
 From its day on a runtime is deprecated, and `plan`, `build` and `publish` warn. All that is known
@@ -115,7 +124,20 @@ def render() -> str:
     return "\n".join([INTRODUCTION, *sections, *_runtimes()])
 
 
-def _section(heading: str, name: str, definitions: dict[str, Any]) -> Iterator[str]:
+def of_keys(heading: str, name: str, definitions: dict[str, Any]) -> list[str]:
+    """Return the lines of a section that describes the keys of one definition of a TOML file.
+
+    Args:
+        heading: Its heading.
+        name: The definition.
+        definitions: All definitions by name; those that it refers to have no section here.
+    """
+    return list(_section(heading, name, definitions, "toml"))
+
+
+def _section(
+    heading: str, name: str, definitions: dict[str, Any], language: str = "yaml"
+) -> Iterator[str]:
     definition = definitions[name]
     shared = set() if name == "LayerDefaults" else _settings()
     yield f"## {heading}"
@@ -132,8 +154,10 @@ def _section(heading: str, name: str, definitions: dict[str, Any]) -> Iterator[s
         yield _description(value, definitions)
         if examples := value.get("examples"):
             yield ""
-            yield "```yaml"
-            yield from (f"{key}: {_flow(example)}" for example in examples)
+            yield f"```{language}"
+            for example in examples:
+                in_toml = language == "toml"
+                yield dumps({key: example}).strip() if in_toml else f"{key}: {_flow(example)}"
             yield "```"
 
 
@@ -155,7 +179,7 @@ def _facts(key: str, value: dict[str, Any], owner: dict[str, Any], all_: dict[st
     facts = [_kind(value, all_)]
     if key in owner.get("required", ()):
         facts.append("required")
-    elif value.get("default") not in (None, []) and not isinstance(value["default"], dict):
+    elif value.get("default") not in (None, [], "") and not isinstance(value["default"], dict):
         facts.append(f"default `{_flow(value['default'])}`")
     return ", ".join(facts)
 
@@ -168,6 +192,8 @@ def _kind(value: dict[str, Any], definitions: dict[str, Any]) -> str:
         if key in value and "title" not in value:
             options = [one for one in value[key] if one.get("type") != "null"]
             return " or ".join(dict.fromkeys(_kind(one, definitions) for one in options))
+    if "const" in value or len(value.get("enum", ())) == 1:
+        return f"`{value.get('const') or value['enum'][0]}`"
     if "enum" in value:
         return f"one of {', '.join(f'`{one}`' for one in value['enum'])}"
     if value.get("type") == "array":
@@ -177,14 +203,19 @@ def _kind(value: dict[str, Any], definitions: dict[str, Any]) -> str:
     if value.get("type") == "object":
         names = value.get("propertyNames", {}).get("title", "text")
         return f"mapping of {names} to {_kind(value['additionalProperties'], definitions)}"
-    plain = {"string": "text", "integer": "whole number", "boolean": "`true` or `false`"}
+    plain = {
+        "string": "text",
+        "integer": "whole number",
+        "number": "number",
+        "boolean": "`true` or `false`",
+    }
     return str(value.get("title") or plain[value["type"]])
 
 
 def _referenced(name: str, definitions: dict[str, Any]) -> str:
     if "enum" in definitions[name]:
         return _kind(definitions[name], definitions)
-    heading = dict(SECTIONS)[name]
+    heading = {**dict(SECTIONS), **RECIPE_SECTIONS}[name]
     anchor = "".join(c for c in heading.lower().replace(" ", "-") if c.isalnum() or c == "-")
     return f"mapping ([{heading}](#{anchor}))"
 

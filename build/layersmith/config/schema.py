@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from layersmith.config.models import Config
 from layersmith.config.values import TITLES
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """The dialect that pydantic generates."""
@@ -14,9 +17,20 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of layers.yaml."""
-    found = Config.model_json_schema(by_alias=True)
+    found = of_model(Config, "layers.yaml")
     # What `defaults` says need not be said by every layer.
     found["$defs"]["Layer"]["required"].remove("runtimes")
+    return found
+
+
+def of_model(model: type[BaseModel], title: str) -> dict[str, Any]:
+    """Return the JSON Schema of a file that people write.
+
+    Args:
+        model: What the file may hold.
+        title: What the schema is called.
+    """
+    found = model.model_json_schema(by_alias=True)
     for definition in (found, *found["$defs"].values()):
         for name, value in definition.get("properties", {}).items():
             _drop_derived_title(name, value)
@@ -25,14 +39,14 @@ def schema() -> dict[str, Any]:
             definition["description"] = one_line(definition["description"])
     return {
         "$schema": DIALECT,
-        "title": "layers.yaml",
+        "title": title,
         **{key: value for key, value in found.items() if key != "title"},
     }
 
 
-def render() -> str:
-    """Return the JSON Schema as it is written."""
-    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+def render(document: dict[str, Any] | None = None) -> str:
+    """Return a JSON Schema as it is written, by default that of layers.yaml."""
+    return json.dumps(document or schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def one_line(text: str) -> str:

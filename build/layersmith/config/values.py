@@ -206,6 +206,7 @@ Percent = Annotated[
 
 RuntimeName = Annotated[str, *_one_of("runtime", tuple(runtimes.RUNTIMES))]
 Architecture = Annotated[str, *_one_of("architecture", architectures.NAMES)]
+EveryRecipe = Annotated[str, *_one_of("word", ("all",))]
 SemVer = Annotated[
     str, *_text("semantic version", SEMVER_PATTERN, "a semantic version, e.g. 1.2.0")
 ]

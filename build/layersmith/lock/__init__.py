@@ -41,6 +41,7 @@ __all__ = [
     "read",
     "resolve",
     "urls",
+    "with_recipes",
     "write",
 ]
 
@@ -85,6 +86,20 @@ def check(target: Target, root: Path) -> Lock:
         )
     provided.check(target, lock, inputs)
     return lock
+
+
+def with_recipes(target: Target, root: Path) -> Target:
+    """Return a target with what recipes change in its settings, as far as it is locked.
+
+    A lock that is missing or damaged changes nothing here: `check` says it.
+
+    Raises:
+        ConfigError: A recipe is not valid.
+    """
+    try:
+        return target.under(read(lock_path(target, root)).entries)
+    except LockError:
+        return target
 
 
 def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = False) -> Lock:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache
 from layersmith.errors import LockError
+from layersmith.recipes import dependents
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -113,16 +114,7 @@ def orphans(lock: Lock, left_out: Collection[str]) -> dict[str, str]:
         not in it. A distribution that something kept asks for is none, nor is one without
         ``via``.
     """
-    asked_by = {entry.name: entry.via for entry in lock.entries}
-    gone: dict[str, str] = {name: name for name in left_out if name in asked_by}
-    changed = True
-    while changed:
-        changed = False
-        for name, via in asked_by.items():
-            if name not in gone and via and all(who in gone for who in via):
-                gone[name] = gone[via[0]]
-                changed = True
-    return {name: root for name, root in gone.items() if name not in left_out}
+    return dependents.orphans({entry.name: entry.via for entry in lock.entries}, left_out)
 
 
 def render(lock: Lock, identifier: str) -> str:

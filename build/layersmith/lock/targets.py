@@ -145,6 +145,7 @@ def _resolved(
     upgrade: bool | Collection[str],
 ) -> LockResult:
     resolved = lock.resolve(target, root, upgrade=upgrade)
+    target = target.under(resolved.entries)
     new = build_pins.add(resolved, old, target, root, upgrade=upgrade)
     if new != old:
         lock.write(new, path, target.identifier)

@@ -71,7 +71,7 @@ class ImportsProof(Result):
     """Number of modules that were imported or failed."""
     failed: list[FailedImport]
     excepted: dict[str, str]
-    """Modules that may fail and did: module -> reason in layers.yaml."""
+    """Modules that may fail and did: module -> reason in layers.yaml or in a recipe."""
     unneeded: list[str]
     """Patterns of ``import-exceptions`` that no failing module needed."""
     slowest_ms: dict[str, float]
@@ -137,4 +137,44 @@ class SmokeReport(Result):
     @property
     def ok(self) -> bool:
         """Whether everything held."""
+        return not self.problems
+
+
+class CheckedSide(Result):
+    """One of the two layers in which a recipe's snippet ran."""
+
+    zipped: int
+    """Bytes of the zip."""
+    unzipped: int
+    """Bytes under /opt."""
+    start_ms: float | None = None
+    """Milliseconds from the start of the runtime to the snippet's end, median; None where it was
+    not measured."""
+    answer: str = ""
+    """What the snippet printed."""
+    failure: str | None = None
+    """How it failed."""
+
+
+class RecipeCheck(Result):
+    """What the proof of one recipe came to."""
+
+    name: str
+    """Normalized name of the distribution."""
+    runtime: str
+    architecture: str
+    version: str | None = None
+    """The locked version; None where the recipe has no proof."""
+    runner: str | None = None
+    """What started the layers, described."""
+    plain: CheckedSide | None = None
+    """The layer without what costs something."""
+    thin: CheckedSide | None = None
+    """The layer with `recipes: all`."""
+    problems: list[str] = Field(default_factory=list)
+    """Empty where the recipe is proven."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the recipe is proven."""
         return not self.problems

@@ -84,6 +84,8 @@ def serve(
 ) -> Iterator[dict[str, str]]:
     """Run services while the block runs, and give the variables by which they are found.
 
+    The variables that recipes want functions of the layer to set are among them.
+
     Args:
         names: Of :data:`KNOWN`.
         host: Address of this machine to listen on.
@@ -93,7 +95,7 @@ def serve(
     Raises:
         ProofError: A server does not start.
     """
-    variables: dict[str, str] = {}
+    variables = manifest.variables if manifest else {}
     with contextlib.ExitStack() as stack:
         if "chroma" in names:
             server = stack.enter_context(ChromaService(host, _client_version(manifest)))

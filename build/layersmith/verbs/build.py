@@ -18,12 +18,13 @@ from layersmith.errors import BudgetError, ConfigError, LayersmithError, ManyErr
 from layersmith.lock import provided
 from layersmith.lock import targets as locking
 from layersmith.pipeline import Build
-from layersmith.report import tables, unmatched
+from layersmith.report import recipe_notes, tables, unmatched
 from layersmith.verbs import options
 from layersmith.weigh import claims
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.config.loader import LoadedConfig
@@ -89,8 +90,7 @@ def run(args: argparse.Namespace) -> int:
     tables.step_summary(tables.markdown(results))
     made = [result.manifest for result in results if result.manifest]
     _warn(loaded, made, args.dist)
-    for result in results:
-        _say(result, loaded.root)
+    _say_all(results, loaded.root)
     errors = [result.error for result in results if result.error]
     try:
         functions = budgets.check_functions(loaded.config, made, loaded.root)
@@ -150,6 +150,13 @@ def _warn(loaded: LoadedConfig, made: list[Manifest], dist: Path) -> None:
         console.warn(f"{one.code}: {one.what}; {one.next}")
 
 
+def _say_all(results: Sequence[BuildResult], root: Path) -> None:
+    for result in results:
+        _say(result, root)
+    for said in recipe_notes.of_build(one.manifest for one in results if one.manifest):
+        console.info(said)
+
+
 def _say(result: BuildResult, root: Path) -> None:
     """Say what a user should know of a layer that was built."""
     target, manifest = result.target, result.manifest
@@ -158,5 +165,6 @@ def _say(result: BuildResult, root: Path) -> None:
     for said in provided.notes_on(target, manifest.inputs.requirements):
         console.info(f"{target.identifier}: {said}")
     claimed = claims.notes(target, lock.check(target, root), root, ask=False)
-    for said in [*claimed, *manifest.audit.warnings]:
+    warnings = [*target.recipes.warnings, *recipe_notes.warnings(manifest)]
+    for said in [*claimed, *warnings, *manifest.audit.warnings]:
         console.warn(f"{target.identifier}: {said}")

@@ -14,6 +14,7 @@ from layersmith.base import runtimes
 from layersmith.config import loader
 from layersmith.errors import ConfigError
 from layersmith.plan import Target, plan
+from layersmith.recipes.book import RecipeBook
 
 if TYPE_CHECKING:
     import argparse
@@ -122,14 +123,38 @@ def warn_of_deprecated(names: Iterable[str]) -> None:
 def chosen(args: argparse.Namespace) -> tuple[LoadedConfig, list[Target]]:
     """Load the configuration and return it with the targets that the options choose.
 
+    Recipes have changed their settings already, as far as the targets are locked.
+
     Raises:
-        ConfigError: The configuration is not valid, or an option names what does not exist.
+        ConfigError: The configuration or a recipe is not valid, or an option or `recipes` names
+            what does not exist.
     """
+    from layersmith import lock  # noqa: PLC0415 -- start-up time
+
     loaded = loader.load(args.config)
+    book = recipe_book(loaded)
     targets = plan(
-        loaded.config, layers=args.layer, only_runtimes=args.runtime, architectures=args.arch
+        loaded.config,
+        layers=args.layer,
+        only_runtimes=args.runtime,
+        architectures=args.arch,
+        book=book,
     )
-    return loaded, targets
+    return loaded, [lock.with_recipes(target, loaded.root) for target in targets]
+
+
+def recipe_book(loaded: LoadedConfig) -> RecipeBook:
+    """Return the recipes that there are for a configuration, and say which ones a team replaces.
+
+    Raises:
+        ConfigError: `recipes` names a distribution without a recipe.
+    """
+    own = loaded.config.recipe_folder
+    book = RecipeBook(loaded.root / own if own else None)
+    book.check_names(loaded)
+    if replaced := book.overridden():
+        console.info(f"{own} replaces the recipes of {', '.join(replaced)}")
+    return book
 
 
 def add_regions(parser: argparse.ArgumentParser) -> None:

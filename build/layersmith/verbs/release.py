@@ -103,7 +103,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.layer:
         raise ConfigError("name the layer to release", hint="see `release --help`")
     loaded = loader.load(args.config)
-    targets = plan.plan(loaded.config, layers=[args.layer])
+    book = options.recipe_book(loaded)
+    targets = plan.plan(loaded.config, layers=[args.layer], book=book)
     built = steps.read_manifests(targets, args.dist)
     if args.merged:
         return _merged(args, loaded, targets, built)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from layersmith import cache, console
 from layersmith.config import reference, schema
 from layersmith.errors import ConfigError
+from layersmith.recipes import reference as recipes
 
 if TYPE_CHECKING:
     import argparse
@@ -18,6 +19,8 @@ EPILOG = """\
 what is generated:
   docs/layers.schema.json   the JSON Schema, which layers.yaml names for editors
   docs/layers-yaml.md       the reference
+  docs/recipes.schema.json  the JSON Schema of a recipe
+  docs/recipes.md           what recipes are, and all that there are
   docs/json/VERB.schema.json   what `data` of the verb's --json holds, where a model describes it
 
 examples:
@@ -72,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     files = {
         args.docs / "layers.schema.json": schema.render(),
         args.docs / "layers-yaml.md": reference.render(),
+        args.docs / "recipes.schema.json": schema.render(recipes.schema()),
+        args.docs / "recipes.md": recipes.render(),
         **{args.docs / "json" / f"{verb}.schema.json": render_data(verb) for verb in DATA},
     }
     if args.write:
@@ -84,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         if stale:
             raise ConfigError(
                 f"out of date: {', '.join(stale)}",
-                cause="a model in build/layersmith/config was changed",
+                cause="a model in build/layersmith/config or a recipe was changed",
                 hint=WRITE,
             )
         console.success("the generated files are up to date")

@@ -184,13 +184,15 @@ def _tree(
             # They are never pruned.
             continue
         if stub:
-            found = files.of_stub(part.name, part.version, stub, root)
+            found = files.of_stub(
+                part.name, part.version, stub, target.stub_folder(part.name, root)
+            )
         else:
             found = [] if part.name in reasons else entries[part.name]
         for entry in found:
             # Two distributions may own one path; whether their bytes agree a build will see.
             tree.entries.setdefault(entry.path, entry)
-    prune.prune(tree, target.settings.prune)
+    prune.prune(tree, target.settings.prune, target.recipes.uses)
     return tree
 
 

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from layersmith.assemble import prune
 from layersmith.assemble.tree import Bytes, Entry, Tree
 from layersmith.config.models import Prune
+from layersmith.recipes.book import RecipeBook
+from layersmith.recipes.models import RecipeUse
 
 
 def tree(*paths: str) -> Tree:
@@ -13,6 +15,13 @@ def tree(*paths: str) -> Tree:
     for path in paths:
         made.add(Entry(f"python/{path}", Bytes(path.encode()), path.split("/", 1)[0]))
     return made
+
+
+def shipped() -> list[RecipeUse]:
+    """What the recipes of layersmith keep, whatever is locked."""
+    book = RecipeBook()
+    known = [recipe for name in book.names() if (recipe := book.get(name))]
+    return [RecipeUse(name=one.name, version="1", keep=one.content.keep) for one in known]
 
 
 def left(made: Tree) -> set[str]:
@@ -88,26 +97,33 @@ def test_without_defaults_only_additions_count() -> None:
         "ansible/plugins/test/core.py",
         "ansible/_internal/ansible_collections/demo/plugins/test/a.yml",
         "dbt/include/demo/tests/generic/builtin.sql",
-        "jedi/third_party/typeshed/stdlib/builtins.pyi",
+        "jedi/third_party/django-stubs/forms.pyi",
     ],
 )
 def test_what_users_import_or_a_package_looks_for_stays_with_the_reason(path: str) -> None:
     made = tree(path)
-    prune.prune(made, Prune())
+    prune.prune(made, Prune(), shipped())
     assert left(made) == {path}
+    assert made.kept[f"python/{path}"].reason
+
+
+def test_what_any_distribution_reads_stays_without_a_recipe() -> None:
+    path = "mypy/typeshed/stdlib/builtins.pyi"
+    made = tree(path)
+    prune.prune(made, Prune())
     assert made.kept[f"python/{path}"].reason
 
 
 @pytest.mark.parametrize("path", ["gensim/test/test_models.py", "django/test/__pycache__/a.pyc"])
 def test_no_more_than_that_stays(path: str) -> None:
     made = tree(path)
-    prune.prune(made, Prune())
+    prune.prune(made, Prune(), shipped())
     assert not left(made)
 
 
 def test_users_decide_what_of_it_goes() -> None:
     made = tree("django/test/client.py", "django/test/html.py")
-    prune.prune(made, Prune(add=["django/test/html.py"]))
+    prune.prune(made, Prune(add=["django/test/html.py"]), shipped())
     assert left(made) == {"django/test/client.py"}
     assert [one.rule for one in made.removed] == ["django/test/html.py"]
 

@@ -24,7 +24,7 @@ def test_a_stub_brings_its_files_and_metadata_that_says_so(tmp_path: Path) -> No
     (folder / "__init__.py").write_text("x = 1\n")
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "x.pyc").write_text("")
-    found = {e.path: e for e in files.of_stub("demo-api", "2.0", STUB, tmp_path)}
+    found = {e.path: e for e in files.of_stub("demo-api", "2.0", STUB, folder.parent)}
     assert set(found) == {
         "python/demo/__init__.py",
         "python/demo_api-2.0+stub.dist-info/METADATA",
@@ -38,7 +38,7 @@ def test_a_stub_brings_its_files_and_metadata_that_says_so(tmp_path: Path) -> No
 def test_an_empty_stub_is_refused(tmp_path: Path) -> None:
     (tmp_path / "stub").mkdir()
     with pytest.raises(BuildError, match="is empty"):
-        files.of_stub("demo", "2.0", STUB, tmp_path)
+        files.of_stub("demo", "2.0", STUB, tmp_path / "stub")
 
 
 def test_a_stubs_digest_follows_names_and_contents(tmp_path: Path) -> None:

@@ -128,3 +128,19 @@ def test_a_layer_beside_this_one_brings_it() -> None:
     files = layer(**{SOURCE: MAGIC.encode()})
     recorded = {"fast": ["fast/loader.py"]}
     assert judge(files, recorded=recorded, beside=["libmagic.so.1"]).findings == []
+
+
+def test_a_library_that_a_recipe_names_is_missed_once() -> None:
+    known = {"fast": {"libmagic.so.1": "file-libs of Amazon Linux 2023", "libssl.so.3": "openssl"}}
+    hidden = judge(layer(), libraries=known).findings
+    (said,) = [one for one in hidden if one.code == "LIBRARY-MISSING" and "magic" in one.what]
+    assert said.distribution == "fast"
+    assert "file-libs of Amazon Linux 2023" in said.what
+    seen = judge(
+        layer(**{SOURCE: MAGIC.encode()}),
+        recorded={"fast": ["fast/loader.py"]},
+        libraries=known,
+    ).findings
+    assert len([one for one in seen if "magic" in one.what]) == 1
+    there = layer(**{"lib/libmagic.so.1": TinyElf(soname="libmagic.so.1").build()})
+    assert not [one for one in judge(there, libraries=known).findings if "magic" in one.what]

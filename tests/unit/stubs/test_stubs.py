@@ -6,17 +6,15 @@ import abc
 import importlib
 import importlib.util
 import inspect
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
+from layersmith.recipes.book import SHIPPED, RecipeBook
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-STUBS = Path(__file__).parents[3] / "build" / "stubs"
-ROOT = STUBS.parents[1]
+STUBS = SHIPPED / "stubs"
 
 FILES = {
     ".".join(path.relative_to(folder).parts[:-1]): path
@@ -35,9 +33,10 @@ def stub(name: str) -> ModuleType:
 
 
 def test_every_stub_is_declared_and_every_declaration_has_a_stub() -> None:
-    layers = yaml.safe_load((ROOT / "layers.yaml").read_text())["layers"].values()
-    declared = {one["path"] for layer in layers for one in layer.get("stubs", {}).values()}
-    assert declared == {f"build/stubs/{folder.name}" for folder in STUBS.iterdir()}
+    book = RecipeBook()
+    recipes = [recipe for name in book.names() if (recipe := book.get(name))]
+    declared = {recipe.stub(name) for recipe in recipes for name in recipe.content.stubs}
+    assert declared == set(STUBS.iterdir())
 
 
 @pytest.mark.parametrize("name", FILES)

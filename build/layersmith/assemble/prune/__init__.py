@@ -5,22 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith.assemble.prune import collisions, entry_points, rescue
-from layersmith.assemble.prune.rules import PruneRule, default_rules, is_metadata, prune
+from layersmith.assemble.prune.rules import PruneRule, default_rules, is_metadata, prune, unmatched
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from layersmith.assemble.tree import Tree
     from layersmith.config.models import Prune
+    from layersmith.recipes.models import RecipeUse
 
-__all__ = ["PruneRule", "default_rules", "finish", "is_metadata", "prune"]
+__all__ = ["PruneRule", "default_rules", "finish", "is_metadata", "prune", "unmatched"]
 
 
-def finish(tree: Tree, wanted: Prune) -> None:
+def finish(tree: Tree, wanted: Prune, recipes: Sequence[RecipeUse] = ()) -> None:
     """Prune ``tree``, then look into what is left: its imports, entry points and owners.
+
+    Args:
+        tree: The files of a layer.
+        wanted: What layers.yaml says.
+        recipes: The recipes that apply.
 
     Raises:
         BuildError: Two distributions own a path that is left, with different content.
         ConfigError: A pattern of layers.yaml cannot be read.
     """
-    rescue.rescue(tree, prune(tree, wanted))
+    rescue.rescue(tree, prune(tree, wanted, recipes))
     entry_points.correct(tree)
     collisions.settle(tree)

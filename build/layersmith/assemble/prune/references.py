@@ -53,7 +53,9 @@ def parse(content: bytes) -> ast.Module:
         return ast.parse(content)
 
 
-def read(content: bytes, module: str, *, package: bool, strings: bool) -> References:
+def read(
+    content: bytes, module: str, *, package: bool, strings: bool, attributes: bool = False
+) -> References:
     """Return what a source refers to.
 
     Args:
@@ -61,8 +63,10 @@ def read(content: bytes, module: str, *, package: bool, strings: bool) -> Refere
         module: Its dotted name.
         package: Whether it is the file of a package.
         strings: Whether texts that are nothing but a dotted name count, as in settings, too.
+        attributes: Whether attributes of imported modules count as well, ``np.random``: they may
+            be modules that a package imports when they are asked for.
     """
-    reader = _SourceReader(module, package=package, strings=strings)
+    reader = _SourceReader(module, package=package, strings=strings, attributes=attributes)
     try:
         reader.visit(parse(content))
     except (SyntaxError, ValueError, RecursionError):
@@ -74,21 +78,37 @@ def read(content: bytes, module: str, *, package: bool, strings: bool) -> Refere
 class _SourceReader(ast.NodeVisitor):
     """Collects what one source refers to."""
 
-    def __init__(self, module: str, *, package: bool, strings: bool) -> None:
+    def __init__(self, module: str, *, package: bool, strings: bool, attributes: bool) -> None:
         self.found: set[str] = set()
         self.stub = False
         self._module = module
         self._is_package = package
         self._package = module if package else module.rpartition(".")[0]
         self._strings = strings
+        self._attributes = attributes
+        self._aliases: dict[str, str] = {}
         self._values: dict[str, ast.expr] = {}
 
     def visit_Import(self, node: ast.Import) -> None:
         self.found.update(alias.name for alias in node.names)
+        for alias in node.names:
+            top = alias.name.partition(".")[0]
+            self._aliases[alias.asname or top] = alias.name if alias.asname else top
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         base = self._absolute("." * node.level + (node.module or ""))
         self.found.update(f"{base}.{alias.name}" for alias in node.names)
+        self._aliases |= {one.asname or one.name: f"{base}.{one.name}" for one in node.names}
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        parts: list[str] = []
+        inner: ast.expr = node
+        while isinstance(inner, ast.Attribute):
+            parts.insert(0, inner.attr)
+            inner = inner.value
+        if self._attributes and isinstance(inner, ast.Name) and inner.id in self._aliases:
+            self.found.add(".".join([self._aliases[inner.id], *parts]))
+        self.visit(inner)
 
     def visit_If(self, node: ast.If) -> None:
         if _last_name(node.test) == "TYPE_CHECKING":

@@ -1,7 +1,9 @@
-"""Puts back what built-in rules removed and what is left of a layer needs.
+"""Puts back what built-in rules and recipes removed and what is left of a layer needs.
 
 Modules that it imports, .pyi files that its lazy loaders read, and data that it names next to
-them. What is put back may need more in turn; a module that nobody refers to stays away.
+them. What is put back may need more in turn; a module that nobody refers to stays away. What the
+recipe of a distribution removed is put back for other distributions alone: the recipe knows what
+its own does without.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from layersmith.assemble.prune import references
-from layersmith.assemble.prune.rules import words
 from layersmith.assemble.tree import PREFIX, Exemption
 from layersmith.base import modules
 
@@ -38,13 +39,19 @@ def rescue(tree: Tree, gone: Mapping[str, Gone]) -> None:
     lost = _Lost(tree, gone)
     if not lost.any:
         return
-    waiting = deque(entry for entry in tree if entry.path.endswith(".py"))
+    read = (".py", ".so") if lost.owned else (".py",)
+    waiting = deque(entry for entry in tree if entry.path.endswith(read))
     while waiting:
         waiting.extend(lost.needed_by(waiting.popleft()))
 
 
 class _Lost:
-    """What is not in a layer and could be."""
+    """What is not in a layer and could be.
+
+    Attributes:
+        any: Whether there is anything.
+        owned: Distribution, package and token to the modules that its recipe removed.
+    """
 
     def __init__(self, tree: Tree, gone: Mapping[str, Gone]) -> None:
         self._tree = tree
@@ -53,6 +60,7 @@ class _Lost:
         self._stubs = {path for path in gone if path.endswith(".pyi")}
         self._data: dict[str, list[str]] = {}
         self._tokens: set[str] = set()
+        self.owned: dict[tuple[str, str, str], list[str]] = {}
         for path, one in gone.items():
             name = module_of(path)
             if name is None:
@@ -60,7 +68,11 @@ class _Lost:
                     self._data.setdefault(folder, []).append(path)
             elif path not in self._stubs:
                 self._modules.setdefault(name, []).append(path)
-                self._tokens.add(_token(path, one.rule))
+                if one.but_for is None:
+                    self._tokens.add(one.token)
+                else:
+                    key = (one.but_for, name.partition(".")[0], one.token)
+                    self.owned.setdefault(key, []).append(path)
         left = {folder for entry in tree for folder in _folders(entry.path)}
         self._empty = self._data.keys() - left
         self._mentions = _Mentions(self._tokens)
@@ -73,6 +85,9 @@ class _Lost:
         if not (rescued or self._modules or stub in self._stubs):
             return
         content = entry.source.read()
+        if entry.path.endswith(".so"):
+            yield from self._named_by_binary(entry, content)
+            return
         if not self._may_need(entry, content):
             return
         found = references.read(
@@ -80,19 +95,30 @@ class _Lost:
             module_of(entry.path) or "",
             package=posixpath.basename(entry.path).startswith("__init__."),
             strings=not rescued,
+            attributes=bool(self.owned),
         )
         folders = {posixpath.dirname(entry.path)} if rescued else set()
         if found.stub:
-            yield from self._restore(stub, f"a lazy loader in {entry.inner} reads it")
+            yield from self._restore(stub, entry, f"a lazy loader in {entry.inner} reads it")
         for module in sorted({part for name in found.names for part in _prefixes(name)}):
             folders.update(self._empty.intersection([PREFIX + module.replace(".", "/")]))
             for path in self._modules.get(module, ()):
-                yield from self._restore(path, f"{entry.inner} imports {module}")
+                yield from self._restore(path, entry, f"{entry.inner} imports {module}")
         for folder in sorted(folders):
             for path in self._data.get(folder, ()):
                 parts = path.removeprefix(folder).strip("/").encode().split(b"/")
                 if all(part in content for part in parts):
-                    yield from self._restore(path, f"{entry.inner} names it")
+                    yield from self._restore(path, entry, f"{entry.inner} names it")
+
+    def _named_by_binary(self, entry: Entry, content: bytes) -> Iterator[Entry]:
+        """Put back what compiled code names: by its dotted name, or in texts of its own."""
+        for (owner, package, token), paths in self.owned.items():
+            dotted, words = f"{package}.{token}".encode(), (package.encode(), token.encode())
+            if owner != entry.distribution and (
+                dotted in content or all(b"\0%b\0" % word in content for word in words)
+            ):
+                for path in paths:
+                    yield from self._restore(path, entry, f"{entry.inner} names {token}")
 
     def _may_need(self, entry: Entry, content: bytes) -> bool:
         """Whether it pays to parse a file: most mention nothing that is gone."""
@@ -101,11 +127,21 @@ class _Lost:
             or not self._tokens.isdisjoint(entry.inner.split("/"))
             or (b"__file__" in content and f"{entry.path.removesuffix('.py')}.pyi" in self._stubs)
             or self._mentions.are_in(content)
+            or any(
+                owner != entry.distribution
+                and package.encode() in content
+                and re.search(rb"\b%b\b" % token.encode(), content)
+                for owner, package, token in self.owned
+            )
         )
 
-    def _restore(self, path: str, reason: str) -> Iterator[Entry]:
-        one = self._gone.pop(path, None)
-        if one is not None:
+    def _restore(self, path: str, entry: Entry, reason: str) -> Iterator[Entry]:
+        """Put back a file for the sake of an entry, unless the recipe of its distribution knows."""
+        one = self._gone.get(path)
+        if one is None:
+            return
+        if one.but_for != entry.distribution or entry.path in self._tree.kept:
+            del self._gone[path]
             self._tree.restore(one.owners, Exemption(one.rule, reason))
             if path.endswith((".py", ".pyi")):
                 yield self._tree.entries[path]
@@ -121,12 +157,6 @@ def module_of(path: str) -> str | None:
         return None
     name = stem.removesuffix("/__init__").replace("/", ".")
     return name if all(part.isidentifier() for part in name.split(".")) else None
-
-
-def _token(path: str, rule: str) -> str:
-    """Return the part of a path that brought a rule upon it; who refers to the file mentions it."""
-    parts = [part.split(".", 1)[0] for part in path.removeprefix(PREFIX).split("/")]
-    return next((part for part in parts if part in words(rule)), parts[-1])
 
 
 class _Mentions:

@@ -13,36 +13,55 @@ from pathspec import GitIgnoreSpec
 
 from layersmith.assemble.tree import PREFIX, Exemption
 from layersmith.errors import ConfigError
+from layersmith.recipes.apply import rule as recipe_rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from layersmith.assemble.tree import Entry, Tree
     from layersmith.config.models import Prune
+    from layersmith.recipes.models import RecipeUse
 
 DATA = Path(__file__).with_name("rules.toml")
+
+CACHES = "caches"
+"""The rule that removes the bytecode of another machine."""
 
 
 @dataclass(frozen=True)
 class PruneRule:
-    """A named set of gitignore patterns over paths below python/."""
+    """A named set of gitignore patterns over paths below python/.
+
+    Attributes:
+        name: Its name in the manifest.
+        why: Why it removes, or keeps.
+        spec: The patterns.
+        owner: Distribution whose recipe has it; what others need of that is put back.
+        pattern: The pattern of a recipe.
+    """
 
     name: str
     why: str
     spec: GitIgnoreSpec
+    owner: str | None = None
+    pattern: str = ""
 
 
 @dataclass(frozen=True)
 class Gone:
-    """What a built-in rule removed at one path.
+    """What a built-in rule, or one of a recipe, removed at one path.
 
     Attributes:
         rule: Name of the rule.
         owners: The file of each distribution that has this path.
+        token: What a source mentions that refers to it.
+        but_for: Distribution whose recipe removed it: its own references do not count.
     """
 
     rule: str
     owners: tuple[Entry, ...]
+    token: str
+    but_for: str | None = None
 
 
 @functools.cache
@@ -88,32 +107,75 @@ def _rules(table: Mapping[str, Any]) -> tuple[PruneRule, ...]:
     )
 
 
-def prune(tree: Tree, wanted: Prune) -> dict[str, Gone]:
+def prune(tree: Tree, wanted: Prune, recipes: Sequence[RecipeUse] = ()) -> dict[str, Gone]:
     """Remove from ``tree`` what the rules name; metadata and what ``keep`` names stay.
 
+    What recipes keep stays whatever built-in rules and recipes say; bytecode of the machine that
+    made a wheel never does.
+
     Returns:
-        What built-in rules alone removed, by path: it may be put back. What a pattern of
-        layers.yaml matches stays away, since users decide.
+        What built-in rules and recipes alone removed, by path: it may be put back. What a pattern
+        of layers.yaml matches stays away, since users decide.
 
     Raises:
         ConfigError: A pattern of layers.yaml cannot be read.
     """
     keep = _spec(wanted.keep, "keep")
     asked = [PruneRule(one, "layers.yaml", _spec([one], "add")) for one in wanted.add]
+    kept = [_of_recipe(use.name, one, why) for use in recipes for one, why in use.keep.items()]
+    costly = [_of_recipe(use.name, one, why) for use in recipes for one, why in use.prune.items()]
     gone = {}
-    for rule in default_rules() if wanted.defaults else ():
+    for rule in (*(default_rules() if wanted.defaults else ()), *costly):
         for path in _matches(tree, rule, keep):
             found = _first(public(rule.name), path)
+            found = found or (_first(kept, path) if rule.name != CACHES else None)
             if found:
                 tree.kept[path] = Exemption(rule.name, found.why)
                 continue
             removed = tree.remove(path, rule.name)
+            # Where a recipe names it as well, its distribution is known to do without it.
+            by = _first(costly, path) or rule
             if not _first(asked, path):
-                gone[path] = Gone(rule.name, removed)
+                gone[path] = Gone(rule.name, removed, token(path, by), by.owner)
     for rule in asked:
         for path in _matches(tree, rule, keep):
             tree.remove(path, rule.name)
     return gone
+
+
+def unmatched(tree: Tree, recipes: Sequence[RecipeUse]) -> dict[str, list[str]]:
+    """Return the patterns of recipes that match nothing of what a tree has or had.
+
+    Args:
+        tree: The files of a layer, pruned.
+        recipes: The recipes that apply.
+
+    Returns:
+        Name of the recipe to its patterns.
+    """
+    every = [*tree.entries, *tree.kept, *(one.path for one in tree.removed)]
+    paths = [path.removeprefix(PREFIX) for path in every]
+    found = {
+        use.name: [
+            one for one in use.prune if not any(GitIgnoreSpec.from_lines([one]).match_files(paths))
+        ]
+        for use in recipes
+    }
+    return {name: patterns for name, patterns in found.items() if patterns}
+
+
+def token(path: str, rule: PruneRule) -> str:
+    """Return the part of a path that brought a rule upon it; who refers to the file mentions it."""
+    parts = [part.split(".", 1)[0] for part in path.removeprefix(PREFIX).split("/")]
+    if rule.owner is None:
+        return next((part for part in parts if part in words(rule.name)), parts[-1])
+    named = re.findall(r"\w+", rule.pattern)
+    return next((part for part in reversed(parts) if part in named), parts[-1])
+
+
+def _of_recipe(name: str, pattern: str, why: str) -> PruneRule:
+    spec = GitIgnoreSpec.from_lines([pattern])
+    return PruneRule(recipe_rule(name), why, spec, name, pattern)
 
 
 def _matches(tree: Tree, rule: PruneRule, keep: GitIgnoreSpec) -> list[str]:

@@ -20,7 +20,7 @@ from layersmith.prove.reports import (
     SmokeFileProof,
     SmokeReport,
 )
-from layersmith.prove.smoke import modules, probing
+from layersmith.prove.smoke import known, modules, probing
 from layersmith.prove.smoke.diagnosis import diagnose
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ class Subject:
     exceptions: Mapping[str, str] = field(default_factory=dict)
     forbidden: Sequence[str] = ()
     beside: Sequence[tuple[Path, Manifest]] = ()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables that recipes want functions to set."""
+        return self.manifest.variables if self.manifest else {}
 
 
 def prove(
@@ -113,7 +118,9 @@ def _imports(
     found = modules.modules_of(zipped.paths)
     names = sorted((module.name for module in found), key=lambda name: ("." in name, name))
     code = probing.prepare(folder / "imports", runner.runtime.minor)
-    specification = probing.specification(code, layers, _bytecode_in_tmp(zipped))
+    specification = probing.specification(
+        code, layers, {**subject.variables, **_bytecode_in_tmp(zipped)}
+    )
     outcomes, loaded = probing.import_all(runner, specification, names, subject.forbidden, show)
     return _judge_imports(subject, runner, zipped, found, outcomes), loaded
 
@@ -137,15 +144,19 @@ def _judge_imports(
     outcomes: Sequence[ImportOutcome],
 ) -> ImportsProof:
     excused: dict[str, str] = {}
+    needed: set[str] = set()
     broken: list[ImportOutcome] = []
     for outcome in outcomes:
         if outcome.error is None:
             continue
         pattern = modules.excepted(outcome.module, subject.exceptions)
-        if pattern is None:
-            broken.append(outcome)
+        if pattern is not None:
+            needed.add(pattern)
+            excused[outcome.module] = subject.exceptions[pattern]
+        elif why := known.optional(subject.manifest, outcome.module, outcome.error):
+            excused[outcome.module] = why
         else:
-            excused[outcome.module] = pattern
+            broken.append(outcome)
     paths = {module.name: module.path for module in found}
     explain = functools.partial(
         diagnose,
@@ -157,8 +168,8 @@ def _judge_imports(
     return ImportsProof(
         modules=len(outcomes),
         failed=_by_root(broken, paths, explain),
-        excepted={module: subject.exceptions[pattern] for module, pattern in excused.items()},
-        unneeded=[one for one in subject.exceptions if one not in excused.values()],
+        excepted=excused,
+        unneeded=[one for one in subject.exceptions if one not in needed],
         slowest_ms={one.module: one.ms for one in slowest},
     )
 

@@ -179,6 +179,7 @@ def inputs(targets: Sequence[Target], root: Path) -> list[Path]:
         found |= {root / source for source in settings.files.values()}
         found |= {root / stub.path for stub in settings.stubs.values()}
         found |= {root / settings.smoke} if settings.smoke else set()
+        found |= {target.book.team} if target.book.team else set()
         for listed in (settings.requirements, settings.constraints):
             if file := file_of(listed):
                 found |= set(lockinputs.files(root / file, root))

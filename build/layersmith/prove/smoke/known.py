@@ -1,0 +1,79 @@
+"""What recipes know of modules that fail to import: they need not, or they lack what was left out.
+
+The manifest of a layer says which recipes apply to it, and why.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pathspec import GitIgnoreSpec
+
+from layersmith.prove.smoke import modules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from layersmith.assemble.manifest import Manifest
+    from layersmith.prove.reports import ImportFailure
+    from layersmith.recipes.models import RecipeUse
+
+MISSING = re.compile(
+    r"No module named '(?P<module>[\w.]+)'"
+    r"|cannot import name '(?P<name>\w+)' from (?:partially initialized module )?"
+    r"'(?P<package>[\w.]+)'"
+)
+"""What Python says of a module, or of a name in one, that is not there."""
+
+
+def optional(manifest: Manifest | None, module: str, failure: ImportFailure) -> str | None:
+    """Return why a recipe lets a module fail to import, or None where none does.
+
+    Args:
+        manifest: The layer's manifest; None for a zip that the build did not make.
+        module: The module.
+        failure: How it failed.
+    """
+    for use in manifest.recipes if manifest else ():
+        pattern = modules.excepted(module, use.optional)
+        if pattern is not None:
+            return f"{use.optional[pattern]} (recipe of {use.name})"
+    lacking = [name for cause in failure.chain for name in _missing(cause.message)]
+    return lost(manifest.recipes, lacking) if manifest else None
+
+
+def lost(uses: Sequence[RecipeUse], names: Sequence[str]) -> str | None:
+    """Return what recipes say of the first module that one of them left out, or None.
+
+    Args:
+        uses: The recipes of a layer.
+        names: Modules that could not be found.
+    """
+    for name in names:
+        for use in uses:
+            for reason in (*_pruned(use, name), *_left_out(use, name)):
+                return f"{name} is left out: {reason} (recipe of {use.name})"
+    return None
+
+
+def _missing(message: str) -> Iterator[str]:
+    for found in MISSING.finditer(message):
+        yield found["module"] or f"{found['package']}.{found['name']}"
+
+
+def _pruned(use: RecipeUse, name: str) -> Iterator[str]:
+    path = name.replace(".", "/")
+    files = [f"{path}.py", f"{path}/__init__.py", f"{path}.abi3.so"]
+    for pattern, reason in use.prune.items():
+        if any(GitIgnoreSpec.from_lines([pattern]).match_files(files)):
+            yield reason
+
+
+def _left_out(use: RecipeUse, name: str) -> Iterator[str]:
+    """Yield the reasons for distributions that may have brought a module, judged by their names."""
+    parts = [part.replace("_", "").lower() for part in name.split(".")]
+    for distribution, reason in {**use.excludes, **use.orphans, **use.stubs}.items():
+        squeezed = distribution.replace("-", "")
+        if parts[0] in squeezed or squeezed in parts:
+            yield reason
