@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 EPILOG = """\
 what it does to a target:
   start its zip from dist/ in the runtime it was built for, with AWS's own runtime client; import
-  every top-level module and then every other one (what cannot import by design is listed under
-  `import-exceptions`); check `forbid-imports`; run the layer's `smoke` file under pytest.
+  every top-level module and then every other one. A module that needs what the layer does not ask
+  for, or is made for another system, is optional (-v lists them with the reason); what else cannot
+  import by design is listed under `import-exceptions`. Check `forbid-imports`; run the layer's
+  `smoke` file under pytest.
   Unless layers are named, functions of layers.yaml that have a sample event are started, too.
   The result of each target is written to dist/<stem>.smoke.json.
 
@@ -86,15 +88,20 @@ def _show(outcome: SmokeOutcome) -> None:
     for report in outcome.reports:
         tests = report.smoke.tests if report.smoke else []
         passed = sum(test.outcome == "passed" for test in tests)
-        broken = sum(1 + len(failed.hidden) for failed in report.imports.failed)
-        fine = report.imports.modules - broken - len(report.imports.excepted)
+        imports = report.imports
+        broken = sum(1 + len(failed.hidden) for failed in imports.failed)
+        spare = len(imports.optional)
+        fine = imports.modules - broken - len(imports.excepted) - spare
         console.emit_text(
             f"{report.identifier}: {'proven' if report.ok else 'NOT PROVEN'}"
             f" by {'its host twin' if report.runner.twin else 'the ' + report.runner.kind}:"
-            f" {fine} of {report.imports.modules} modules import"
-            f" ({len(report.imports.excepted)} excepted), {passed} of {len(tests)} tests pass,"
-            f" {report.seconds:.1f} s"
+            f" {fine} of {imports.modules} modules import"
+            f" ({spare} optional, {len(imports.excepted)} excepted),"
+            f" {passed} of {len(tests)} tests pass, {report.seconds:.1f} s"
         )
+        if console.is_verbose():
+            for module, why in imports.optional.items():
+                console.info(f"{report.identifier}: optional: {module} {why}")
     for proof in outcome.functions:
         state = "FAILED" if proof.error else "answers"
         console.emit_text(

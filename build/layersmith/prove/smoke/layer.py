@@ -20,8 +20,8 @@ from layersmith.prove.reports import (
     SmokeFileProof,
     SmokeReport,
 )
-from layersmith.prove.smoke import modules, probing
-from layersmith.prove.smoke.diagnosis import diagnose
+from layersmith.prove.smoke import closure, modules, optional, probing
+from layersmith.prove.smoke.diagnosis import cure, diagnose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,6 +45,7 @@ class Subject:
         manifest: Its manifest; None for a zip that the build did not make.
         smoke: The layer's own test file.
         exceptions: Modules (globs) that may fail to import -> reason.
+        optional: Modules (globs) that are optional by what is known of packages -> why.
         forbidden: Modules that must not be loaded.
         beside: Zips and manifests of the layers that lie below it.
     """
@@ -55,6 +56,7 @@ class Subject:
     manifest: Manifest | None = None
     smoke: Path | None = None
     exceptions: Mapping[str, str] = field(default_factory=dict)
+    optional: Mapping[str, str] = field(default_factory=dict)
     forbidden: Sequence[str] = ()
     beside: Sequence[tuple[Path, Manifest]] = ()
 
@@ -136,16 +138,20 @@ def _judge_imports(
     found: Sequence[modules.Module],
     outcomes: Sequence[ImportOutcome],
 ) -> ImportsProof:
+    held = closure.of(zipped, runner.runtime, subject.architecture, subject.manifest)
     excused: dict[str, str] = {}
+    spare: dict[str, str] = {}
     broken: list[ImportOutcome] = []
     for outcome in outcomes:
         if outcome.error is None:
             continue
         pattern = modules.excepted(outcome.module, subject.exceptions)
-        if pattern is None:
-            broken.append(outcome)
-        else:
+        if pattern is not None:
             excused[outcome.module] = pattern
+        elif why := optional.reason(outcome.module, outcome.error, held, subject.optional):
+            spare[outcome.module] = why
+        else:
+            broken.append(outcome)
     paths = {module.name: module.path for module in found}
     explain = functools.partial(
         diagnose,
@@ -156,8 +162,9 @@ def _judge_imports(
     slowest = sorted(outcomes, key=lambda one: one.ms, reverse=True)[:10]
     return ImportsProof(
         modules=len(outcomes),
-        failed=_by_root(broken, paths, explain),
+        failed=_by_root(broken, paths, explain, functools.partial(cure, closure=held)),
         excepted={module: subject.exceptions[pattern] for module, pattern in excused.items()},
+        optional=spare,
         unneeded=[one for one in subject.exceptions if one not in excused.values()],
         slowest_ms={one.module: one.ms for one in slowest},
     )
@@ -167,8 +174,12 @@ def _by_root(
     broken: Sequence[ImportOutcome],
     paths: Mapping[str, str],
     explain: Callable[[ImportFailure], str | None],
+    remedy: Callable[[ImportFailure], str | None],
 ) -> list[FailedImport]:
-    """Report together what fails for one reason: a broken file breaks all that need it."""
+    """Report together what fails for one reason: a broken file breaks all that need it.
+
+    What takes a top-level module along comes first, then what takes the most modules along.
+    """
     groups: dict[str, list[tuple[str, ImportFailure]]] = {}
     for outcome in broken:
         if outcome.error:
@@ -180,10 +191,15 @@ def _by_root(
             path=paths.get(module, ""),
             failure=failure,
             diagnosis=explain(failure),
+            cure=remedy(failure),
             hidden=[name for name, _ in rest],
         )
-        for (module, failure), *rest in groups.values()
+        for (module, failure), *rest in sorted(groups.values(), key=_weight)
     ]
+
+
+def _weight(group: list[tuple[str, ImportFailure]]) -> tuple[bool, int]:
+    return all("." in name for name, _ in group), -len(group)
 
 
 def _smoke_file(
@@ -286,6 +302,8 @@ def _import_words(failed: FailedImport) -> str:
         text += f"\n  so do {len(failed.hidden)} others for the same reason: {shown}"
     if failed.diagnosis:
         text += f"\n  likely cause: {failed.diagnosis}"
+    if failed.cure:
+        text += f"\n  what to do: {failed.cure}"
     return text
 
 
