@@ -10,7 +10,10 @@ from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from layersmith.config.loader import LoadedConfig
+    from layersmith.plan import Target
     from layersmith.prove.smoke.run import SmokeOutcome
 
 EPILOG = """\
@@ -31,6 +34,7 @@ examples:
   python build/layers.py smoke                            every target
   python build/layers.py smoke chromadb-vector --runtime python3.13
   python build/layers.py smoke --runner host --runtime python3.12
+  python build/layers.py smoke --accept --dry-run         what is left, as a change to layers.yaml
   python build/layers.py smoke --json
   python build/layers.py smoke imaging --image public.ecr.aws/lambda/python:3.13-arm64
 """
@@ -42,6 +46,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_filters(parser)
     options.add_dist(parser)
     add_runner(parser)
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="write modules that do not import into layers.yaml as import-exceptions, with the"
+        " reason found",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="with --accept: only print what would be written"
+    )
 
 
 def add_runner(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ManyErrors: Targets or functions are not proven; the others were tried.
+        ConfigError: --accept: layers.yaml is written in a way that cannot be edited.
     """
     from layersmith.prove.smoke.run import SmokeRun  # noqa: PLC0415 -- start-up time
 
@@ -79,9 +93,33 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         _show(outcome)
+    if args.accept:
+        _accept(loaded, targets, outcome, dry_run=args.dry_run)
     if outcome.errors:
         raise ManyErrors(outcome.errors)
     return 0
+
+
+def _accept(
+    loaded: LoadedConfig, targets: Sequence[Target], outcome: SmokeOutcome, *, dry_run: bool
+) -> None:
+    """Write what is left into layers.yaml, and take the errors away that it settles."""
+    from layersmith.prove.smoke import accept  # noqa: PLC0415 -- start-up time
+
+    layers = {target.identifier: target.layer for target in targets}
+    wanted = accept.of(outcome.reports, layers)
+    if not wanted:
+        console.info("nothing to accept: every module that the layers need imports")
+        return
+    text = accept.edited(loaded, wanted)
+    console.info(accept.difference(loaded, text))
+    if dry_run:
+        return
+    accept.write(loaded, text)
+    number = sum(map(len, wanted.values()))
+    console.success(f"{loaded.path.name}: {number} import-exceptions added; check the reasons")
+    settled = {one.identifier for one in outcome.reports if accept.only_imports(one)}
+    outcome.errors = [one for one in outcome.errors if one.target not in settled]
 
 
 def _show(outcome: SmokeOutcome) -> None:

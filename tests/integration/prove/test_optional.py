@@ -5,7 +5,7 @@ All have the same wheels; what breaks a layer is what layers.yaml does to them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -16,6 +16,9 @@ from tests.support import wheels
 from tests.support.envelopes import data_of
 
 from .conftest import HERE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SHOP = {
     "shop/__init__.py": b"",
@@ -137,3 +140,37 @@ def test_what_names_an_extra_and_misses_something_else(smoked: dict[str, Any], l
 @pytest.mark.parametrize("layer", ["excluded", "pruned-whole", "stubbed"])
 def test_a_break_behind_an_optional_import(smoked: dict[str, Any], layer: str) -> None:
     assert "shop.disguised" not in smoked[layer]["imports"]["optional"]
+
+
+def test_what_is_left_is_accepted_in_layers_yaml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAYERSMITH_CACHE", str(cache.cache_root()))
+    project = Project(tmp_path, cache.cache_root())
+    broken = {"shop/__init__.py": b"", "shop/odd.py": b"raise TypeError('not for import')\n"}
+    before = f"""
+# ours
+layers:
+  shop:
+    description: for a test
+    version: 1.0.0
+    requirements: [shop]   # all of it
+    runtimes: [{HERE}]
+    architectures: [arm64]
+"""
+    project.write(before)
+    project.lock(wheels.make(tmp_path, "shop", broken))
+    project.build()
+    smoke = ("smoke", "--runner", "host")
+    text = project.root / "layers.yaml"
+
+    assert "--accept" in project.run(*smoke, check=8).stderr
+    dry = project.run(*smoke, "--accept", "--dry-run", check=8).stderr
+    assert "+      shop.odd: 'TypeError: not for import'" in dry
+    assert text.read_text() == before
+
+    project.run(*smoke, "--accept")
+    assert text.read_text() == (
+        before + "    import-exceptions:\n      shop.odd: 'TypeError: not for import'\n"
+    )
+    assert "1 excepted" in project.run(*smoke).stdout
