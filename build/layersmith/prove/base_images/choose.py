@@ -72,12 +72,29 @@ def choose(engine: Engine, runtime: Runtime, architecture: str, named: str | Non
             console.warn(f"{problem.message}; looking for a stand-in")
     found = engine.image(standin.tag(runtime, architecture))
     if found is None:
-        raise ProofError(
-            f"no image for {runtime.name} on {architecture}",
-            cause="AWS's base image is not available, and no stand-in has been built",
-            hint="run `nox -s image` (seconds, no registry needed), or name one with --image",
-        )
+        raise _no_image(runtime, architecture)
     return Choice(found, "stand-in")
+
+
+def _no_image(runtime: Runtime, architecture: str) -> ProofError:
+    """Return the error that names every way on, and none that ends in another error."""
+    name = f"{runtime.image}-{architecture}"
+    ways = (
+        f"pass `--image {name}` where that registry can be reached, in a workflow"
+        f" `env: {{{VARIABLE}: {name}}}`; without Docker or a registry, pass `--runner host`, which"
+        " proves the layer's Python by its host twin"
+    )
+    if runtime.suite is None:
+        cause = (
+            f"no base image of AWS is pinned or available, and no release of Debian has Python"
+            f" {runtime.python_version} for a stand-in"
+        )
+        return ProofError(f"no image for {runtime.name} on {architecture}", cause=cause, hint=ways)
+    return ProofError(
+        f"no image for {runtime.name} on {architecture}",
+        cause="AWS's base image is not available, and no stand-in has been built",
+        hint=f"run `nox -s image` (seconds, no registry needed), or {ways}",
+    )
 
 
 def ensure_standin(
