@@ -58,6 +58,11 @@ class LayerZip:
         with opened(self.path) as archive, archive.open(member) as stream:
             return elf.machine(stream.read(elf.HEAD))
 
+    def holds(self, member: str, text: bytes) -> bool:
+        """Whether some bytes are in a file."""
+        with opened(self.path) as archive:
+            return text in archive.read(member)
+
 
 def named_for(path: str) -> tuple[str, str] | None:
     """Return the Python version and architecture in an extension's name, or None.

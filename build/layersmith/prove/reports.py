@@ -14,6 +14,18 @@ class Cause(Result):
 
     type: str
     message: str
+    kinds: list[str] = Field(default_factory=list)
+    """The classes that its own class comes from, the nearest first."""
+    name: str | None = None
+    """What could not be imported, where Python itself says so (ImportError.name)."""
+    within: str | None = None
+    """The nearest loaded package above ``name`` that has a file; None in namespace packages."""
+    where: str | None = None
+    """The module whose code was running."""
+    raised: bool = False
+    """Whether that code raised it by a ``raise`` of its own."""
+    absent: list[str] = Field(default_factory=list)
+    """What the module in ``where`` looked for so far, and nothing had."""
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}"
@@ -60,6 +72,8 @@ class FailedImport(Result):
     failure: ImportFailure
     diagnosis: str | None = None
     """The cause, found by looking into the layer."""
+    cure: str | None = None
+    """What to change in layers.yaml, where the cause says it."""
     hidden: list[str] = Field(default_factory=list)
     """Other modules that fail for the same reason."""
 
@@ -71,7 +85,9 @@ class ImportsProof(Result):
     """Number of modules that were imported or failed."""
     failed: list[FailedImport]
     excepted: dict[str, str]
-    """Modules that may fail and did: module -> reason in layers.yaml or in a recipe."""
+    """Modules that may fail and did: module -> reason in layers.yaml."""
+    optional: dict[str, str] = Field(default_factory=dict)
+    """Modules that failed and that the layer does not need: module -> why."""
     unneeded: list[str]
     """Patterns of ``import-exceptions`` that no failing module needed."""
     slowest_ms: dict[str, float]

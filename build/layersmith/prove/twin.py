@@ -8,6 +8,7 @@ on the target is for the ARM64 proof.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,12 +111,9 @@ def _copy_native(
     Bundled libraries have a hash of their content in their names, so they have no counterparts
     by name; extensions that were pruned from the layer stay away.
     """
-    renamed = {
-        path.replace(
-            f"-{architectures.get(built_for).wheel}-", f"-{architectures.get(architecture).wheel}-"
-        )
-        for path in native
-    }
+    # The machine stands in names of extensions, and in those of folders (ddtrace's libddwaf).
+    machine = re.compile(rf"(?<![A-Za-z0-9]){architectures.get(built_for).wheel}(?![A-Za-z0-9])")
+    renamed = {machine.sub(architectures.get(architecture).wheel, path) for path in native}
     libraries = {path.rpartition("/")[0] for path in native if _is_bundled(path)}
     for path in sorted(installed.rglob("*")):
         inner = f"python/{path.relative_to(installed).as_posix()}"

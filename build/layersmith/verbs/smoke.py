@@ -11,14 +11,19 @@ from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from layersmith.config.loader import LoadedConfig
+    from layersmith.plan import Target
     from layersmith.prove.smoke.run import SmokeOutcome
 
 EPILOG = """\
 what it does to a target:
   start its zip from dist/ in the runtime it was built for, with AWS's own runtime client; import
-  every top-level module and then every other one (what cannot import by design is listed under
-  `import-exceptions`); check `forbid-imports`; run the layer's `smoke` file under pytest.
+  every top-level module and then every other one. A module that needs what the layer does not ask
+  for, or is made for another system, is optional (-v lists them with the reason); what else cannot
+  import by design is listed under `import-exceptions`. Check `forbid-imports`; run the layer's
+  `smoke` file under pytest.
   Unless layers are named, functions of layers.yaml that have a sample event are started, too.
   The result of each target is written to dist/<stem>.smoke.json.
 
@@ -30,6 +35,7 @@ examples:
   python build/layers.py smoke                            every target
   python build/layers.py smoke chromadb-vector --runtime python3.13
   python build/layers.py smoke --runner host --runtime python3.12
+  python build/layers.py smoke --accept --dry-run         what is left, as a change to layers.yaml
   python build/layers.py smoke --json
   python build/layers.py smoke imaging --image public.ecr.aws/lambda/python:3.13-arm64
 """
@@ -41,6 +47,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_filters(parser)
     options.add_dist(parser)
     add_runner(parser)
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="write modules that do not import into layers.yaml as import-exceptions, with the"
+        " reason found",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="with --accept: only print what would be written"
+    )
 
 
 def add_runner(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ManyErrors: Targets or functions are not proven; the others were tried.
+        ConfigError: --accept: layers.yaml is written in a way that cannot be edited.
     """
     from layersmith.prove.smoke.run import SmokeRun  # noqa: PLC0415 -- start-up time
 
@@ -81,24 +97,53 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         _show(outcome)
+    if args.accept:
+        _accept(loaded, targets, outcome, dry_run=args.dry_run)
     if outcome.errors:
         raise ManyErrors(outcome.errors)
     return 0
+
+
+def _accept(
+    loaded: LoadedConfig, targets: Sequence[Target], outcome: SmokeOutcome, *, dry_run: bool
+) -> None:
+    """Write what is left into layers.yaml, and take the errors away that it settles."""
+    from layersmith.prove.smoke import accept  # noqa: PLC0415 -- start-up time
+
+    layers = {target.identifier: target.layer for target in targets}
+    wanted = accept.of(outcome.reports, layers)
+    if not wanted:
+        console.info("nothing to accept: every module that the layers need imports")
+        return
+    text = accept.edited(loaded, wanted)
+    console.info(accept.difference(loaded, text))
+    if dry_run:
+        return
+    accept.write(loaded, text)
+    number = sum(map(len, wanted.values()))
+    console.success(f"{loaded.path.name}: {number} import-exceptions added; check the reasons")
+    settled = {one.identifier for one in outcome.reports if accept.only_imports(one)}
+    outcome.errors = [one for one in outcome.errors if one.target not in settled]
 
 
 def _show(outcome: SmokeOutcome) -> None:
     for report in outcome.reports:
         tests = report.smoke.tests if report.smoke else []
         passed = sum(test.outcome == "passed" for test in tests)
-        broken = sum(1 + len(failed.hidden) for failed in report.imports.failed)
-        fine = report.imports.modules - broken - len(report.imports.excepted)
+        imports = report.imports
+        broken = sum(1 + len(failed.hidden) for failed in imports.failed)
+        spare = len(imports.optional)
+        fine = imports.modules - broken - len(imports.excepted) - spare
         console.emit_text(
             f"{report.identifier}: {'proven' if report.ok else 'NOT PROVEN'}"
             f" by {'its host twin' if report.runner.twin else 'the ' + report.runner.kind}:"
-            f" {fine} of {report.imports.modules} modules import"
-            f" ({len(report.imports.excepted)} excepted), {passed} of {len(tests)} tests pass,"
-            f" {report.seconds:.1f} s"
+            f" {fine} of {imports.modules} modules import"
+            f" ({spare} optional, {len(imports.excepted)} excepted),"
+            f" {passed} of {len(tests)} tests pass, {report.seconds:.1f} s"
         )
+        if console.is_verbose():
+            for module, why in imports.optional.items():
+                console.info(f"{report.identifier}: optional: {module} {why}")
     for proof in outcome.functions:
         state = "FAILED" if proof.error else "answers"
         console.emit_text(

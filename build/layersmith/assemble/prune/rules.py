@@ -193,6 +193,20 @@ def _first(rules: Sequence[PruneRule], path: str) -> PruneRule | None:
     return next((rule for rule in rules if rule.spec.match_file(inner)), None)
 
 
+def removing(names: Sequence[str], path: str) -> str | None:
+    """Return the first of some rules that removes a path below python/, or None.
+
+    Args:
+        names: Rules as a manifest names them: built-in ones, or patterns of layers.yaml.
+        path: The path, whether there is such a file or not.
+    """
+    built_in = {rule.name: rule.spec for rule in default_rules()}
+    for name in names:
+        if (built_in.get(name) or _spec([name], "add")).match_file(path):
+            return name
+    return None
+
+
 def is_metadata(path: str) -> bool:
     """Whether a path below python/ belongs to a distribution's metadata."""
     return path.split("/", 1)[0].endswith(".dist-info")

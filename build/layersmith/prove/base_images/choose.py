@@ -93,13 +93,30 @@ def _by_tag(engine: Engine, runtime: Runtime, architecture: str) -> ImageFacts:
     try:
         found = engine.image(name) or engine.pull(name, architecture)
     except ProofError as problem:
-        raise ProofError(
-            f"no image for {runtime.name} on {architecture}",
-            cause=f"no stand-in has been built, and {problem.message}",
-            hint="run `nox -s image` (seconds, no registry needed), or name one with --image",
-        ) from problem
+        raise _no_image(runtime, architecture) from problem
     console.warn(f"{name} is used by its tag: images.json has no digest for it (`image --pin`)")
     return found
+
+
+def _no_image(runtime: Runtime, architecture: str) -> ProofError:
+    """Return the error that names every way on, and none that ends in another error."""
+    name = f"{runtime.image}-{architecture}"
+    ways = (
+        f"pass `--image {name}` where that registry can be reached, in a workflow"
+        f" `env: {{{VARIABLE}: {name}}}`; without Docker or a registry, pass `--runner host`, which"
+        " proves the layer's Python by its host twin"
+    )
+    if runtime.suite is None:
+        cause = (
+            f"no base image of AWS is pinned or available, and no release of Debian has Python"
+            f" {runtime.python_version} for a stand-in"
+        )
+        return ProofError(f"no image for {runtime.name} on {architecture}", cause=cause, hint=ways)
+    return ProofError(
+        f"no image for {runtime.name} on {architecture}",
+        cause="AWS's base image is not available, and no stand-in has been built",
+        hint=f"run `nox -s image` (seconds, no registry needed), or {ways}",
+    )
 
 
 def ensure_standin(

@@ -86,7 +86,8 @@ def suite(runtime: Runtime) -> str:
         raise ProofError(
             f"no stand-in for {runtime.name}",
             cause=f"no release of Debian has Python {runtime.python_version}",
-            hint=f"name an image with --image, use the host runner, or one of: {made}",
+            hint=f"prove it in {runtime.image}-arm64 (`smoke --image`), or on `--runner host`;"
+            f" stand-ins can be made for {made}",
         )
     return runtime.suite
 

@@ -6,9 +6,11 @@ events and answers are described in layersmith.prove.probing, which sends them.
 
 from __future__ import annotations
 
+import dis
 import fnmatch
 import importlib
 import os
+import re
 import sys
 import time
 import traceback
@@ -25,6 +27,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 def import_modules(event: dict[str, Any]) -> dict[str, Any]:
     """Import modules in the order given, and say of each how it went."""
+    if LastFinder not in sys.meta_path:
+        sys.meta_path.append(LastFinder)
     return {"modules": [_import_one(name) for name in event["modules"]]}
 
 
@@ -42,12 +46,80 @@ def _import_one(name: str) -> dict[str, Any]:
 
 def _describe(problem: BaseException) -> dict[str, Any]:
     """Return an exception with those that it followed from, the first cause last."""
-    chain: list[dict[str, str]] = []
+    chain: list[dict[str, Any]] = []
     link: BaseException | None = problem
     while link is not None and len(chain) < 8:
-        chain.append({"type": type(link).__name__, "message": str(link)[:2000]})
+        chain.append(_link(link))
         link = link.__cause__ or link.__context__
     return {"chain": chain, "trace": traceback.format_exc()[-4000:]}
+
+
+def _link(problem: BaseException) -> dict[str, Any]:
+    kind = type(problem)
+    frame, instruction = _innermost(problem)
+    where = frame.f_globals.get("__name__") if frame else None
+    name = problem.name if isinstance(problem, ImportError) else None
+    name = name if isinstance(name, str) else None
+    return {
+        "type": kind.__name__,
+        "message": str(problem)[:2000],
+        "kinds": [base.__name__ for base in kind.__mro__[1:-2]],
+        "name": name,
+        "within": _regular_package_above(name) if name else None,
+        "where": where if isinstance(where, str) else None,
+        "raised": instruction == "RAISE_VARARGS",
+        "absent": sorted(_absent(str(where), str(problem))),
+    }
+
+
+def _innermost(problem: BaseException) -> tuple[Any, str]:
+    """Return the frame that an exception comes from, and the instruction that it stood at.
+
+    Import errors come from the frame that imports: Python leaves out those of its own machinery.
+    """
+    last = problem.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None:
+        return None, ""
+    return last.tb_frame, dis.opname[last.tb_frame.f_code.co_code[last.tb_lasti]]
+
+
+def _regular_package_above(name: str) -> str | None:
+    """Return the nearest package above a module that has a file of its own.
+
+    A namespace package has none: what is missing in it may be another distribution's.
+    """
+    while "." in name:
+        name = name.rpartition(".")[0]
+        package = sys.modules.get(name)
+        if getattr(package, "__file__", None) is not None:
+            return name
+    return None
+
+
+ABSENT: dict[str, set[str]] = {}
+"""Module -> modules that it looked for, and that no finder found."""
+
+
+def _absent(asker: str, message: str) -> set[str]:
+    """Return what a module looked for in vain, or anybody did that a message names."""
+    words = set(re.findall(r"\w+", message))
+    named = {name for names in ABSENT.values() for name in names if words & {name.split(".")[0]}}
+    return ABSENT.get(asker, set()) | named
+
+
+class LastFinder:
+    """The last finder on sys.meta_path: it finds nothing, and notes who looked for what."""
+
+    @staticmethod
+    def find_spec(name: str, _path: Any = None, _target: Any = None) -> None:
+        """Note a module that is not there."""
+        frame: Any = sys._getframe(1)
+        while frame is not None and frame.f_globals.get("__name__", "").startswith("importlib"):
+            frame = frame.f_back
+        if frame is not None:
+            ABSENT.setdefault(frame.f_globals.get("__name__", ""), set()).add(name)
 
 
 def loaded_modules(event: dict[str, Any]) -> dict[str, Any]:

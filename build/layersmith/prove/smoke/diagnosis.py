@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from layersmith.prove.layer_zip import LayerZip
     from layersmith.prove.reports import ImportFailure
+    from layersmith.prove.smoke.closure import Closure
 
 _CANNOT_IMPORT = re.compile(
     r"cannot import name '(?P<name>\w+)' from (?:partially initialized "
@@ -40,6 +41,29 @@ def diagnose(failure: ImportFailure, layer: LayerZip, python: str, architecture:
     for cause in failure.chain:
         for found in _explanations(cause.message, layer, python, architecture):
             return found
+    return None
+
+
+def cure(failure: ImportFailure, closure: Closure) -> str | None:
+    """Return what to change in layers.yaml, or None where the cause does not say it.
+
+    Args:
+        failure: What the runtime said.
+        closure: What the target's lock comes to.
+    """
+    for cause in failure.chain:
+        if cause.type != "ModuleNotFoundError" or cause.name is None:
+            continue
+        if rule := closure.pruned_by(cause.name):
+            return f"the prune rule {rule!r} leaves it out: keep it, or prune what imports it, too"
+        if out := closure.left_out_with(cause.name, cause.where):
+            return (
+                f"{out} brings it, which the layer leaves out or replaces by a stub: keep {out}, or"
+                " prune what imports it"
+            )
+        if cause.within is None:
+            top = cause.name.partition(".")[0]
+            return f"add the distribution that brings {top} to the layer's requirements"
     return None
 
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 from pathspec import GitIgnoreSpec
 
-from layersmith.prove.smoke import modules
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -27,20 +25,28 @@ MISSING = re.compile(
 """What Python says of a module, or of a name in one, that is not there."""
 
 
-def optional(manifest: Manifest | None, module: str, failure: ImportFailure) -> str | None:
-    """Return why a recipe lets a module fail to import, or None where none does.
+def optional(manifest: Manifest | None) -> dict[str, str]:
+    """Return the modules (globs) that recipes let fail to import, with the reasons.
 
     Args:
         manifest: The layer's manifest; None for a zip that the build did not make.
-        module: The module.
-        failure: How it failed.
     """
-    for use in manifest.recipes if manifest else ():
-        pattern = modules.excepted(module, use.optional)
-        if pattern is not None:
-            return f"{use.optional[pattern]} (recipe of {use.name})"
+    return {
+        pattern: f"{reason} (recipe of {use.name})"
+        for use in (manifest.recipes if manifest else ())
+        for pattern, reason in use.optional.items()
+    }
+
+
+def left_out(manifest: Manifest | None, module: str, failure: ImportFailure) -> str | None:
+    """Return what a recipe left out that a module lacks, and why; None where none did.
+
+    A package that does not import at all is broken, whatever the reason.
+    """
+    if manifest is None or "." not in module:
+        return None
     lacking = [name for cause in failure.chain for name in _missing(cause.message)]
-    return lost(manifest.recipes, lacking) if manifest else None
+    return lost(manifest.recipes, lacking)
 
 
 def lost(uses: Sequence[RecipeUse], names: Sequence[str]) -> str | None:

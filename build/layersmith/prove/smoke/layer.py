@@ -20,8 +20,8 @@ from layersmith.prove.reports import (
     SmokeFileProof,
     SmokeReport,
 )
-from layersmith.prove.smoke import known, modules, probing
-from layersmith.prove.smoke.diagnosis import diagnose
+from layersmith.prove.smoke import closure, known, modules, optional, probing
+from layersmith.prove.smoke.diagnosis import cure, diagnose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -143,18 +143,21 @@ def _judge_imports(
     found: Sequence[modules.Module],
     outcomes: Sequence[ImportOutcome],
 ) -> ImportsProof:
+    held = closure.of(zipped, runner.runtime, subject.architecture, subject.manifest)
+    by_recipes = known.optional(subject.manifest)
     excused: dict[str, str] = {}
-    needed: set[str] = set()
+    spare: dict[str, str] = {}
     broken: list[ImportOutcome] = []
     for outcome in outcomes:
         if outcome.error is None:
             continue
         pattern = modules.excepted(outcome.module, subject.exceptions)
         if pattern is not None:
-            needed.add(pattern)
-            excused[outcome.module] = subject.exceptions[pattern]
-        elif why := known.optional(subject.manifest, outcome.module, outcome.error):
-            excused[outcome.module] = why
+            excused[outcome.module] = pattern
+        elif why := optional.reason(
+            outcome.module, outcome.error, held, by_recipes
+        ) or known.left_out(subject.manifest, outcome.module, outcome.error):
+            spare[outcome.module] = why
         else:
             broken.append(outcome)
     paths = {module.name: module.path for module in found}
@@ -167,9 +170,10 @@ def _judge_imports(
     slowest = sorted(outcomes, key=lambda one: one.ms, reverse=True)[:10]
     return ImportsProof(
         modules=len(outcomes),
-        failed=_by_root(broken, paths, explain),
-        excepted=excused,
-        unneeded=[one for one in subject.exceptions if one not in needed],
+        failed=_by_root(broken, paths, explain, functools.partial(cure, closure=held)),
+        excepted={module: subject.exceptions[pattern] for module, pattern in excused.items()},
+        optional=spare,
+        unneeded=[one for one in subject.exceptions if one not in excused.values()],
         slowest_ms={one.module: one.ms for one in slowest},
     )
 
@@ -178,8 +182,12 @@ def _by_root(
     broken: Sequence[ImportOutcome],
     paths: Mapping[str, str],
     explain: Callable[[ImportFailure], str | None],
+    remedy: Callable[[ImportFailure], str | None],
 ) -> list[FailedImport]:
-    """Report together what fails for one reason: a broken file breaks all that need it."""
+    """Report together what fails for one reason: a broken file breaks all that need it.
+
+    What takes a top-level module along comes first, then what takes the most modules along.
+    """
     groups: dict[str, list[tuple[str, ImportFailure]]] = {}
     for outcome in broken:
         if outcome.error:
@@ -191,10 +199,15 @@ def _by_root(
             path=paths.get(module, ""),
             failure=failure,
             diagnosis=explain(failure),
+            cure=remedy(failure),
             hidden=[name for name, _ in rest],
         )
-        for (module, failure), *rest in groups.values()
+        for (module, failure), *rest in sorted(groups.values(), key=_weight)
     ]
+
+
+def _weight(group: list[tuple[str, ImportFailure]]) -> tuple[bool, int]:
+    return all("." in name for name, _ in group), -len(group)
 
 
 def _smoke_file(
@@ -297,6 +310,8 @@ def _import_words(failed: FailedImport) -> str:
         text += f"\n  so do {len(failed.hidden)} others for the same reason: {shown}"
     if failed.diagnosis:
         text += f"\n  likely cause: {failed.diagnosis}"
+    if failed.cure:
+        text += f"\n  what to do: {failed.cure}"
     return text
 
 

@@ -139,13 +139,15 @@ class SmokeRun:
 
 
 def unproven(report: SmokeReport) -> ProofError:
-    """Return the error for a layer that was started and failed."""
-    number = len(report.problems)
+    """Return the error for a layer that was started and failed; its first line says the worst."""
+    first, *rest = report.problems
+    others = f"\nand {len(rest)} other problem{'s' if len(rest) > 1 else ''}:\n" if rest else ""
+    hint = "fix the layer and build it again"
+    if report.imports.failed:
+        hint += "; `smoke --accept` lists modules that are not meant to be importable under"
+        hint += " `import-exceptions`"
     return ProofError(
-        f"not proven, {number} problem{'s' if number > 1 else ''}:\n" + "\n".join(report.problems),
-        target=report.identifier,
-        hint="fix the layer, or list modules that are not meant to be importable under"
-        " `import-exceptions` in layers.yaml, with a reason",
+        f"not proven: {first}{others}" + "\n".join(rest), target=report.identifier, hint=hint
     )
 
 
