@@ -8,7 +8,10 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
+from layersmith.assemble import manifest
+from layersmith.base import runtimes
 
+from tests.field import bytecode
 from tests.support import wheels
 
 if TYPE_CHECKING:
@@ -86,3 +89,17 @@ def test_a_package_that_reads_its_docstring_does_not_pass_without(
     said = " ".join((done.stdout + done.stderr).split())
     assert ("'NoneType' object has no attribute 'strip'" in said) is bool(optimize)
     assert ("(`optimize: 2`)" in said) is bool(optimize)
+
+
+def test_the_field_run_measures_the_zips_that_a_build_writes(
+    project: Project, tmp_path: Path
+) -> None:
+    sources = {**SOURCES, "alpha_template.py": b"print '{{ name }}'\n", "alpha.txt": b"x" * 99}
+    layer = build(project, tmp_path, sources, "bytecode: unchecked-hash").rename(tmp_path / "a.zip")
+    record = manifest.read(project.dist / f"demo-1.0.0-{RUNTIME}-arm64.json")
+    written = bytecode.write(layer, record, runtimes.get(RUNTIME), tmp_path)
+    assert list(written) == list(bytecode.CHOICES)
+    for name, (mode, optimize) in bytecode.CHOICES.items():
+        keys = f"bytecode: {mode}" + (f", optimize: {optimize}" if optimize else "")
+        built = build(project, tmp_path, sources, keys)
+        assert written[name].read_bytes() == built.read_bytes()
