@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import statistics
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from layersmith import cache, console
 
-from tests.field.sets import Outcome
+from tests.field.sets import Choice, Kind, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from layersmith.base.runtimes import Runtime
@@ -26,6 +26,24 @@ Lambda runtime (emulated, in the stand-in image). `of plain` is the size of the 
 nothing that the runtime provides. A set that does not work is compared with its plain
 installation. The data is in [compatibility.json](compatibility.json).
 """
+
+CHOICES = """\
+Medians over the sets whose layer works in the Lambda runtime and that were measured. `of plain` is
+the size of the zip as above; `with bytecode` is against the same installation compiled with
+`compileall`, which then starts as warm as a layer. `start` is the time from the start of the
+runtime to the end of the set's work, against `bytecode: none`: median of three starts of the
+layer's twin on the build machine, one choice after the other. The times are of a machine that does
+other work beside; only their ratios count. `works` counts the twins that still do their work; a
+set that does not do it with any choice says something of the twin, and not of bytecode.
+In the second table a cell is `with bytecode`, `start`.
+"""
+
+CHOICE_NAMES = ("none", "unchecked-hash", "only", "only, optimize: 2")
+"""Values of the key `bytecode`, and of `optimize`, in the order of the tables."""
+
+CHOICES_HEAD = """\
+| bytecode | of plain | with bytecode | start | works | does not work |
+|---|--:|--:|--:|--:|---|"""
 
 
 def write(docs: Path, runtime: Runtime, outcomes: Sequence[Outcome]) -> None:
@@ -44,6 +62,8 @@ def write(docs: Path, runtime: Runtime, outcomes: Sequence[Outcome]) -> None:
 def page(runs: Mapping[str, Sequence[Outcome]]) -> str:
     """Return the page: a summary of all runtimes, then a table for each."""
     lines = [INTRODUCTION, *_summary(runs)]
+    for runtime, outcomes in runs.items():
+        lines += _choices(runtime, outcomes)
     for runtime, outcomes in runs.items():
         lines += [
             "",
@@ -70,6 +90,54 @@ def _summary(runs: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
         median = f"{statistics.median(ratios):.2f}" if ratios else "-"
         wrong = sum(not one.right for one in outcomes)
         yield f"| {runtime} | {' | '.join(map(str, counts))} | {median} | {wrong} |"
+
+
+def _choices(runtime: str, outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the tables of what the choices of bytecode save and cost, by choice and by kind."""
+    known = [one for one in outcomes if one.bytecode and one.plain.zipped and one.plain.compiled]
+    if not known:
+        return []
+    kinds = {kind: [one for one in known if _kind(one) == kind] for kind in get_args(Kind)}
+    lines = ["", f"## Choices of bytecode, {runtime}", "", CHOICES, CHOICES_HEAD]
+    lines += [_choice_row(name, known) for name in CHOICE_NAMES]
+    lines += ["", f"| kind | sets | {' | '.join(CHOICE_NAMES)} |"]
+    lines.append(f"|---|--:|{'--:|' * len(CHOICE_NAMES)}")
+    for kind, group in kinds.items():
+        cells = [f"{_of_plain(name, group)}, {_of_none(name, group)}" for name in CHOICE_NAMES]
+        lines.append(f"| {kind} | {len(group)} | {' | '.join(cells)} |")
+    return lines
+
+
+def _choice_row(name: str, known: Sequence[Outcome]) -> str:
+    tried = [choice for one in known if (choice := _choice(one, name)).works is not None]
+    failed = [one.name for one in known if _choice(one, name).works is False]
+    works = f"{len(tried) - len(failed)} of {len(tried)}"
+    bare = _median(_choice(one, name).zipped / (one.plain.zipped or 1) for one in known)
+    cells = [bare, _of_plain(name, known), _of_none(name, known), works, ", ".join(failed)]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _of_plain(name: str, known: Sequence[Outcome]) -> str:
+    return _median(_choice(one, name).zipped / (one.plain.compiled or 1) for one in known)
+
+
+def _of_none(name: str, known: Sequence[Outcome]) -> str:
+    starts = [(_choice(one, name).ms, _choice(one, "none").ms) for one in known]
+    return _median(ms / none for ms, none in starts if ms and none)
+
+
+def _choice(one: Outcome, name: str) -> Choice:
+    assert one.bytecode is not None
+    return one.bytecode.choices[name]
+
+
+def _kind(one: Outcome) -> Kind | None:
+    return one.bytecode.kind if one.bytecode else None
+
+
+def _median(values: Iterable[float]) -> str:
+    listed = list(values)
+    return f"{statistics.median(listed):.2f}" if listed else "-"
 
 
 def _row(one: Outcome) -> str:

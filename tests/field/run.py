@@ -14,20 +14,22 @@ import sys
 import tempfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from layersmith import cache, console, process
+from layersmith.assemble import manifest
 from layersmith.base import runtimes, uv
 from layersmith.engine import owner
 from layersmith.prove.models import FunctionSpec
 from layersmith.prove.runners import choice, unpack
 from pydantic import BaseModel
 
-from tests.field import document
-from tests.field.sets import FieldSet, Outcome, Plain, Start, read
+from tests.field import bytecode, document
+from tests.field.sets import Choices, FieldSet, Outcome, Plain, Start, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,11 +52,13 @@ class Field:
         folder: Work folder, with layers.yaml, locks/, dist/ and kept results.
         runtime: The Lambda runtime.
         sets: What is tried.
+        choices: Whether the choices of bytecode are measured, too.
     """
 
     folder: Path
     runtime: runtimes.Runtime
     sets: Sequence[FieldSet]
+    choices: bool = True
 
     def run(self) -> list[Outcome]:
         """Lock, build and start all sets; return what became of each, in their order."""
@@ -63,6 +67,7 @@ class Field:
         unbuilt = self._verb("build")
         with (
             choice.make("docker", self.runtime, ARCHITECTURE) as runner,
+            self._host() as host,
             console.progress() as display,
             ThreadPoolExecutor(os.cpu_count() or 2) as pool,
         ):
@@ -70,11 +75,17 @@ class Field:
 
             def one(chosen: FieldSet) -> Outcome:
                 name = self._identifier(chosen)
-                found = self._outcome(chosen, unlocked.get(name), unbuilt.get(name), runner)
+                found = self._outcome(chosen, unlocked.get(name), unbuilt.get(name), runner, host)
                 display.update(task, advance=1, step=chosen.name)
                 return found
 
             return list(pool.map(one, self.sets))
+
+    def _host(self) -> AbstractContextManager[Runner | None]:
+        """Return what starts the twins of layers, many times as fast as an emulated container."""
+        if not self.choices:
+            return nullcontext()
+        return choice.make("host", self.runtime, ARCHITECTURE)
 
     def _identifier(self, chosen: FieldSet) -> str:
         return f"{chosen.name}-{self.runtime.name}-{ARCHITECTURE}"
@@ -106,7 +117,12 @@ class Field:
         return errors
 
     def _outcome(
-        self, chosen: FieldSet, unlocked: str | None, unbuilt: str | None, runner: Runner
+        self,
+        chosen: FieldSet,
+        unlocked: str | None,
+        unbuilt: str | None,
+        runner: Runner,
+        host: Runner | None,
     ) -> Outcome:
         layer = self.folder / "dist" / f"{chosen.name}-1.0.0-{self.runtime.name}-{ARCHITECTURE}.zip"
         why = unlocked or unbuilt
@@ -120,11 +136,16 @@ class Field:
             unzipped=record["artifact"]["unzipped"] if record else None,
             why=why,
             refused=chosen.refused,
-            plain=self._kept(chosen, "plain", Plain, lambda: self._plain(chosen)),
+            plain=self._kept(chosen, "plain-zips", Plain, lambda: self._plain(chosen)),
         )
         if record:
             key = f"start-{record['artifact']['sha256'][:16]}"
             outcome.start = self._kept(chosen, key, Start, lambda: _start(chosen, layer, runner))
+        if record and host and outcome.start and outcome.start.works:
+            key = f"bytecode-{record['artifact']['sha256'][:16]}"
+            outcome.bytecode = self._kept(
+                chosen, key, Choices, lambda: self._choices(chosen, layer, host)
+            )
         if not (outcome.start and outcome.start.works) and outcome.plain.said is None:
             outcome.plain_start = self._kept(
                 chosen, "plain-start", Start, lambda: self._plain_start(chosen, outcome, runner)
@@ -150,16 +171,17 @@ class Field:
                 self._install(chosen, site)
             except process.CommandFailed as failed:
                 return Plain(said=failed.output[-500:])
-            files = [path for path in site.rglob("*") if path.is_file()]
-            with zipfile.ZipFile(
-                Path(made, "plain.zip"), "w", zipfile.ZIP_DEFLATED, compresslevel=9
-            ) as archive:
-                for path in files:
-                    archive.write(path, path.relative_to(made))
-            return Plain(
-                zipped=Path(made, "plain.zip").stat().st_size,
-                unzipped=sum(path.stat().st_size for path in files),
-            )
+            unzipped = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
+            zipped = _zipped(site)
+            bytecode.plain(site, self.runtime)
+            return Plain(zipped=zipped, compiled=_zipped(site), unzipped=unzipped)
+
+    def _choices(self, chosen: FieldSet, layer: Path, host: Runner) -> Choices:
+        record = manifest.read(layer.with_suffix(".json"))
+        with tempfile.TemporaryDirectory(prefix="layersmith-work-") as made:
+            code = _function(chosen, Path(made))
+            found = bytecode.measure(layer, record, host, code)
+        return Choices(kind=bytecode.kind(record), choices=found)
 
     def _install(self, chosen: FieldSet, site: Path) -> None:
         uv.install_wheels(
@@ -179,14 +201,29 @@ class Field:
             return _start(chosen, opt, runner)
 
 
+def _zipped(site: Path) -> int:
+    """Return the bytes of a folder in a zip, as `zip -9` compresses it."""
+    with tempfile.TemporaryFile() as stream:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            for path in sorted(site.rglob("*")):
+                if path.is_file():
+                    archive.write(path, path.relative_to(site.parent))
+        return stream.tell()
+
+
+def _function(chosen: FieldSet, folder: Path) -> Path:
+    """Write the function that does the work of a set."""
+    folder.mkdir(exist_ok=True)
+    shutil.copy(Path(__file__).with_name("handler.py"), folder)
+    (folder / "work.txt").write_text(chosen.work)
+    return folder
+
+
 def _start(chosen: FieldSet, layer: Path, runner: Runner) -> Start:
     """Do the work of a set in the runtime, with a layer at /opt."""
     with owner.workspace() as made:
         opt = unpack.unpack([layer], Path(made, "opt"))
-        code = Path(made, "code")
-        code.mkdir()
-        shutil.copy(Path(__file__).with_name("handler.py"), code)
-        (code / "work.txt").write_text(chosen.work)
+        code = _function(chosen, Path(made, "code"))
         spec = FunctionSpec("handler.handler", code, (opt,), memory=MEMORY, timeout=15)
         with runner.start(spec) as function:
             error = function.init.error

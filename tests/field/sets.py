@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+Kind = Literal["native", "pure Python", "with boto3"]
+"""``with boto3``: the runtime provides it, and the layer leaves it out. Otherwise, whether there is
+native code in the layer."""
 
 DATA = Path(__file__).with_name("sets.toml")
 
@@ -36,9 +40,31 @@ class Plain(BaseModel):
     """A plain installation: `uv pip install --target` and `zip -9`; sizes are bytes."""
 
     zipped: int | None = None
+    compiled: int | None = None
+    """Bytes of the zip with bytecode that an installer compiled."""
     unzipped: int | None = None
+    """Without bytecode."""
     said: str | None = None
     """Why it cannot be installed."""
+
+
+class Choice(BaseModel):
+    """What one choice of bytecode makes of a layer."""
+
+    zipped: int
+    works: bool | None = None
+    """Whether the work ends without an exception on the layer's twin; None where it has none."""
+    ms: float | None = None
+    """From the start of the runtime to the end of the work, median."""
+    said: str | None = None
+    """The error, if it does not work."""
+
+
+class Choices(BaseModel):
+    """What every choice of bytecode makes of a layer, by name."""
+
+    kind: Kind
+    choices: dict[str, Choice]
 
 
 class Outcome(BaseModel):
@@ -59,6 +85,8 @@ class Outcome(BaseModel):
     """Of the plain installation, tried where the layer was refused or does not work."""
     refused: str | None = None
     """From sets.toml."""
+    bytecode: Choices | None = None
+    """What the choices of bytecode make of the layer."""
 
     @property
     def right(self) -> bool:

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 BIGGEST = 10
 """Distributions that a message about a budget lists."""
 
-SMALLEST_BYTECODE = 0.5
-"""Bytes of bytecode per byte of Python source, at least: 0.55 was the least among packages with
-more than 300 kB of sources (idna, whose sources are tables). Measured 2026-11-26, CPython 3.13."""
+SMALLEST_BYTECODE = (0.5, 0.5, 0.05)
+"""Bytes of bytecode per byte of Python source, at least, by the level of ``optimize``: 0.55 was the
+least among packages with more than 300 kB of sources (idna, whose sources are tables), and 0.08
+without docstrings (pyerfa, whose sources hardly hold anything else). Measured 2026-11-26, CPython
+3.13."""
 
 BYTECODE_SHARE = 1.05
 """Bytes of bytecode per byte of Python source, about: 1.04 to 1.18 in the layers of this repository
@@ -121,8 +123,9 @@ def check(
     """
     listed = list(files)
     mode = mode or target.settings.bytecode
-    unzipped = _weight([(file.path, file.size) for file in listed], mode, archive is None)
-    zipped = _weight([(file.path, file.zipped) for file in listed], mode, archive is None)
+    smallest = SMALLEST_BYTECODE[target.settings.optimize] if archive is None else None
+    unzipped = _weight([(file.path, file.size) for file in listed], mode, smallest)
+    zipped = _weight([(file.path, file.zipped) for file in listed], mode, smallest)
     zipped = replace(zipped, archive=archive)
     least = "at least " if archive is None else ""
     large = list(_over_unzipped(target, unzipped, least))
@@ -143,14 +146,17 @@ def check(
     )
 
 
-def _weight(sizes: Sequence[tuple[str, int]], mode: BytecodeMode, before: bool) -> LayerBytes:
+def _weight(
+    sizes: Sequence[tuple[str, int]], mode: BytecodeMode, smallest: float | None
+) -> LayerBytes:
+    """Sum up sizes; ``smallest`` is the share of bytecode that is not compiled yet, if any."""
     sources = sum(size for path, size in sizes if path.endswith(".py"))
     bytecode = sum(size for path, size in sizes if path.endswith(".pyc"))
     others = sum(size for _, size in sizes) - sources - bytecode
-    if before and mode is not BytecodeMode.NONE:
-        bytecode = round(sources * SMALLEST_BYTECODE)
+    if smallest is not None and mode is not BytecodeMode.NONE:
+        bytecode = round(sources * smallest)
         sources = 0 if mode is BytecodeMode.ONLY else sources
-    return LayerBytes(others, sources, bytecode, mode, compiled=not before)
+    return LayerBytes(others, sources, bytecode, mode, compiled=smallest is None)
 
 
 def _by_name(files: Iterable[FileRecord], size: Callable[[FileRecord], int]) -> dict[str, int]:

@@ -36,13 +36,14 @@ RULE_ONLY = "bytecode: only"
 _slots = threading.BoundedSemaphore(os.cpu_count() or 2)
 
 
-def add(tree: Tree, runtime: Runtime, mode: BytecodeMode) -> str | None:
+def add(tree: Tree, runtime: Runtime, mode: BytecodeMode, optimize: int = 0) -> str | None:
     """Add the bytecode of every source in ``tree``.
 
     Args:
         tree: The layer, already pruned.
         runtime: The runtime that will load it.
         mode: With ``only``, sources that compile make room for their bytecode.
+        optimize: 1 leaves out asserts, 2 docstrings as well.
 
     Returns:
         Why there is no bytecode, where the machine has no interpreter of that version.
@@ -63,13 +64,17 @@ def add(tree: Tree, runtime: Runtime, mode: BytecodeMode) -> str | None:
         if entry.path.endswith(".py"):
             groups.setdefault(entry.distribution, []).append(entry)
     with ThreadPoolExecutor(len(groups) or 1) as pool:
-        jobs = [pool.submit(_compiled, group, interpreter, runtime) for group in groups.values()]
+        jobs = [
+            pool.submit(_compiled, group, interpreter, runtime, optimize)
+            for group in groups.values()
+        ]
     for job in jobs:
-        _merge(tree, job.result(), mode)
+        merge(tree, job.result(), mode)
     return None
 
 
-def _merge(tree: Tree, compiled: Iterable[Entry], mode: BytecodeMode) -> None:
+def merge(tree: Tree, compiled: Iterable[Entry], mode: BytecodeMode) -> None:
+    """Add bytecode, named as in __pycache__, or put it in the place of its sources."""
     for entry in compiled:
         if mode is BytecodeMode.ONLY:
             source = source_of(entry.path)
@@ -91,13 +96,15 @@ def source_of(cached: str) -> str:
     return str(path.parent.parent / f"{path.name.split('.', 1)[0]}.py")
 
 
-def _compiled(group: list[Entry], interpreter: Path, runtime: Runtime) -> list[Entry]:
+def _compiled(
+    group: list[Entry], interpreter: Path, runtime: Runtime, optimize: int
+) -> list[Entry]:
     """Return the bytecode of one distribution, from the cache where it is there."""
-    pack = cache.section("bytecode") / f"{_digest(group, runtime)}.zip"
+    pack = cache.section("bytecode") / f"{_digest(group, runtime, optimize)}.zip"
     distribution = group[0].distribution
     if not pack.exists():
         with _slots:
-            compiled = _compile(group, interpreter, runtime)
+            compiled = _compile(group, interpreter, runtime, optimize)
         entries = [
             Entry(cached_path(path, runtime), Bytes(content), distribution)
             for path, content in sorted(compiled.items())
@@ -109,7 +116,9 @@ def _compiled(group: list[Entry], interpreter: Path, runtime: Runtime) -> list[E
     return [Entry(path, member, distribution) for path, member in members.items()]
 
 
-def _compile(group: list[Entry], interpreter: Path, runtime: Runtime) -> dict[str, bytes]:
+def _compile(
+    group: list[Entry], interpreter: Path, runtime: Runtime, optimize: int
+) -> dict[str, bytes]:
     """Run the interpreter over sources and return path to .pyc, empty where none could be made."""
     records = []
     for entry in group:
@@ -118,7 +127,9 @@ def _compile(group: list[Entry], interpreter: Path, runtime: Runtime) -> dict[st
     try:
         # Up to 3.10 marshal writes sets in the order of their hashes.
         answer = process.pipe(
-            [interpreter, "-S", "-s", "-B", WORKER], b"".join(records), env={"PYTHONHASHSEED": "0"}
+            [interpreter, "-S", "-s", "-B", WORKER, str(optimize)],
+            b"".join(records),
+            env={"PYTHONHASHSEED": "0"},
         )
     except process.CommandFailed as failed:
         raise BuildError(
@@ -147,8 +158,8 @@ def _records(data: bytes) -> dict[str, bytes]:
     return found
 
 
-def _digest(group: list[Entry], runtime: Runtime) -> str:
-    lines = [runtime.bytecode_tag, cache.sha256_file(WORKER)]
+def _digest(group: list[Entry], runtime: Runtime, optimize: int) -> str:
+    lines = [runtime.bytecode_tag, str(optimize), cache.sha256_file(WORKER)]
     lines += [f"{entry.path} {_identity(entry)}" for entry in group]
     return cache.sha256_bytes("\n".join(lines).encode())
 

@@ -2,7 +2,8 @@
 
 Protocol, in both directions: a record is two lengths (big-endian, 4 bytes each), then a name and
 its bytes. In: path and source. Out: path and .pyc, or path and nothing where the source does not
-compile. The first record out is the interpreter's magic number.
+compile. The first record out is the interpreter's magic number. The one argument is the level of
+optimization, as of ``python -O``.
 
 The bytes must not depend on the machine. marshal marks every object that anybody else refers to
 and shares objects by identity, so a plain dump changes with what the process did before. What it
@@ -177,14 +178,15 @@ class Writer:
             self.write(one)
 
 
-def compile_source(path: str, source: bytes) -> bytes:
+def compile_source(path: str, source: bytes, optimize: int = 0) -> bytes:
     """Return the .pyc of a source (PEP 552, unchecked-hash).
 
     Args:
         path: Path below /opt, which tracebacks will show.
         source: The source.
+        optimize: 1 leaves out asserts, 2 docstrings as well.
     """
-    code = compile(source, "/opt/" + path, "exec", dont_inherit=True, optimize=0)
+    code = compile(source, "/opt/" + path, "exec", dont_inherit=True, optimize=optimize)
     body = Writer(Reader(marshal.dumps(code)).read()).run()
     marshal.loads(body)  # noqa: S302 -- it was written three lines above
     return importlib.util.MAGIC_NUMBER + UNCHECKED_HASH + importlib.util.source_hash(source) + body
@@ -197,6 +199,7 @@ def send(name: bytes, content: bytes) -> None:
 
 def main() -> None:
     """Compile every source of standard input."""
+    optimize = int(sys.argv[1])
     # What a package's source makes the compiler warn of is not the builder's business.
     warnings.simplefilter("ignore")
     sys.setrecursionlimit(20_000)
@@ -206,7 +209,7 @@ def main() -> None:
         name_size, size = HEAD.unpack(head)
         name, source = stdin.read(name_size), stdin.read(size)
         try:
-            result = compile_source(name.decode("utf-8"), source)
+            result = compile_source(name.decode("utf-8"), source, optimize)
         except (SyntaxError, ValueError, RecursionError):
             # Templates and sources of other Pythons: they cannot be imported here either.
             result = b""

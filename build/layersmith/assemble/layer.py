@@ -120,7 +120,7 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
     # Nothing but bytecode is added from here on: what cannot fit fails before it is compiled.
     _check_before(job, tree, graph, last_release)
     step("bytecode")
-    note = bytecode.add(tree, job.target.runtime, settings.bytecode)
+    note = bytecode.add(tree, job.target.runtime, settings.bytecode, settings.optimize)
     return Prepared(job, collected, graph, note)
 
 
@@ -298,6 +298,7 @@ def _manifest(
         recipes=_recipes(tree, target),
         bytecode=BytecodeRecord(
             mode=settings.bytecode.value,
+            optimize=settings.optimize,
             compiled=sum(entry.path.endswith(".pyc") for entry in tree),
             note=prepared.bytecode_note,
         ),

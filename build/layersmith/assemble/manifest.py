@@ -117,6 +117,8 @@ class BytecodeRecord(ManifestPart):
 
     mode: str
     """unchecked-hash, none or only, as asked for in layers.yaml."""
+    optimize: int = 0
+    """How it was compiled, as with `python -O`: 1 without asserts, 2 without docstrings, too."""
     compiled: int
     """Number of .pyc files."""
     note: str | None = None

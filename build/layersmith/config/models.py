@@ -235,6 +235,10 @@ class LayerSettings(Model):
     """Remove symbols and debug sections from ELF files."""
     bytecode: BytecodeMode = BytecodeMode.UNCHECKED_HASH
     """Whether the layer holds bytecode, and which."""
+    optimize: Annotated[int, Field(ge=0, le=2, examples=[2])] = 0
+    """How the bytecode is compiled, as with `python -O`: 1 leaves out assert statements and what
+    stands under `if __debug__`, 2 docstrings as well. Packages that read docstrings, or rely on
+    asserts, then fail or act otherwise: prove the layer with a smoke file. Needs bytecode."""
     lite_blas: bool = False
     """Replace numpy's OpenBLAS by a small BLAS and LAPACK built from numpy's own sources."""
     environment: Annotated[dict[Variable, str], Field(examples=[{"CFLAGS": "-O2"}])] = {}
@@ -341,6 +345,12 @@ class Layer(LayerSettings):
     def _holds_something(self) -> Self:
         if self.requirements == [] and not self.packages and not self.files:
             raise ValueError("a layer needs requirements, packages or files")
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_it_optimizes(self) -> Self:
+        if self.optimize and self.bytecode is BytecodeMode.NONE:
+            raise ValueError("`optimize` is a level of bytecode, and `bytecode` is none")
         return self
 
 

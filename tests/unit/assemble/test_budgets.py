@@ -141,6 +141,9 @@ def test_what_cannot_fit_is_refused_before_there_is_bytecode(layer: Layer) -> No
     budgets.check(wanted, [file("top", 660, path="a.py")], GRAPH)
     budgets.check(wanted, [file("top", 1000, path="a.py")], GRAPH, mode=BytecodeMode.NONE)
     budgets.check(wanted, [file("top", 2000, path="a.py")], GRAPH, mode=BytecodeMode.ONLY)
+    # Without docstrings, hardly anything may be left of a source.
+    slim = layer.model_copy(update={"bytecode": BytecodeMode.ONLY, "optimize": 2})
+    budgets.check(target(slim, unzipped=1000), [file("top", 10_000, path="a.py")], GRAPH)
 
 
 def composed(**sizes: int) -> tuple[Config, list[Manifest]]:

@@ -89,3 +89,19 @@ def test_a_pyc_is_unchecked_hash() -> None:
 def test_a_source_that_does_not_compile_raises() -> None:
     with pytest.raises(SyntaxError):
         worker.compile_source("python/template.py", b"print '{{ name }}'\n")
+
+
+@pytest.mark.parametrize(
+    ("optimize", "document", "raises"), [(0, "Text.", True), (1, "Text.", False), (2, None, False)]
+)
+def test_levels_leave_out_asserts_and_docstrings(
+    optimize: int, document: str | None, raises: bool
+) -> None:
+    source = (
+        b"'Text.'\nraised = False\ntry:\n    assert False\n"
+        b"except AssertionError:\n    raised = True\n"
+    )
+    pyc = worker.compile_source("python/demo.py", source, optimize)
+    found: dict[str, Any] = {}
+    exec(marshal.loads(pyc[16:]), found)
+    assert (found.get("__doc__"), found["raised"]) == (document, raises)

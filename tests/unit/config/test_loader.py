@@ -195,6 +195,8 @@ def test_a_problem_of_the_defaults_is_reported_once(problems: Problems) -> None:
         ("prune: {add: [python/numpy]}", "7:19", "not a glob below python/"),
         ("prune: {keeps: []}", "7:13", "unknown key; did you mean keep?"),
         ("bytecode: timestamp", "7:15", "one of 'unchecked-hash', 'none' or 'only'"),
+        ("optimize: 3", "7:15", "less than or equal to 2"),
+        ("optimize: 2\nbytecode: none", "3:3", "`optimize` is a level of bytecode"),
         ("strip: 'true please'", "7:12", "true or false is expected"),
         ("environment: {'A B': x}", "7:19", "not the name of an environment variable"),
         ("environment: {A: 1}", "7:22", "quote it"),

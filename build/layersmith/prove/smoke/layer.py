@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 PARALLEL = 2
 """Processes at once; CI has two cores."""
 
+OPTIMIZED = (
+    "the layer's bytecode has no asserts, and with level 2 no docstrings (`optimize: {}`), which"
+    " some packages need; if the layer passes with `optimize: 0`, one of its packages does"
+)
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -275,6 +280,10 @@ def _report(
             "the layer has no module and no smoke file: only its audit and the layers that use it"
             " prove it"
         )
+    found_wrong = problems(imports, forbidden, smoke)
+    optimize = subject.manifest.bytecode.optimize if subject.manifest else 0
+    if found_wrong and optimize:
+        warnings.append(OPTIMIZED.format(optimize))
     return SmokeReport(
         identifier=subject.identifier,
         runtime=runner.runtime.name,
@@ -284,7 +293,7 @@ def _report(
         imports=imports,
         forbidden=forbidden,
         smoke=smoke,
-        problems=problems(imports, forbidden, smoke),
+        problems=found_wrong,
         warnings=warnings,
         seconds=round(seconds, 2),
     )
