@@ -15,7 +15,7 @@ from layersmith.errors import ShipError
 from layersmith.ship.index import document as index
 from layersmith.ship.pointers import moves
 from layersmith.ship.publish import apply as publisher
-from layersmith.ship.publish import download, observed, progress
+from layersmith.ship.publish import canary, download, observed, progress
 from layersmith.ship.publish import plan as planner
 from layersmith.verbs import options
 
@@ -87,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         console.info(f"no target has a region in {args.partition}")
         return 0
     job = options.job(args)
+    if not args.no_canary:
+        canary.refuse_full(job.desired)
     options.warn_of_deprecated(want.runtime for want in job.desired)
     console.info(f"reading {len(observed.by_region(job.desired, counted=True))} regions")
     states, failed = observed.read_all(

@@ -5,6 +5,7 @@ What is added to moto, each because AWS behaves so and a test would otherwise pr
 * ListLayerVersions has pages and returns no digests.
 * S3 refuses an object whose SHA-256 is not the one that was announced.
 * GetAccountSettings is answered.
+* What unpacks to more than 262,144,000 bytes is refused: layers, and functions with their layers.
 * A second permission with a statement's id is refused; principals are spelled as AWS does.
 * Invoke runs the function's code with its layers: in a Python process of this machine or, with
   --runner docker, in the ARM64 runtime of the proofs. moto would download an image for it.
@@ -264,12 +265,36 @@ class Application:
         if call.action == "Invoke":
             return self.invoke(call)
         with self.lock:
+            if full := self._too_large(call):
+                return full
             if call.action == "AddLayerVersionPermission":
                 return self._permit(environ, call)
             status, headers, body = self.forward(environ, call.body)
         if call.action == "ListLayerVersions" and status == 200:
             body = self._page(call, body)
         return status, headers, body
+
+    def _too_large(self, call: Call) -> Answer | None:
+        """Refuse what unpacks to more than Lambda takes; moto takes all."""
+        if call.action not in {"PublishLayerVersion", "PostFunctions"}:
+            return None
+        said = json.loads(call.body)
+        code = said.get("Content", said.get("Code", {})).get("ZipFile")
+        parts = [base64.b64decode(code)] if code else []
+        backend: Any = lambda_backends[call.account][call.region]
+        parts += [backend.layers_versions_by_arn(arn).code_bytes for arn in said.get("Layers", ())]
+        size = sum(
+            one.file_size for part in parts for one in zipfile.ZipFile(io.BytesIO(part)).infolist()
+        )
+        if size <= runtimes.UNZIPPED_LIMIT:
+            return None
+        what = (
+            "Unzipped size must be smaller than"
+            if "Content" in said
+            else ("Function code combined with layers exceeds the maximum allowed size of")
+        )
+        message = f"{what} {runtimes.UNZIPPED_LIMIT} bytes. The actual size is {size} bytes."
+        return _json_error(400, "InvalidParameterValueException", message)
 
     def forward(self, environ: dict[str, Any], body: bytes | None) -> Answer:
         taken: list[Any] = []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,7 @@ class LayerSpec:
     source: str = "VALUE = 1\n"
     smoke: str | None = None
     size: int = 0
+    unzipped: int = 0
 
     def to_yaml(self) -> dict[str, Any]:
         said: dict[str, Any] = {
@@ -87,7 +90,27 @@ def layer_zip(target: Target, spec: LayerSpec) -> bytes:
     if spec.size:
         seed = hashlib.sha256(target.identifier.encode()).digest()
         files["python/data.bin"] = (seed * (spec.size // len(seed) + 1))[: spec.size]
-    return zips.content(files)
+    content = zips.content(files)
+    return padded(content, spec.unzipped) if spec.unzipped else content
+
+
+def unzipped(content: bytes) -> int:
+    """The bytes of the files in a zip."""
+    return sum(one.file_size for one in zipfile.ZipFile(io.BytesIO(content)).infolist())
+
+
+def padded(content: bytes, size: int) -> bytes:
+    """Add a file of zeros to a zip, so that its files have so many bytes together."""
+    memory, block = io.BytesIO(content), bytes(1 << 20)
+    rest = size - unzipped(content)
+    with zipfile.ZipFile(memory, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        info = zipfile.ZipInfo("python/zeros.bin", zips.EPOCH)
+        info.compress_type = zipfile.ZIP_DEFLATED
+        info.external_attr = 0o100644 << 16
+        with archive.open(info, "w") as stream:
+            for start in range(0, rest, len(block)):
+                stream.write(block[: rest - start])
+    return memory.getvalue()
 
 
 def distribution(name: str, version: str = "1.0") -> manifests.Distribution:
@@ -125,7 +148,7 @@ def manifest(
             sha256=digest.hex(),
             code_sha256=base64.b64encode(digest).decode(),
             zipped=len(content),
-            unzipped=len(content),
+            unzipped=unzipped(content),
             files=1,
         ),
         inputs=manifests.Inputs(digest="0" * 64, lock="0" * 64, requirements=[], packages={}),

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 from layersmith.errors import ShipError
 from layersmith.ship.release import changelog
 from layersmith.ship.release.bumps import Bump, ReleaseChange, raised
 from layersmith.ship.release.steps import decide
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -74,3 +78,17 @@ def test_a_section_goes_above_the_newest_and_below_unreleased() -> None:
         "## [a-v1.1.0] - 2026-11-21",
         "## [a-v1.0.0] - 2026-01-01",
     ]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-le", "cp1252"])
+def test_a_changelog_in_another_encoding_is_refused(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "CHANGELOG.md"
+    path.write_bytes("# \xc4nderungen\n".encode(encoding))
+    with pytest.raises(ShipError, match="is not a readable changelog") as caught:
+        changelog.read(path)
+    assert caught.value.hint == "save it as UTF-8"
+    path.write_bytes("# Changes\n".encode("utf-16-le"))
+    with pytest.raises(ShipError, match="zero bytes"):
+        changelog.read(path)
+    path.write_bytes("# \xc4nderungen\n".encode())
+    assert changelog.read(path) == "# \xc4nderungen\n"

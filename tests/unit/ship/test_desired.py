@@ -48,6 +48,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             sha256=digest.hexdigest(),
             code_sha256=base64.b64encode(digest.digest()).decode(),
             zipped=len(CONTENT),
+            unzipped=len(CONTENT),
         ),
         distributions=[
             SimpleNamespace(modules=["alpha", "_private"]),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError, WaiterError
 
 from layersmith.base import zips
+from layersmith.base.runtimes import UNZIPPED_LIMIT
 from layersmith.errors import ShipError
 from layersmith.ship.aws import failures, regions
 from layersmith.ship.aws.labels import DESCRIPTION_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from types_boto3_lambda.client import LambdaClient
 
     from layersmith.ship.aws.clients import Aws
@@ -90,6 +95,27 @@ def function_name(want: Desired) -> str:
         return whole
     digest = hashlib.sha256(whole.encode()).hexdigest()[:12]
     return f"{whole[: FUNCTION_NAME_LIMIT - 13]}-{digest}"
+
+
+def refuse_full(desired: Iterable[Desired]) -> None:
+    """Make sure that every layer leaves room for the canary's own code.
+
+    A layer may fill Lambda's limit to the last byte; a function counts its code to the same limit.
+
+    Raises:
+        ShipError: A layer leaves too little.
+    """
+    for want in desired:
+        code = io.BytesIO(function_zip(want.smoke))
+        need = sum(one.file_size for one in zipfile.ZipFile(code).infolist())
+        left = UNZIPPED_LIMIT - want.unzipped
+        if left < need:
+            raise ShipError(
+                f"the layer leaves {left:,} bytes for a function's code; its canary needs {need:,}",
+                target=want.identifier,
+                cause=f"Lambda takes {UNZIPPED_LIMIT:,} bytes for a function with its layers",
+                hint="make the layer smaller, or publish it without a start: --no-canary",
+            )
 
 
 def event(want: Desired) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache
 from layersmith.assemble import manifest as manifests
+from layersmith.base.runtimes import UNZIPPED_LIMIT
 from layersmith.config.models import StorageMode
 from layersmith.errors import BuildError, ManyErrors, ShipError
 from layersmith.ship.aws import labels
@@ -52,12 +53,19 @@ def one(target: Target, dist: Path, root: Path, where: Sequence[str]) -> Desired
     """Return what shall be published of one target.
 
     Raises:
-        ShipError: The zip is missing, damaged, or has no region to go to.
+        ShipError: The zip is missing, damaged, too large, or has no region to go to.
         BuildError: The manifest is missing or cannot be read.
     """
     manifest = manifests.read(dist / f"{target.stem}.json")
     path = dist / manifest.artifact.filename
     _same_bytes(target, path, manifest)
+    if manifest.artifact.unzipped > UNZIPPED_LIMIT:
+        raise ShipError(
+            f"{path.name} holds {manifest.artifact.unzipped:,} bytes of files",
+            target=target.identifier,
+            cause=f"Lambda takes {UNZIPPED_LIMIT:,} at most",
+            hint="split the layer, or run `python build/layers.py slim`",
+        )
     if not where:
         raise ShipError(
             "there is no region to publish to",
@@ -84,6 +92,7 @@ def one(target: Target, dist: Path, root: Path, where: Sequence[str]) -> Desired
         zip_path=path,
         sha256=manifest.artifact.code_sha256,
         size=manifest.artifact.zipped,
+        unzipped=manifest.artifact.unzipped,
         description=labels.describe(manifest.description, target.version, manifest.artifact.sha256),
         license=settings.license or "",
         grants=frozenset(Grant(principal) for principal in settings.principals),

@@ -51,6 +51,7 @@ class Desired:
         zip_path: The zip.
         sha256: Its SHA-256 in base64, as Lambda's CodeSha256.
         size: Its bytes.
+        unzipped: Bytes of the files in it.
         description: Description of the layer version, with the label in it.
         license: LicenseInfo; empty for none.
         grants: Who may use it.
@@ -82,6 +83,7 @@ class Desired:
     beside: tuple[str, ...] = ()
     counted: tuple[str, ...] = ()
     reference: bool = False
+    unzipped: int = 0
 
     @property
     def place(self) -> tuple[str, str, str]:

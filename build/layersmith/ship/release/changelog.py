@@ -30,7 +30,10 @@ def read(path: Path) -> str:
         ShipError: It is not UTF-8.
     """
     with damage.told(path.name, ShipError, kind="changelog", hint="save it as UTF-8"):
-        return path.read_bytes().decode() if path.is_file() else ""
+        text = path.read_bytes().decode() if path.is_file() else ""
+        if "\0" in text:  # UTF-16 without a mark decodes, too
+            raise ValueError("it holds zero bytes")
+    return text
 
 
 def section(tag: str, day: date, found: list[ReleaseChange], *, forced: str | None) -> str:
