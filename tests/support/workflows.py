@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).with_name("programs")
-AUDIENCES = {"aws-cn": "sts.amazonaws.com.cn"}
 PASSED = ("LANG", "PYENV_ROOT", "SSL_CERT_FILE", "DOCKER_HOST", "UV_CACHE_DIR")
 """What a job gets of the environment of the tests, beside PATH."""
 
@@ -327,7 +327,13 @@ ACTIONS: dict[str, Callable[[Step, Mapping[str, str]], None]] = {
 }
 
 
-def trusts(role: str, subject: str, audience: str, partition: str = "aws") -> bool:
+def trusts(
+    role: str,
+    subject: str,
+    audience: str,
+    partition: str = "aws",
+    repository: str = "owner/name",
+) -> bool:
     """Whether a role of the template github-oidc may be assumed with a token.
 
     Args:
@@ -335,10 +341,12 @@ def trusts(role: str, subject: str, audience: str, partition: str = "aws") -> bo
         subject: Subject of the token.
         audience: Audience of the token.
         partition: Partition of the account.
+        repository: The stack's parameter of that name.
     """
     template = templates.load(ROOT / "infra-templates")["github-oidc"].document
     known = {name: one.get("Default", "") for name, one in template["Parameters"].items()}
-    known |= {"Repository": "owner/name", "DeployEnvironment": "dev"}
+    assert re.fullmatch(template["Parameters"]["Repository"]["AllowedPattern"], repository)
+    known |= {"Repository": repository, "DeployEnvironment": "dev"}
     known["AWS::URLSuffix"] = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
     policy = template["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]
     (statement,) = policy["Statement"]

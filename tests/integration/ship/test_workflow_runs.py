@@ -280,6 +280,13 @@ def test_environments_get_the_publish_role(environment: str) -> None:
     assert not workflows.trusts("DeployRole", subject, "sts.amazonaws.com")
 
 
+def test_a_repository_may_be_named_with_its_ids() -> None:
+    name, audience = "owner@123456/name@456789", "sts.amazonaws.com"
+    subject = f"repo:{name}:environment:release"
+    assert workflows.trusts("PublishRole", subject, audience, repository=name)
+    assert not workflows.trusts("PublishRole", subject, audience)
+
+
 @pytest.mark.slow
 def test_a_night_in_china(aws: AwsServer, hub: Hub, checkout: Checkout) -> None:
     role = "arn:aws-cn:iam::123456789012:role/PublishRole"
