@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from layersmith.base import damage
 from layersmith.errors import ConfigError, ShipError
 from layersmith.ship.aws import failures
-from layersmith.ship.cost import session
+from layersmith.ship.cost import session, usage
 from layersmith.stacks.changesets import Stacks
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Sessions:
         with failures.explained(self.stage.region, "states"):
             while True:
                 found = self._states.describe_execution(executionArn=arn)
-                events = list(self._history(arn))
+                events = list(usage.history(self._states, arn))
                 for event in events[len(seen) :]:
                     _tell(event, watch)
                     log.note(event)
@@ -135,11 +135,6 @@ class Sessions:
                 if found["status"] != RUNNING:
                     return _ended(found, events)
                 self.pause(POLL_SECONDS)
-
-    def _history(self, arn: str) -> Iterator[dict[str, Any]]:
-        pages = self._states.get_paginator("get_execution_history")
-        for page in pages.paginate(executionArn=arn):
-            yield from page["events"]
 
     def _log_group(self) -> str:
         return self._output("chroma", "ServerLogGroupName")

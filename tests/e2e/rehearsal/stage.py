@@ -15,7 +15,7 @@ from chroma_store.server.client import ChromaHttp
 from chroma_store.server.process import ChromaProcess
 from chroma_store.snapshots.store import SnapshotStore
 from layersmith.ship.aws.clients import Aws
-from layersmith.ship.cost import session
+from layersmith.ship.cost import session, usage
 from layersmith.stacks import assets, deploy, destroy, templates
 from layersmith.stacks import stage as stages
 from vector_common.storage import open_storage
@@ -189,14 +189,7 @@ class Stage:
 
     def history(self, arn: str) -> list[dict[str, Any]]:
         """The events of an execution, oldest first."""
-        events: list[dict[str, Any]] = []
-        token: dict[str, str] = {}
-        while True:
-            page = self.states.get_execution_history(executionArn=arn, maxResults=1000, **token)
-            events += page["events"]
-            if not page.get("nextToken"):
-                return events
-            token = {"nextToken": page["nextToken"]}
+        return list(usage.history(self.states, arn))
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
         """Invoke a function directly; raise AssertionError where it raised."""

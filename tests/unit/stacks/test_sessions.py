@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.errors import ConfigError
-from layersmith.ship.cost import session
+from layersmith.ship.cost import session, usage
 from layersmith.ship.cost.billing import Prices, total
 from layersmith.stacks import sessions
 
@@ -56,6 +56,29 @@ def test_a_retry_is_a_transition_as_aws_bills_it() -> None:
         {"id": 12, "type": "ExecutionSucceeded", "previousEventId": 11},
     ]
     assert session.transitions(events) == 4
+
+
+def test_what_a_distributed_map_starts_is_billed_as_transitions() -> None:
+    class Client:
+        """Answers with one page of a history, and with what its map run counted."""
+
+        def get_paginator(self, _: str) -> Any:
+            return self
+
+        def paginate(self, **_: str) -> list[dict[str, Any]]:
+            details = {"mapRunArn": "arn:run"}
+            return [
+                {"events": [
+                    {"id": 1, "type": "MapStateEntered"},
+                    {"id": 2, "type": "MapRunStarted", "mapRunStartedEventDetails": details},
+                ]}
+            ]  # fmt: skip
+
+        def describe_map_run(self, mapRunArn: str) -> dict[str, Any]:  # noqa: N803
+            assert mapRunArn == "arn:run"
+            return {"executionCounts": {"total": 5}}
+
+    assert session.transitions(list(usage.history(Client(), "arn:x"))) == 6
 
 
 def test_fargate_bills_a_minute_at_least_and_nothing_where_no_task_was() -> None:

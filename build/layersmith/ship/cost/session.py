@@ -33,6 +33,9 @@ HOURS_A_MONTH = 730.0
 CPU_UNITS = 1024.0
 MIB = 1024.0
 
+CHILDREN = "childExecutions"
+"""Where ``usage.history`` puts how many executions a Distributed Map started."""
+
 UNKNOWN_TASK = {"cpu": 1 * CPU_UNITS, "memory": 2 * MIB}
 """What a Fargate task is counted with if ECS's answer does not say how large it is."""
 
@@ -95,11 +98,12 @@ def transitions(events: Iterable[Mapping[str, Any]]) -> int:
     """Return the state transitions that AWS bills of an execution.
 
     One for each time that a step is executed, retries included (AWS Step Functions pricing). A
-    retry enters no state: its call is scheduled again after the one that failed. What a Distributed
-    Map starts is in histories of its own.
+    retry enters no state: its call is scheduled again after the one that failed. A Distributed Map
+    costs one for each execution that it starts (Step Functions developer guide, transitions); what
+    these cost themselves, as Express workflows, is not counted: 0.000002 USD or so each.
 
     Args:
-        events: Its history, oldest first.
+        events: Its history as ``usage.history`` reads it, oldest first.
     """
     failed: set[int] = set()
     count = 0
@@ -109,6 +113,7 @@ def transitions(events: Iterable[Mapping[str, Any]]) -> int:
             failed.add(event["id"])
         retried = kind == "TaskScheduled" and event.get("previousEventId") in failed
         count += kind.endswith("StateEntered") or retried
+        count += event.get("mapRunStartedEventDetails", {}).get(CHILDREN, 0)
     return count
 
 

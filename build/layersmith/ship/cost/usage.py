@@ -155,10 +155,29 @@ def _executions(client: Any, arn: str, month: datetime) -> Iterator[list[dict[st
             # Newest first: what follows is older still.
             if one["startDate"] < month:
                 return
-            pages = client.get_paginator("get_execution_history").paginate(
-                executionArn=one["executionArn"]
-            )
-            yield [event for page in pages for event in page["events"]]
+            yield list(history(client, one["executionArn"]))
+
+
+def history(client: Any, execution: str) -> Iterator[dict[str, Any]]:
+    """Yield the events of an execution, oldest first, with what AWS bills of its Distributed Maps.
+
+    The events say which map run was started, not how many executions it started.
+
+    Args:
+        client: botocore's client of Step Functions.
+        execution: ARN of the execution.
+
+    Raises:
+        botocore.exceptions.ClientError: Step Functions refuses.
+    """
+    pages = client.get_paginator("get_execution_history").paginate(executionArn=execution)
+    for page in pages:
+        for event in page["events"]:
+            if event["type"] == "MapRunStarted":
+                details = event["mapRunStartedEventDetails"]
+                run = client.describe_map_run(mapRunArn=details["mapRunArn"])
+                details[session.CHILDREN] = run["executionCounts"]["total"]
+            yield event
 
 
 def read_jobs(path: Path) -> list[dict[str, Any]]:
