@@ -123,7 +123,7 @@ def _no_sdist(entry: LockEntry, target: Target, cause: str) -> LockError:
         f"there is no sdist of numpy {entry.version}, from which a lite BLAS is built",
         target=target.identifier,
         cause=cause,
-        hint="give uv an index with sdists, or leave `lite-blas` out for this layer",
+        hint="give uv an index with sdists, or set `lite-blas: false` for this layer",
     )
 
 
