@@ -28,7 +28,7 @@ installation. The data is in [compatibility.json](compatibility.json).
 """
 
 CHOICES = """\
-Medians over the sets whose layer works in the Lambda runtime and that were measured. `of plain` is
+Medians over {measured} of the {works} sets whose layer works in the Lambda runtime. `of plain` is
 the size of the zip as above; `with bytecode` is against the same installation compiled with
 `compileall`, which then starts as warm as a layer. `start` is the time from the start of the
 runtime to the end of the set's work, against `bytecode: none`: median of three starts of the
@@ -98,7 +98,9 @@ def _choices(runtime: str, outcomes: Sequence[Outcome]) -> list[str]:
     if not known:
         return []
     kinds = {kind: [one for one in known if _kind(one) == kind] for kind in get_args(Kind)}
-    lines = ["", f"## Choices of bytecode, {runtime}", "", CHOICES, CHOICES_HEAD]
+    lines = ["", f"## Choices of bytecode, {runtime}", ""]
+    works = sum(map(_works, outcomes))
+    lines += [CHOICES.format(measured=len(known), works=works), CHOICES_HEAD]
     lines += [_choice_row(name, known) for name in CHOICE_NAMES]
     lines += ["", f"| kind | sets | {' | '.join(CHOICE_NAMES)} |"]
     lines.append(f"|---|--:|{'--:|' * len(CHOICE_NAMES)}")

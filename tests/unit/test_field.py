@@ -80,6 +80,7 @@ def test_the_page_compares_the_choices_of_bytecode(tmp_path: Path) -> None:
     ]
     document.write(tmp_path, runtimes.get("python3.13"), outcomes)
     page = (tmp_path / "compatibility.md").read_text()
+    assert "Medians over 2 of the 3 sets" in page
     assert "| none | 1.50 | 0.75 | 1.00 | 2 of 2 |  |" in page
     assert "| unchecked-hash | 2.00 | 1.00 | 0.50 | 2 of 2 |  |" in page
     assert "| only, optimize: 2 | 0.50 | 0.25 | 0.50 | 1 of 2 | b |" in page
