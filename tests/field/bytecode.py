@@ -7,6 +7,7 @@ the functions of the build.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -43,6 +44,9 @@ CHOICES = {
 
 STARTS = 3
 """Fresh processes a choice, one choice after the other, so that a busy moment meets all of them."""
+
+PATH = re.compile(r"(?:/[\w.@+-]+){2,}")
+"""A path of the build machine, which the kept results do not show."""
 
 TIMEOUT = 60.0
 MEMORY = 3008
@@ -165,6 +169,6 @@ def _start(runner: Runner, code: Path, opt: Path) -> float | str:
 def _choice(zipped: int, starts: Sequence[float | str]) -> Choice:
     errors = [one for one in starts if isinstance(one, str)]
     if errors:
-        return Choice(zipped=zipped, works=False, said=errors[0][:500])
+        return Choice(zipped=zipped, works=False, said=PATH.sub("...", errors[0])[:500])
     ms = statistics.median(one for one in starts if isinstance(one, float))
     return Choice(zipped=zipped, works=True, ms=round(ms, 1))

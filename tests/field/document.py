@@ -28,7 +28,7 @@ installation. The data is in [compatibility.json](compatibility.json).
 """
 
 CHOICES = """\
-Medians over the sets whose layer works in the Lambda runtime and that were measured. `of plain` is
+Medians over {measured} of the {works} sets whose layer works in the Lambda runtime. `of plain` is
 the size of the zip as above; `with bytecode` is against the same installation compiled with
 `compileall`, which then starts as warm as a layer. `start` is the time from the start of the
 runtime to the end of the set's work, against `bytecode: none`: median of three starts of the
@@ -94,11 +94,13 @@ def _summary(runs: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
 
 def _choices(runtime: str, outcomes: Sequence[Outcome]) -> list[str]:
     """Return the tables of what the choices of bytecode save and cost, by choice and by kind."""
-    known = [one for one in outcomes if one.bytecode and one.plain.zipped and one.plain.compiled]
+    known = [one for one in outcomes if one.bytecode and one.plain.zipped]
     if not known:
         return []
     kinds = {kind: [one for one in known if _kind(one) == kind] for kind in get_args(Kind)}
-    lines = ["", f"## Choices of bytecode, {runtime}", "", CHOICES, CHOICES_HEAD]
+    lines = ["", f"## Choices of bytecode, {runtime}", ""]
+    works = sum(map(_works, outcomes))
+    lines += [CHOICES.format(measured=len(known), works=works), CHOICES_HEAD]
     lines += [_choice_row(name, known) for name in CHOICE_NAMES]
     lines += ["", f"| kind | sets | {' | '.join(CHOICE_NAMES)} |"]
     lines.append(f"|---|--:|{'--:|' * len(CHOICE_NAMES)}")
@@ -112,13 +114,17 @@ def _choice_row(name: str, known: Sequence[Outcome]) -> str:
     tried = [choice for one in known if (choice := _choice(one, name)).works is not None]
     failed = [one.name for one in known if _choice(one, name).works is False]
     works = f"{len(tried) - len(failed)} of {len(tried)}"
-    bare = _median(_choice(one, name).zipped / (one.plain.zipped or 1) for one in known)
+    bare = _median(_choice(one, name).zipped / _plain(one) for one in known)
     cells = [bare, _of_plain(name, known), _of_none(name, known), works, ", ".join(failed)]
     return f"| {name} | {' | '.join(cells)} |"
 
 
 def _of_plain(name: str, known: Sequence[Outcome]) -> str:
-    return _median(_choice(one, name).zipped / (one.plain.compiled or 1) for one in known)
+    return _median(
+        _choice(one, name).zipped / (_plain(one) + one.bytecode.plain)
+        for one in known
+        if one.bytecode
+    )
 
 
 def _of_none(name: str, known: Sequence[Outcome]) -> str:
@@ -129,6 +135,11 @@ def _of_none(name: str, known: Sequence[Outcome]) -> str:
 def _choice(one: Outcome, name: str) -> Choice:
     assert one.bytecode is not None
     return one.bytecode.choices[name]
+
+
+def _plain(one: Outcome) -> int:
+    assert one.plain.zipped is not None
+    return one.plain.zipped
 
 
 def _kind(one: Outcome) -> Kind | None:

@@ -136,12 +136,12 @@ class Field:
             unzipped=record["artifact"]["unzipped"] if record else None,
             why=why,
             refused=chosen.refused,
-            plain=self._kept(chosen, "plain-zips", Plain, lambda: self._plain(chosen)),
+            plain=self._kept(chosen, "plain", Plain, lambda: self._plain(chosen)),
         )
         if record:
             key = f"start-{record['artifact']['sha256'][:16]}"
             outcome.start = self._kept(chosen, key, Start, lambda: _start(chosen, layer, runner))
-        if record and host and outcome.start and outcome.start.works:
+        if record and host and _measured(outcome):
             key = f"bytecode-{record['artifact']['sha256'][:16]}"
             outcome.bytecode = self._kept(
                 chosen, key, Choices, lambda: self._choices(chosen, layer, host)
@@ -172,16 +172,20 @@ class Field:
             except process.CommandFailed as failed:
                 return Plain(said=failed.output[-500:])
             unzipped = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
-            zipped = _zipped(site)
-            bytecode.plain(site, self.runtime)
-            return Plain(zipped=zipped, compiled=_zipped(site), unzipped=unzipped)
+            return Plain(zipped=_zipped(site), unzipped=unzipped)
 
     def _choices(self, chosen: FieldSet, layer: Path, host: Runner) -> Choices:
         record = manifest.read(layer.with_suffix(".json"))
         with tempfile.TemporaryDirectory(prefix="layersmith-work-") as made:
-            code = _function(chosen, Path(made))
-            found = bytecode.measure(layer, record, host, code)
-        return Choices(kind=bytecode.kind(record), choices=found)
+            site = Path(made, "python")
+            self._install(chosen, site)
+            bytecode.plain(site, self.runtime)
+            code = _function(chosen, Path(made, "code"))
+            return Choices(
+                kind=bytecode.kind(record),
+                plain=_zipped(site, "*.pyc"),
+                choices=bytecode.measure(layer, record, host, code),
+            )
 
     def _install(self, chosen: FieldSet, site: Path) -> None:
         uv.install_wheels(
@@ -201,11 +205,16 @@ class Field:
             return _start(chosen, opt, runner)
 
 
-def _zipped(site: Path) -> int:
-    """Return the bytes of a folder in a zip, as `zip -9` compresses it."""
+def _measured(outcome: Outcome) -> bool:
+    """Whether there is a layer that works, and a plain installation to compare it with."""
+    return outcome.start is not None and outcome.start.works and outcome.plain.zipped is not None
+
+
+def _zipped(site: Path, pattern: str = "*") -> int:
+    """Return the bytes of a folder's files in a zip, as `zip -9` compresses them."""
     with tempfile.TemporaryFile() as stream:
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-            for path in sorted(site.rglob("*")):
+            for path in sorted(site.rglob(pattern)):
                 if path.is_file():
                     archive.write(path, path.relative_to(site.parent))
         return stream.tell()

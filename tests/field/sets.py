@@ -40,10 +40,7 @@ class Plain(BaseModel):
     """A plain installation: `uv pip install --target` and `zip -9`; sizes are bytes."""
 
     zipped: int | None = None
-    compiled: int | None = None
-    """Bytes of the zip with bytecode that an installer compiled."""
     unzipped: int | None = None
-    """Without bytecode."""
     said: str | None = None
     """Why it cannot be installed."""
 
@@ -64,6 +61,8 @@ class Choices(BaseModel):
     """What every choice of bytecode makes of a layer, by name."""
 
     kind: Kind
+    plain: int
+    """Bytes that an installer's bytecode adds to the zip of the plain installation."""
     choices: dict[str, Choice]
 
 

@@ -32,7 +32,12 @@ LEAST_SHARE = 0.002
 PALETTE = 7
 """Distributions that have a colour of their own in the icicle; the page holds as many."""
 
-VARIANTS = {"layer": "this layer", "plain": "plain installation", "floor": "floor: no layer"}
+VARIANTS = {
+    "layer": "this layer",
+    "no-bytecode": "without its bytecode",
+    "plain": "plain installation",
+    "floor": "floor: no layer",
+}
 
 
 def kind(path: str) -> str:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 what it does to a target:
-  start it in fresh processes, each time until its first answer, in three variants: the layer; the
-  same requirements as a plain installation leaves them; and the floor, the same call without the
-  layer. What is called is <smoke file>_coldstart.py, and <smoke file>_floor.py, beside the
-  layer's smoke file. The median is judged against budgets.cold-start (exit code 7).
+  start it in fresh processes, each time until its first answer, in four variants: the layer;
+  no-bytecode, its sources alone, where it holds both; the same requirements as a plain installation
+  leaves them; and the floor, the same call without the layer. What is called is
+  <smoke file>_coldstart.py, and <smoke file>_floor.py, beside the layer's smoke file. The median is
+  judged against budgets.cold-start (exit code 7).
   Results go to dist/<stem>.coldstart.json, and the tree of imports to .importtime.json.
 
 what the numbers are:
@@ -50,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--without",
         action="append",
         default=[],
-        choices=("plain", "floor"),
+        choices=("no-bytecode", "plain", "floor"),
         help="leave a variant out; repeatable",
     )
 

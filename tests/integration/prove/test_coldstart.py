@@ -50,7 +50,7 @@ def test_the_twin_is_measured(measure: Callable[..., Any]) -> None:
     assert report["kind"] == ("twin" if report["runner"]["twin"] else "measurement")
     assert report["calibration"] is None
     variants = {one["name"]: one for one in report["variants"]}
-    assert list(variants) == ["layer", "plain", "floor"]
+    assert list(variants) == ["layer", "no-bytecode", "plain", "floor"]
     for one in variants.values():
         assert len(one["samples"]) == 3
         for sample in one["samples"]:
@@ -60,6 +60,11 @@ def test_the_twin_is_measured(measure: Callable[..., Any]) -> None:
     assert variants["floor"]["imports"]["median"] < variants["layer"]["imports"]["median"]
     assert variants["layer"]["imports"]["low"] < variants["plain"]["imports"]["low"]
     assert variants["floor"]["unzipped"] == 0
+    bare, cost = variants["no-bytecode"], report["bytecode"]
+    assert bare["unzipped"] == variants["layer"]["unzipped"] - cost["unzipped"]
+    gain = bare["total"]["median"] - variants["layer"]["total"]["median"]
+    assert cost["gain_ms"] == pytest.approx(gain, abs=0.05)
+    assert 0 < cost["zipped"] < cost["unzipped"]
     assert report["judged_ms"] == pytest.approx(variants["layer"]["total"]["median"], abs=0.02)
     assert "pillow" in tree["by_distribution"]
     pillow = find(tree["roots"], "PIL.Image")
@@ -69,7 +74,7 @@ def test_the_twin_is_measured(measure: Callable[..., Any]) -> None:
 
 @pytest.mark.docker
 def test_emulated_times_become_an_estimate(measure: Callable[..., Any], engine: Runner) -> None:
-    report, _ = measure("--starts", "1", "--without", "plain")
+    report, _ = measure("--starts", "1", "--without", "plain", "--without", "no-bytecode")
     if engine.emulation.native:
         assert report["kind"] == "measurement"
         return

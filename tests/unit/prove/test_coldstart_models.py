@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layersmith.prove.cold import text
+from layersmith.prove.cold.importtime import ImportTree
 from layersmith.prove.cold.models import (
+    BytecodeCost,
     Calibration,
     ColdStartReport,
     Kind,
@@ -93,3 +96,22 @@ def test_over_the_budget_is_exit_code_7_and_says_what_kind_of_number_it_is() -> 
 
 def test_an_estimate_is_judged_after_division() -> None:
     assert over_budget(report(60_000, 3000, kind="estimate", factor=25)) is None
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"),
+    [
+        (1234.4, "the layer starts 1,234 ms sooner than without"),
+        (-5, "the layer starts 5 ms later than without"),
+        (None, "its gain was not measured"),
+    ],
+)
+def test_the_text_says_what_bytecode_takes_and_gives(
+    gain: float | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cost = BytecodeCost(zipped=1_200_000, unzipped=3_400_000, gain_ms=gain)
+    made = report(100, None).model_copy(update={"bytecode": cost})
+    tree = ImportTree(identifier="x", runner="y", total_us=0, by_distribution={}, roots=[])
+    text.show(made, tree)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"bytecode: 1.20 MB of the zip, 3.40 MB unzipped; {words}" in said

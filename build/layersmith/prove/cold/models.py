@@ -20,8 +20,9 @@ Kind = Literal["measurement", "twin", "estimate"]
 """``measurement``: the layer itself, natively. ``twin``: its twin for the host's architecture,
 natively. ``estimate``: the layer under emulation, divided by a factor measured in the same run."""
 
-VariantName = Literal["layer", "plain", "floor"]
-"""``layer``: the built zip. ``plain``: the same locked requirements as installing them to a folder
+VariantName = Literal["layer", "no-bytecode", "plain", "floor"]
+"""``layer``: the built zip. ``no-bytecode``: its sources alone, compiled anew at every start, where
+it holds both. ``plain``: the same locked requirements as installing them to a folder
 leaves them. ``floor``: the same first call without the layer."""
 
 
@@ -115,6 +116,18 @@ class Comparison(Result):
     """By how much the estimate is above (+) or below (-) the measurement."""
 
 
+class BytecodeCost(Result):
+    """What a layer's bytecode takes and gives."""
+
+    zipped: int
+    """Bytes of the zip."""
+    unzipped: int
+    """Bytes under /opt."""
+    gain_ms: float | None = None
+    """By how much the layer starts sooner than its sources alone, divided by the factor; None where
+    that was not measured."""
+
+
 class ColdStartReport(Result):
     """What starting one target costs."""
 
@@ -134,6 +147,8 @@ class ColdStartReport(Result):
     calibration: Calibration | None = None
     comparisons: list[Comparison] = Field(default_factory=list)
     """How far off the estimates are, where the twin could be measured, too."""
+    bytecode: BytecodeCost | None = None
+    """None where the layer holds none."""
     judged_ms: float
     """Median from start to first answer, divided by the factor under emulation."""
     budget_ms: float | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from layersmith.errors import BudgetError, ProofError
 from layersmith.prove import services
 from layersmith.prove.cold import importtime
 from layersmith.prove.cold import measure as coldstart
-from layersmith.prove.cold.models import ColdStartReport, Comparison
+from layersmith.prove.cold.models import BytecodeCost, ColdStartReport, Comparison
 from layersmith.prove.cold.variants import Built, below, prepare
 from layersmith.prove.runners import choice
 
@@ -32,7 +32,7 @@ STARTS = 11
 EMULATED_STARTS = 3
 """Fresh processes a variant, where nobody says how many."""
 
-NAMES: tuple[VariantName, ...] = ("layer", "plain", "floor")
+NAMES: tuple[VariantName, ...] = ("layer", "no-bytecode", "plain", "floor")
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ def measure(
         plan.root,
         outputs.built(target.beside, plan.dist),
     )
+    if not built.has_sources:
+        plan = replace(plan, names=[name for name in plan.names if name != "no-bytecode"])
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="layersmith-cold-")))
         show("preparing the runtime")
@@ -144,10 +146,24 @@ def _measure(
         variants=variants,
         calibration=calibration,
         comparisons=comparisons,
+        bytecode=_bytecode(built, variants, factor),
         judged_ms=round(judged, 2),
         budget_ms=budget * 1000 if budget else None,
     )
     return report, roots
+
+
+def _bytecode(built: Built, variants: Sequence[Variant], factor: float) -> BytecodeCost | None:
+    compiled = [record for record in built.manifest.files if record.path.endswith(".pyc")]
+    if not compiled:
+        return None
+    medians = {one.name: one.total.median for one in variants}
+    gain = medians["no-bytecode"] - medians["layer"] if "no-bytecode" in medians else None
+    return BytecodeCost(
+        zipped=sum(record.zipped for record in compiled),
+        unzipped=sum(record.size for record in compiled),
+        gain_ms=None if gain is None else round(gain / factor, 2),
+    )
 
 
 def _import_tree(built: Built, timed: Runner, folder: Path) -> list[importtime.Import]:

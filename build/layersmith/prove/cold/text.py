@@ -8,7 +8,7 @@ from layersmith import console
 
 if TYPE_CHECKING:
     from layersmith.prove.cold.importtime import ImportTree
-    from layersmith.prove.cold.models import ColdStartReport, Spread
+    from layersmith.prove.cold.models import BytecodeCost, ColdStartReport, Spread
 
 WORDS = {
     "measurement": "measured",
@@ -52,6 +52,8 @@ def _notes(report: ColdStartReport) -> list[str]:
         f" {one.twin_ms:,.0f} ms: off by {one.off_percent:+.0f} %"
         for one in report.comparisons
     ]
+    if report.bytecode:
+        lines.append(_bytecode(report.bytecode))
     if report.budget_ms:
         verdict = "within" if report.within else "OVER"
         lines.append(
@@ -59,6 +61,14 @@ def _notes(report: ColdStartReport) -> list[str]:
             f" {report.budget_ms:,.0f} ms"
         )
     return lines
+
+
+def _bytecode(cost: BytecodeCost) -> str:
+    sizes = f"{console.size(cost.zipped)} of the zip, {console.size(cost.unzipped)} unzipped"
+    if cost.gain_ms is None:
+        return f"bytecode: {sizes}; its gain was not measured"
+    gain = "sooner" if cost.gain_ms >= 0 else "later"
+    return f"bytecode: {sizes}; the layer starts {abs(cost.gain_ms):,.0f} ms {gain} than without"
 
 
 def _show_imports(tree: ImportTree, rows: int) -> None:

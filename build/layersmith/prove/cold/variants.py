@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,11 @@ class Built:
         """Whether it and what lies below it can be made for another architecture."""
         manifests = [self.manifest, *(manifest for _, manifest in self.beside)]
         return not any(twin.without(manifest) for manifest in manifests)
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether it holds bytecode beside sources, so that it can be started without."""
+        return any("/__pycache__/" in record.path for record in self.manifest.files)
 
     def handler(self, name: VariantName) -> Path | None:
         """Return the module beside the smoke file that a variant runs, or None.
@@ -104,6 +110,14 @@ def _opt(built: Built, name: VariantName, runner: Runner, into: Path) -> Path:
     runtime, architecture = built.target.runtime, runner.architecture
     if name == "plain":
         return plain.install(built.layer, built.manifest, runtime, architecture, into)
+    if name == "no-bytecode":
+        return _without_bytecode(_opt(built, "layer", runner, into))
     if runner.facts.twin:
         return twin.make(built.layer, built.manifest, runtime, architecture, into)
     return unpack((built.layer,), into)
+
+
+def _without_bytecode(opt: Path) -> Path:
+    for path in list(opt.rglob("__pycache__")):
+        shutil.rmtree(path)
+    return opt

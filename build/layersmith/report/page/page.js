@@ -37,7 +37,7 @@
       copy.pathbar = { ...copy.pathbar, textfont: { color: theme.of("text"), size: 13 } };
       if (trace.type === "treemap") copy.marker.cornerradius = 3;
     } else if (trace.type === "box") {
-      const name = { layer: "native", plain: "python", floor: "data" }[trace.meta];
+      const name = { layer: "native", "no-bytecode": "bytecode", plain: "python", floor: "data" }[trace.meta];
       copy.marker = { color: theme.of(name), size: 6, opacity: 0.75 };
       copy.line = { color: theme.of(name), width: 2 };
     } else {
