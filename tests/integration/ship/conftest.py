@@ -146,6 +146,7 @@ class Result:
     out: str
     err: str
     peak_kib: int = 0
+    cpu: float = 0.0
 
     @property
     def json(self) -> Any:

@@ -3,7 +3,7 @@
 Reads one JSON object a line: ``argv``, and ``kill_after``, the number of the answer on whose
 arrival the process kills itself (SIGKILL): AWS did what was asked, and the process never learned.
 Answers with one JSON object a line: the exit ``code``, negative for a signal, what was said, and
-the most memory it held.
+the most memory it held, and the seconds of processor that it took.
 The processes are forks of this one, which has loaded everything, so that a thousand runs are
 bearable.
 """
@@ -83,6 +83,7 @@ def main() -> None:
                 "out": out.read_text(encoding="utf-8"),
                 "err": err.read_text(encoding="utf-8"),
                 "peak_kib": used.ru_maxrss,
+                "cpu": used.ru_utime + used.ru_stime,
             }
             print(json.dumps(answer), flush=True)
 
