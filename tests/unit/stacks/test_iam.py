@@ -238,7 +238,7 @@ def test_the_publisher_may_do_what_its_code_calls_and_no_more() -> None:
     session = botocore.session.get_session()
     operations = {
         xform_name(name): (service, name)
-        for service in ("stepfunctions", "sts", "ssm", "s3", "lambda")
+        for service in ("stepfunctions", "sts", "ssm", "s3", "lambda", "iam")
         for name in session.get_service_model(service).operation_names
     }
     called = {
