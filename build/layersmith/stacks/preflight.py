@@ -72,6 +72,21 @@ class Preflight:
             for reason in _broken_rules(template.document.get("Rules", {}), values):
                 self.report.problems.append(ConfigError(f"{template.name}: {reason}"))
 
+        self._mount_targets()
+
+    def _mount_targets(self) -> None:
+        """EFS gets a mount target in each of two subnets, also in a VPC that was there before."""
+        by_name = {one.name: self._values(one) for one in self.templates}
+        subnets = by_name.get("network", {}).get("ExistingTaskSubnetIds", "")
+        if by_name.get("chroma", {}).get("Storage") == "efs" and subnets and "," not in subnets:
+            self.report.problems.append(
+                ConfigError(
+                    f"stage {self.stage.name}: network.ExistingTaskSubnetIds names one subnet",
+                    cause="chroma.Storage is efs, which needs two, in different zones",
+                    hint="name a second subnet, or keep the databases on s3",
+                )
+            )
+
     def account(self, bucket: str) -> None:
         """Check what the account has to offer.
 

@@ -15,7 +15,7 @@ from layersmith.errors import ShipError
 from layersmith.ship.index import document as index
 from layersmith.ship.pointers import moves
 from layersmith.ship.publish import apply as publisher
-from layersmith.ship.publish import canary, download, observed, progress
+from layersmith.ship.publish import canary, download, observed, progress, ready
 from layersmith.ship.publish import plan as planner
 from layersmith.verbs import options
 
@@ -95,6 +95,14 @@ def run(args: argparse.Namespace) -> int:
         job.site.aws, job.site.stack, job.desired, workers=job.site.workers, counted=True
     )
     made = planner.plan(job.desired, states, _options(args))
+    refused, unread = ready.check(job.site, job.desired, made)
+    for line in unread:
+        console.warn(line)
+    if refused:
+        failed += refused
+        gone = {one.region for one in refused}
+        states = {region: state for region, state in states.items() if region not in gone}
+        made = planner.plan(job.desired, states, _options(args))
     return (
         _plan(args, job, made, failed)
         if args.step == "plan"

@@ -246,3 +246,46 @@ def test_a_bucket_that_the_publisher_made_is_taken_as_it_is(cloud: Cloud) -> Non
     assert layers(cloud, "--destroy", "--yes").returncode == 0
     assert cloud.client("s3").head_bucket(Bucket=name)
     assert deploy.BOOTSTRAP == "artifacts"
+
+
+def test_a_stage_in_an_existing_vpc_makes_and_removes_none(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.1.{number}.0/24")["Subnet"]["SubnetId"]
+        for number in range(3)
+    ]
+    before = [one["VpcId"] for one in ec2.describe_vpcs()["Vpcs"]]
+    words = [
+        *("--set", f"network.ExistingVpcId={vpc}"),
+        *("--set", f"network.ExistingFunctionSubnetIds={subnets[0]},{subnets[1]}"),
+        *("--set", f"network.ExistingTaskSubnetIds={subnets[2]}"),
+    ]
+    only = [word for stack in STACKS[:4] for word in ("--only", stack)]
+    up = layers(cloud, "--yes", "--json", *words, *only)
+    assert up.returncode == 0, up.stderr
+    outputs = {one["stack"]: one["outputs"] for one in data_of(up.stdout)}
+    assert outputs["network"] == {
+        "VpcId": vpc,
+        "FunctionSubnetIds": f"{subnets[0]},{subnets[1]}",
+        "TaskSubnetIds": subnets[2],
+        "AssignPublicIp": "DISABLED",
+    }
+    assert [one["VpcId"] for one in ec2.describe_vpcs()["Vpcs"]] == before
+    groups = ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
+    names = {one["GroupName"] for one in groups["SecurityGroups"]}
+    assert len(names) == 3  # the default one, the functions' and the server's
+    again = data_of(layers(cloud, "--yes", "--json", *words, *only).stdout)
+    assert {one["result"] for one in again} == {"unchanged"}
+    down = layers(cloud, "--destroy", "--yes")
+    assert down.returncode == 0, down.stderr
+    assert ec2.describe_subnets(SubnetIds=subnets)["Subnets"]
+
+
+def test_an_existing_vpc_without_subnets_is_refused_before_anything_is_made(cloud: Cloud) -> None:
+    done = layers(cloud, "--yes", "--set", "network.ExistingVpcId=vpc-12345678")
+    assert done.returncode == ConfigError.exit_code
+    said = " ".join(done.stderr.split())
+    assert "ExistingFunctionSubnetIds is missing" in said
+    assert "ExistingTaskSubnetIds is missing" in said
+    assert statuses(cloud) == {}

@@ -121,3 +121,15 @@ def test_several_problems_are_one_error() -> None:
         report.refuse()
     assert raised.value.code == ConfigError.exit_code
     assert "two" in str(raised.value)
+
+
+@pytest.mark.parametrize(("needs", "fits"), [(1_000_000, True), (1_000_001, False)])
+def test_zips_need_room_in_lambdas_code_storage(needs: int, fits: bool) -> None:
+    said = {"AccountLimit": {"TotalCodeSize": 75_000_000}}
+    used = {"AccountUsage": {"TotalCodeSize": 74_000_000}}
+    aws: Any = FakeAws(get_account_settings=[said | used])
+    report = Findings()
+    preflight.check_code_storage(report, aws, REGION, needs=needs)
+    assert (report.problems == []) is fits
+    if not fits:
+        assert "room for 1.0 MB, and 1.0 MB are needed" in str(report.problems[0])

@@ -69,6 +69,18 @@ def test_an_existing_vpc_with_its_subnets_fits() -> None:
     ) == []  # fmt: skip
 
 
+@pytest.mark.parametrize(("storage", "count"), [("efs", 1), ("s3", 0)])
+def test_efs_needs_two_subnets_of_an_existing_vpc(storage: str, count: int) -> None:
+    problems = found(
+        IMAGE,
+        f"chroma.Storage={storage}",
+        "network.ExistingVpcId=vpc-12345678",
+        "network.ExistingFunctionSubnetIds=subnet-12345678",
+        "network.ExistingTaskSubnetIds=subnet-12345678",
+    )
+    assert len(problems) == count
+
+
 TAKEN = "Service role name AWSServiceRoleForECS has been taken in this account"
 
 

@@ -168,6 +168,28 @@ def check_quota(
             )
 
 
+def check_code_storage(report: Findings, aws: Aws, region: str, *, needs: int) -> None:
+    """Check that Lambda has room for zips: layers and functions share one quota per region.
+
+    Args:
+        report: Takes what is found.
+        aws: Clients of the account.
+        region: Where.
+        needs: Bytes that are to be added.
+    """
+    with report.reading("Lambda's code storage", region, "lambda"):
+        said = aws.lambda_(region).get_account_settings()
+        limit, used = said["AccountLimit"]["TotalCodeSize"], said["AccountUsage"]["TotalCodeSize"]
+        if used + needs > limit:
+            report.problems.append(
+                ShipError(
+                    f"{region}: Lambda's code storage has room for {(limit - used) / 1e6:.1f} MB, "
+                    f"and {needs / 1e6:.1f} MB are needed",
+                    hint="remove old versions with `gc`, or raise the quota L-2ACBD22F of lambda",
+                )
+            )
+
+
 def _trusted(document: dict[str, Any]) -> Iterator[list[str]]:
     statements = document.get("Statement", [])
     for statement in [statements] if isinstance(statements, dict) else statements:
