@@ -20,14 +20,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from layersmith import cache, console, process
+from layersmith.assemble import manifest
 from layersmith.base import runtimes, uv
 from layersmith.engine import owner
 from layersmith.prove.models import FunctionSpec
 from layersmith.prove.runners import choice, unpack
+from layersmith.prove.smoke import layer as smoke_layer
+from layersmith.prove.smoke import rules as smoke_rules
 from pydantic import BaseModel
 
 from tests.field import document
-from tests.field.sets import FieldSet, Outcome, Plain, Start, read
+from tests.field.sets import FieldSet, Outcome, Plain, Smoke, Start, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,6 +66,7 @@ class Field:
         unbuilt = self._verb("build")
         with (
             choice.make("docker", self.runtime, ARCHITECTURE) as runner,
+            choice.make("host", self.runtime, ARCHITECTURE) as host,
             console.progress() as display,
             ThreadPoolExecutor(os.cpu_count() or 2) as pool,
         ):
@@ -70,7 +74,7 @@ class Field:
 
             def one(chosen: FieldSet) -> Outcome:
                 name = self._identifier(chosen)
-                found = self._outcome(chosen, unlocked.get(name), unbuilt.get(name), runner)
+                found = self._outcome(chosen, unlocked.get(name), unbuilt.get(name), runner, host)
                 display.update(task, advance=1, step=chosen.name)
                 return found
 
@@ -106,7 +110,12 @@ class Field:
         return errors
 
     def _outcome(
-        self, chosen: FieldSet, unlocked: str | None, unbuilt: str | None, runner: Runner
+        self,
+        chosen: FieldSet,
+        unlocked: str | None,
+        unbuilt: str | None,
+        runner: Runner,
+        host: Runner,
     ) -> Outcome:
         layer = self.folder / "dist" / f"{chosen.name}-1.0.0-{self.runtime.name}-{ARCHITECTURE}.zip"
         why = unlocked or unbuilt
@@ -124,7 +133,12 @@ class Field:
         )
         if record:
             key = f"start-{record['artifact']['sha256'][:16]}"
-            outcome.start = self._kept(chosen, key, Start, lambda: _start(chosen, layer, runner))
+            start = self._kept(chosen, key, Start, lambda: _start(chosen, layer, runner))
+            # What does not work is proven where it runs: a twin has the libraries of this machine.
+            by = host if start.works else runner
+            key = f"smoke-{rules_digest()}-{record['artifact']['sha256'][:16]}"
+            outcome.start = start
+            outcome.smoke = self._kept(chosen, key, Smoke, lambda: _smoke(layer, by))
         if not (outcome.start and outcome.start.works) and outcome.plain.said is None:
             outcome.plain_start = self._kept(
                 chosen, "plain-start", Start, lambda: self._plain_start(chosen, outcome, runner)
@@ -193,6 +207,23 @@ def _start(chosen: FieldSet, layer: Path, runner: Runner) -> Start:
             if error is None:
                 error = function.invoke({}).error
     return Start(works=error is None, said=str(error)[:500] if error else None)
+
+
+def rules_digest() -> str:
+    """Return a digest of what the verdict follows from, so that kept ones are of the same rules."""
+    return cache.sha256_bytes(smoke_rules.DATA.read_bytes())[:8]
+
+
+def _smoke(layer: Path, runner: Runner) -> Smoke:
+    """Return the verdict of `smoke` on a layer without any key in layers.yaml."""
+    made = manifest.read(layer.with_suffix(".json"))
+    found = smoke_layer.prove(smoke_layer.Subject(layer.stem, layer, ARCHITECTURE, made), runner)
+    return Smoke(
+        green=found.ok,
+        by="twin" if found.runner.twin else found.runner.kind,
+        optional=len(found.imports.optional),
+        said=None if found.ok else found.problems[0][:500],
+    )
 
 
 def _told(error: dict[str, Any]) -> str:
