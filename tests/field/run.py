@@ -26,10 +26,12 @@ from layersmith.base import runtimes, uv
 from layersmith.engine import owner
 from layersmith.prove.models import FunctionSpec
 from layersmith.prove.runners import choice, unpack
+from layersmith.prove.smoke import layer as smoke_layer
+from layersmith.prove.smoke import rules as smoke_rules
 from pydantic import BaseModel
 
 from tests.field import bytecode, document
-from tests.field.sets import Choices, FieldSet, Outcome, Plain, Start, read
+from tests.field.sets import Choices, FieldSet, Outcome, Plain, Smoke, Start, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -140,7 +142,12 @@ class Field:
         )
         if record:
             key = f"start-{record['artifact']['sha256'][:16]}"
-            outcome.start = self._kept(chosen, key, Start, lambda: _start(chosen, layer, runner))
+            start = self._kept(chosen, key, Start, lambda: _start(chosen, layer, runner))
+            # What does not work is proven where it runs: a twin has the libraries of this machine.
+            by = host if host and start.works else runner
+            key = f"smoke-{rules_digest()}-{record['artifact']['sha256'][:16]}"
+            outcome.start = start
+            outcome.smoke = self._kept(chosen, key, Smoke, lambda: _smoke(layer, by))
         if record and host and _measured(outcome):
             key = f"bytecode-{record['artifact']['sha256'][:16]}"
             outcome.bytecode = self._kept(
@@ -239,6 +246,23 @@ def _start(chosen: FieldSet, layer: Path, runner: Runner) -> Start:
             if error is None:
                 error = function.invoke({}).error
     return Start(works=error is None, said=str(error)[:500] if error else None)
+
+
+def rules_digest() -> str:
+    """Return a digest of what the verdict follows from, so that kept ones are of the same rules."""
+    return cache.sha256_bytes(smoke_rules.DATA.read_bytes())[:8]
+
+
+def _smoke(layer: Path, runner: Runner) -> Smoke:
+    """Return the verdict of `smoke` on a layer without any key in layers.yaml."""
+    made = manifest.read(layer.with_suffix(".json"))
+    found = smoke_layer.prove(smoke_layer.Subject(layer.stem, layer, ARCHITECTURE, made), runner)
+    return Smoke(
+        green=found.ok,
+        by="twin" if found.runner.twin else found.runner.kind,
+        optional=len(found.imports.optional),
+        said=None if found.ok else found.problems[0][:500],
+    )
 
 
 def _told(error: dict[str, Any]) -> str:

@@ -36,6 +36,18 @@ class Start(BaseModel):
     """The error, if it does not work."""
 
 
+class Smoke(BaseModel):
+    """What `smoke` says of the layer without any key in layers.yaml."""
+
+    green: bool
+    by: str
+    """The runner: ``docker``, or ``twin`` for the host twin."""
+    optional: int
+    """Modules that failed and that the layer does not need."""
+    said: str | None = None
+    """The first problem, where it is not green."""
+
+
 class Plain(BaseModel):
     """A plain installation: `uv pip install --target` and `zip -9`; sizes are bytes."""
 
@@ -78,6 +90,8 @@ class Outcome(BaseModel):
     why: str | None = None
     """Why it was not locked or not built: the first line of the error."""
     start: Start | None = None
+    """Of the layer; None where there is none."""
+    smoke: Smoke | None = None
     """Of the layer; None where there is none."""
     plain: Plain
     plain_start: Start | None = None

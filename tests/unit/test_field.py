@@ -49,15 +49,18 @@ def test_a_set_is_right_where_its_layer_works_or_nothing_would(
 
 
 def test_the_page_keeps_the_other_runtimes(tmp_path: Path) -> None:
-    document.write(tmp_path, runtimes.get("python3.14"), [outcome(start=WORKS, zipped=100)])
+    smoke = {"green": True, "by": "twin", "optional": 2}
+    works = outcome(start=WORKS, zipped=100, smoke=smoke)
+    document.write(tmp_path, runtimes.get("python3.14"), [works])
     broken = outcome(start=FAILS, plain_start=WORKS, zipped=100)
     document.write(tmp_path, runtimes.get("python3.13"), [broken])
     data = json.loads((tmp_path / "compatibility.json").read_text())
     assert sorted(data) == ["python3.13", "python3.14"]
     page = (tmp_path / "compatibility.md").read_text()
-    assert "| python3.13 | 1 | 1 | 1 | 0 | 0.50 | 1 |" in page
-    assert "| python3.14 | 1 | 1 | 1 | 1 | 0.50 | 0 |" in page
-    assert "| a | 0.1 kB | 0.50 | no | ImportError: no \\| x |" in page
+    assert "| python3.13 | 1 | 1 | 1 | 0 | - | 0.50 | 1 |" in page
+    assert "| python3.14 | 1 | 1 | 1 | 1 | 1 of 1 | 0.50 | 0 |" in page
+    assert "| a | 0.1 kB | 0.50 | yes | green |  |" in page
+    assert "| a | 0.1 kB | 0.50 | no | - | ImportError: no \\| x |" in page
 
 
 def choices(none: int, ms: float, *, works: bool = True) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def _show(outcome: SmokeOutcome) -> None:
         fine = imports.modules - broken - len(imports.excepted) - spare
         console.emit_text(
             f"{report.identifier}: {'proven' if report.ok else 'NOT PROVEN'}"
-            f" by {'its host twin' if report.runner.twin else 'the ' + report.runner.kind}:"
+            f" by {'its host twin' if report.runner.twin else report.runner.kind.capitalize()}:"
             f" {fine} of {imports.modules} modules import"
             f" ({spare} optional, {len(imports.excepted)} excepted),"
             f" {passed} of {len(tests)} tests pass, {report.seconds:.1f} s"

@@ -159,7 +159,9 @@ class Closure:
 
     def _brings(self, distribution: str) -> tuple[str, ...] | None:
         """Return the modules of a distribution that is not in the layer, or None if unknown."""
-        return rules.known().names.get(distribution)
+        known = self.manifest.distributions if self.manifest else []
+        stub = [one.modules for one in known if one.name == distribution and one.origin == "stub"]
+        return tuple(stub[0]) if stub else rules.known().names.get(distribution)
 
     def _needs(self, owner: str | None) -> frozenset[str]:
         found = {name for one in self.installed if one.name == owner for name in one.requires}

@@ -24,8 +24,8 @@ PROBE_MEMORY = 3008
 PROBE_TIMEOUT = 300.0
 """Seconds for one request to the probe, before emulation stretches them."""
 
-BATCH = 200
-"""Modules a request: one answer stays far below 6 MB, and a crash is searched for in few."""
+BATCH = 50
+"""Modules per request: progress is seen, and what a crash took along is imported again."""
 
 
 def prepare(folder: Path, minor: int, smoke: Path | None = None) -> Path:
