@@ -29,7 +29,8 @@ compared with its plain installation. The data is in [compatibility.json](compat
 """
 
 CHOICES = """\
-Medians over {measured} of the {works} sets whose layer works in the Lambda runtime. `of plain` is
+Medians over {measured} of the {works} sets whose layer works in the Lambda runtime, layers of up to
+{largest}; sets that were not measured are not in them. `of plain` is
 the size of the zip as above; `with bytecode` is against the same installation compiled with
 `compileall`, which then starts as warm as a layer. `start` is the time from the start of the
 runtime to the end of the set's work, against `bytecode: none`: median of three starts of the
@@ -111,7 +112,9 @@ def _choices(runtime: str, outcomes: Sequence[Outcome]) -> list[str]:
     kinds = {kind: [one for one in known if _kind(one) == kind] for kind in get_args(Kind)}
     lines = ["", f"## Choices of bytecode, {runtime}", ""]
     works = sum(map(_works, outcomes))
-    lines += [CHOICES.format(measured=len(known), works=works), CHOICES_HEAD]
+    largest = console.size(max(_choice(one, "unchecked-hash").zipped for one in known))
+    text = CHOICES.format(measured=len(known), works=works, largest=largest)
+    lines += [text, CHOICES_HEAD]
     lines += [_choice_row(name, known) for name in CHOICE_NAMES]
     lines += ["", f"| kind | sets | {' | '.join(CHOICE_NAMES)} |"]
     lines.append(f"|---|--:|{'--:|' * len(CHOICE_NAMES)}")

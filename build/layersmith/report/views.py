@@ -271,11 +271,16 @@ def _facts(manifest: Manifest) -> Table:
         ("zip", f"{artifact.zipped:,} bytes"),
         ("unpacked", f"{artifact.unzipped:,} bytes"),
         ("needs at most", highest or "no native code"),
-        ("bytecode", manifest.bytecode.note or manifest.bytecode.mode),
+        ("bytecode", manifest.bytecode.note or _bytecode(manifest)),
     ]
     if manifest.dropped:
         rows.append(("left out", ", ".join(sorted(one.name for one in manifest.dropped))))
     return table("what|value", rows)
+
+
+def _bytecode(manifest: Manifest) -> str:
+    record = manifest.bytecode
+    return f"{record.mode}, optimize: {record.optimize}" if record.optimize else record.mode
 
 
 def _weighing(weighing: Weighing) -> dict[str, Any]:
