@@ -74,7 +74,7 @@ class Bench:
         runtime: Name of the runtime.
         architecture: What layers are built for.
         kind: ``docker`` or ``host``.
-        image: Name of an image in place of the one that would be chosen.
+        image: Name of an image instead of the one that would be chosen.
         starts: Fresh processes for each layer.
     """
 

@@ -113,7 +113,7 @@ def _unknown(path: Path, position: Position, name: str, known: list[str]) -> Con
     close = difflib.get_close_matches(name, known, n=1)
     line, column = position
     return ConfigError(
-        f"{path.name}:{line}:{column}: recipes: there is no recipe of {name}"
+        f"{path.name}:{line}:{column}: recipes: there is no recipe for {name}"
         + (f"; did you mean {close[0]}?" if close else ""),
         hint="run `layersmith recipe list` to see them all, or put your own into `recipe-folder`",
         file=str(path),

@@ -94,7 +94,7 @@ def _known(book: RecipeBook, name: str) -> KnownRecipe:
     if found is None:
         close = difflib.get_close_matches(canonicalize_name(name), book.names(), n=1)
         raise ConfigError(
-            f"there is no recipe of {name}",
+            f"there is no recipe for {name}",
             hint=f"did you mean {close[0]}?" if close else f"run `recipe draft {name}` to start it",
         )
     return found

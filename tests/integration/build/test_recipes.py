@@ -165,7 +165,7 @@ def test_a_recipe_that_does_not_fit_any_more_warns(team: Project) -> None:
 def test_a_recipe_that_is_not_there_is_refused_with_its_line(team: Project) -> None:
     team.write(CONFIG.replace("recipes: all", "recipes: [number-lib]"))
     done = team.run("build", check=2)
-    assert "layers.yaml:8:15: recipes: there is no recipe of number-lib" in done.stderr
+    assert "layers.yaml:8:15: recipes: there is no recipe for number-lib" in done.stderr
     assert "did you mean numbers-lib?" in done.stderr
 
 

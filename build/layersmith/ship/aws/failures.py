@@ -161,7 +161,7 @@ def configuring(region: str) -> Iterator[None]:
     """Turn what boto3 raises over the user's configuration into AwsFailure.
 
     What it raises over a file is not always its own: a credential_process that prints no JSON or an
-    endpoint that is not a URL is a ValueError, a section in place of a value an AttributeError.
+    endpoint that is not a URL is a ValueError, a section where a value belongs an AttributeError.
 
     Args:
         region: Region that the clients are for.
