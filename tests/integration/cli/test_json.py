@@ -27,6 +27,10 @@ COMMANDS = {
     "coldstart": [],
     "analyze": [],
     "slim": [],
+    "recipe list": [],
+    "recipe show": ["numpy"],
+    "recipe check": ["nothing-of-the-kind"],
+    "recipe draft": ["nothing of the kind"],
     "diff": ["one", "other"],
     "report": [],
     "release": ["demo"],
@@ -53,7 +57,7 @@ COMMANDS = {
 }
 """Every command with the least that it takes; nothing of what they name is there."""
 
-SUCCEEDS_ANYWHERE = {"completion"}
+SUCCEEDS_ANYWHERE = {"completion", "recipe list", "recipe show"}
 
 
 @pytest.fixture(autouse=True)

@@ -46,7 +46,7 @@ VERBS = (
         "yank demo 1.0.0 --reason broken --yes",
     ),
     *("vectors list --database d vectors", "vectors verify --database d s3://bucket/vectors"),
-    *("image --runtime python3.13", "completion bash", "schema --check"),
+    *("image --runtime python3.13", "completion bash", "schema --check", "recipe list"),
 )
 
 DRIVER = """

@@ -59,9 +59,9 @@ def test_the_canary_takes_the_role_of_its_partition(aws: AwsServer, project: Pro
 
     missing = project.apply()
 
-    # moto refuses a role that is not there, and names it.
     assert missing.code == 9
-    assert "arn:aws-cn:iam::123456789012:role/layersmith-canary" in json.dumps(missing.json)
+    assert "role layersmith-canary does not exist" in json.dumps(missing.json)
+    assert {call["region"] for call in aws.calls() if call["service"] == "iam"} == {"cn-north-1"}
 
 
 @pytest.mark.parametrize("region", REGIONS)
