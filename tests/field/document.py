@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from layersmith import cache, console
 
@@ -52,13 +52,21 @@ def write(docs: Path, runtime: Runtime, outcomes: Sequence[Outcome]) -> None:
     """Write the outcomes of one runtime; those of the others stay as they are."""
     place = docs / "compatibility.json"
     kept = json.loads(place.read_text("utf-8")) if place.exists() else {}
-    kept[runtime.name] = [one.model_dump(mode="json", exclude_none=True) for one in outcomes]
+    before = {one["name"]: one for one in kept.get(runtime.name, ())}
+    kept[runtime.name] = [_record(one, before.get(one.name, {})) for one in outcomes]
     cache.write_text(place, json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
     runs = {
         name: [Outcome.model_validate(one) for one in kept[name]]
         for name in sorted(kept, key=lambda name: int(name.rpartition(".")[2]))
     }
     cache.write_text(docs / "compatibility.md", page(runs))
+
+
+def _record(outcome: Outcome, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an outcome as data; the choices of bytecode, which take long, stay for a same zip."""
+    found = outcome.model_dump(mode="json", exclude_none=True)
+    same = before.get("zipped") is not None and before["zipped"] == outcome.zipped
+    return {**({"bytecode": before["bytecode"]} if same and "bytecode" in before else {}), **found}
 
 
 def page(runs: Mapping[str, Sequence[Outcome]]) -> str:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +24,7 @@ from layersmith import cache, console, process
 from layersmith.assemble import manifest
 from layersmith.base import runtimes, uv
 from layersmith.engine import owner
+from layersmith.errors import LayersmithError
 from layersmith.prove.models import FunctionSpec
 from layersmith.prove.runners import choice, unpack
 from layersmith.prove.smoke import layer as smoke_layer
@@ -34,7 +35,7 @@ from tests.field import bytecode, document
 from tests.field.sets import Choices, FieldSet, Outcome, Plain, Smoke, Start, read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from layersmith.prove.runners.choice import Runner
 
@@ -60,7 +61,7 @@ class Field:
     folder: Path
     runtime: runtimes.Runtime
     sets: Sequence[FieldSet]
-    choices: bool = True
+    choices: bool = False
 
     def run(self) -> list[Outcome]:
         """Lock, build and start all sets; return what became of each, in their order."""
@@ -83,11 +84,20 @@ class Field:
 
             return list(pool.map(one, self.sets))
 
-    def _host(self) -> AbstractContextManager[Runner | None]:
-        """Return what starts the twins of layers, many times as fast as an emulated container."""
-        if not self.choices:
-            return nullcontext()
-        return choice.make("host", self.runtime, ARCHITECTURE)
+    @contextmanager
+    def _host(self) -> Iterator[Runner | None]:
+        """Give what starts the twins of layers, many times as fast as an emulated container.
+
+        None where this machine has no Python of the runtime.
+        """
+        with ExitStack() as opened:
+            try:
+                host = opened.enter_context(choice.make("host", self.runtime, ARCHITECTURE))
+            except LayersmithError as problem:
+                console.warn(f"no smoke test of what works: {problem.message}")
+                yield None
+                return
+            yield host
 
     def _identifier(self, chosen: FieldSet) -> str:
         return f"{chosen.name}-{self.runtime.name}-{ARCHITECTURE}"
@@ -144,11 +154,12 @@ class Field:
             key = f"start-{record['artifact']['sha256'][:16]}"
             start = self._kept(chosen, key, Start, lambda: _start(chosen, layer, runner))
             # What does not work is proven where it runs: a twin has the libraries of this machine.
-            by = host if host and start.works else runner
+            by = host if start.works else runner
             key = f"smoke-{rules_digest()}-{record['artifact']['sha256'][:16]}"
             outcome.start = start
-            outcome.smoke = self._kept(chosen, key, Smoke, lambda: _smoke(layer, by))
-        if record and host and _measured(outcome):
+            if by:
+                outcome.smoke = self._kept(chosen, key, Smoke, lambda: _smoke(layer, by))
+        if record and host and self.choices and _measured(outcome):
             key = f"bytecode-{record['artifact']['sha256'][:16]}"
             outcome.bytecode = self._kept(
                 chosen, key, Choices, lambda: self._choices(chosen, layer, host)
@@ -277,6 +288,11 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="try these sets, write no page")
     parser.add_argument("--sample", action="store_true", help="try the sets that CI tries")
     parser.add_argument(
+        "--choices",
+        action="store_true",
+        help="measure the choices of bytecode, too; without it the page keeps what was measured",
+    )
+    parser.add_argument(
         "--runtime",
         default=runtimes.DEFAULT,
         help=f"Lambda runtime to try (default: {runtimes.DEFAULT})",
@@ -291,7 +307,7 @@ def main() -> int:
         if (not args.only or one.name in args.only) and (one.sample or not args.sample)
     ]
     runtime = runtimes.get(args.runtime)
-    outcomes = Field(args.folder / runtime.name, runtime, chosen).run()
+    outcomes = Field(args.folder / runtime.name, runtime, chosen, args.choices).run()
     if not args.only:
         document.write(ROOT / "docs", runtime, outcomes)
     wrong = [one for one in outcomes if not one.right]

@@ -89,3 +89,15 @@ def test_the_page_compares_the_choices_of_bytecode(tmp_path: Path) -> None:
     assert "| only, optimize: 2 | 0.50 | 0.25 | 0.50 | 1 of 2 | b |" in page
     assert "| native | 2 | 0.75, 1.00 | 1.00, 0.50 | 0.50, 0.50 | 0.25, 0.50 |" in page
     assert "| pure Python | 0 | -, - |" in page
+
+
+def test_choices_of_bytecode_stay_for_the_same_zip(tmp_path: Path) -> None:
+    measured = [
+        outcome(start=WORKS, zipped=400, bytecode=choices(300, 50)),
+        outcome(name="b", start=WORKS, zipped=400, bytecode=choices(300, 50)),
+    ]
+    document.write(tmp_path, runtimes.get("python3.13"), measured)
+    again = [outcome(start=WORKS, zipped=400), outcome(name="b", start=WORKS, zipped=401)]
+    document.write(tmp_path, runtimes.get("python3.13"), again)
+    data = json.loads((tmp_path / "compatibility.json").read_text())["python3.13"]
+    assert ["bytecode" in one for one in data] == [True, False]

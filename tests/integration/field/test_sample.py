@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def test_the_sample_works_as_layers(tmp_path: Path) -> None:
     sample = [one for one in read() if one.sample]
     assert len(sample) == 20
-    outcomes = Field(tmp_path, runtimes.get("python3.13"), sample, choices=False).run()
+    outcomes = Field(tmp_path, runtimes.get("python3.13"), sample).run()
     assert [one.name for one in outcomes] == [one.name for one in sample]
     assert [one for one in outcomes if not one.right] == []
     assert {one.name for one in outcomes if not one.built} == {"pynacl-built", "six-only"}
