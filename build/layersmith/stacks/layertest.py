@@ -46,7 +46,7 @@ class Trial:
 
 
 UNKNOWN = "-"
-"""In place of an ARN that was not found."""
+"""Stands for an ARN that was not found."""
 
 
 @dataclass(frozen=True)

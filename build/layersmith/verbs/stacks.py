@@ -136,7 +136,11 @@ def _report(args: argparse.Namespace, verdicts: Sequence[layertest.TrialOutcome]
         if one.failures
     ]
     errors += [
-        ShipError(f"{one.region}: {one.error}", hint=one.hint or None, target=one.layer)
+        ShipError(
+            f"{one.region}: {one.error}",
+            hint=one.hint or None,
+            target=None if one.layer == layertest.UNKNOWN else one.layer,
+        )
         for one in verdicts
         if one.error
     ]
