@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from layersmith import console
 from layersmith.base import runtimes
 from layersmith.errors import LayersmithError
 
@@ -64,6 +65,18 @@ def _weight(item: pytest.Item) -> int:
     if slow:
         return 100 if item.config.getoption("--slow") else 0
     return 6 if "integration" in item.path.parts else 0
+
+
+@pytest.fixture(autouse=True)
+def new_consoles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has consoles of its own, as wide as those of a pipe.
+
+    A console lives as long as its process and keeps the width that it was made with; xdist gives
+    its workers 80 columns, in which tables fold.
+    """
+    monkeypatch.delenv("COLUMNS", raising=False)
+    console.stdout.cache_clear()
+    console.stderr.cache_clear()
 
 
 @pytest.fixture

@@ -63,7 +63,6 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Verb:
 def test_every_kind_of_error_has_its_exit_code(
     verb: Verb, kind: type[LayersmithError], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    console.stderr.cache_clear()
     verb.problem = kind("it broke", target="demo-arm64", cause="a reason", hint="do this")
     assert cli.main(["plan"]) == CODES[kind]
     said = capsys.readouterr()
@@ -78,7 +77,6 @@ def test_every_kind_of_error_has_its_exit_code(
 def test_the_first_of_many_decides_and_all_are_listed(
     verb: Verb, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    console.stderr.cache_clear()
     verb.problem = ManyErrors([BudgetError("too big"), BuildError("broken")])
     assert cli.main(["plan"]) == 7
     assert {"error: too big", "error: broken"} <= set(capsys.readouterr().err.splitlines())
@@ -90,7 +88,6 @@ def test_ctrl_c_is_130(verb: Verb) -> None:
 
 
 def test_an_unknown_verb_suggests_the_closest(capsys: pytest.CaptureFixture[str]) -> None:
-    console.stderr.cache_clear()
     assert cli.main(["biuld"]) == 2
     assert "did you mean build?" in capsys.readouterr().err
 

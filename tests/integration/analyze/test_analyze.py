@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith import console
 from layersmith.cli import main
 from layersmith.errors import BuildError, LockError
 from layersmith.weigh import verdict
@@ -194,8 +193,6 @@ def test_a_conflict_is_explained_as_a_whole(index: RangeIndex) -> None:
 def test_words_that_cannot_be(
     words: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    console.stderr.cache_clear()
-    monkeypatch.setenv("COLUMNS", "200")
     assert main(["analyze", *words]) == 2
     assert told in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith import cli, console
+from layersmith import cli
 from layersmith.base import interpreters
 from layersmith.verbs import doctor
 
@@ -27,7 +27,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("LAYERSMITH_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    console.stderr.cache_clear()
     return tmp_path
 
 

@@ -77,7 +77,6 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "UV_NO_CONFIG": "1",
     }.items():
         monkeypatch.setenv(name, value)
-    console.stderr.cache_clear()
     return tmp_path
 
 
@@ -132,7 +131,6 @@ def test_data_comes_in_the_envelope_and_talk_beside_it(
         console.emit_json({"found": ["Zoë"]})
         return 0
 
-    console.stdout.cache_clear()
     module = importlib.import_module(f"layersmith.verbs.{command.split(maxsplit=1)[0]}")
     monkeypatch.setattr(module, "run", run)
     found, said = envelope(capsys, *words(command))

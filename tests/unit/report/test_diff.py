@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith import console
 from layersmith.assemble import manifest as manifests
 from layersmith.errors import BuildError, ConfigError
 from layersmith.lock import document
@@ -196,11 +195,9 @@ def test_the_terminal(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "70")
     monkeypatch.setenv("NO_COLOR", "1")
-    console.stdout.cache_clear()
     before = write(manifest(), tmp_path, measured=1)
     after = write(manifest(changed(), version="1.1.0"), tmp_path, measured=1)
     diff_text.show(diffs.compare(before, after, tmp_path))
-    console.stdout.cache_clear()
     said = capsys.readouterr().out
     assert "\x1b" not in said
     assert max(map(len, said.splitlines())) <= 70

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith import console
 from layersmith.report import weights
 from layersmith.weigh import verdict
 
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
 def scales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scales]:
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("NO_COLOR", "1")
-    console.stdout.cache_clear()
     yield Scales(tmp_path, monkeypatch)
-    console.stdout.cache_clear()
 
 
 def test_a_chain_of_600(scales: Scales, capsys: pytest.CaptureFixture[str]) -> None:
