@@ -20,6 +20,7 @@ from layersmith.config.values import (
     ExtraName,
     FindingName,
     Glob,
+    HandlerName,
     InitDuration,
     LayerArn,
     LayerPath,
@@ -365,6 +366,11 @@ class Function(Model):
     """Names of layers, in the order in which Lambda unpacks them."""
     code: Annotated[RelativePath | None, Field(examples=["lambdas/query"])] = None
     """Folder of the function's own code, relative to layers.yaml."""
+    handler: Annotated[
+        HandlerName, Field(examples=["app.lambda_handler", "src/orders/app.handler"])
+    ] = "handler.handler"
+    """Its entry point, as AWS writes it: the module below `code`, with dots or slashes, and the
+    name that it defines. Where a wrapper from a layer is the handler in AWS, name your own."""
     memory: Annotated[int, Field(ge=128, le=10_240, examples=[1024])] = 512
     """Memory in MB (AWS: 128 to 10,240)."""
     timeout: Annotated[int, Field(ge=1, le=900, examples=[60])] = 30
