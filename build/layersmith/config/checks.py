@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from layersmith.base import runtimes
-from layersmith.config import pyproject
+from layersmith.config import handlers, pyproject
 from layersmith.config.document import Problem
 from layersmith.config.models import LayerSettings
-from layersmith.config.values import PATH_PATTERN
+from layersmith.config.values import HANDLER_PATTERN, PATH_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,9 +154,23 @@ def _function(
 ) -> Iterator[_Found]:
     for key, folder in (("code", True), ("event", False)):
         yield from _path(root, function.child(key), (*at, key), folder=folder)
+    yield from _handler(at, function, root)
     used = [name for _, name in _texts(function.child("layers"))]
     yield from _references(function.child("layers"), (*at, "layers"), list(layers))
     yield from _together((*at, "layers"), used, layers)
+
+
+def _handler(at: document.Path, function: YamlNode, root: Path) -> Iterator[_Found]:
+    """Judge a handler that is named against the code, which `_path` judges."""
+    code, handler = (
+        node.value if (node := function.child(key)) else None for key in ("code", "handler")
+    )
+    if not isinstance(handler, str) or not re.match(HANDLER_PATTERN, handler):
+        return
+    if not isinstance(code, str):
+        yield (*at, "handler"), "a handler is looked for in `code`, which is missing"
+    elif (root / code).is_dir() and (found := handlers.problem(root / code, handler)):
+        yield (*at, "handler"), found
 
 
 def _references(used: YamlNode | None, at: document.Path, names: list[str]) -> Iterator[_Found]:

@@ -21,6 +21,7 @@ from layersmith.config.values import (
     FindingName,
     Glob,
     GroupName,
+    HandlerName,
     InitDuration,
     LayerArn,
     LayerPath,
@@ -153,9 +154,9 @@ class RequirementsFile(Model):
     Under ``requirements`` it may be a ``pyproject.toml``: the layer gets what the project depends
     on, not the project itself, which `packages` would add. Its [tool.uv.sources] count: folders and
     members of a workspace go into the layer as local packages, git repositories and URLs as if
-    they stood in the requirement; indexes are those of uv's configuration beside layers.yaml. Under ``constraints`` it may be a lock:
-    ``uv.lock``, ``poetry.lock``, ``Pipfile.lock`` or a ``pylock.toml``. Its versions are taken
-    where they fit the target; `lock` says which do not.
+    they stood in the requirement; indexes are those of uv's configuration beside layers.yaml.
+    Under ``constraints`` it may be a lock: ``uv.lock``, ``poetry.lock``, ``Pipfile.lock`` or a
+    ``pylock.toml``. Its versions are taken where they fit the target; `lock` says which do not.
     """
 
     file: Annotated[RelativePath, Field(examples=["requirements/imaging.txt"])]
@@ -389,6 +390,11 @@ class Function(Model):
     """Names of layers, in the order in which Lambda unpacks them."""
     code: Annotated[RelativePath | None, Field(examples=["lambdas/query"])] = None
     """Folder of the function's own code, relative to layers.yaml."""
+    handler: Annotated[
+        HandlerName, Field(examples=["app.lambda_handler", "src/orders/app.handler"])
+    ] = "handler.handler"
+    """Its entry point, as AWS writes it: the module below `code`, with dots or slashes, and the
+    name that it defines. Where a wrapper from a layer is the handler in AWS, name your own."""
     memory: Annotated[int, Field(ge=128, le=10_240, examples=[1024])] = 512
     """Memory in MB (AWS: 128 to 10,240)."""
     timeout: Annotated[int, Field(ge=1, le=900, examples=[60])] = 30

@@ -40,6 +40,10 @@ GLOB_PATTERN = r"^(?!/|python/)[^\\]+$"
 PATH_PATTERN = r"^(?![/~])[^\\]+$"
 LAYER_PATH_PATTERN = r"^(?!(.*/)?\.{1,2}(/|$))[^/\\\x00-\x1f]+(/[^/\\\x00-\x1f]+)*$"
 """A path in the zip: no leading or doubled slash, no ``.`` or ``..`` among its parts."""
+HANDLER_PATTERN = r"^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*\.[A-Za-z_][A-Za-z0-9_]*$"
+"""A handler as AWS writes it: folders and packages by slashes or dots, the name after a dot."""
+HANDLER_LENGTH = 128
+"""Characters of a handler (AWS Lambda's API, CreateFunction, Handler)."""
 LIBRARY_PATTERN = r"^[^/\\\s]+$"
 LAYER_ARN_PATTERN = (
     r"^arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]{1,140}:[1-9][0-9]*$"
@@ -282,6 +286,15 @@ LayerPath = Annotated[
         "path in the layer",
         LAYER_PATH_PATTERN,
         "a path in the layer, below /opt, e.g. lib/libodbc.so.2",
+    ),
+]
+HandlerName = Annotated[
+    str,
+    *_text(
+        "handler",
+        HANDLER_PATTERN,
+        "a handler: the module below `code`, a dot and the function, e.g. app.lambda_handler",
+        maxLength=HANDLER_LENGTH,
     ),
 ]
 LibraryName = Annotated[
