@@ -20,6 +20,7 @@ from layersmith.config.values import (
     ExtraName,
     FindingName,
     Glob,
+    GroupName,
     HandlerName,
     InitDuration,
     LayerArn,
@@ -151,12 +152,21 @@ class BuildOptions(Model):
 class RequirementsFile(Model):
     """A requirements file as pip reads it: hashes, ``-r`` and ``-c``; other options are refused.
 
+    Under ``requirements`` it may be a ``pyproject.toml``: the layer gets what the project depends
+    on, not the project itself, which `packages` would add. Its [tool.uv.sources] count: folders and
+    members of a workspace go into the layer as local packages, git repositories and URLs as if
+    they stood in the requirement; indexes are those of uv's configuration beside layers.yaml.
     Under ``constraints`` it may be a lock: ``uv.lock``, ``poetry.lock``, ``Pipfile.lock`` or a
     ``pylock.toml``. Its versions are taken where they fit the target; `lock` says which do not.
     """
 
     file: Annotated[RelativePath, Field(examples=["requirements/imaging.txt"])]
     """Path relative to layers.yaml."""
+    groups: Annotated[list[GroupName], Field(examples=[["lambda"]]), Distinct] = []
+    """Dependency groups of a pyproject.toml (PEP 735), in addition to the dependencies of its
+    [project]. One without a [project] table has only groups."""
+    extras: Annotated[list[ExtraName], Field(examples=[["images"]]), Distinct] = []
+    """Extras of the project of a pyproject.toml, in addition to its dependencies."""
 
 
 Requirements = Annotated[
@@ -173,6 +183,13 @@ def file_of(setting: Requirements) -> str | None:
     if isinstance(setting, RequirementsFile):
         return setting.file
     return setting if isinstance(setting, str) else None
+
+
+def as_file(setting: Requirements) -> RequirementsFile | None:
+    """Return what is said of a file that holds requirements; None where they are inline."""
+    if isinstance(setting, str):
+        return RequirementsFile(file=setting)
+    return setting if isinstance(setting, RequirementsFile) else None
 
 
 class ForeignLayer(Model):
@@ -305,11 +322,18 @@ class Layer(LayerSettings):
     version: Annotated[SemVer, Field(examples=["1.0.0", "2.0.0-rc.1"])]
     """Semantic version of the layer."""
     requirements: Annotated[
-        Requirements, Field(examples=[["chromadb-client==1.5.9"], {"file": "requirements.txt"}])
+        Requirements,
+        Field(
+            examples=[
+                ["chromadb-client==1.5.9"],
+                {"file": "requirements.txt"},
+                {"file": "pyproject.toml", "groups": ["lambda"]},
+            ]
+        ),
     ] = []
-    """Distributions asked for (PEP 508), or the file that lists them. Markers are judged for the
-    target, never for the host. URLs of wheels, sdists and git repositories are taken, too; the
-    lock names the commit."""
+    """Distributions asked for (PEP 508), or the file that lists them: a requirements file or a
+    pyproject.toml. Markers are judged for the target, never for the host. URLs of wheels, sdists
+    and git repositories are taken, too; the lock names the commit."""
     packages: Annotated[list[RelativePath], Field(examples=[["lambdas/common"]]), Distinct] = []
     """Folders of local packages, built through their own pyproject.toml. What they require from a
     workspace or path in [tool.uv.sources] goes into the layer as well, without being listed."""

@@ -293,6 +293,11 @@ ExtraName = Annotated[
     *_text("extra", DISTRIBUTION_PATTERN, "the name of an extra (PEP 685)"),
     AfterValidator(canonicalize_name),
 ]
+GroupName = Annotated[
+    str,
+    *_text("dependency group", DISTRIBUTION_PATTERN, "the name of a dependency group (PEP 735)"),
+    AfterValidator(canonicalize_name),
+]
 Account = Annotated[str, *_text("account", ACCOUNT_PATTERN, "an account of 12 digits")]
 Principal = Annotated[
     str,
