@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from layersmith.base.runtimes import marker_environment
 from layersmith.errors import LockError
-from layersmith.lock import resolver
+from layersmith.lock import configuration, resolver
 from layersmith.lock.document import CONFIG
 from layersmith.lock.inputs import LockInputs
 from layersmith.lock.resolver import Unresolvable
@@ -151,8 +151,10 @@ def _parents_without(
 
 
 def _resolves(target: Target, requirements: list[str], root: Path) -> bool:
+    names = {canonicalize_name(Requirement(line).name) for line in requirements}
+    sources = configuration.sources(root, names)
     try:
-        resolver.resolve(target, LockInputs(requirements, [], {}, {}, {}), root)
+        resolver.resolve(target, LockInputs(requirements, [], {}, {}, {}, sources=sources), root)
     except Unresolvable:
         return False
     return True

@@ -1,4 +1,4 @@
-"""Shows what `analyze` found: verdict, distributions with bars, the dependency tree, advice."""
+"""Shows what `weigh` found: verdict, distributions with bars, the dependency tree, advice."""
 
 from __future__ import annotations
 

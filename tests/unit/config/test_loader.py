@@ -362,6 +362,72 @@ def test_layers_that_functions_use_together(
         assert message in found
 
 
+APP = """\
+import os
+from other import imported as handled
+try:
+    from fast import run
+except ImportError:
+    def run(event, context): ...
+if os.environ:
+    made, (also, _) = handled, (run, 1)
+def lambda_handler(event, context):
+    def hidden(): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("handler", "message"),
+    [
+        ("app.lambda_handler", None),
+        ("app.handled", None),
+        ("app.run", None),
+        ("app.also", None),
+        ("src/orders/app.main", None),
+        ("src.orders.app.main", None),
+        ("src/orders.main", None),
+        ("src/broken.main", None),
+        ("fast.main", None),
+        ("open.anything", None),
+        ("app.hidden", "handler: app.py does not define hidden"),
+        ("app.lambda_handle", "app.py does not define lambda_handle; did you mean app.lambda_h"),
+        ("src/app.main", "handler: there is no src/app.py in code; `handler` may be app.lambda_h"),
+        ("handler.handler", "handler: there is no handler.py in code"),
+        ("app", "'app' is not a handler: the module below `code`"),
+        ("../app.run", "is not a handler"),
+        ("app.py:run", "is not a handler"),
+    ],
+)
+def test_a_handler_is_found_in_the_code(
+    load: Load, problems: Problems, tmp_path: Path, handler: str, message: str | None
+) -> None:
+    modules = {
+        "app.py": APP,
+        "src/orders/app.py": "def main(): ...",
+        "src/orders/__init__.py": "from .app import *",
+        "src/broken.py": "def (",
+        "open.py": "def __getattr__(name): ...",
+        "fast.cpython-313-aarch64-linux-gnu.so": "",
+    }
+    for name, text in modules.items():
+        path = tmp_path / "code" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    text = f"{layer('')}functions:\n  f: {{layers: [one], code: code, handler: {handler}}}\n"
+    if message is None:
+        assert load(text).config.functions["f"].handler == handler
+    else:
+        assert message in "\n".join(found := problems(text))
+        assert found[0].startswith("layers.yaml:8:43: functions.f.handler: ")
+
+
+def test_a_handler_needs_code(problems: Problems) -> None:
+    text = f"{layer('')}functions:\n  f: {{layers: [one], handler: app.run}}\n"
+    assert problems(text) == [
+        "layers.yaml:8:31: functions.f.handler: a handler is looked for in `code`, which is missing"
+    ]
+
+
 BESIDE = """\
 layers:
   below: {description: d, version: 1.0.0, files: {lib/x.so: x.so}, runtimes: [python3.13]}

@@ -49,7 +49,7 @@ def reason(
     if pattern is not None:
         return known[pattern]
     named = rules.by_name(module)
-    if named is not None or "." not in module:
+    if named is not None or closure.is_top(module):
         return named
     if failure.chain and closure.is_plain_library(module, failure.chain[0].message):
         return "is a plain library, which its package loads by ctypes or cffi"
