@@ -48,6 +48,17 @@ def test_use_in_your_repository(tmp_path: Path) -> None:
     assert list((tmp_path / "dist").glob("imaging-*.zip"))
 
 
+CHEAP = ("plan", "lock --check", "schema --check")
+"""Verbs of CLAUDE.md that run here; tests/unit/docs holds the others against what there is."""
+
+
+@pytest.mark.parametrize("verb", CHEAP)
+def test_what_the_next_worker_types(verb: str) -> None:
+    assert f"python build/layers.py {verb}" in pages.commands(pages.ROOT / "CLAUDE.md")
+    done = cli.layers(*verb.split())
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.docker
 def test_first_layer(tmp_path: Path) -> None:
