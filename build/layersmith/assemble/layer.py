@@ -106,6 +106,7 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
     graph = describe.graph(collected.parts, job.asked, job.target)
     step("prune")
     prune.finish(tree, settings.prune, job.target.recipes.uses)
+    files.refuse_rivals(tree, collected.files, job.target)
     if settings.files:
         step("files")
         _add_files(job, collected)
@@ -204,7 +205,7 @@ def _add_files(job: LayerJob, collected: Collected) -> None:
     own = files.read(job.target, job.root)
     files.add(collected.tree, own, job.target)
     collected.parts.append(collecting.Part(files.OWNER, files.version(own), "files"))
-    collected.files = own
+    collected.files += own
 
 
 def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:
@@ -286,7 +287,7 @@ def _manifest(
                     path=one.path, source=one.given, sha256=one.sha256, executable=one.executable
                 )
                 for one in prepared.collected.files
-                if one.path in tree
+                if one.path in tree or f"{one.path}c" in tree
             ],
         ),
         distributions=describe.distributions(
