@@ -179,6 +179,10 @@ class Manifest(ManifestPart):
     inputs: Inputs
     distributions: list[Distribution]
     dropped: list[Dropped]
+    steps: dict[str, int] = {}
+    """Unzipped bytes after each step of the build, in order: collect (all that its wheels bring),
+    prune, files, lite BLAS, strip, bytecode; the files RECORD are corrected after them. Empty in
+    manifests of older versions."""
     pruned: list[PrunedRule]
     kept: list[KeptRecord] = []
     """Files that stay although a built-in rule or one of a recipe matches them, by path."""

@@ -6,7 +6,6 @@ written in kebab-case.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 from layersmith.config.values import (
     Account,
     Architecture,
+    DescribedChoice,
     Distinct,
     DistributionName,
     EveryRecipe,
@@ -78,24 +78,25 @@ class Model(BaseModel):
     )
 
 
-class StorageMode(StrEnum):
+class StorageMode(DescribedChoice):
     """Where Lambda has the zip of a layer version (AWS: S3ObjectStorageMode)."""
 
-    COPY = "copy"
-    REFERENCE = "reference"
+    COPY = "copy", "In Lambda's own storage, of which a region has 300 GB."
+    REFERENCE = "reference", "In the region's artifact bucket, outside that quota."
 
 
-class BytecodeMode(StrEnum):
-    """Whether a layer holds bytecode, and which.
+class BytecodeMode(DescribedChoice):
+    """Whether a layer holds bytecode, and which."""
 
-    ``unchecked-hash``: sources and .pyc files that are never compared with their source (PEP
-    552). ``none``: sources alone, which every start compiles anew. ``only``: .pyc files in the
-    place of their sources, which is smallest, but tracebacks show no lines.
-    """
-
-    UNCHECKED_HASH = "unchecked-hash"
-    NONE = "none"
-    ONLY = "only"
+    UNCHECKED_HASH = (
+        "unchecked-hash",
+        "Sources, and .pyc files that are never compared with their source (PEP 552).",
+    )
+    NONE = "none", "Sources only, which every start compiles anew."
+    ONLY = (
+        "only",
+        ".pyc files in the place of their sources: smallest, but tracebacks show no source lines.",
+    )
 
 
 class Budgets(Model):

@@ -52,7 +52,7 @@ def reason(
     if closure.owner(module) == files.MODULES:
         return None
     named = rules.by_name(module)
-    if named is not None or "." not in module:
+    if named is not None or closure.is_top(module):
         return named
     if failure.chain and closure.is_plain_library(module, failure.chain[0].message):
         return "is a plain library, which its package loads by ctypes or cffi"
