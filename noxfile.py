@@ -113,16 +113,22 @@ def audit(session: nox.Session) -> None:
 
 
 @nox.session
-def analyze(session: nox.Session) -> None:
+def weigh(session: nox.Session) -> None:
     """Weigh all layers and write the report; `-- 'chromadb==1.5.9'` weighs anything else."""
     if any(not word.startswith("-") for word in session.posargs):
         tool(session)
-        layers(session, "analyze", *session.posargs)
+        layers(session, "weigh", *session.posargs)
         return
     extras(session, "report")
-    layers(session, "analyze", "--save", "--no-tree", *session.posargs)
+    layers(session, "weigh", "--save", "--no-tree", *session.posargs)
     if any(Path("dist").glob("*-python3.*.zip")):
         layers(session, "report")
+
+
+@nox.session
+def analyze(session: nox.Session) -> None:
+    """The older name of `weigh`."""
+    weigh(session)
 
 
 @nox.session

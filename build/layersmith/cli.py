@@ -52,7 +52,7 @@ VERBS = {
     "image": "make a base image for the proofs, without a container registry",
     "smoke": "start built layers in the Lambda runtime and prove that they work",
     "coldstart": "measure how long a layer takes from start to first answer",
-    "analyze": "show how large a requirement is, what pulls it in, and whether it fits Lambda",
+    "weigh": "show how large a requirement is, what pulls it in, and whether it fits Lambda",
     "slim": "find what can be removed from a layer, and prove that it still works",
     "recipe": "list, draft and prove recipes: what layers can do without, as data",
     "diff": "compare two manifests or locks",
@@ -76,6 +76,9 @@ VERBS = {
     "vectors": "snapshot, restore, compact and check Chroma's data on S3 or in a folder",
 }
 
+
+OLDER = {"analyze": "weigh"}
+"""Verbs under the names that they had before; they work, and are not listed."""
 
 TYPED = "python build/layers.py"
 """How texts of this repository start the tool; an installed one is called otherwise."""
@@ -101,6 +104,7 @@ def program() -> int:
 def main(argv: Sequence[str]) -> int:
     """Run one verb and return the exit code of the process."""
     words = list(argv)
+    words[:1] = [OLDER.get(word, word) for word in words[:1]]
     if not _wants_json(words):
         code, errors = _guarded(words)
         for one in errors:

@@ -46,7 +46,7 @@ class ReportedArtifact:
         cold_start: Its cold starts, if they were measured.
         imports: Its import times, if they were measured.
         smoke: Its proof, if it was started.
-        weighing: What ``analyze --save`` found.
+        weighing: What ``weigh --save`` found.
         history: Its releases, the oldest first, itself included.
         stale: Records that are of another zip and were left out.
     """

@@ -112,7 +112,8 @@ def _publish(args: argparse.Namespace) -> int:
     if not args.no_canary:
         canary.refuse_full(job.desired)
     options.warn_of_deprecated(want.runtime for want in job.desired)
-    console.info(f"reading {len(observed.by_region(job.desired, counted=True))} regions")
+    regions = observed.by_region(job.desired, counted=True)
+    console.info(f"reading {console.counted(len(regions), 'region')}")
     states, failed = observed.read_all(
         job.site.aws, job.site.stack, job.desired, workers=job.site.workers, counted=True
     )
@@ -149,7 +150,8 @@ def _plan(
         out.print(progress.actions_table(made.actions, out.width))
     progress.show(made.findings, failed)
     todo = f"{len(made.actions)} steps" if made.actions else "nothing"
-    console.info(f"{todo} to do in {job.site.where}")
+    unread = f"; {console.counted(len(failed), 'region')} could not be read" if failed else ""
+    console.info(f"{todo} to do in {job.site.where}{unread}")
     return ShipError.exit_code if made.findings or failed else 0
 
 

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 EPILOG = """\
 what is in it:
   for every target its files by size, budgets, import times, cold starts, proof, advice and
-  licences, as far as their records lie in dist/ (build, smoke, coldstart and analyze --save write
+  licences, as far as their records lie in dist/ (build, smoke, coldstart and weigh --save write
   them); the functions of layers.yaml with all their layers; and the history over releases.
   It is one file that needs no network.
 
 examples:
   python build/layers.py report
   python build/layers.py report --output report.html --history released/
-  nox -s analyze                                       weighs all layers, then writes the report
+  nox -s weigh                                       weighs all layers, then writes the report
 """
 
 

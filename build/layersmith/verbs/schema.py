@@ -31,7 +31,7 @@ examples:
 """
 
 DATA: dict[str, dict[str, str]] = {
-    "analyze": {"reports": "layersmith.weigh.models.Weighing"},
+    "weigh": {"reports": "layersmith.weigh.models.Weighing"},
     "audit": {
         "reports": "layersmith.audit.findings.AuditReport",
         "functions": "layersmith.audit.findings.Finding",

@@ -25,7 +25,7 @@ COMMANDS = {
     "image": [],
     "smoke": [],
     "coldstart": [],
-    "analyze": [],
+    "weigh": [],
     "slim": [],
     "recipe list": [],
     "recipe show": ["numpy"],
