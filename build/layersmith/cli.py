@@ -57,6 +57,7 @@ VERBS = {
     "slim": "find what can be removed from a layer, and prove that it still works",
     "recipe": "list, draft and prove recipes: what layers can do without, as data",
     "diff": "compare two manifests or locks",
+    "summary": "say in Markdown which layers are built, proven and within budget",
     "report": "write the HTML report of everything in dist/",
     "release": "bump a layer's version, check that it fits, write changelog and tag",
     "publish": "plan or apply the publication of layers to every region",
