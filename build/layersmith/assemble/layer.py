@@ -109,6 +109,7 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
     graph = describe.graph(collected.parts, job.asked, job.target)
     step("prune")
     prune.finish(tree, settings.prune, job.target.recipes.uses)
+    files.refuse_rivals(tree, collected.files, job.target)
     sizes["prune"] = tree.size
     if settings.files:
         step("files")
@@ -211,7 +212,7 @@ def _add_files(job: LayerJob, collected: Collected) -> None:
     own = files.read(job.target, job.root)
     files.add(collected.tree, own, job.target)
     collected.parts.append(collecting.Part(files.OWNER, files.version(own), "files"))
-    collected.files = own
+    collected.files += own
 
 
 def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:
@@ -293,7 +294,7 @@ def _manifest(
                     path=one.path, source=one.given, sha256=one.sha256, executable=one.executable
                 )
                 for one in prepared.collected.files
-                if one.path in tree
+                if one.path in tree or f"{one.path}c" in tree
             ],
         ),
         distributions=describe.distributions(

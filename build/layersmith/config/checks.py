@@ -7,7 +7,9 @@ same report as those that the models find.
 from __future__ import annotations
 
 import difflib
+import keyword
 import re
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -76,12 +78,41 @@ def _files(name: str, layer: YamlNode, root: Path) -> Iterator[_Found]:
         if not problems and not (root / package / pyproject.NAME).is_file():
             problems = [(path, f"{package} holds no {pyproject.NAME}")]
         yield from problems
+    yield from _modules(layer, (*at, "modules"), root)
     for distribution, stub in _mapping(layer.child("stubs")).items():
         path = (*at, "stubs", distribution, "path")
         yield from _path(root, stub.child("path"), path, folder=True)
     for place, source in _mapping(layer.child("files")).items():
         # They are often the output of another build: whether they exist is for `build` to say.
         yield from _path(root, source, (*at, "files", place), folder=None)
+
+
+def _modules(layer: YamlNode, at: document.Path, root: Path) -> Iterator[_Found]:
+    """Judge the code that becomes modules of the layer."""
+    names = [one for one in _setting(layer, "runtimes") if one in runtimes.RUNTIMES]
+    stdlib = {one for name in names for one in runtimes.stdlib(runtimes.get(name))}
+    modules = layer.child("modules")
+    seen: dict[str, str] = {}
+    for number, given in _texts(modules):
+        path, name = (*at, number), PurePosixPath(given).name
+        folder = not name.endswith(".py") or given.endswith("/")
+        found = list(_path(root, modules.child(number) if modules else None, path, folder=folder))
+        yield from found
+        if found or not re.match(PATH_PATTERN, given):
+            continue
+        name = name if folder else name.removesuffix(".py")
+        here = root / given
+        if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("__"):
+            yield path, f"{given} cannot be imported: {name!r} is not the name of a module"
+        elif name in stdlib:
+            yield path, f"{given} would hide the module {name} of Python's standard library"
+        elif name in seen:
+            yield path, f"{seen[name]} and {given} are both the module {name}"
+        elif folder and not any(here.rglob("*.py")):
+            yield path, f"{given} holds no Python module"
+        elif folder and (here / pyproject.NAME).is_file() and not (here / "__init__.py").is_file():
+            yield path, f"{given} has a {pyproject.NAME}; list it under `packages`"
+        seen.setdefault(name, given)
 
 
 def _project(root: Path, given: YamlNode | None, at: document.Path) -> Iterator[_Found]:

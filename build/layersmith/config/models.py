@@ -341,6 +341,15 @@ class Layer(LayerSettings):
         dict[DistributionName, list[ExtraName]], Field(examples=[{"httpx": ["http2"]}])
     ] = {}
     """Extras to add to a requirement or local package."""
+    modules: Annotated[
+        list[RelativePath], Field(examples=[["shared/", "libs/util.py"]]), Distinct
+    ] = []
+    """Importable code without a pyproject.toml, by its path beside layers.yaml. A file becomes the
+    module of its name (`libs/util.py`: `import util`), a folder with all of its files, whether it
+    holds an `__init__.py` or not, the package of its name (`libs/shared/`: `import shared`). Left
+    out are `__pycache__`, bytecode and what begins with a dot; the rules of `prune` apply. What it
+    imports has to be under `requirements`: `smoke` imports every module, and any failure is a
+    problem."""
     files: Annotated[
         dict[LayerPath, RelativePath],
         Field(examples=[{"lib/libodbc.so.2": "native/libodbc.so.2", "etc": "native/etc"}]),
@@ -369,8 +378,8 @@ class Layer(LayerSettings):
 
     @model_validator(mode="after")
     def _holds_something(self) -> Self:
-        if self.requirements == [] and not self.packages and not self.files:
-            raise ValueError("a layer needs requirements, packages or files")
+        if self.requirements == [] and not (self.packages or self.modules or self.files):
+            raise ValueError("a layer needs requirements, packages, modules or files")
         return self
 
     @model_validator(mode="after")

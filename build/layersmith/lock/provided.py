@@ -95,7 +95,7 @@ def refuse_empty(target: Target, lock: Lock, inputs: LockInputs) -> None:
     Raises:
         LockError: The runtime provides all of it, or all of it is excluded.
     """
-    if inputs.packages or target.settings.files:
+    if inputs.packages or target.settings.files or target.settings.modules:
         return
     left_out = {*target.provided, *target.settings.excludes}
     if any(entry.name not in left_out for entry in lock.entries):

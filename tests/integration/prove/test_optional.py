@@ -66,6 +66,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "pruned": {"prune": {"add": ["bank/api.py"]}},
     "pruned-whole": {"prune": {"add": ["bank/"]}},
     "stubbed": {"stubs": {"bank": {"path": "stub", "reason": "small"}}},
+    "modules": {"modules": ["ours/"]},
     "top-level": {"requirements": ["shop", "window"]},
 }
 
@@ -85,6 +86,7 @@ BROKEN = {
     "pruned": ("No module named 'bank.api'", "the prune rule 'bank/api.py' leaves it out"),
     "pruned-whole": ("No module named 'bank'", "the prune rule 'bank/'"),
     "stubbed": ("cannot import name 'transfer' from 'bank'", None),
+    "modules": ("import ours.console fails: ImportError: cannot import name 'WinDLL'", None),
     "top-level": ("No module named 'layersmith_no_such_thing'", "add the distribution"),
 }
 """Layer -> what Python says, and what to do about it."""
@@ -99,6 +101,8 @@ def smoked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         wheels.make(root, "bank", BANK),
     ]
     window = wheels.make(root, "window", {"window.py": b"import layersmith_no_such_thing\n"})
+    (root / "ours").mkdir()
+    (root / "ours" / "console.py").write_bytes(SHOP["shop/console.py"])
     (root / "stub").mkdir()
     (root / "stub" / "bank.py").write_text("Account = None\n")
     found: dict[str, Any] = {}
