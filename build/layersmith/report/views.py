@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layersmith.assemble import prune
+from layersmith.assemble.bytecode import RULE_ONLY
 from layersmith.console import size
 from layersmith.prove.cold import importtime
 from layersmith.recipes.apply import rule
@@ -162,7 +163,8 @@ def signed(count: int) -> str:
 
 def _rules(manifest: Manifest) -> Table | None:
     """Return what each rule left out, and why, or what is lost by it."""
-    why = {rule.name: rule.why for rule in prune.default_rules()}
+    why = {one.name: one.why for one in prune.default_rules()}
+    why[RULE_ONLY] = "sources whose bytecode stays"
     for use in manifest.recipes:
         why[rule(use.name)] = "; ".join(dict.fromkeys(use.prune.values()))
     rows = [
