@@ -52,7 +52,7 @@ VERBS = (
 DRIVER = """
 import importlib, json, os, pkgutil, sys, traceback
 sys.path[:0] = sys.argv[1:]
-import docker, plotly.graph_objects
+import docker
 import layersmith
 from layersmith import cli
 
