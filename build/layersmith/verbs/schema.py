@@ -38,6 +38,13 @@ DATA: dict[str, dict[str, str]] = {
     },
     "coldstart": {"": "layersmith.prove.cold.models.ColdStartReport"},
     "diff": {"diffs": "layersmith.report.diff_models.Diff"},
+    "init": {
+        "files": "layersmith.adopt.models.NewFile",
+        "layers": "layersmith.adopt.models.FoundLayer",
+        "functions": "layersmith.adopt.models.FoundFunction",
+        "notices": "layersmith.adopt.models.Notice",
+        "next": "builtins.str",
+    },
     "slim": {"": "layersmith.prove.slim.models.SlimReport"},
     "smoke": {
         "layers": "layersmith.prove.reports.SmokeReport",
