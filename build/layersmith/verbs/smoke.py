@@ -152,7 +152,7 @@ def _markdown(outcome: SmokeOutcome) -> str:
     images = sorted((name, image) for name, image in runners if image)
     lines += [f"\nProven for {runtime} in {image}." for runtime, image in images]
     if outcome.errors:
-        lines += ["", "```text", *(str(one) for one in outcome.errors), "```"]
+        lines += ["", tables.fenced("\n".join(str(one) for one in outcome.errors))]
     return "\n".join([*lines, ""])
 
 
