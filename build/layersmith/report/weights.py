@@ -77,12 +77,17 @@ def _head(weighing: Weighing, out: Console) -> None:
     out.print(f"{asked} on {weighing.runtime} {weighing.architecture}", style="bold", markup=False)
     word = weighing.verdict.word
     out.print(Text.assemble((word, STYLES[word]), f": {weighing.verdict.text}"))
-    installed = weighing.installed
-    out.print(
-        f"as installed {megabytes(installed.unzipped)}, zip {megabytes(installed.zipped)},"
-        f" {installed.files:,} files, {installed.distributions} distributions",
-        markup=False,
-    )
+    rows = [("as installed", weighing.installed, 0)]
+    rows.append(("as a layer", weighing.layer, weighing.bytecode))
+    if weighing.with_recipes:
+        rows.append(("with `recipes: all`", weighing.with_recipes, 0))
+    for name, total, compiled in rows:
+        more = f" and about {megabytes(compiled)} of bytecode" if compiled > 0 else ""
+        out.print(
+            f"{name}: {megabytes(total.unzipped)}{more}, zip {megabytes(total.zipped)},"
+            f" {total.files:,} files, {total.distributions} distributions",
+            markup=False,
+        )
 
 
 def _limits(verdict: Verdict, out: Console) -> None:
