@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 OWNER = "files:"
 """Stands for the name of a distribution where these files do; no distribution can be called so."""
 
+HIDDEN = "hidden"
+"""The rule that leaves .env, .venv, .git and their like out of the code of a function."""
+
 EXECUTE = 0o111
 """Mode bits of execution, for anyone (POSIX)."""
 
@@ -47,17 +50,23 @@ class OwnFile:
         given: Path relative to layers.yaml, as it was reached.
         content: Its bytes.
         executable: Whether anyone may execute it.
+        hidden: Whether it is a file or folder of a function's code that is not taken, and not read.
     """
 
     path: str
     given: str
     content: bytes
     executable: bool
+    hidden: bool = False
 
     @property
-    def is_cache(self) -> bool:
-        """Whether Python wrote it beside a source; the layer gets bytecode of its own."""
-        return self.path.startswith(PREFIX) and "__pycache__" in self.path.split("/")
+    def rule(self) -> str | None:
+        """Why it is left out, as the manifest lists it; None where it is not."""
+        if self.hidden:
+            return HIDDEN
+        # Python wrote it beside a source; the layer gets bytecode of its own.
+        cached = self.path.startswith(PREFIX) and "__pycache__" in self.path.split("/")
+        return "caches" if cached else None
 
     @property
     def entry(self) -> Entry:
@@ -84,11 +93,11 @@ def read(target: Target, root: Path) -> list[OwnFile]:
     found: dict[str, OwnFile] = {}
     for place, given in target.settings.files.items():
         try:
-            files = list(_walk(place, root / given, root, ()))
+            files = list(_walk(place, root / given, root, (), hidden=target.function is None))
         except BuildError as problem:
             problem.target = target.identifier
             raise
-        if not files:
+        if all(one.hidden for one in files):
             raise _refused(f"{given} is an empty folder", target=target.identifier)
         for one in files:
             if one.path in found:
@@ -105,13 +114,13 @@ def digests(target: Target, root: Path) -> dict[str, str]:
     return {
         one.path: f"{one.sha256}{' executable' if one.executable else ''}"
         for one in read(target, root)
-        if not one.is_cache
+        if one.rule is None
     }
 
 
 def version(files: list[OwnFile]) -> str:
     """Return what stands for a version of the files: `0+` and a digest (PEP 440)."""
-    lines = [f"{one.path} {one.sha256} {one.executable}" for one in files if not one.is_cache]
+    lines = [f"{one.path} {one.sha256} {one.executable}" for one in files if one.rule is None]
     return f"0+{cache.sha256_bytes(chr(10).join(lines).encode())[:12]}"
 
 
@@ -123,14 +132,14 @@ def add(tree: Tree, files: list[OwnFile], target: Target) -> None:
     """
     folders = {folder: entry for entry in tree for folder in _above(entry.path)}
     for one in files:
-        if one.is_cache:
-            tree.removed.append(Removed(one.path, len(one.content), OWNER, "caches"))
+        if one.rule:
+            tree.removed.append(Removed(one.path, len(one.content), OWNER, one.rule))
             continue
         above = next((folder for folder in _above(one.path) if folder in tree), None)
         other = tree.entries.get(above or one.path) or folders.get(one.path)
         if other is not None:
             raise BuildError(
-                f"files: {one.path} collides with {other.path} of {other.distribution}",
+                f"{one.given}: {one.path} collides with {other.path} of {other.distribution}",
                 target=target.identifier,
                 cause=f"{one.given} would take the place of a file that a package installs",
                 hint="choose another path, or leave the file of the package out under `prune: add`",
@@ -195,8 +204,18 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _walk(place: str, given: Path, root: Path, above: tuple[Path, ...]) -> Iterator[OwnFile]:
-    """Yield a file, or those of a folder and its folders; ``above`` are the real ones around it."""
+def _walk(
+    place: str, given: Path, root: Path, above: tuple[Path, ...], *, hidden: bool
+) -> Iterator[OwnFile]:
+    """Yield a file, or those of a folder and its folders.
+
+    Args:
+        place: Its path in the zip.
+        given: Its path, below ``root``.
+        root: Folder of layers.yaml.
+        above: The real folders around it.
+        hidden: Take files and folders whose names begin with a dot, too.
+    """
     name = given.relative_to(root).as_posix()
     if not re.match(LAYER_PATH_PATTERN, place) or not place.isprintable():
         raise _refused(f"{name!r} cannot be the path of a file in a layer")
@@ -217,13 +236,24 @@ def _walk(place: str, given: Path, root: Path, above: tuple[Path, ...]) -> Itera
     try:
         if real.is_dir():
             for child in sorted(given.iterdir()):
-                yield from _walk(f"{place}/{child.name}", child, root, (*above, real))
+                inner = f"{place}/{child.name}"
+                yield from _child(inner, child, root, (*above, real), hidden=hidden)
         elif real.is_file():
             yield OwnFile(place, name, real.read_bytes(), bool(real.stat().st_mode & EXECUTE))
         else:
             raise _refused(f"{name} is neither a file nor a folder")
     except OSError as problem:
         raise _refused(f"{name} cannot be read: {problem.strerror}") from None
+
+
+def _child(
+    place: str, given: Path, root: Path, above: tuple[Path, ...], *, hidden: bool
+) -> Iterator[OwnFile]:
+    if given.name.startswith(".") and not hidden:
+        name = given.relative_to(root).as_posix()
+        yield OwnFile(place, name, b"", executable=False, hidden=True)
+    else:
+        yield from _walk(place, given, root, above, hidden=hidden)
 
 
 def _missing(given: Path, name: str) -> BuildError:

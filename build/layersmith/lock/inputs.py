@@ -133,6 +133,8 @@ def collect(
     }
     if sources := _portable(configuration.sources(root, _names(requirements)), root):
         parts["sources"] = sources
+    if target.function:
+        parts["layers"] = {name: one.version for name, one in sorted(target.brought.items())}
     overrides = sorted(settings.overrides)
     if overrides:
         parts["overrides"] = overrides

@@ -59,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     from layersmith.report import functions, html, records  # noqa: PLC0415 -- start-up time
 
     config = _config(args.config)
-    budgets = {name: layer.budgets for name, layer in config.layers.items()} if config else {}
+    named = {**config.layers, **config.functions} if config else {}
+    budgets = {name: one.budgets for name, one in named.items()}
     artifacts = records.gather(args.dist, budgets, args.history)
     manifests = [one.manifest for one in artifacts]
     root = args.config.resolve().parent

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from layersmith.prove.smoke.run import SmokeRun  # noqa: PLC0415 -- start-up time
 
-    loaded, targets = options.chosen(args)
+    loaded, targets = options.chosen(args, packages=True)
     outcome = SmokeRun(loaded, args.dist, kind=args.runner, image=args.image).run(
         targets, with_functions=not args.layer
     )
@@ -145,8 +145,9 @@ def _show(outcome: SmokeOutcome) -> None:
             for module, why in imports.optional.items():
                 console.info(f"{report.identifier}: optional: {module} {why}")
     for proof in outcome.functions:
-        state = "FAILED" if proof.error else "answers"
+        good = "starts" if proof.duration_ms is None else "answers"
+        name = f"function {proof.function}{f' from {proof.package}' if proof.package else ''}"
+        event = "no event" if proof.duration_ms is None else f"event {proof.duration_ms:.0f} ms"
         console.emit_text(
-            f"function {proof.function}: {state}, init {proof.init_ms:.0f} ms,"
-            f" event {proof.duration_ms:.0f} ms"
+            f"{name}: {'FAILED' if proof.error else good}, init {proof.init_ms:.0f} ms, {event}"
         )
