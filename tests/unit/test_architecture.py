@@ -182,6 +182,10 @@ def test_every_room_is_named_in_the_documentation() -> None:
         assert known in text or name in {*GROUND, *ABOVE}, name
 
 
+def test_the_page_for_the_next_worker_has_the_rooms() -> None:
+    assert " ".join(WAY) in (ROOT / "CLAUDE.md").read_text("utf-8")
+
+
 def diagram() -> str:
     """Return the imports between rooms as a Mermaid diagram."""
     edges = set()

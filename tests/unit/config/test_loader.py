@@ -172,7 +172,7 @@ def test_a_problem_of_the_defaults_is_reported_once(problems: Problems) -> None:
         ("requirements: ['x @ git+https://token@h.test/x']", "6:20", "holds a login"),
         ("requirements: ['x @ file:///x']", "6:20", "list a folder under `packages`"),
         ("requirements: {file: requirements.txt}", "6:26", "there is no file requirements.txt"),
-        ("requirements: []", "3:3", "a layer needs requirements, packages or files"),
+        ("requirements: []", "3:3", "a layer needs requirements, packages, modules or files"),
         ("files: {/lib/x: x}", "7:13", "not a path in the layer"),
         ("files: {lib/../x: x}", "7:13", "not a path in the layer"),
         ("files: {lib//x: x}", "7:13", "not a path in the layer"),
@@ -509,3 +509,28 @@ def test_a_loaded_config_does_not_change(load: Load) -> None:
     one = load(GOOD).config.layers["one"]
     with pytest.raises(ValidationError, match="frozen"):
         one.version = "9.9.9"  # type: ignore[misc]
+
+
+def test_code_that_cannot_be_a_module(problems: Problems, tmp_path: Path) -> None:
+    for name in ("a/util.py", "b/util.py", "json/x.py", "good/x.txt", "my-code/x.py", "built/x.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "built" / "pyproject.toml").touch()
+    (tmp_path / "link").symlink_to("..")
+    modules = ["/abs", "../x.py", "link/", "utill.py", "a/util.py", "b/util.py", "json/", "good",
+               "my-code/", "built/", "a/"]  # fmt: skip
+    listed = "".join(f"      - {one}\n" for one in modules)
+    found = problems(
+        "layers:\n  a:\n    description: d\n    version: 1.0.0\n    runtimes: [python3.13]\n"
+        f"    modules:\n{listed}"
+    )
+    said = (
+        "'/abs' is not a path", "lies outside", "lies outside", "there is no file utill.py",
+        "a/util.py and b/util.py are both the module util", "would hide the module json",
+        "holds no Python module", "'my-code' is not the name of a module", "list it under `pack",
+    )  # fmt: skip
+    lines = [7, 8, 9, 10, 12, 13, 14, 15, 16]
+    assert len(found) == len(said)
+    for problem, line, part in zip(found, lines, said, strict=True):
+        assert problem.startswith(f"layers.yaml:{line}:9: ")
+        assert part in problem
