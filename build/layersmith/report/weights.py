@@ -72,8 +72,8 @@ def traffic_text(weighing: Weighing) -> str:
 def _head(weighing: Weighing, out: Console) -> None:
     from rich.text import Text  # noqa: PLC0415 -- start-up time
 
-    named, more = weighing.requirements[:NAMED], len(weighing.requirements) - NAMED
-    asked = ", ".join(named) + (f" and {more} more" if more > 0 else "") or weighing.identifier
+    named, rest = weighing.requirements[:NAMED], len(weighing.requirements) - NAMED
+    asked = ", ".join(named) + (f" and {rest} more" if rest > 0 else "") or weighing.identifier
     out.print(f"{asked} on {weighing.runtime} {weighing.architecture}", style="bold", markup=False)
     word = weighing.verdict.word
     out.print(Text.assemble((word, STYLES[word]), f": {weighing.verdict.text}"))
