@@ -33,7 +33,7 @@ EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:sessions:one"
 DEPLOY = "deploy --stage dev --set chroma.ImageUri=image --plan"
 
 VERBS = (
-    *("plan", "lock", "lock --check", "build --force", "audit", "weigh", "report"),
+    *("init", "plan", "lock", "lock --check", "build --force", "audit", "weigh", "report"),
     *("diff dist dist", "doctor", "smoke --runner host", "coldstart --runner host"),
     *("slim --runner host", "release demo", "publish plan", "arn demo", "cost", "gc"),
     *(DEPLOY, "destroy --stage dev --yes", "stacks order"),
