@@ -33,6 +33,7 @@ class Report:
         bytes_total: Bytes of the snapshot.
         seconds: From the first byte read to the flip.
         deltas: Deltas that are now in the snapshot.
+        quarantined: Deltas of which something was set aside, because Chroma does not take it.
     """
 
     snapshot_id: str | None
@@ -42,6 +43,7 @@ class Report:
     bytes_total: int = 0
     seconds: float = 0.0
     deltas: int = 0
+    quarantined: int = 0
 
     def document(self) -> dict[str, object]:
         """The report as Step Functions and the log get it."""
@@ -53,6 +55,7 @@ class Report:
             "bytesTotal": self.bytes_total,
             "snapshotSeconds": round(self.seconds, 3),
             "deltas": self.deltas,
+            "quarantined": self.quarantined,
         }
 
 

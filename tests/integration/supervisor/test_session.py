@@ -80,6 +80,9 @@ def test_deltas_are_replayed_before_the_session_is_ready(
 ) -> None:
     from chroma_store.deltas.log import DeltaLog
     from chroma_store.storage import open_storage
+    from vector_common.deltas import encode_lines
+    from vector_common.ids import new_id
+    from vector_common.names import delta_key
     from vector_common.records import CollectionSpec
 
     log = DeltaLog(open_storage(store), "receipts")
@@ -87,13 +90,23 @@ def test_deltas_are_replayed_before_the_session_is_ready(
     log.append([{"op": "upsert", "id": "id-1", "embedding": [1.0, 1.0, -1.0]}], spec)
     log.append([{"op": "upsert", "id": "id-2", "embedding": [2.0, 1.0, -2.0]}], spec)
     log.append([{"op": "delete", "id": "id-1"}], spec)
-    session = start()
+    # Of a writer without today's checks.
+    odd = new_id()
+    line = b'{"op":"update","id":"id-2","metadata":{"$set":1}}\n'
+    log.storage.put(delta_key("receipts", odd), encode_lines(odd, spec, [line]))
+    session = start(STAGE="layersmith-dev")
     assert session.wait("replayed")["records"] == 3
     with session.client() as http:
         assert words(http).ids() == {"id-2"}
     assert session.finish() == 0
-    assert session.wait("report")["deltas"] == 3
+    assert session.wait("report")["deltas"] == 4
+    assert session.wait("report")["quarantined"] == 1
+    aside = session.wait("quarantined")
+    assert (aside["delta"], aside["changes"], aside["stage"]) == (odd, 1, "layersmith-dev")
+    assert "'$set'" in aside["reason"]
+    assert aside["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"] == "Quarantined"
     assert log.pending() == []
+    assert [item.delta for item in log.quarantined()] == [odd]
 
 
 def test_idleness_ends_a_session_and_requests_keep_it(start: Any, words: Any) -> None:

@@ -16,7 +16,7 @@ from chroma_store.snapshots.versions import running_version
 from vector_common.errors import EXIT_BUG, FlipError, ServerError, StartError, VectorError
 from vector_common.ids import new_id
 
-from chroma_supervisor.logs import event
+from chroma_supervisor.logs import event, report_set_aside
 from chroma_supervisor.outside import Report
 from chroma_supervisor.session import marker
 
@@ -50,6 +50,7 @@ class SessionDatabase:
         self._parent: Pointer | None = None
         self._consumed: frozenset[str] = frozenset()
         self._applied: tuple[str, ...] = ()
+        self._quarantined = 0
         self._flips: tuple[str, ...] = ()
         self._token: SessionToken | None = None
         self._server: ChromaProcess | None = None
@@ -157,17 +158,20 @@ class SessionDatabase:
             The number of records in them.
 
         Raises:
-            StartError: A delta cannot be applied.
+            StartError: The deltas cannot be read, or Chroma or the storage fails.
         """
         assert self._server is not None
         records = 0
         if not self.adopted:
             try:
                 report = self._deltas.replay(self._server.base_url, self._consumed)
+                self._deltas.set_aside(report.set_aside)
             except VectorError as error:
                 raise StartError(f"The deltas could not be replayed: {error}") from error
             self._applied = tuple(report.applied)
             records = report.records
+            self._quarantined = len(report.set_aside)
+            report_set_aside(report.set_aside, report.notes)
         self._token = token
         self._write_marker()
         return records
@@ -270,6 +274,7 @@ class SessionDatabase:
             bytes_total=report.bytes_total,
             seconds=report.seconds,
             deltas=len(applied),
+            quarantined=self._quarantined,
         )
 
     def _snapshot(self, held: tuple[CollectionInfo, ...], folder: Path) -> SnapshotReport:
