@@ -175,7 +175,7 @@ def _over_unzipped(target: Target, weight: LayerBytes, least: str) -> Iterator[B
             target,
             f"{what} is more than Lambda takes, all layers and code together: {megabytes(limit)}",
             weight.advice(limit)
-            or f"`python build/layers.py analyze --layer {target.layer}` shows what can go; what"
+            or f"`python build/layers.py weigh --layer {target.layer}` shows what can go; what"
             " cannot runs as a container",
         )
     budget = target.settings.budgets.unzipped

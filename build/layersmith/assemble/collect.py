@@ -54,7 +54,7 @@ class Collected:
     hashes: dict[str, str] = field(default_factory=dict)
     """Path below python/ to its hash in its wheel's RECORD."""
     files: list[OwnFile] = field(default_factory=list)
-    """What the key `files` of layers.yaml brings."""
+    """What the keys `modules` and `files` of layers.yaml bring."""
 
 
 def reason_to_drop(name: str, target: Target) -> str | None:
@@ -150,6 +150,7 @@ def collect(lock: Lock, target: Target, root: Path) -> Collected:
     parts += [_local(root / folder, target, lock) for folder in folders(lock, target)]
     for part in parts:
         _add_wheel(collected, part)
+    _add_modules(collected, target, root)
     collected.parts.sort(key=lambda part: part.name)
     return collected
 
@@ -221,6 +222,15 @@ def _refuse_unlocked(read: Wheel, target: Target, lock: Lock) -> None:
                 cause="its dependencies are dynamic and changed since it was locked",
                 hint=f"run `nox -s lock -- --layer {target.layer}` and commit locks/",
             )
+
+
+def _add_modules(collected: Collected, target: Target, root: Path) -> None:
+    collected.files = files.modules(target, root)
+    for one in collected.files:
+        collected.tree.add(one.entry)
+    if collected.files:
+        version = files.version(collected.files)
+        collected.parts.append(Part(files.MODULES, version, "files"))
 
 
 def _add_stub(collected: Collected, entry: LockEntry, target: Target, root: Path) -> None:

@@ -81,6 +81,8 @@ class Prepared:
     collected: Collected
     graph: Graph
     bytecode_note: str | None
+    steps: dict[str, int]
+    """Unzipped bytes after each step, in order; ``finish`` corrects the files RECORD after them."""
 
 
 def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], None]) -> Prepared:
@@ -103,25 +105,31 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
     step("collect")
     collected = collecting.collect(job.lock, job.target, job.root)
     tree = collected.tree
+    sizes = {"collect": tree.size + sum(one.size for one in tree.removed)}
     graph = describe.graph(collected.parts, job.asked, job.target)
     step("prune")
     prune.finish(tree, settings.prune, job.target.recipes.uses)
+    files.refuse_rivals(tree, collected.files, job.target)
+    sizes["prune"] = tree.size
     if settings.files:
         step("files")
         _add_files(job, collected)
+        sizes["files"] = tree.size
     if not len(tree):
         raise _empty(job)
     if settings.lite_blas:
         step("lite BLAS")
         _replace_blas(job, collected)
+        sizes["lite BLAS"] = tree.size
     if settings.strip:
         step("strip")
         _strip(tree)
+        sizes["strip"] = tree.size
     # Nothing but bytecode is added from here on: what cannot fit fails before it is compiled.
     _check_before(job, tree, graph, last_release)
     step("bytecode")
     note = bytecode.add(tree, job.target.runtime, settings.bytecode, settings.optimize)
-    return Prepared(job, collected, graph, note)
+    return Prepared(job, collected, graph, note, {**sizes, "bytecode": tree.size})
 
 
 def finish(
@@ -204,7 +212,7 @@ def _add_files(job: LayerJob, collected: Collected) -> None:
     own = files.read(job.target, job.root)
     files.add(collected.tree, own, job.target)
     collected.parts.append(collecting.Part(files.OWNER, files.version(own), "files"))
-    collected.files = own
+    collected.files += own
 
 
 def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:
@@ -286,13 +294,14 @@ def _manifest(
                     path=one.path, source=one.given, sha256=one.sha256, executable=one.executable
                 )
                 for one in prepared.collected.files
-                if one.path in tree
+                if one.path in tree or f"{one.path}c" in tree
             ],
         ),
         distributions=describe.distributions(
             tree, prepared.collected.parts, prepared.graph.edges, written.sizes
         ),
         dropped=prepared.collected.dropped,
+        steps=prepared.steps,
         pruned=describe.pruned(tree),
         kept=describe.kept(tree),
         recipes=_recipes(tree, target),

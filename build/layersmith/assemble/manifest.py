@@ -32,9 +32,9 @@ class Distribution(ManifestPart):
     """One distribution of a layer."""
 
     name: str
-    """Normalized name; ``files:`` for what the key `files` of layers.yaml brings."""
+    """Normalized name; ``files:`` and ``modules:`` for what these keys of layers.yaml bring."""
     version: str
-    """Its version; for ``files:`` ``0+`` and a digest of the files."""
+    """Its version; for ``files:`` and ``modules:`` ``0+`` and a digest of the files."""
     origin: Literal["wheel", "sdist", "local", "stub", "cross", "files"]
     """Where its files come from."""
     filename: str | None = None
@@ -139,7 +139,7 @@ class AuditRecord(ManifestPart):
 
 
 class FileInput(ManifestPart):
-    """A file that the key `files` of layers.yaml puts into the layer."""
+    """A file that the key `files` or `modules` of layers.yaml puts into the layer."""
 
     path: str
     """Path in the layer."""
@@ -161,7 +161,7 @@ class Inputs(ManifestPart):
     packages: dict[str, str]
     """Local packages: folder -> SHA-256 of its sources."""
     files: list[FileInput] = []
-    """What the key `files` of layers.yaml brings, by path in the layer."""
+    """What the keys `modules` and `files` of layers.yaml bring, by path in the layer."""
 
 
 class Manifest(ManifestPart):
@@ -179,6 +179,10 @@ class Manifest(ManifestPart):
     inputs: Inputs
     distributions: list[Distribution]
     dropped: list[Dropped]
+    steps: dict[str, int] = {}
+    """Unzipped bytes after each step of the build, in order: collect (all that its wheels bring),
+    prune, files, lite BLAS, strip, bytecode; the files RECORD are corrected after them. Empty in
+    manifests of older versions."""
     pruned: list[PrunedRule]
     kept: list[KeptRecord] = []
     """Files that stay although a built-in rule or one of a recipe matches them, by path."""

@@ -103,7 +103,7 @@ def forbidden(content: Content, modules: Collection[str]) -> Iterator[Finding]:
             distribution=owner,
             what=f"{module} is in the layer, and `forbid-imports` does not allow it",
             cause=f"{owner or 'a distribution'} brings it, as a requirement or pulled by one",
-            next=f"exclude {owner or 'it'}; `python build/layers.py analyze` shows what needs it",
+            next=f"exclude {owner or 'it'}; `python build/layers.py weigh` shows what needs it",
         )
 
 

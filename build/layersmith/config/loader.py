@@ -74,20 +74,19 @@ def load(path: Path) -> LoadedConfig:
 
 
 def with_defaults(tree: YamlNode) -> YamlNode:
-    """Return ``tree`` with the settings of ``defaults`` put into every layer.
+    """Return ``tree`` with the settings of ``defaults`` and of fragments put into every layer.
 
-    A setting of the layer wins. The mappings in ``MERGED`` are merged key by key; everything
-    else, lists included, is replaced as a whole.
+    A setting of the layer wins, then that of the fragment that it extends. The mappings in
+    ``MERGED`` are merged key by key; everything else, lists included, is replaced as a whole.
     """
-    defaults, layers = tree.child("defaults"), tree.child("layers")
-    if defaults is None or layers is None:
+    layers = tree.child("layers")
+    if layers is None or not isinstance(layers.value, dict):
         return tree
-    if not isinstance(defaults.value, dict) or not isinstance(layers.value, dict):
-        return tree
-    merged = {
-        name: _merge(defaults, layer, deep=True) if isinstance(layer.value, dict) else layer
-        for name, layer in layers.value.items()
-    }
+    merged = {}
+    for name, layer in layers.value.items():
+        merged[name] = layer
+        for base in document.bases(tree, layer) if isinstance(layer.value, dict) else ():
+            merged[name] = _merge(base, merged[name], deep=True)
     value = {**tree.value, "layers": document.YamlNode(merged, layers.position, keys=layers.keys)}
     return document.YamlNode(value, tree.position, keys=tree.keys)
 

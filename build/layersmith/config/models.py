@@ -6,7 +6,6 @@ written in kebab-case.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -14,12 +13,15 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 from layersmith.config.values import (
     Account,
     Architecture,
+    DescribedChoice,
     Distinct,
     DistributionName,
     EveryRecipe,
     ExtraName,
     FindingName,
     Glob,
+    GroupName,
+    HandlerName,
     InitDuration,
     LayerArn,
     LayerPath,
@@ -41,7 +43,8 @@ from layersmith.config.values import (
 )
 
 MERGED = ("budgets", "prune", "environment")
-"""Settings of ``defaults`` that are merged key by key; all others are replaced as a whole."""
+"""Settings of ``defaults`` and fragments that are merged key by key; all others are replaced as a
+whole."""
 
 
 def _kebab(name: str) -> str:
@@ -76,24 +79,25 @@ class Model(BaseModel):
     )
 
 
-class StorageMode(StrEnum):
+class StorageMode(DescribedChoice):
     """Where Lambda has the zip of a layer version (AWS: S3ObjectStorageMode)."""
 
-    COPY = "copy"
-    REFERENCE = "reference"
+    COPY = "copy", "In Lambda's own storage, of which a region has 300 GB."
+    REFERENCE = "reference", "In the region's artifact bucket, outside that quota."
 
 
-class BytecodeMode(StrEnum):
-    """Whether a layer holds bytecode, and which.
+class BytecodeMode(DescribedChoice):
+    """Whether a layer holds bytecode, and which."""
 
-    ``unchecked-hash``: sources and .pyc files that are never compared with their source (PEP
-    552). ``none``: sources alone, which every start compiles anew. ``only``: .pyc files in the
-    place of their sources, which is smallest, but tracebacks show no lines.
-    """
-
-    UNCHECKED_HASH = "unchecked-hash"
-    NONE = "none"
-    ONLY = "only"
+    UNCHECKED_HASH = (
+        "unchecked-hash",
+        "Sources, and .pyc files that are never compared with their source (PEP 552).",
+    )
+    NONE = "none", "Sources only, which every start compiles anew."
+    ONLY = (
+        "only",
+        ".pyc files in the place of their sources: smallest, but tracebacks show no source lines.",
+    )
 
 
 class Budgets(Model):
@@ -149,12 +153,21 @@ class BuildOptions(Model):
 class RequirementsFile(Model):
     """A requirements file as pip reads it: hashes, ``-r`` and ``-c``; other options are refused.
 
+    Under ``requirements`` it may be a ``pyproject.toml``: the layer gets what the project depends
+    on, not the project itself, which `packages` would add. Its [tool.uv.sources] count: folders and
+    members of a workspace go into the layer as local packages, git repositories and URLs as if
+    they stood in the requirement; indexes are those of uv's configuration beside layers.yaml.
     Under ``constraints`` it may be a lock: ``uv.lock``, ``poetry.lock``, ``Pipfile.lock`` or a
     ``pylock.toml``. Its versions are taken where they fit the target; `lock` says which do not.
     """
 
     file: Annotated[RelativePath, Field(examples=["requirements/imaging.txt"])]
     """Path relative to layers.yaml."""
+    groups: Annotated[list[GroupName], Field(examples=[["lambda"]]), Distinct] = []
+    """Dependency groups of a pyproject.toml (PEP 735), in addition to the dependencies of its
+    [project]. One without a [project] table has only groups."""
+    extras: Annotated[list[ExtraName], Field(examples=[["images"]]), Distinct] = []
+    """Extras of the project of a pyproject.toml, in addition to its dependencies."""
 
 
 Requirements = Annotated[
@@ -171,6 +184,13 @@ def file_of(setting: Requirements) -> str | None:
     if isinstance(setting, RequirementsFile):
         return setting.file
     return setting if isinstance(setting, str) else None
+
+
+def as_file(setting: Requirements) -> RequirementsFile | None:
+    """Return what is said of a file that holds requirements; None where they are inline."""
+    if isinstance(setting, str):
+        return RequirementsFile(file=setting)
+    return setting if isinstance(setting, RequirementsFile) else None
 
 
 class ForeignLayer(Model):
@@ -293,6 +313,18 @@ class LayerDefaults(LayerSettings):
     """Lambda runtimes to build for. Needed in ``defaults`` or in the layer."""
 
 
+class Fragment(LayerDefaults):
+    """Settings that some layers share: any of those that ``defaults`` takes.
+
+    A layer that `extends` a fragment has its settings, and one that extends another fragment has
+    those of both. What is nearer to the layer wins: the layer itself, its fragment, what that one
+    extends, ``defaults``.
+    """
+
+    extends: Annotated[Name | None, Field(examples=["scientific"])] = None
+    """Name of another fragment whose settings this one has, unless it sets them itself."""
+
+
 class Layer(LayerSettings):
     """One layer: these keys, and any of those that ``defaults`` takes."""
 
@@ -302,12 +334,22 @@ class Layer(LayerSettings):
     """What the layer is for; semver and digest are added (AWS: up to 256 characters)."""
     version: Annotated[SemVer, Field(examples=["1.0.0", "2.0.0-rc.1"])]
     """Semantic version of the layer."""
+    extends: Annotated[Name | None, Field(examples=["scientific"])] = None
+    """Name of the fragment, under ``fragments``, whose settings the layer has, unless it sets them
+    itself."""
     requirements: Annotated[
-        Requirements, Field(examples=[["chromadb-client==1.5.9"], {"file": "requirements.txt"}])
+        Requirements,
+        Field(
+            examples=[
+                ["chromadb-client==1.5.9"],
+                {"file": "requirements.txt"},
+                {"file": "pyproject.toml", "groups": ["lambda"]},
+            ]
+        ),
     ] = []
-    """Distributions asked for (PEP 508), or the file that lists them. Markers are judged for the
-    target, never for the host. URLs of wheels, sdists and git repositories are taken, too; the
-    lock names the commit."""
+    """Distributions asked for (PEP 508), or the file that lists them: a requirements file or a
+    pyproject.toml. Markers are judged for the target, never for the host. URLs of wheels, sdists
+    and git repositories are taken, too; the lock names the commit."""
     packages: Annotated[list[RelativePath], Field(examples=[["lambdas/common"]]), Distinct] = []
     """Folders of local packages, built through their own pyproject.toml. What they require from a
     workspace or path in [tool.uv.sources] goes into the layer as well, without being listed."""
@@ -315,6 +357,15 @@ class Layer(LayerSettings):
         dict[DistributionName, list[ExtraName]], Field(examples=[{"httpx": ["http2"]}])
     ] = {}
     """Extras to add to a requirement or local package."""
+    modules: Annotated[
+        list[RelativePath], Field(examples=[["shared/", "libs/util.py"]]), Distinct
+    ] = []
+    """Importable code without a pyproject.toml, by its path beside layers.yaml. A file becomes the
+    module of its name (`libs/util.py`: `import util`), a folder with all of its files, whether it
+    holds an `__init__.py` or not, the package of its name (`libs/shared/`: `import shared`). Left
+    out are `__pycache__`, bytecode and what begins with a dot; the rules of `prune` apply. What it
+    imports has to be under `requirements`: `smoke` imports every module, and any failure is a
+    problem."""
     files: Annotated[
         dict[LayerPath, RelativePath],
         Field(examples=[{"lib/libodbc.so.2": "native/libodbc.so.2", "etc": "native/etc"}]),
@@ -343,8 +394,8 @@ class Layer(LayerSettings):
 
     @model_validator(mode="after")
     def _holds_something(self) -> Self:
-        if self.requirements == [] and not self.packages and not self.files:
-            raise ValueError("a layer needs requirements, packages or files")
+        if self.requirements == [] and not (self.packages or self.modules or self.files):
+            raise ValueError("a layer needs requirements, packages, modules or files")
         return self
 
     @model_validator(mode="after")
@@ -365,6 +416,11 @@ class Function(Model):
     """Names of layers, in the order in which Lambda unpacks them."""
     code: Annotated[RelativePath | None, Field(examples=["lambdas/query"])] = None
     """Folder of the function's own code, relative to layers.yaml."""
+    handler: Annotated[
+        HandlerName, Field(examples=["app.lambda_handler", "src/orders/app.handler"])
+    ] = "handler.handler"
+    """Its entry point, as AWS writes it: the module below `code`, with dots or slashes, and the
+    name that it defines. Where a wrapper from a layer is the handler in AWS, name your own."""
     memory: Annotated[int, Field(ge=128, le=10_240, examples=[1024])] = 512
     """Memory in MB (AWS: 128 to 10,240)."""
     timeout: Annotated[int, Field(ge=1, le=900, examples=[60])] = 30
@@ -378,6 +434,8 @@ class Config(Model):
 
     defaults: Annotated[LayerDefaults, Field(default_factory=LayerDefaults)]
     """Settings for every layer that does not say otherwise."""
+    fragments: dict[Name, Fragment] = {}
+    """Settings that some layers share, by a name that they give under `extends`."""
     layers: Annotated[dict[Name, Layer], Field(min_length=1)]
     """The layers by name."""
     functions: dict[Name, Function] = {}

@@ -196,13 +196,14 @@ def _offered(lock: Lock, target: Target, root: Path) -> list[File]:
     given = [_given(entry, direct[entry.name]) for entry in lock.entries if entry.name in direct]
     pins = [f"{one.name}=={one.version}" for one in lock.entries if one.name not in direct]
     sdists = {entry.name for entry in lock.entries if not entry.is_wheel}
-    folders = {CONFIG: root, **{name: one.folder for name, one in inputs.packages.items()}}
     asked = {
-        folder: {entry.name for entry in lock.entries if who in entry.via}
-        for who, folder in folders.items()
+        package.folder: {entry.name for entry in lock.entries if who in entry.via}
+        for who, package in inputs.packages.items()
     }
     try:
-        offers = resolver.offers(target, pins, root, from_source=sdists, asked=asked)
+        offers = resolver.offers(
+            target, pins, root, from_source=sdists, asked=asked, sources=inputs.sources
+        )
         python = target.runtime.python_version
         sources = [
             resolver.sdist(entry.name, entry.version, python, root)

@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from layersmith.base.runtimes import marker_environment
 from layersmith.errors import LockError
-from layersmith.lock import resolver
+from layersmith.lock import configuration, resolver
 from layersmith.lock.document import CONFIG
 from layersmith.lock.inputs import LockInputs
 from layersmith.lock.resolver import Unresolvable
@@ -95,7 +95,7 @@ def refuse_empty(target: Target, lock: Lock, inputs: LockInputs) -> None:
     Raises:
         LockError: The runtime provides all of it, or all of it is excluded.
     """
-    if inputs.packages or target.settings.files:
+    if inputs.packages or target.settings.files or target.settings.modules:
         return
     left_out = {*target.provided, *target.settings.excludes}
     if any(entry.name not in left_out for entry in lock.entries):
@@ -151,8 +151,10 @@ def _parents_without(
 
 
 def _resolves(target: Target, requirements: list[str], root: Path) -> bool:
+    names = {canonicalize_name(Requirement(line).name) for line in requirements}
+    sources = configuration.sources(root, names)
     try:
-        resolver.resolve(target, LockInputs(requirements, [], {}, {}, {}), root)
+        resolver.resolve(target, LockInputs(requirements, [], {}, {}, {}, sources=sources), root)
     except Unresolvable:
         return False
     return True

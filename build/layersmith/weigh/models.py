@@ -1,4 +1,4 @@
-"""What requirements weigh, as data: what `analyze --json` prints, versioned. Sizes are bytes."""
+"""What requirements weigh, as data: what `weigh --json` prints, versioned. Sizes are bytes."""
 
 from __future__ import annotations
 

@@ -108,6 +108,10 @@ def weigh(target: Target, root: Path) -> Weighed:
     for package in resolved.inputs.packages.values():
         parts.append(Part(package.name, _version(package.folder), "local"))
         entries[package.name] = _local(package.name, package.folder)
+    modules = files.modules(target, root)
+    if modules:
+        parts.append(Part(files.MODULES, files.version(modules), "files"))
+        entries[files.MODULES] = [one.entry for one in modules]
     own = files.read(target, root)
     if own:
         parts.append(Part(files.OWNER, files.version(own), "files"))
@@ -180,7 +184,7 @@ def _tree(
     tree = Tree()
     for part in parts:
         stub = target.settings.stubs.get(part.name)
-        if part.origin == "files":
+        if part.name == files.OWNER:
             # They are never pruned.
             continue
         if stub:

@@ -20,7 +20,7 @@ BYTECODE_ZIPPED = 0.40
 
 
 def report(weighed: Weighed) -> Weighing:
-    """Return all that `analyze` says about a target."""
+    """Return all that `weigh` says about a target."""
     found = advising.advise(weighed)
     judged = verdict(weighed, found)
     if judged.word != "fits":

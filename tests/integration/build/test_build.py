@@ -75,6 +75,12 @@ def test_the_manifest_says_what_the_zip_holds(demo: Project) -> None:
     (alpha,) = manifest["distributions"]
     assert alpha["modules"] == ["alpha"]
     assert {rule["rule"] for rule in manifest["pruned"]} == {"tests", "type-stubs"}
+    steps = manifest["steps"]
+    assert list(steps) == ["collect", "prune", "strip", "bytecode"]
+    left_out = sum(rule["unzipped"] for rule in manifest["pruned"])
+    assert steps["collect"] - steps["prune"] == left_out
+    compiled = sum(one["size"] for one in manifest["files"] if one["path"].endswith(".pyc"))
+    assert steps["bytecode"] - steps["strip"] == compiled
 
 
 def test_what_is_imported_stays_and_documents_do_not_collide(

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from layersmith import cache
+from layersmith.prove.smoke import layer, probing
 
 from tests.integration.build.conftest import Project
-from tests.support import wheels
+from tests.support import wheels, zips
 from tests.support.envelopes import data_of
 
 from .conftest import HERE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from layersmith.prove.runners.choice import Runner
 
 SHOP = {
     "shop/__init__.py": b"",
@@ -63,6 +66,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "pruned": {"prune": {"add": ["bank/api.py"]}},
     "pruned-whole": {"prune": {"add": ["bank/"]}},
     "stubbed": {"stubs": {"bank": {"path": "stub", "reason": "small"}}},
+    "modules": {"modules": ["ours/"]},
     "top-level": {"requirements": ["shop", "window"]},
 }
 
@@ -82,6 +86,7 @@ BROKEN = {
     "pruned": ("No module named 'bank.api'", "the prune rule 'bank/api.py' leaves it out"),
     "pruned-whole": ("No module named 'bank'", "the prune rule 'bank/'"),
     "stubbed": ("cannot import name 'transfer' from 'bank'", None),
+    "modules": ("import ours.console fails: ImportError: cannot import name 'WinDLL'", None),
     "top-level": ("No module named 'layersmith_no_such_thing'", "add the distribution"),
 }
 """Layer -> what Python says, and what to do about it."""
@@ -96,6 +101,8 @@ def smoked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         wheels.make(root, "bank", BANK),
     ]
     window = wheels.make(root, "window", {"window.py": b"import layersmith_no_such_thing\n"})
+    (root / "ours").mkdir()
+    (root / "ours" / "console.py").write_bytes(SHOP["shop/console.py"])
     (root / "stub").mkdir()
     (root / "stub" / "bank.py").write_text("Account = None\n")
     found: dict[str, Any] = {}
@@ -140,6 +147,35 @@ def test_what_names_an_extra_and_misses_something_else(smoked: dict[str, Any], l
 @pytest.mark.parametrize("layer", ["excluded", "pruned-whole", "stubbed"])
 def test_a_break_behind_an_optional_import(smoked: dict[str, Any], layer: str) -> None:
     assert "shop.disguised" not in smoked[layer]["imports"]["optional"]
+
+
+def test_an_import_that_does_not_return_is_named(
+    tmp_path: Path, host: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        "python/shop/__init__.py": b"",
+        "python/shop/busy.py": b"while True:\n    pass\n",
+        "python/shop/good.py": b"",
+        "python/shop/socket_.py": b"""
+import socket
+try:
+    server = socket.create_server(("127.0.0.1", 0))
+    server.accept()
+except Exception:
+    pass
+""",
+        "python/shop/user.py": b"from shop import socket_\n",
+    }
+    monkeypatch.setattr(probing, "IDLE", 0.5)
+    monkeypatch.setattr(probing, "IMPORT_TIMEOUT", 1.5)
+    zipped = zips.write(tmp_path / "layer.zip", files)
+    report = layer.prove(layer.Subject("shop", zipped, "arm64"), host)
+
+    told = {one.module: str(one.failure.chain[0]) for one in report.imports.failed}
+    hidden = {one.module: one.hidden for one in report.imports.failed}
+    assert "takes longer than 1.5 s" in told["shop.busy"]
+    assert "waits for more than 0.5 s (in accept, socket.py line" in told["shop.socket_"]
+    assert hidden == {"shop.busy": [], "shop.socket_": ["shop.user"]}
 
 
 def test_what_is_left_is_accepted_in_layers_yaml(

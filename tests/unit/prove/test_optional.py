@@ -28,6 +28,16 @@ FILES = {
     "python/shop-1.0.dist-info/RECORD": b"shop/__init__.py,,\nshop/cart.py,,\nshop/pruned.py,,\n"
     b"shop/_fast.cpython-313-aarch64-linux-gnu.so,,\nspace/one/__init__.py,,\n"
     b"gone/__init__.py,,\n",
+    "python/wide/store/__init__.py": b"",
+    "python/wide/_store/__init__.py": b"",
+    "python/wide/store_grpc.py": b"",
+    "python/wide_store-1.0.dist-info/METADATA": b"Name: wide-store\nVersion: 1.0\n",
+    "python/wide_store-1.0.dist-info/RECORD": b"wide/store/__init__.py,,\n"
+    b"wide/_store/__init__.py,,\nwide/store_grpc.py,,\n",
+    "python/wide/buffer/__init__.py": b"",
+    "python/wide/_buffer.py": b"",
+    "python/proto-1.0.dist-info/METADATA": b"Name: proto\nVersion: 1.0\n",
+    "python/proto-1.0.dist-info/RECORD": b"wide/buffer/__init__.py,,\nwide/_buffer.py,,\n",
 }
 
 
@@ -107,6 +117,12 @@ class TestOptional:
         )
         assert "pandas" in judge(used)
 
+    @pytest.mark.parametrize("module", ["wide.store_grpc", "wide._store", "wide._buffer"])
+    def test_what_a_distribution_has_beside_it_in_a_namespace(
+        self, judge: Judge, module: str
+    ) -> None:
+        assert "pandas" in judge(missing("pandas", where=module), module=module)
+
     def test_what_is_known_from_elsewhere(self, judge: Judge) -> None:
         assert judge(said("anything"), known={"shop.c*": "is a recipe's"}) == "is a recipe's"
 
@@ -160,6 +176,12 @@ class TestProblems:
 
     def test_a_top_level_module(self, judge: Judge) -> None:
         assert judge(missing("pandas"), module="shop") == "None"
+
+    @pytest.mark.parametrize("module", ["wide.store", "wide.buffer"])
+    def test_what_a_distribution_is_imported_as_in_a_namespace(
+        self, judge: Judge, module: str
+    ) -> None:
+        assert judge(missing("pandas", where=module), module=module) == "None"
 
     def test_what_fails_while_another_failure_is_handled(self, judge: Judge) -> None:
         symbol = Cause(

@@ -7,11 +7,14 @@ events and answers are described in layersmith.prove.probing, which sends them.
 from __future__ import annotations
 
 import dis
+import faulthandler
 import fnmatch
 import importlib
 import os
 import re
+import signal
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -29,19 +32,92 @@ def import_modules(event: dict[str, Any]) -> dict[str, Any]:
     """Import modules in the order given, and say of each how it went."""
     if LastFinder not in sys.meta_path:
         sys.meta_path.append(LastFinder)
-    return {"modules": [_import_one(name) for name in event["modules"]]}
+        sys.meta_path.insert(0, Endless)
+    watch = ImportWatch(event["seconds"], event["idle"])
+    return {"modules": [_import_one(name, watch) for name in event["modules"]]}
 
 
-def _import_one(name: str) -> dict[str, Any]:
+def _import_one(name: str, watch: ImportWatch) -> dict[str, Any]:
     began = time.perf_counter()
     error = None
     try:
-        importlib.import_module(name)
+        with watch:
+            importlib.import_module(name)
     # Some modules end the interpreter, or raise what is no Exception, when they are imported.
     except BaseException as problem:
         error = _describe(problem)
     took = (time.perf_counter() - began) * 1000
     return {"module": name, "ms": round(took, 3), "error": error}
+
+
+class ImportTimeout(BaseException):
+    """A module does not return; no ``except Exception`` of a package takes it for its own."""
+
+
+class ImportWatch:
+    """Ends the import of a module that does not return.
+
+    Args:
+        seconds: What one import may take.
+        idle: After how many seconds without processor time it waits for what will not come:
+            input, a network, another process. Emulation does not make waiting slower.
+    """
+
+    GRACE = 30
+    """Seconds after which code that no signal reaches is ended together with the process."""
+
+    def __init__(self, seconds: float, idle: float) -> None:
+        self._seconds = seconds
+        self._idle = idle
+        self._began = self._busy = 0.0
+
+    def __enter__(self) -> None:
+        self._began, self._busy = time.monotonic(), time.process_time()
+        faulthandler.dump_traceback_later(self._seconds + self.GRACE, exit=True)
+        if threading.current_thread() is threading.main_thread():
+            # Set for each module: some take the signal for themselves.
+            signal.signal(signal.SIGALRM, self._look)
+            signal.setitimer(signal.ITIMER_REAL, self._idle, self._idle)
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
+
+    def _look(self, _number: int, frame: Any) -> None:
+        used = time.process_time() - self._busy
+        self._busy += used
+        took = time.monotonic() - self._began
+        if used < self._idle / 100:
+            said = f"waits for more than {self._idle:g} s"
+        elif took >= self._seconds:
+            said = f"takes longer than {self._seconds:g} s"
+        else:
+            return
+        name, inner = _importing(frame), frame.f_code
+        place = f"{inner.co_name}, {Path(inner.co_filename).name} line {frame.f_lineno}"
+        Endless.known[name] = f"the import of {name} {said} (in {place})"
+        raise ImportTimeout(Endless.known[name])
+
+
+def _importing(frame: Any) -> str:
+    """Return the innermost module whose own code runs in a frame."""
+    while frame is not None:
+        if frame.f_code.co_name == "<module>":
+            return str(frame.f_globals.get("__name__"))
+        frame = frame.f_back
+    return "?"
+
+
+class Endless:
+    """The first finder on sys.meta_path: what did not return once is not waited for again."""
+
+    known: dict[str, str] = {}  # noqa: RUF012 -- one for the process, as sys.modules is
+
+    @classmethod
+    def find_spec(cls, name: str, _path: Any = None, _target: Any = None) -> None:
+        """Fail at once, and in the same words, for what needs an endless module, too."""
+        if name in cls.known:
+            raise ImportTimeout(cls.known[name])
 
 
 def _describe(problem: BaseException) -> dict[str, Any]:

@@ -81,6 +81,11 @@ class Instance(Closing):
         """Whether the runtime still runs."""
         return self._process.exit is None
 
+    @property
+    def emulated(self) -> bool:
+        """Whether limits on time are stretched."""
+        return self._scale > 1
+
     def invoke(self, event: Any, *, timeout: float | None = None) -> InvokeResult:
         """Send an event and wait for the answer.
 

@@ -123,6 +123,19 @@ class Closure:
         path = self._places.get(module)
         return self._owners.get(path) if path else None
 
+    def is_top(self, module: str) -> bool:
+        """Whether a module is what its distribution is imported as, which is never optional.
+
+        In a namespace that is the package with the distribution's name (``google.cloud.storage``),
+        or the only public one that it brings there.
+        """
+        if "." not in module:
+            return True
+        owner = self.owner(module)
+        outermost = self._outermost.get(owner, frozenset()) if owner else frozenset()
+        public = {one for one in outermost if not any(p.startswith("_") for p in one.split("."))}
+        return module in public and (canonicalize_name(module) == owner or len(public) == 1)
+
     def is_plain_library(self, module: str, said: str) -> bool:
         """Whether a file with the name of an extension is none: nothing in it starts a module.
 
@@ -195,6 +208,16 @@ class Closure:
         found = {path: one.name for one in self.installed for path in one.record}
         files = self.manifest.files if self.manifest else []
         return found | {one.path: one.distribution for one in files}
+
+    @cached_property
+    def _outermost(self) -> dict[str, frozenset[str]]:
+        """Distribution -> its modules that no package with a file of its own lies around."""
+        found: dict[str, set[str]] = {}
+        for name, path in self._places.items():
+            owner = self._owners.get(path)
+            if owner and not any(one in self._places for one in [*_lineage(name)][:-1]):
+                found.setdefault(owner, set()).add(name)
+        return {owner: frozenset(names) for owner, names in found.items()}
 
     @cached_property
     def _modules(self) -> frozenset[str]:

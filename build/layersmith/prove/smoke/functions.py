@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layersmith.config import handlers
 from layersmith.errors import ConfigError
 from layersmith.prove import twin
 from layersmith.prove.models import FunctionSpec
@@ -16,11 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from layersmith.assemble.manifest import Manifest
+    from layersmith.config.loader import LoadedConfig
     from layersmith.config.models import Function
     from layersmith.prove.runners.choice import Runner
-
-HANDLER = "handler.handler"
-"""Where every function of layers.yaml has its entry point: handler() in handler.py."""
 
 
 def prove(
@@ -28,7 +27,7 @@ def prove(
     function: Function,
     layers: Sequence[tuple[Path, Manifest]],
     runner: Runner,
-    root: Path,
+    loaded: LoadedConfig,
 ) -> FunctionProof:
     """Start a function and send it its sample event; a function that fails is data.
 
@@ -37,19 +36,19 @@ def prove(
         function: What layers.yaml says; it has code and an event.
         layers: Zips and manifests of its layers, in their order.
         runner: An open runner.
-        root: Folder that the paths of layers.yaml are relative to.
+        loaded: layers.yaml.
 
     Raises:
-        ConfigError: Its folder or its event is missing, or the event is not valid JSON.
+        ConfigError: Its handler or its event is missing, or the event is not valid JSON.
         ProofError: The machine cannot start anything.
     """
-    event = _event(name, function, root)
-    code = root / str(function.code)
-    if not (code / "handler.py").is_file():
-        raise ConfigError(f"functions.{name}: there is no handler.py in {function.code}")
+    event = _event(name, function, loaded)
+    code = loaded.root / str(function.code)
+    if missing := handlers.problem(code, function.handler):
+        raise _wrong(loaded, name, "handler", missing)
     with tempfile.TemporaryDirectory(prefix="layersmith-function-") as folder:
         spec = FunctionSpec(
-            handler=HANDLER,
+            handler=function.handler,
             code=code,
             layers=twin.placed(layers, runner, Path(folder)),
             memory=function.memory,
@@ -69,13 +68,23 @@ def prove(
             )
 
 
-def _event(name: str, function: Function, root: Path) -> object:
-    path = root / str(function.event)
+def _event(name: str, function: Function, loaded: LoadedConfig) -> object:
     try:
-        return json.loads(path.read_bytes())
+        return json.loads((loaded.root / str(function.event)).read_bytes())
     except FileNotFoundError:
-        raise ConfigError(f"functions.{name}: the event {function.event} is not there") from None
+        raise _wrong(loaded, name, "event", f"there is no file {function.event}") from None
     except ValueError as problem:
-        raise ConfigError(
-            f"functions.{name}: {function.event} is not valid JSON", cause=str(problem)
-        ) from problem
+        wrong = _wrong(loaded, name, "event", f"{function.event} is not valid JSON")
+        wrong.cause = str(problem)
+        raise wrong from problem
+
+
+def _wrong(loaded: LoadedConfig, name: str, key: str, what: str) -> ConfigError:
+    """Return the error for a key of a function, with its line."""
+    line, column = loaded.position("functions", name, key)
+    return ConfigError(
+        f"{loaded.path.name}:{line}:{column}: functions.{name}.{key}: {what}",
+        file=str(loaded.path),
+        line=line,
+        column=column,
+    )

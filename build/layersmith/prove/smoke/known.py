@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.prove.reports import ImportFailure
+    from layersmith.prove.smoke.closure import Closure
     from layersmith.recipes.models import RecipeUse
 
 MISSING = re.compile(
@@ -38,15 +39,15 @@ def optional(manifest: Manifest | None) -> dict[str, str]:
     }
 
 
-def left_out(manifest: Manifest | None, module: str, failure: ImportFailure) -> str | None:
+def left_out(closure: Closure, module: str, failure: ImportFailure) -> str | None:
     """Return what a recipe left out that a module lacks, and why; None where none did.
 
     A package that does not import at all is broken, whatever the reason.
     """
-    if manifest is None or "." not in module:
+    if closure.manifest is None or closure.is_top(module):
         return None
     lacking = [name for cause in failure.chain for name in _missing(cause.message)]
-    return lost(manifest.recipes, lacking)
+    return lost(closure.manifest.recipes, lacking)
 
 
 def lost(uses: Sequence[RecipeUse], names: Sequence[str]) -> str | None:

@@ -161,7 +161,7 @@ def _judge_imports(
             excused[outcome.module] = pattern
         elif why := optional.reason(
             outcome.module, outcome.error, held, by_recipes
-        ) or known.left_out(subject.manifest, outcome.module, outcome.error):
+        ) or known.left_out(held, outcome.module, outcome.error):
             spare[outcome.module] = why
         else:
             broken.append(outcome)

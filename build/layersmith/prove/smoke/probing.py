@@ -24,6 +24,16 @@ PROBE_MEMORY = 3008
 PROBE_TIMEOUT = 300.0
 """Seconds for one request to the probe, before emulation stretches them."""
 
+IMPORT_TIMEOUT = 60.0
+"""Seconds for the import of one module; the largest packages take about ten."""
+
+EMULATED_IMPORT_TIMEOUT = 600.0
+"""The same under emulation, ten times as slow where it is not the first import."""
+
+IDLE = 15.0
+"""Seconds without processor time after which an import waits for what will not come; Lambda gives
+the whole start of a function ten."""
+
 BATCH = 50
 """Modules per request: progress is seen, and what a crash took along is imported again."""
 
@@ -101,7 +111,7 @@ def import_all(
         for begin in range(0, len(names), BATCH):
             show("importing", f"{min(begin + BATCH, len(names))} of {len(names)} modules")
             batch = names[begin : begin + BATCH]
-            answer = instance.invoke({"op": "import", "modules": list(batch)})
+            answer = instance.invoke(_request(instance, batch))
             if answer.ok:
                 outcomes += [ImportOutcome.model_validate(one) for one in answer.payload["modules"]]
                 continue
@@ -141,7 +151,7 @@ def _one_by_one(runner: Runner, spec: FunctionSpec, names: Sequence[str]) -> lis
     instance = start(runner, spec)
     try:
         for name in names:
-            answer = instance.invoke({"op": "import", "modules": [name]})
+            answer = instance.invoke(_request(instance, [name]))
             if answer.ok:
                 outcomes.append(ImportOutcome.model_validate(answer.payload["modules"][0]))
                 continue
@@ -151,6 +161,11 @@ def _one_by_one(runner: Runner, spec: FunctionSpec, names: Sequence[str]) -> lis
     finally:
         instance.close()
     return outcomes
+
+
+def _request(instance: Instance, names: Sequence[str]) -> dict[str, object]:
+    seconds = EMULATED_IMPORT_TIMEOUT if instance.emulated else IMPORT_TIMEOUT
+    return {"op": "import", "modules": list(names), "seconds": seconds, "idle": IDLE}
 
 
 def _crash(error: FunctionError | None) -> ImportFailure:

@@ -117,7 +117,7 @@ class SmokeRun:
                 layers = self._layers_of(function, first)
                 if layers is None:
                     continue
-                proof = functions.prove(name, function, layers, opened, self.loaded.root)
+                proof = functions.prove(name, function, layers, opened, self.loaded)
                 outcome.functions.append(proof)
                 if proof.error:
                     raise _failed(proof)

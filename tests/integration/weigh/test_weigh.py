@@ -1,4 +1,4 @@
-"""`analyze` with real uv and real HTTP: what is transferred, and what goes wrong."""
+"""`weigh` with real uv and real HTTP: what is transferred, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def cli(index: RangeIndex, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return layers("analyze", *words, cwd=index.folder.parent, env=environment)
+    return layers("weigh", *words, cwd=index.folder.parent, env=environment)
 
 
 def big_wheel(index: RangeIndex, members: int, requires: tuple[str, ...] = ()) -> Path:
@@ -193,7 +193,7 @@ def test_a_conflict_is_explained_as_a_whole(index: RangeIndex) -> None:
 def test_words_that_cannot_be(
     words: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["analyze", *words]) == 2
+    assert main(["weigh", *words]) == 2
     assert told in capsys.readouterr().err
 
 
@@ -213,7 +213,7 @@ def test_the_verb_where_only_ascii_is_known(index: RangeIndex) -> None:
     index.wheel("small", "1.0")
     done = cli(index, "small", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
-    assert "...................." in done.stdout
+    assert "................" in done.stdout
 
 
 def test_json_and_check(index: RangeIndex) -> None:
@@ -233,10 +233,16 @@ def test_a_requirements_file(index: RangeIndex, capsys: pytest.CaptureFixture[st
     index.wheel("small", "1.0")
     path = index.folder.parent / "wanted.txt"
     path.write_text("# what we need\nsmall==1.0\n")
-    assert main(["analyze", str(path), "--json"]) == 0
+    assert main(["weigh", "-r", str(path), "--json"]) == 0
     (report,) = data_of(capsys.readouterr().out)["reports"]
     assert report["identifier"] == "wanted-python3.13-arm64"
     assert report["requirements"] == ["small==1.0"]
+
+
+def test_the_older_name_of_the_verb(index: RangeIndex, capsys: pytest.CaptureFixture[str]) -> None:
+    index.wheel("small", "1.0")
+    assert main(["analyze", "small", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verb"] == "weigh"
 
 
 def test_a_layer_by_name_is_weighed_by_its_lock(index: RangeIndex) -> None:

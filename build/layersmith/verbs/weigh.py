@@ -1,4 +1,4 @@
-"""`analyze`: say what requirements weigh, who pulls it, and whether it fits."""
+"""`weigh`: say what requirements weigh, who pulls it, and whether it fits."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ what it says:
   Nothing is built: sizes come from the directories of wheels, read by range requests.
 
 examples:
-  python build/layers.py analyze 'chromadb==1.5.9' --runtime python3.12 --arch arm64
-  python build/layers.py analyze 'psycopg[binary]' pandas --json
-  python build/layers.py analyze requirements.txt --all --depth 9
-  python build/layers.py analyze chromadb-vector          a layer of layers.yaml, by its lock
-  python build/layers.py analyze --save                   all layers; writes dist/*.analysis.json
-  python build/layers.py analyze 'chromadb==0.5.23' --exclude-newer 2024-12-20
+  python build/layers.py weigh -r requirements.txt        in any folder; no layers.yaml is needed
+  python build/layers.py weigh 'chromadb==1.5.9' --runtime python3.12 --arch arm64
+  python build/layers.py weigh 'psycopg[binary]' pandas --json
+  python build/layers.py weigh -r requirements.txt --all --depth 9
+  python build/layers.py weigh chromadb-vector          a layer of layers.yaml, by its lock
+  python build/layers.py weigh --save                   all layers; writes dist/*.analysis.json
+  python build/layers.py weigh 'chromadb==0.5.23' --exclude-newer 2024-12-20
 
 exit code: 0 whatever the verdict is; with --check 7 where it does not fit.
 """
@@ -52,6 +53,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="WHAT",
         help="requirements (PEP 508), a requirements file, or names of layers; default: all layers",
+    )
+    parser.add_argument(
+        "-r",
+        "--requirements",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a requirements file; repeatable",
     )
     options.add_filters(parser, positional=False)
     options.add_dist(parser)
@@ -129,19 +139,19 @@ def _chosen(args: argparse.Namespace) -> tuple[Path, list[Target]]:
     """Return what is to be weighed, and the folder in which uv looks for its configuration."""
     from layersmith.config import loader  # noqa: PLC0415 -- start-up time
 
-    if not args.what:
+    if not args.what and not args.requirements:
         loaded, targets = options.chosen(args)
         return loaded.root, targets
     layers = loader.load(args.config).config.layers if args.config.is_file() else {}
     named = [word for word in args.what if word in layers]
-    if named and len(named) == len(args.what):
+    if named and len(named) == len(args.what) and not args.requirements:
         args.layer = [*args.layer, *named]
         loaded, targets = options.chosen(args)
         return loaded.root, targets
     if named or args.layer:
         raise ConfigError(
             "layers and requirements cannot be weighed together",
-            hint=f"name only layers, or run `analyze` once for each: {', '.join(named)}",
+            hint=f"name only layers, or run `weigh` once for each: {', '.join(named)}",
         )
     return Path.cwd(), _from_requirements(args)
 
@@ -154,25 +164,26 @@ def _from_requirements(args: argparse.Namespace) -> list[Target]:
 
     lines: list[str] = []
     constraints: list[str] = []
+    paths = [*args.requirements, *(Path(word) for word in args.what if Path(word).is_file())]
+    for path in paths:
+        found = requirements.read(path, path.resolve().parent)
+        lines += found.requirements
+        constraints += found.constraints
     for word in args.what:
-        path = Path(word)
-        if path.is_file():
-            found = requirements.read(path, path.resolve().parent)
-            lines += found.requirements
-            constraints += found.constraints
+        if Path(word).is_file():
             continue
         try:
             Requirement(word)
         except InvalidRequirement as problem:
             raise ConfigError(
                 f"{word!r} is not a requirement, a file or a layer: {problem}",
-                hint="quote requirements for the shell: analyze 'chromadb==1.5.9'",
+                hint="quote requirements for the shell: weigh 'chromadb==1.5.9'",
             ) from None
         lines.append(word)
     if not lines:
-        raise ConfigError(f"nothing is required in {', '.join(args.what)}")
+        raise ConfigError(f"nothing is required in {', '.join(map(str, paths))}")
     first = re.match(r"[A-Za-z0-9._-]+", lines[0])
-    name = Path(args.what[0]).stem if Path(args.what[0]).is_file() else first[0] if first else "it"
+    name = paths[0].stem if paths else first[0] if first else "it"
     for architecture in args.arch:
         if architecture not in architectures.NAMES:
             raise ConfigError(
