@@ -33,6 +33,7 @@ class Report:
         bytes_total: Bytes of the snapshot.
         seconds: From the first byte read to the flip.
         deltas: Deltas that are now in the snapshot.
+        counted: Whether Chroma could say what it held; ``records`` is empty if not.
         quarantined: Deltas of which something was set aside, because Chroma does not take it.
     """
 
@@ -44,6 +45,7 @@ class Report:
     seconds: float = 0.0
     deltas: int = 0
     quarantined: int = 0
+    counted: bool = True
 
     def document(self) -> dict[str, object]:
         """The report as Step Functions and the log get it."""
@@ -56,6 +58,7 @@ class Report:
             "snapshotSeconds": round(self.seconds, 3),
             "deltas": self.deltas,
             "quarantined": self.quarantined,
+            "counted": self.counted,
         }
 
 

@@ -133,7 +133,7 @@ def _rebuild(
     restored = store.restore(data_dir, chroma_version=version, migrate=migrate)
     say("serve")
     with ChromaProcess(data_dir) as server:
-        if restored.manifest:
+        if restored.manifest and restored.manifest.counted:
             _check_restored(server, restored.manifest)
         say("replay")
         replayed = log.replay(server.base_url, restored.consumed)
