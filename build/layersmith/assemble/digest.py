@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from layersmith.plan import Target
 
-SHIPPING = {"budgets", "regions", "principals", "align", "smoke", "storage", "recipes"}
+SHIPPING = {"budgets", "regions", "principals", "align", "smoke", "storage", "recipes", "extends"}
 """Settings that do not reach the zip or its manifest, but by what recipes do."""
 
 

@@ -39,6 +39,7 @@ def find(tree: YamlNode, root: Path) -> list[Problem]:
     """
     layers = _mapping(tree.child("layers"))
     found = [problem for name in layers for problem in _files(name, layers[name], root)]
+    found += _extends(layers, _mapping(tree.child("fragments")))
     for name, layer in layers.items():
         found += _beside(name, layer, layers)
     for name, function in _mapping(tree.child("functions")).items():
@@ -47,6 +48,40 @@ def find(tree: YamlNode, root: Path) -> list[Problem]:
             found += _package(name, function, tree, root)
     found += _path(root, tree.child("recipe-folder"), ("recipe-folder",), folder=True)
     return [Problem(tree.locate(path), path, message) for path, message in found]
+
+
+def _extends(layers: dict[str, YamlNode], fragments: dict[str, YamlNode]) -> Iterator[_Found]:
+    """Judge the names of fragments that layers and other fragments extend."""
+    known = list(fragments)
+    for key, nodes in (("fragments", fragments), ("layers", layers)):
+        for name, node in nodes.items():
+            above = _text(node.child("extends"))
+            if above is None:
+                continue
+            at: document.Path = (key, name, "extends")
+            if not known:
+                yield at, f"there is no fragment {above}: nothing is under `fragments`"
+            elif above not in known:
+                close = difflib.get_close_matches(above, known, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+                yield at, f"unknown fragment {above}; {hint}"
+            elif key == "fragments" and name in (chain := _chain(above, fragments)):
+                yield at, f"{name} extends itself: {' -> '.join((name, *chain))}"
+
+
+def _chain(name: str, fragments: dict[str, YamlNode]) -> list[str]:
+    """Return a fragment and those that it extends, up to the one that comes again."""
+    found = [name]
+    while name in fragments and (above := _text(fragments[name].child("extends"))):
+        found.append(above)
+        if found.count(above) > 1:
+            break
+        name = above
+    return found
+
+
+def _text(node: YamlNode | None) -> str | None:
+    return node.value if node is not None and isinstance(node.value, str) else None
 
 
 def _mapping(node: YamlNode | None) -> dict[str, YamlNode]:

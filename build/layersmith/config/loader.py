@@ -74,31 +74,36 @@ def load(path: Path) -> LoadedConfig:
 
 
 def with_defaults(tree: YamlNode) -> YamlNode:
-    """Return ``tree`` with the settings of ``defaults`` put into layers and packages of functions.
+    """Return ``tree`` with the settings of ``defaults`` and of fragments put where they hold.
 
-    A setting of the layer wins. The mappings in ``MERGED`` are merged key by key; everything
-    else, lists included, is replaced as a whole.
+    That is in every layer, and in the packages of functions what ``defaults`` says of content. A
+    setting of the layer wins, then that of the fragment that it extends. The mappings in
+    ``MERGED`` are merged key by key; everything else, lists included, is replaced as a whole.
     """
-    defaults = tree.child("defaults")
-    if defaults is None or not isinstance(defaults.value, dict):
-        return tree
-    value = dict(tree.value)
-    for key, base in (("layers", defaults), ("functions", _of_packages(defaults))):
+    value = dict(tree.value) if isinstance(tree.value, dict) else {}
+    for key in ("layers", "functions"):
         group = tree.child(key)
-        if group is not None and isinstance(group.value, dict):
-            merged = {
-                name: _merge(base, one, deep=True) if _takes_defaults(key, one) else one
-                for name, one in group.value.items()
-            }
-            value[key] = document.YamlNode(merged, group.position, keys=group.keys)
-    return document.YamlNode(value, tree.position, keys=tree.keys)
+        if group is None or not isinstance(group.value, dict):
+            continue
+        merged = {}
+        for name, one in group.value.items():
+            merged[name] = one
+            for base in _bases(tree, key, one):
+                merged[name] = _merge(base, merged[name], deep=True)
+        value[key] = document.YamlNode(merged, group.position, keys=group.keys)
+    return document.YamlNode(value or tree.value, tree.position, keys=tree.keys)
 
 
-def _takes_defaults(group: str, node: YamlNode) -> bool:
+def _bases(tree: YamlNode, group: str, node: YamlNode) -> list[YamlNode]:
+    """Return what a layer or a function has settings from, what wins first."""
     if not isinstance(node.value, dict):
-        return False
-    package = node.child("package")
-    return group == "layers" or (package is not None and package.value is True)
+        return []
+    if group == "layers":
+        return document.bases(tree, node)
+    package, defaults = node.child("package"), tree.child("defaults")
+    if package is None or package.value is not True or defaults is None:
+        return []
+    return [_of_packages(defaults)] if isinstance(defaults.value, dict) else []
 
 
 def _of_packages(defaults: YamlNode) -> YamlNode:

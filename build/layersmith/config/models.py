@@ -43,7 +43,8 @@ from layersmith.config.values import (
 )
 
 MERGED = ("budgets", "prune", "environment")
-"""Settings of ``defaults`` that are merged key by key; all others are replaced as a whole."""
+"""Settings of ``defaults`` and fragments that are merged key by key; all others are replaced as a
+whole."""
 
 
 def kebab(name: str) -> str:
@@ -322,6 +323,18 @@ class LayerDefaults(LayerSettings):
     """Lambda runtimes to build for. Needed in ``defaults`` or in the layer."""
 
 
+class Fragment(LayerDefaults):
+    """Settings that some layers share: any of those that ``defaults`` takes.
+
+    A layer that `extends` a fragment has its settings, and one that extends another fragment has
+    those of both. What is nearer to the layer wins: the layer itself, its fragment, what that one
+    extends, ``defaults``.
+    """
+
+    extends: Annotated[Name | None, Field(examples=["scientific"])] = None
+    """Name of another fragment whose settings this one has, unless it sets them itself."""
+
+
 class Layer(LayerSettings):
     """One layer: these keys, and any of those that ``defaults`` takes."""
 
@@ -331,6 +344,9 @@ class Layer(LayerSettings):
     """What the layer is for; semver and digest are added (AWS: up to 256 characters)."""
     version: Annotated[SemVer, Field(examples=["1.0.0", "2.0.0-rc.1"])]
     """Semantic version of the layer."""
+    extends: Annotated[Name | None, Field(examples=["scientific"])] = None
+    """Name of the fragment, under ``fragments``, whose settings the layer has, unless it sets them
+    itself."""
     requirements: Annotated[
         Requirements,
         Field(
@@ -459,6 +475,8 @@ class Config(Model):
 
     defaults: Annotated[LayerDefaults, Field(default_factory=LayerDefaults)]
     """Settings for every layer that does not say otherwise."""
+    fragments: dict[Name, Fragment] = {}
+    """Settings that some layers share, by a name that they give under `extends`."""
     layers: Annotated[dict[Name, Layer], Field(min_length=1)]
     """The layers by name."""
     functions: dict[Name, Function] = {}

@@ -59,7 +59,8 @@ This file is generated from the models in build/layersmith/config: change it the
 
 - Every problem of the file comes in one report, with file, line and column; exit code 2.
 - Keys are written in kebab-case. Unknown keys and duplicate keys are refused.
-- A setting of a layer wins over the one of `defaults`. {", ".join(f"`{key}`" for key in MERGED)}
+- A setting of a layer wins over those of the fragments that it `extends`, and these over
+  `defaults`. {", ".join(f"`{key}`" for key in MERGED)}
   are merged key by key; every other setting, lists included, is replaced as a whole.
 - Versions that look like numbers are quoted: YAML reads `3.10` as the number 3.1. Words and
   numbers that YAML 1.1 reads as something else than they look like (`on`, `no`, `010`, `1:30`)
@@ -74,7 +75,8 @@ This file is generated from the models in build/layersmith/config: change it the
 SECTIONS = (
     ("Config", "Top level"),
     ("Layer", "layers.NAME"),
-    ("LayerDefaults", "defaults, and any layer"),
+    ("LayerDefaults", "defaults, and any fragment or layer"),
+    ("Fragment", "fragments.NAME"),
     ("Budgets", "budgets"),
     ("Prune", "prune"),
     ("Stub", "stubs.DISTRIBUTION"),
@@ -85,7 +87,7 @@ SECTIONS = (
 )
 """Definition in the schema to the heading of its section, in the order of the page."""
 
-SHARED = {"Layer": LayerSettings, "Function": Contents}
+SHARED = {"Layer": LayerSettings, "Fragment": LayerSettings, "Function": Contents}
 """Definition to the keys of it that stand under `defaults`."""
 
 RECIPE_SECTIONS = {

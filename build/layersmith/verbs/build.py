@@ -63,6 +63,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="folder with the manifests of the last release, for budgets.growth",
     )
     parser.add_argument(
+        "--before",
+        type=Path,
+        metavar="DIR",
+        help="folder with the manifests of the main branch, for the step summary on GitHub",
+    )
+    parser.add_argument(
         "--force", action="store_true", help="rebuild targets even if they are up to date"
     )
 
@@ -93,7 +99,9 @@ def run(args: argparse.Namespace) -> int:
         console.emit_json([tables.as_json(result) for result in results])
     else:
         tables.show(results)
-    tables.step_summary(tables.markdown(results))
+    before = tables.manifests_in(args.before)
+    tables.step_summary(tables.summary("Layers built", tables.built(results), before))
+    _set_outputs(args.dist, results)
     made = [result.manifest for result in results if result.manifest]
     _warn(loaded, made, args.dist)
     _say_all(results, loaded.root)
@@ -107,6 +115,17 @@ def run(args: argparse.Namespace) -> int:
     if fitting:
         console.info(f"every function fits with its layers; the largest is {fitting[0]}")
     return 0
+
+
+def _set_outputs(dist: Path, results: Sequence[BuildResult]) -> None:
+    """Tell the running GitHub step where the artifacts are."""
+    zips = [dist / one.manifest.artifact.filename for one in results if one.manifest]
+    index = dist / "index.json"
+    tables.step_outputs(
+        dist=str(dist.resolve()),
+        zips=[str(path.resolve()) for path in zips],
+        index=str(index.resolve()) if index.is_file() else "",
+    )
 
 
 def _describe(args: argparse.Namespace) -> None:

@@ -534,3 +534,67 @@ def test_code_that_cannot_be_a_module(problems: Problems, tmp_path: Path) -> Non
     for problem, line, part in zip(found, lines, said, strict=True):
         assert problem.startswith(f"layers.yaml:{line}:9: ")
         assert part in problem
+
+
+FRAGMENTS = """\
+defaults:
+  runtimes: [python3.13]
+  budgets: {growth: 5%}
+fragments:
+  small:
+    extends: quick
+    budgets: {zipped: 1MB}
+    excludes: {a: not needed}
+  quick:
+    budgets: {cold-start: 1s, zipped: 9MB}
+    excludes: {b: not needed}
+    strip: maybe
+layers:
+  one:
+    description: d
+    version: 1.0.0
+    requirements: [a]
+    extends: small
+    budgets: {zipped: 2MB}
+"""
+
+
+def test_a_layer_has_the_settings_of_its_fragments(load: Load, problems: Problems) -> None:
+    loaded = load(FRAGMENTS.replace("maybe", "false"))
+    one = loaded.config.layers["one"]
+    assert (one.budgets.zipped, one.budgets.cold_start, one.budgets.growth) == (2_000_000, 1, 5)
+    assert (one.excludes, one.strip) == ({"a": "not needed"}, False)
+    assert loaded.position("layers", "one", "strip") == (12, 5)
+    assert problems(FRAGMENTS) == [
+        "layers.yaml:12:12: fragments.quick.strip: true or false is expected here"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "extends: small",
+            "extends: smal",
+            "18:14: layers.one.extends: unknown fragment smal; did",
+        ),
+        ("extends: quick", "extends: none", "6:14: fragments.small.extends: unknown fragment none"),
+        (
+            "strip: maybe",
+            "extends: small",
+            "6:14: fragments.small.extends: small extends itself: small -> quick -> small",
+        ),
+        (
+            "    extends: small",
+            "    extends: one",
+            "18:14: layers.one.extends: unknown fragment one",
+        ),
+        ("strip: maybe", "description: d", "12:5: fragments.quick.description: unknown key"),
+    ],
+)
+def test_fragments_that_cannot_be_extended(
+    problems: Problems, old: str, new: str, said: str
+) -> None:
+    assert problems(FRAGMENTS.replace(old, new).replace("maybe", "true"))[0].startswith(
+        f"layers.yaml:{said}"
+    )
