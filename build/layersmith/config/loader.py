@@ -74,36 +74,32 @@ def load(path: Path) -> LoadedConfig:
 
 
 def with_defaults(tree: YamlNode) -> YamlNode:
-    """Return ``tree`` with the settings of ``defaults`` and of fragments put where they hold.
+    """Return ``tree`` with what ``defaults`` and fragments say in layers and in packages.
 
-    That is in every layer, and in the packages of functions what ``defaults`` says of content. A
-    setting of the layer wins, then that of the fragment that it extends. The mappings in
+    A setting of the layer wins, then that of the fragment that it extends. The mappings in
     ``MERGED`` are merged key by key; everything else, lists included, is replaced as a whole.
     """
-    value = dict(tree.value) if isinstance(tree.value, dict) else {}
+    if not isinstance(tree.value, dict):
+        return tree
+    value = dict(tree.value)
     for key in ("layers", "functions"):
         group = tree.child(key)
         if group is None or not isinstance(group.value, dict):
             continue
-        merged = {}
+        merged = dict(group.value)
         for name, one in group.value.items():
-            merged[name] = one
-            for base in _bases(tree, key, one):
-                merged[name] = _merge(base, merged[name], deep=True)
+            for base in document.bases(tree, one) if _takes_defaults(key, one) else ():
+                settings = base if key == "layers" else _of_packages(base)
+                merged[name] = _merge(settings, merged[name], deep=True)
         value[key] = document.YamlNode(merged, group.position, keys=group.keys)
-    return document.YamlNode(value or tree.value, tree.position, keys=tree.keys)
+    return document.YamlNode(value, tree.position, keys=tree.keys)
 
 
-def _bases(tree: YamlNode, group: str, node: YamlNode) -> list[YamlNode]:
-    """Return what a layer or a function has settings from, what wins first."""
+def _takes_defaults(group: str, node: YamlNode) -> bool:
     if not isinstance(node.value, dict):
-        return []
-    if group == "layers":
-        return document.bases(tree, node)
-    package, defaults = node.child("package"), tree.child("defaults")
-    if package is None or package.value is not True or defaults is None:
-        return []
-    return [_of_packages(defaults)] if isinstance(defaults.value, dict) else []
+        return False
+    package = node.child("package")
+    return group == "layers" or (package is not None and package.value is True)
 
 
 def _of_packages(defaults: YamlNode) -> YamlNode:

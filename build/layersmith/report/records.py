@@ -144,7 +144,7 @@ def _artifact(
         # Import times name no zip; they are taken together with the cold starts.
         imports = None
         stale.append("import times")
-    named = {**config.functions, **config.layers} if config else {}
+    named = {**config.layers, **config.functions} if config else {}
     layer = named.get(manifest.layer)
     functions = config.functions.items() if config else ()
     users = {name: one.memory for name, one in functions if manifest.layer in one.layers}
