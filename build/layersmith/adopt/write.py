@@ -51,7 +51,7 @@ def files(findings: FoundRepository, root: Path) -> list[NewFile]:
     texts = {loader.FILE_NAME: _layers_yaml(layers, findings.functions)}
     if not _exists(root / loader.FILE_NAME):
         texts |= {_smoke_path(layer): _smoke(layer) for layer in layers}
-    texts[WORKFLOW] = Template(_template("workflow.yml")).substitute(version=__version__)
+    texts[WORKFLOW] = _template("workflow.yml").replace("v1", f"v{__version__}")
     return [
         NewFile(path, text, "exists" if _exists(root / path) else "new")
         for path, text in texts.items()

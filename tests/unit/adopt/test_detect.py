@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
+from layersmith import __version__
 from layersmith.adopt import detect, write
 from layersmith.base import runtimes
 from layersmith.config import loader
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from layersmith.adopt.models import FoundRepository
 
+ROOT = Path(__file__).parents[3]
 HEAD = "Transform: AWS::Serverless-2016-10-31\nResources:\n"
 NEEDS = {"src/requirements.txt": "alpha\n"}
 
@@ -176,3 +178,13 @@ def test_a_layer_of_the_template_becomes_one_here(tmp_path: Path) -> None:
     files = {"template.yaml": template, "layers/deps/requirements.txt": "beta\n"}
     (layer,) = found(tmp_path, **files).layers
     assert (layer.name, layer.functions) == ("deps", ("a",))
+
+
+def test_the_workflow_calls_one_that_exists(tmp_path: Path) -> None:
+    (workflow,) = (one for one in write.files(found(tmp_path), tmp_path) if ".github" in one.path)
+    example = ROOT / "docs/examples/github/layers.yml"
+    assert workflow.content == example.read_text("utf-8").replace("v1", f"v{__version__}")
+    called = yaml.safe_load(workflow.content)["jobs"]["layers"]["uses"]
+    path = called.partition("/layersmith/")[2].partition("@")[0]
+    # YAML 1.1 reads the key `on` as true.
+    assert "workflow_call" in yaml.safe_load((ROOT / path).read_text("utf-8"))[True]
