@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 TOP = 15
 """Distributions that the table shows."""
 
+NAMED = 5
+"""Requirements that the heading names."""
+
 STYLES = {"fits": "bold green", "fits with excludes": "bold yellow", "does not fit": "bold red"}
 HEADINGS = ("distribution", "own", "retained", "zip", "size", "pulled by")
 NUMBERS = ("own", "retained", "zip")
@@ -69,7 +72,8 @@ def traffic_text(weighing: Weighing) -> str:
 def _head(weighing: Weighing, out: Console) -> None:
     from rich.text import Text  # noqa: PLC0415 -- start-up time
 
-    asked = ", ".join(weighing.requirements) or weighing.identifier
+    named, rest = weighing.requirements[:NAMED], len(weighing.requirements) - NAMED
+    asked = ", ".join(named) + (f" and {rest} more" if rest > 0 else "") or weighing.identifier
     out.print(f"{asked} on {weighing.runtime} {weighing.architecture}", style="bold", markup=False)
     word = weighing.verdict.word
     out.print(Text.assemble((word, STYLES[word]), f": {weighing.verdict.text}"))
