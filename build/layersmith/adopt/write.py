@@ -154,6 +154,7 @@ def _settings(layer: FoundLayer, usual: dict[str, Any]) -> dict[str, Any]:
 def _functions(layers: Sequence[FoundLayer], functions: Sequence[FoundFunction]) -> Iterator[str]:
     """Yield the functions: their layers and code are judged together against 250 MB."""
     yield "# Each function's layers and code are judged together against Lambda's 250 MB."
+    yield "# `package: true` also builds the zip of its code; `event: FILE` proves them together."
     yield "functions:"
     for function in functions:
         said: dict[str, Any] = {

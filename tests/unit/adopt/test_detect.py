@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -167,6 +168,23 @@ def test_more_packages_than_a_function_can_have_layers(tmp_path: Path) -> None:
     assert shared.packages == tuple(f"libs/{name}" for name in names)
     write.write(write.files(repository, tmp_path), tmp_path)
     assert loader.load(tmp_path).config.functions["a"].layers == ["src", "shared"]
+
+
+def test_json_with_tabs_and_what_sam_packaged(tmp_path: Path) -> None:
+    said = {"CodeUri": "src", "Handler": "app.run", "Runtime": "python3.13"}
+    document = {"Resources": {"A": {"Type": "AWS::Serverless::Function", "Properties": said}}}
+    text = json.dumps(document, indent="\t")
+    files = {"template.json": text, "packaged-template.json": text, **NEEDS}
+    (function,) = found(tmp_path, **files).functions
+    assert (function.file, function.code, function.handler) == ("template.json", "src", "app.run")
+
+
+def test_long_names_stay_names(tmp_path: Path) -> None:
+    names = ["A" + "b" * 80, "A" + "b" * 90]
+    template = HEAD + "".join(function(name, Runtime="python3.13") for name in names)
+    repository = found(tmp_path, **{"template.yaml": template, **NEEDS})
+    write.write(write.files(repository, tmp_path), tmp_path)
+    assert len(loader.load(tmp_path).config.functions) == 2
 
 
 def test_a_layer_of_the_template_becomes_one_here(tmp_path: Path) -> None:
