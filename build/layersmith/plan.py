@@ -82,11 +82,36 @@ class Target:
 
     @property
     def provided(self) -> dict[str, runtimes.ProvidedDistribution]:
-        """By normalized name, what the layer leaves to the runtime."""
+        """By normalized name, what the layer leaves to the runtime and to managed layers."""
         settings = self.settings
         decided = {*settings.excludes, *settings.stubs}
-        found = self.runtime.left_out(settings.keep_provided)
+        found = {**self.runtime.left_out(settings.keep_provided), **self.managed}
         return {name: one for name, one in found.items() if name not in decided}
+
+    @property
+    def managed(self) -> dict[str, runtimes.ProvidedDistribution]:
+        """By normalized name, what managed layers bring that functions use beside the layer.
+
+        Lambda looks into them before it looks into the runtime; of two, the first is taken.
+        """
+        found: dict[str, runtimes.ProvidedDistribution] = {}
+        for layer, versions in self.managed_layers.items():
+            for one, version in versions.items():
+                if one not in self.settings.keep_provided:
+                    found.setdefault(one, runtimes.brought(one, version, layer))
+        return found
+
+    @property
+    def managed_layers(self) -> dict[str, dict[str, str]]:
+        """The managed layers beside the layer, each with its distributions and their versions."""
+        found = {}
+        for given in self.settings.managed_layers:
+            name = given if isinstance(given, str) else given.name
+            known = runtimes.managed_layer(name)
+            found[name] = known.on(self.runtime.name) if known else {}
+            if not isinstance(given, str) and given.distributions is not None:
+                found[name] = dict(given.distributions)
+        return found
 
     @property
     def version(self) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from layersmith.plan import Target
 
 PROVIDED_REASON = "provided by the runtime"
+MANAGED_REASON = "brought by the managed layer"
 
 Origin = Literal["wheel", "sdist", "local", "stub", "cross", "files"]
 
@@ -63,7 +64,8 @@ def reason_to_drop(name: str, target: Target) -> str | None:
     if name in settings.excludes:
         return settings.excludes[name]
     if name in target.provided:
-        return PROVIDED_REASON
+        layer = target.provided[name].layer
+        return f"{MANAGED_REASON} {layer}" if layer else PROVIDED_REASON
     return None
 
 
@@ -141,7 +143,7 @@ def collect(lock: Lock, target: Target, root: Path) -> Collected:
     for entry in lock.entries:
         reason = reason_to_drop(entry.name, target)
         if reason:
-            collected.dropped.append(Dropped(name=entry.name, version=entry.version, reason=reason))
+            collected.dropped.append(_dropped(entry, reason, target))
         elif entry.name in target.settings.stubs:
             _add_stub(collected, entry, target, root)
     wanted = needed(lock, target)
@@ -153,6 +155,13 @@ def collect(lock: Lock, target: Target, root: Path) -> Collected:
     _add_modules(collected, target, root)
     collected.parts.sort(key=lambda part: part.name)
     return collected
+
+
+def _dropped(entry: LockEntry, reason: str, target: Target) -> Dropped:
+    one = target.provided.get(entry.name)
+    managed = one.layer if one and reason.startswith(MANAGED_REASON) else None
+    version = one.version if one and managed else entry.version
+    return Dropped(name=entry.name, version=version, reason=reason, managed=managed)
 
 
 def _part(entry: LockEntry, target: Target) -> Part:

@@ -95,7 +95,8 @@ class ProvidedDistribution:
         sdk: Whether it belongs to AWS's SDK, which layers leave out.
         together: Names of what goes into a layer together with it.
         verified: Whether the version was read in AWS's image.
-        read: When the version was read.
+        read: When the version was read; the least date where layers.yaml gives it.
+        layer: The managed layer that brings it; None for the runtime itself.
     """
 
     name: str
@@ -105,6 +106,7 @@ class ProvidedDistribution:
     together: tuple[str, ...]
     verified: bool
     read: datetime.date
+    layer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -115,17 +117,30 @@ class ManagedLayer:
         name: How its name begins, ``AWSSDKPandas``.
         arn: Its ARN, with what depends on region and runtime in angle brackets.
         worth_it: Distributions that make it worth to advise it.
-        contents: Normalized names of the distributions in it.
+        versions: Its distributions, normalized name to version.
+        differing: Name of a runtime to the versions that are others there.
         source: Where the contents were read.
         date: When, in ISO 8601.
+        unzipped: Bytes under /opt; None where nobody read them.
     """
 
     name: str
     arn: str
     worth_it: frozenset[str]
-    contents: frozenset[str]
+    versions: Mapping[str, str] = field(hash=False)
+    differing: Mapping[str, Mapping[str, str]] = field(hash=False)
     source: str
     date: str
+    unzipped: int | None = None
+
+    @property
+    def contents(self) -> frozenset[str]:
+        """Normalized names of the distributions in it."""
+        return frozenset(self.versions)
+
+    def on(self, runtime: str) -> dict[str, str]:
+        """Return its distributions on a runtime, normalized name to version."""
+        return {**self.versions, **self.differing.get(runtime, {})}
 
 
 @dataclass(frozen=True)
@@ -319,9 +334,11 @@ def _managed(name: str, row: dict[str, Any]) -> ManagedLayer:
         name=name,
         arn=row["arn"],
         worth_it=frozenset(row["worth-it"]),
-        contents=frozenset(row["contents"]),
+        versions=row["distributions"],
+        differing=row.get("on", {}),
         source=row["source"],
         date=row["date"].isoformat(),
+        unzipped=row.get("unzipped"),
     )
 
 
@@ -410,6 +427,19 @@ def managed_layer(name: str) -> ManagedLayer | None:
     """Return a managed layer, by the beginning of its name or of the name in its ARN."""
     wanted = name.rsplit(":layer:", 1)[-1].lower()
     return next((one for one in MANAGED.values() if wanted.startswith(one.name.lower())), None)
+
+
+def brought(name: str, version: str, layer: str) -> ProvidedDistribution:
+    """Return a distribution that a managed layer brings.
+
+    Args:
+        name: Its normalized name.
+        version: Its version.
+        layer: Name or ARN of the managed layer.
+    """
+    known = managed_layer(layer)
+    day = datetime.date.fromisoformat(known.date) if known else datetime.date.min
+    return ProvidedDistribution(name, version, (), True, (), False, day, layer)
 
 
 def notices(names: Iterable[str], today: datetime.date | None = None) -> list[str]:

@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from layersmith.base.runtimes import marker_environment
+from layersmith.base.runtimes import managed_layer, marker_environment
 from layersmith.errors import LockError
 from layersmith.lock import configuration, resolver
 from layersmith.lock.document import CONFIG
@@ -16,7 +16,7 @@ from layersmith.lock.inputs import LockInputs
 from layersmith.lock.resolver import Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from layersmith.base.runtimes import ProvidedDistribution
@@ -53,24 +53,58 @@ def check(target: Target, lock: Lock, inputs: LockInputs, root: Path | None = No
             who = _parents_without(target, lock, entry, one, root)
         if who:
             problems[entry.name] = (
-                f"{target.runtime.name} provides {entry.name} {one.version}, which"
+                f"{_by(one, target)} provides {entry.name} {one.version}, which"
                 f" {_and(who)} {'excludes' if len(who) == 1 else 'exclude'}"
             )
     if problems:
         brought = {more for name in problems for more in target.provided[name].together}
         names = ", ".join(name for name in problems if name not in brought)
+        cause = "a layer leaves out what its runtime provides, and meets the runtime's version"
+        accept = "accept the runtime's version"
+        if any(target.provided[name].layer for name in problems):
+            cause = "a layer leaves out what a managed layer brings, and meets its version"
+            accept = (
+                "accept that version, write the versions of the managed layer that you use under"
+                " `managed-layers` (name, distributions)"
+            )
         raise LockError(
             "; ".join(problems.values()),
             target=target.identifier,
-            cause="a layer leaves out what its runtime provides, and meets the runtime's version",
-            hint=f"accept the runtime's version, or put a version of its own into the layer with"
+            cause=cause,
+            hint=f"{accept}, or put a version of its own into the layer with"
             f" `keep-provided: [{names}]`",
         )
 
 
-def notes(target: Target, inputs: LockInputs) -> list[str]:
-    """Say what layers.yaml asks for and the runtime provides."""
-    return notes_on(target, inputs.requirements)
+def _by(one: ProvidedDistribution, target: Target) -> str:
+    return one.layer or target.runtime.name
+
+
+def notes(target: Target, inputs: LockInputs, lock: Lock) -> list[str]:
+    """Say what layers.yaml asks for and the runtime provides, and what managed layers bring."""
+    return [*notes_on(target, inputs.requirements), *_managed_notes(target, lock)]
+
+
+def _managed_notes(target: Target, lock: Lock) -> Iterator[str]:
+    """Say what of a lock each managed layer brings, and which layers are not known."""
+    for given in target.settings.managed_layers:
+        layer = given if isinstance(given, str) else given.name
+        if isinstance(given, str) and managed_layer(layer) is None:
+            yield (
+                f"the managed layer {layer} is not known, so nothing is left out of the layer for"
+                f" it; write what it brings: managed-layers: [{{name: {layer}, distributions:"
+                " {pandas: 2.3.3}}], or distributions: {} if that is nothing"
+            )
+        names = [
+            entry.name
+            for entry in lock.entries
+            if (one := target.provided.get(entry.name)) and one.layer == layer
+        ]
+        if names:
+            held = ", ".join(f"{name} {target.provided[name].version}" for name in names)
+            read = target.provided[names[0]].read
+            since = f", as of {read}" if isinstance(given, str) else ""
+            yield f"left out, because {layer} brings it{since}: {held}"
 
 
 def notes_on(target: Target, requirements: Iterable[str]) -> list[str]:
@@ -85,7 +119,7 @@ def notes_on(target: Target, requirements: Iterable[str]) -> list[str]:
         f"{name} stays out of the layer: {target.runtime.name} provides"
         f" {target.provided[name].version} (`keep-provided: [{name}]` puts it in)"
         for name in names
-        if name in target.provided
+        if name in target.provided and not target.provided[name].layer
     ]
 
 
@@ -104,7 +138,8 @@ def refuse_empty(target: Target, lock: Lock, inputs: LockInputs) -> None:
     asked = [entry.name for entry in lock.entries if CONFIG in entry.via]
     kept = next((name for name in asked if name in provided), None)
     where = f"{target.runtime.name} on {target.architecture}"
-    cause = f"{target.runtime.name} provides {_and(provided)}" if provided else None
+    by = dict.fromkeys(_by(target.provided[name], target) for name in provided)
+    cause = f"{_and(list(by))} {_verb(by)} {_and(provided)}" if provided else None
     if not lock.entries:
         cause = f"the markers of all requirements exclude {where}"
     raise LockError(
@@ -158,6 +193,10 @@ def _resolves(target: Target, requirements: list[str], root: Path) -> bool:
     except Unresolvable:
         return False
     return True
+
+
+def _verb(subjects: Collection[str]) -> str:
+    return "provides" if len(subjects) == 1 else "provide"
 
 
 def _and(words: list[str]) -> str:
