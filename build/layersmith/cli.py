@@ -44,6 +44,8 @@ KINDS: dict[int, type[LayersmithError]] = {
 }
 
 VERBS = {
+    "weigh": "show how large a requirement is, what pulls it in, and whether it fits Lambda",
+    "init": "write layers.yaml, smoke files and a workflow for the repository it runs in",
     "plan": "list the targets of layers.yaml; --matrix prints the GitHub job matrix",
     "lock": "resolve requirements into locks/, one hash-pinned file per target",
     "build": "make the zip, manifest and SBOM of every target in dist/",
@@ -52,10 +54,10 @@ VERBS = {
     "image": "make a base image for the proofs, without a container registry",
     "smoke": "start built layers in the Lambda runtime and prove that they work",
     "coldstart": "measure how long a layer takes from start to first answer",
-    "weigh": "show how large a requirement is, what pulls it in, and whether it fits Lambda",
     "slim": "find what can be removed from a layer, and prove that it still works",
     "recipe": "list, draft and prove recipes: what layers can do without, as data",
     "diff": "compare two manifests or locks",
+    "summary": "say in Markdown which layers are built, proven and within budget",
     "report": "write the HTML report of everything in dist/",
     "release": "bump a layer's version, check that it fits, write changelog and tag",
     "publish": "plan or apply the publication of layers to every region",

@@ -285,7 +285,8 @@ def check_functions(config: Config, manifests: Sequence[Manifest], root: Path) -
         root: Folder of layers.yaml.
 
     Returns:
-        Every function on every runtime for which all its layers were built, the largest first.
+        Every function on every runtime for which all its layers were built, the largest first: with
+        its package where that was built, otherwise with its own code.
 
     Raises:
         BudgetError: A function is over Lambda's limit of 262,144,000 bytes; ``parts`` holds
@@ -297,12 +298,13 @@ def check_functions(config: Config, manifests: Sequence[Manifest], root: Path) -
     for name, function in config.functions.items():
         code = code_size(function, root)
         managed = managed_sizes(config, function)
-        code += sum(filter(None, managed.values()))
+        known = sum(filter(None, managed.values()))
         unknown = tuple(layer for layer, size in managed.items() if size is None)
         for runtime, architecture in built:
             keys = [(layer, runtime, architecture) for layer in function.layers]
             if all(key in sizes for key in keys):
-                total = code + sum(sizes[key] for key in keys)
+                own = sizes.get((name, runtime, architecture), code) + known
+                total = own + sum(sizes[key] for key in keys)
                 found.append(Composition(name, runtime, architecture, total, unknown))
     found.sort(key=lambda one: -one.unzipped)
     over = [

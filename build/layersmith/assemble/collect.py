@@ -15,6 +15,7 @@ from layersmith.assemble.tree import Tree
 from layersmith.crossbuild import host
 from layersmith.errors import BuildError, LockError
 from layersmith.lock import build_pins, folders, wheelstore
+from layersmith.plan import Brought
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from layersmith.plan import Target
 
 PROVIDED_REASON = "provided by the runtime"
-MANAGED_REASON = "brought by the managed layer"
 
 Origin = Literal["wheel", "sdist", "local", "stub", "cross", "files"]
 
@@ -64,8 +64,8 @@ def reason_to_drop(name: str, target: Target) -> str | None:
     if name in settings.excludes:
         return settings.excludes[name]
     if name in target.provided:
-        layer = target.provided[name].layer
-        return f"{MANAGED_REASON} {layer}" if layer else PROVIDED_REASON
+        by_layer = isinstance(target.provided[name], Brought)
+        return f"provided by {target.provider(name)}" if by_layer else PROVIDED_REASON
     return None
 
 
@@ -159,9 +159,9 @@ def collect(lock: Lock, target: Target, root: Path) -> Collected:
 
 def _dropped(entry: LockEntry, reason: str, target: Target) -> Dropped:
     one = target.provided.get(entry.name)
-    managed = one.layer if one and reason.startswith(MANAGED_REASON) else None
-    version = one.version if one and managed else entry.version
-    return Dropped(name=entry.name, version=version, reason=reason, managed=managed)
+    if isinstance(one, Brought) and one.managed:
+        return Dropped(name=one.name, version=one.version, reason=reason, managed=one.layer)
+    return Dropped(name=entry.name, version=entry.version, reason=reason)
 
 
 def _part(entry: LockEntry, target: Target) -> Part:

@@ -95,8 +95,7 @@ class ProvidedDistribution:
         sdk: Whether it belongs to AWS's SDK, which layers leave out.
         together: Names of what goes into a layer together with it.
         verified: Whether the version was read in AWS's image.
-        read: When the version was read; the least date where layers.yaml gives it.
-        layer: The managed layer that brings it; None for the runtime itself.
+        read: When the version was read.
     """
 
     name: str
@@ -106,7 +105,6 @@ class ProvidedDistribution:
     together: tuple[str, ...]
     verified: bool
     read: datetime.date
-    layer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -427,19 +425,6 @@ def managed_layer(name: str) -> ManagedLayer | None:
     """Return a managed layer, by the beginning of its name or of the name in its ARN."""
     wanted = name.rsplit(":layer:", 1)[-1].lower()
     return next((one for one in MANAGED.values() if wanted.startswith(one.name.lower())), None)
-
-
-def brought(name: str, version: str, layer: str) -> ProvidedDistribution:
-    """Return a distribution that a managed layer brings.
-
-    Args:
-        name: Its normalized name.
-        version: Its version.
-        layer: Name or ARN of the managed layer.
-    """
-    known = managed_layer(layer)
-    day = datetime.date.fromisoformat(known.date) if known else datetime.date.min
-    return ProvidedDistribution(name, version, (), True, (), False, day, layer)
 
 
 def notices(names: Iterable[str], today: datetime.date | None = None) -> list[str]:

@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
-    from layersmith.base.runtimes import ProvidedDistribution
     from layersmith.lock.document import Lock, LockEntry
-    from layersmith.plan import Target
+    from layersmith.plan import Provided, Target
 
 
 def preferred(target: Target, kept: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the versions to prefer: those of the runtime, then ``kept`` for all others."""
-    own = [(one.name, one.version) for one in target.provided.values()]
+    """Return the versions to prefer: those that are provided, then ``kept`` for all others."""
+    own = [(one.name, one.version) for one in target.provided.values() if one.version]
     return [*own, *(pin for pin in kept if pin[0] not in target.provided)]
 
 
@@ -46,38 +45,33 @@ def check(target: Target, lock: Lock, inputs: LockInputs, root: Path | None = No
     problems: dict[str, str] = {}
     for entry in lock.entries:
         one = target.provided.get(entry.name)
-        if one is None or Version(one.version) == Version(entry.version):
+        if one is None or not one.version or Version(one.version) == Version(entry.version):
             continue
         who = list(_lines_without(target, inputs, one))
         if root and not who:
             who = _parents_without(target, lock, entry, one, root)
         if who:
             problems[entry.name] = (
-                f"{_by(one, target)} provides {entry.name} {one.version}, which"
+                f"{target.provider(entry.name)} provides {entry.name} {one.version}, which"
                 f" {_and(who)} {'excludes' if len(who) == 1 else 'exclude'}"
             )
     if problems:
         brought = {more for name in problems for more in target.provided[name].together}
         names = ", ".join(name for name in problems if name not in brought)
-        cause = "a layer leaves out what its runtime provides, and meets the runtime's version"
-        accept = "accept the runtime's version"
-        if any(target.provided[name].layer for name in problems):
-            cause = "a layer leaves out what a managed layer brings, and meets its version"
-            accept = (
-                "accept that version, write the versions of the managed layer that you use under"
-                " `managed-layers` (name, distributions)"
+        what = "package" if target.function else "layer"
+        accept = "accept the provided version"
+        if any(name in target.managed for name in problems):
+            accept += (
+                ", write the versions of the managed layer that you use under `managed-layers`"
+                " (name, distributions)"
             )
         raise LockError(
             "; ".join(problems.values()),
             target=target.identifier,
-            cause=cause,
-            hint=f"{accept}, or put a version of its own into the layer with"
+            cause=f"a {what} leaves out what is provided, and meets the version of that",
+            hint=f"{accept}, or put a version of its own into the {what} with"
             f" `keep-provided: [{names}]`",
         )
-
-
-def _by(one: ProvidedDistribution, target: Target) -> str:
-    return one.layer or target.runtime.name
 
 
 def notes(target: Target, inputs: LockInputs, lock: Lock) -> list[str]:
@@ -89,7 +83,8 @@ def _managed_notes(target: Target, lock: Lock) -> Iterator[str]:
     """Say what of a lock each managed layer brings, and which layers are not known."""
     for given in target.settings.managed_layers:
         layer = given if isinstance(given, str) else given.name
-        if isinstance(given, str) and managed_layer(layer) is None:
+        known = managed_layer(layer)
+        if isinstance(given, str) and known is None:
             yield (
                 f"the managed layer {layer} is not known, so nothing is left out of the layer for"
                 f" it; write what it brings: managed-layers: [{{name: {layer}, distributions:"
@@ -98,12 +93,13 @@ def _managed_notes(target: Target, lock: Lock) -> Iterator[str]:
         names = [
             entry.name
             for entry in lock.entries
-            if (one := target.provided.get(entry.name)) and one.layer == layer
+            if entry.name in target.provided
+            and (one := target.managed.get(entry.name))
+            and one.layer == layer
         ]
         if names:
-            held = ", ".join(f"{name} {target.provided[name].version}" for name in names)
-            read = target.provided[names[0]].read
-            since = f", as of {read}" if isinstance(given, str) else ""
+            held = ", ".join(f"{name} {target.managed[name].version}" for name in names)
+            since = f", as of {known.date}" if isinstance(given, str) and known else ""
             yield f"left out, because {layer} brings it{since}: {held}"
 
 
@@ -116,10 +112,11 @@ def notes_on(target: Target, requirements: Iterable[str]) -> list[str]:
     """
     names = sorted({canonicalize_name(Requirement(line).name) for line in requirements})
     return [
-        f"{name} stays out of the layer: {target.runtime.name} provides"
+        f"{name} stays out of the {'package' if target.function else 'layer'}:"
+        f" {target.provider(name)} provides"
         f" {target.provided[name].version} (`keep-provided: [{name}]` puts it in)"
         for name in names
-        if name in target.provided and not target.provided[name].layer
+        if name in target.provided and name not in target.managed
     ]
 
 
@@ -138,7 +135,7 @@ def refuse_empty(target: Target, lock: Lock, inputs: LockInputs) -> None:
     asked = [entry.name for entry in lock.entries if CONFIG in entry.via]
     kept = next((name for name in asked if name in provided), None)
     where = f"{target.runtime.name} on {target.architecture}"
-    by = dict.fromkeys(_by(target.provided[name], target) for name in provided)
+    by = dict.fromkeys(target.provider(name) for name in provided)
     cause = f"{_and(list(by))} {_verb(by)} {_and(provided)}" if provided else None
     if not lock.entries:
         cause = f"the markers of all requirements exclude {where}"
@@ -152,7 +149,7 @@ def refuse_empty(target: Target, lock: Lock, inputs: LockInputs) -> None:
     )
 
 
-def _lines_without(target: Target, inputs: LockInputs, one: ProvidedDistribution) -> Iterator[str]:
+def _lines_without(target: Target, inputs: LockInputs, one: Provided) -> Iterator[str]:
     """Yield what layers.yaml asks for that excludes the runtime's version."""
     environment = {**marker_environment(target.runtime, target.architecture), "extra": ""}
     for line in [*inputs.requirements, *inputs.constraints]:
@@ -167,7 +164,7 @@ def _lines_without(target: Target, inputs: LockInputs, one: ProvidedDistribution
 
 
 def _parents_without(
-    target: Target, lock: Lock, entry: LockEntry, one: ProvidedDistribution, root: Path
+    target: Target, lock: Lock, entry: LockEntry, one: Provided, root: Path
 ) -> list[str]:
     """Name the distributions that do not resolve beside the runtime's version.
 

@@ -33,7 +33,7 @@ EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:sessions:one"
 DEPLOY = "deploy --stage dev --set chroma.ImageUri=image --plan"
 
 VERBS = (
-    *("plan", "lock", "lock --check", "build --force", "audit", "weigh", "report"),
+    *("init", "plan", "lock", "lock --check", "build --force", "audit", "weigh", "report"),
     *("diff dist dist", "doctor", "smoke --runner host", "coldstart --runner host"),
     *("slim --runner host", "release demo", "publish plan", "arn demo", "cost", "gc"),
     *(DEPLOY, "destroy --stage dev --yes", "stacks order"),
@@ -52,7 +52,7 @@ VERBS = (
 DRIVER = """
 import importlib, json, os, pkgutil, sys, traceback
 sys.path[:0] = sys.argv[1:]
-import docker, plotly.graph_objects
+import docker
 import layersmith
 from layersmith import cli
 

@@ -135,7 +135,10 @@ def test_what_a_managed_layer_brings_is_locked_in_its_version(
         lock.check(project.targets()[0], project.root)
     project.write("requirements: [app, lib>=2]", MANAGED)
     error = project.refused()
-    assert "theirs provides lib 1.0, which `lib>=2` of layers.yaml excludes" in error.message
+    assert (
+        "the managed layer theirs provides lib 1.0, which `lib>=2` of layers.yaml excludes"
+        in error.message
+    )
     assert "keep-provided: [lib]" in str(error.hint)
     project.write("requirements: [app, lib>=2]", MANAGED, "keep-provided: [lib]")
     assert project.lock().entry("lib").version == "2.0"  # type: ignore[union-attr]
@@ -146,7 +149,7 @@ def test_a_layer_of_what_a_managed_layer_brings_is_empty(project: Project, index
     project.write("requirements: [lib, urllib3]", MANAGED)
     error = project.refused()
     assert error.message == "nothing is left in the layer"
-    assert "theirs and python3.13 provide lib and urllib3" in str(error.cause)
+    assert "the managed layer theirs and python3.13 provide lib and urllib3" in str(error.cause)
 
 
 def test_an_unknown_managed_layer_is_said(project: Project) -> None:
