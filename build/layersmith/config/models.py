@@ -359,7 +359,8 @@ class LayerSettings(Contents):
     their own build recipes resolve to: another version of the layer may hold others, which are
     written here. Of an unknown one nothing is left out, and `lock` says so. Its zip is not there
     when layers are proven: what this layer needs of it is installed from the package index in the
-    locked version, and the proof says so."""
+    locked version, and the proof says so. A canary uses the ARNs of its own region, and imports
+    nothing where one is missing."""
     license: Annotated[str | None, Field(max_length=512, examples=["Apache-2.0"])] = None
     """SPDX expression for LicenseInfo of the layer version (AWS: up to 512 characters)."""
     regions: Annotated[list[Region], Field(examples=[["eu-central-1"]]), Distinct] = []
