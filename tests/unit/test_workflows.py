@@ -237,7 +237,7 @@ def test_renovate_finds_what_layers_yaml_pins(text: str, found: list[str]) -> No
 
 
 def test_hooks_run_for_the_files_that_they_are_about() -> None:
-    hooks = {one["id"]: one for one in load(ROOT / ".pre-commit-hooks.yaml")}  # type: ignore[union-attr]
+    hooks = {one["id"]: one for one in load(ROOT / ".pre-commit-hooks.yaml")}
     asked = {"layers.yaml", "a/layers.yaml", "locks/x-python3.13-arm64.txt", "uv.lock", "app.py"}
     files = {name: {f for f in asked if re.search(one["files"], f)} for name, one in hooks.items()}
     assert files["layersmith-lock"] == asked - {"app.py"}
