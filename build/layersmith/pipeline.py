@@ -250,7 +250,7 @@ class Build:
     def _last_release(self, target: Target) -> Manifest | None:
         if self.baseline is None:
             return None
-        pattern = f"{target.layer}-*-{target.runtime.name}-{target.architecture}.json"
+        pattern = f"{target.layer}-*{target.runtime.name}-{target.architecture}.json"
         found = [
             manifests.read(path)
             for path in self.baseline.glob(pattern)

@@ -83,7 +83,7 @@ def test_chroma_alone(benchmark: Any, raw: list[dict[str, Any]], tmp_path: Path)
         (tmp_path / "data").mkdir()
         with ChromaProcess(tmp_path / "data") as server:
             http = ChromaHttp(server.base_url)
-            collection = http.ensure(SPEC)
+            collection, _ = http.ensure(SPEC)
             for start in range(0, COUNT, 1000):
                 batch = records[start : start + 1000]
                 http.upsert(collection, batch, [record.metadata for record in batch])

@@ -281,7 +281,8 @@ def check_functions(config: Config, manifests: Sequence[Manifest], root: Path) -
         root: Folder of layers.yaml.
 
     Returns:
-        Every function on every runtime for which all its layers were built, the largest first.
+        Every function on every runtime for which all its layers were built, the largest first: with
+        its package where that was built, otherwise with its own code.
 
     Raises:
         BudgetError: A function is over Lambda's limit of 262,144,000 bytes; ``parts`` holds
@@ -295,7 +296,8 @@ def check_functions(config: Config, manifests: Sequence[Manifest], root: Path) -
         for runtime, architecture in built:
             keys = [(layer, runtime, architecture) for layer in function.layers]
             if all(key in sizes for key in keys):
-                total = code + sum(sizes[key] for key in keys)
+                own = sizes.get((name, runtime, architecture), code)
+                total = own + sum(sizes[key] for key in keys)
                 found.append(Composition(name, runtime, architecture, total))
     found.sort(key=lambda one: -one.unzipped)
     over = [

@@ -63,7 +63,8 @@ def reason_to_drop(name: str, target: Target) -> str | None:
     if name in settings.excludes:
         return settings.excludes[name]
     if name in target.provided:
-        return PROVIDED_REASON
+        by_layer = name in target.brought
+        return f"provided by {target.provider(name)}" if by_layer else PROVIDED_REASON
     return None
 
 

@@ -85,7 +85,7 @@ class Declared:
             managed=settings.managed_layers,
             pruned=[*settings.prune.add, *(rule(use.name) for use in target.recipes.uses)],
             extras=extras_of(asked, settings.extras),
-            left_out=[*settings.excludes, *overridden],
+            left_out=[*settings.excludes, *overridden, *target.brought],
             beside=beside,
             accepted=settings.accept,
             libraries={use.name: use.libraries for use in target.recipes.uses if use.libraries},
@@ -176,6 +176,7 @@ def audit_zip(
     *,
     identifier: str | None = None,
     declared: Declared | None = None,
+    above: str = "",
 ) -> AuditReport:
     """Judge a zip, made by layersmith or not.
 
@@ -185,13 +186,14 @@ def audit_zip(
         architecture: ``arm64`` or ``x86_64``.
         identifier: Name for messages; the file's name by default.
         declared: What should and should not be there.
+        above: What is put in front of every path; see `open_zip`.
 
     Raises:
         BuildError: The file is missing.
         AuditError: It is not a zip, or is damaged.
     """
     try:
-        files, findings = open_zip(path)
+        files, findings = open_zip(path, above)
         declared = declared or Declared()
         content = gather(files, runtime, architecture, beside=declared.beside)
         findings += _checks(content, declared)

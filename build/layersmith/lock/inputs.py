@@ -141,6 +141,8 @@ def collect(
     }
     if sources:
         parts["sources"] = _portable(sources, root)
+    if target.function:
+        parts["layers"] = {name: one.version for name, one in sorted(target.brought.items())}
     overrides = sorted(settings.overrides)
     if overrides:
         parts["overrides"] = overrides

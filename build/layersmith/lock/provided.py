@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from layersmith.base.runtimes import ProvidedDistribution
     from layersmith.lock.document import Lock, LockEntry
-    from layersmith.plan import Target
+    from layersmith.plan import Provided, Target
 
 
 def preferred(target: Target, kept: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the versions to prefer: those of the runtime, then ``kept`` for all others."""
-    own = [(one.name, one.version) for one in target.provided.values()]
+    """Return the versions to prefer: those that are provided, then ``kept`` for all others."""
+    own = [(one.name, one.version) for one in target.provided.values() if one.version]
     return [*own, *(pin for pin in kept if pin[0] not in target.provided)]
 
 
@@ -46,24 +45,25 @@ def check(target: Target, lock: Lock, inputs: LockInputs, root: Path | None = No
     problems: dict[str, str] = {}
     for entry in lock.entries:
         one = target.provided.get(entry.name)
-        if one is None or Version(one.version) == Version(entry.version):
+        if one is None or not one.version or Version(one.version) == Version(entry.version):
             continue
         who = list(_lines_without(target, inputs, one))
         if root and not who:
             who = _parents_without(target, lock, entry, one, root)
         if who:
             problems[entry.name] = (
-                f"{target.runtime.name} provides {entry.name} {one.version}, which"
+                f"{target.provider(entry.name)} provides {entry.name} {one.version}, which"
                 f" {_and(who)} {'excludes' if len(who) == 1 else 'exclude'}"
             )
     if problems:
         brought = {more for name in problems for more in target.provided[name].together}
         names = ", ".join(name for name in problems if name not in brought)
+        what = "package" if target.function else "layer"
         raise LockError(
             "; ".join(problems.values()),
             target=target.identifier,
-            cause="a layer leaves out what its runtime provides, and meets the runtime's version",
-            hint=f"accept the runtime's version, or put a version of its own into the layer with"
+            cause=f"a {what} leaves out what is provided, and meets the version of that",
+            hint=f"accept the provided version, or put a version of its own into the {what} with"
             f" `keep-provided: [{names}]`",
         )
 
@@ -82,7 +82,8 @@ def notes_on(target: Target, requirements: Iterable[str]) -> list[str]:
     """
     names = sorted({canonicalize_name(Requirement(line).name) for line in requirements})
     return [
-        f"{name} stays out of the layer: {target.runtime.name} provides"
+        f"{name} stays out of the {'package' if target.function else 'layer'}:"
+        f" {target.provider(name)} provides"
         f" {target.provided[name].version} (`keep-provided: [{name}]` puts it in)"
         for name in names
         if name in target.provided
@@ -117,7 +118,7 @@ def refuse_empty(target: Target, lock: Lock, inputs: LockInputs) -> None:
     )
 
 
-def _lines_without(target: Target, inputs: LockInputs, one: ProvidedDistribution) -> Iterator[str]:
+def _lines_without(target: Target, inputs: LockInputs, one: Provided) -> Iterator[str]:
     """Yield what layers.yaml asks for that excludes the runtime's version."""
     environment = {**marker_environment(target.runtime, target.architecture), "extra": ""}
     for line in [*inputs.requirements, *inputs.constraints]:
@@ -132,7 +133,7 @@ def _lines_without(target: Target, inputs: LockInputs, one: ProvidedDistribution
 
 
 def _parents_without(
-    target: Target, lock: Lock, entry: LockEntry, one: ProvidedDistribution, root: Path
+    target: Target, lock: Lock, entry: LockEntry, one: Provided, root: Path
 ) -> list[str]:
     """Name the distributions that do not resolve beside the runtime's version.
 

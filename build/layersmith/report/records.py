@@ -144,7 +144,8 @@ def _artifact(
         # Import times name no zip; they are taken together with the cold starts.
         imports = None
         stale.append("import times")
-    layer = config.layers.get(manifest.layer) if config else None
+    named = {**config.layers, **config.functions} if config else {}
+    layer = named.get(manifest.layer)
     functions = config.functions.items() if config else ()
     users = {name: one.memory for name, one in functions if manifest.layer in one.layers}
     same = [one for one in earlier if one.manifest.identifier == manifest.identifier]

@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from layersmith import cache, console, lock
-from layersmith.assemble import budgets
+from layersmith.assemble import budgets, files
 from layersmith.audit import together
 from layersmith.base import runtimes
 from layersmith.config import loader
@@ -35,6 +35,7 @@ what it does to a target:
   check the lock, fetch what the cache lacks, drop what the runtime provides, apply excludes and
   stubs, prune, strip, compile bytecode, audit every ELF file, judge the budgets, and write
   dist/<layer>-<version>-<runtime>-<arch>.zip with its manifest (.json) and SBOM (.cdx.json).
+  A function with `package: true` is built the same way, without a version in the name.
   The same inputs give the same bytes on every machine; a second run does nothing.
 
 examples:
@@ -80,7 +81,12 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.layer and not args.config.exists():
         _describe(args)
-    loaded, targets = options.chosen(args)
+    loaded, targets = options.chosen(args, packages=True)
+    functions = [target.function for target in targets if target.function]
+    if args.layer and functions:
+        # They are judged and proven together.
+        args.layer += {layer for function in functions for layer in function.layers}
+        loaded, targets = options.chosen(args, packages=True)
     options.warn_of_deprecated(target.runtime.name for target in targets)
     results = Build(
         root=loaded.root,
@@ -101,13 +107,13 @@ def run(args: argparse.Namespace) -> int:
     _say_all(results, loaded.root)
     errors = [result.error for result in results if result.error]
     try:
-        functions = budgets.check_functions(loaded.config, made, loaded.root)
+        fitting = budgets.check_functions(loaded.config, made, loaded.root)
     except BudgetError as problem:
         errors += problem.parts or [problem]
     if errors:
         raise ManyErrors(errors)
-    if functions:
-        console.info(f"every function fits with its layers; the largest is {functions[0]}")
+    if fitting:
+        console.info(f"every function fits with its layers; the largest is {fitting[0]}")
     return 0
 
 
@@ -183,6 +189,10 @@ def _say(result: BuildResult, root: Path) -> None:
         return
     for said in provided.notes_on(target, manifest.inputs.requirements):
         console.info(f"{target.identifier}: {said}")
+    hidden = [one.files for one in manifest.pruned if one.rule == files.HIDDEN]
+    if hidden:
+        left = console.counted(sum(hidden), "hidden file")
+        console.info(f"{target.identifier}: left out of its code: {left} (or folders)")
     claimed = claims.notes(target, lock.check(target, root), root, ask=False)
     warnings = [*target.recipes.warnings, *recipe_notes.warnings(manifest)]
     for said in [*claimed, *warnings, *manifest.audit.warnings]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
+    from chroma_store.deltas.compaction import CompactionReport
+    from chroma_store.deltas.log import ReplayReport
     from chroma_store.storage import Storage
 
     Action = Callable[[argparse.Namespace, Storage], dict[str, Any]]
@@ -30,9 +32,10 @@ actions:
   snapshot   make (a copy of) a data folder the current snapshot; stop its server first
   restore    write a snapshot's files into an empty folder (--snapshot ID; else the current one)
   list       the kept snapshots, the current one marked
-  deltas     the changes that no snapshot holds yet; --discard ID drops one that cannot be applied
+  deltas     the changes that no snapshot holds yet; --discard ID drops one, quarantined or not
   compact    make a new snapshot of the current one and its deltas
-  verify     read a snapshot whole and every pending delta, and compare every checksum
+  verify     read a snapshot whole and every pending delta, compare every checksum, and list what
+             compaction has set aside because Chroma does not take it
   promote    make a kept snapshot the current one again
   retain     delete snapshots beyond the rule; dry run unless --apply
   export     a collection to a Parquet file, pending deltas included
@@ -60,7 +63,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--space", choices=["cosine", "l2", "ip"], help="import: if the file has none"
     )
-    parser.add_argument("--discard", metavar="ID", help="deltas: drop this one for good")
+    parser.add_argument(
+        "--discard", metavar="ID", help="deltas: drop this one for good, its quarantine included"
+    )
     parser.add_argument("--migrate", action="store_true", help="let a newer Chroma migrate a copy")
     parser.add_argument("--keep-last", type=int, default=7, help="retain: ancestors (default 7)")
     parser.add_argument("--keep-days", type=int, default=7, help="retain: by age (default 7)")
@@ -187,7 +192,7 @@ def _list(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 def _deltas(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     log, _, consumed = _open(args, storage)
     if args.discard:
-        return {"discarded": args.discard, "dropped": log.drop([args.discard])}
+        return {"discarded": args.discard, "dropped": log.discard(args.discard)}
     pending = log.pending(consumed)
     return {
         "pending": len(pending),
@@ -205,10 +210,12 @@ def _compact(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
         report = compact(
             storage, args.database, Path(folder), migrate=args.migrate, say=console.info
         )
+    _warn(report)
     return {
         "snapshot": report.pointer.snapshot_id if report.pointer else None,
         "deltas": len(report.applied),
         "records": report.records,
+        "quarantined": len(report.set_aside),
         "uploaded": report.snapshot.bytes_uploaded if report.snapshot else 0,
         "seconds": round(report.seconds, 3),
     }
@@ -218,14 +225,36 @@ def _verify(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     log, store, consumed = _open(args, storage)
     snapshot = args.snapshot or store.head()
     manifest = store.verify(snapshot) if snapshot else None
-    deltas = [log.read(info.id) for info in log.pending(consumed)]
+    pending = [info.id for info in log.pending(consumed)]
+    deltas = [log.read(delta_id) for delta_id in pending]
+    refused = {delta.id: len(delta.refused) for delta in deltas if delta.refused}
+    for delta_id, count in refused.items():
+        console.warn(f"delta {delta_id}: {count} changes break a rule, and will be set aside")
+    quarantined = log.quarantined()
+    for item in quarantined:
+        console.warn(f"delta {item.delta}: lies in quarantine: {item.reasons[0]}")
     return {
         "snapshot": manifest.snapshot_id if manifest else None,
         "chunks": len(manifest.chunks) if manifest else 0,
         "bytes": manifest.total_bytes if manifest else 0,
         "deltas": len(deltas),
         "changes": sum(len(delta.records) for delta in deltas),
+        "quarantined": len(quarantined),
+        "quarantine": [
+            {
+                "delta": item.delta,
+                "collection": item.collection,
+                "changes": item.changes,
+                "reason": item.reasons[0],
+            }
+            for item in quarantined
+        ],
     }
+
+
+def _warn(report: CompactionReport | ReplayReport) -> None:
+    for line in (*(item.summary for item in report.set_aside), *report.notes):
+        console.warn(line)
 
 
 def _promote(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
@@ -258,7 +287,7 @@ def _export(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
         store.restore(Path(folder) / "data")
         with ChromaProcess(Path(folder) / "data") as server:
-            log.replay(server.base_url, consumed)
+            _warn(log.replay(server.base_url, consumed))
             return {"records": export_collection(server.base_url, collection, file)}
 
 

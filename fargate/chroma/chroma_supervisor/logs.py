@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from chroma_store.deltas.quarantine import SetAside
+
+_METRIC: dict[str, Any] = {
+    "_aws": {
+        "CloudWatchMetrics": [
+            {
+                "Namespace": "Vectors",
+                "Dimensions": [["stage"]],
+                "Metrics": [{"Name": "Quarantined", "Unit": "Count"}],
+            }
+        ]
+    },
+    "Quarantined": 1,
+}
 
 LOGGER = logging.getLogger("chroma_supervisor")
 
@@ -54,3 +70,23 @@ def event(
 ) -> None:
     """Log one event of the session; never pass it a token or a request's body."""
     LOGGER.log(level, name, extra={"fields": {**(fields or {}), **more}})
+
+
+def report_set_aside(found: Iterable[SetAside], notes: Iterable[str]) -> None:
+    """Log what a replay could not apply, one event per delta.
+
+    The events are in CloudWatch's embedded metric format: a stage has an alarm on their number.
+    """
+    for item in found:
+        event(
+            "quarantined",
+            _METRIC | {"_aws": {**_METRIC["_aws"], "Timestamp": time.time_ns() // 1_000_000}},
+            level=logging.ERROR,
+            stage=os.environ.get("STAGE", "local"),
+            delta=item.delta,
+            collection=item.collection,
+            changes=item.changes,
+            reason=item.reasons[0],
+        )
+    for note in notes:
+        event("replay_note", level=logging.WARNING, message=note)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith import cache, lock
+from layersmith.base import runtimes
 from layersmith.config import loader
+from layersmith.engine import emulation
 from layersmith.lock import build_pins, wheelstore
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.plan import Target, plan
+from layersmith.prove import pytest_site
+from layersmith.prove.base_images import runtime_packages
 
 from tests.support import cli
 from tests.support.envelopes import data_of
@@ -56,6 +62,17 @@ class Project:
                 target.identifier,
             )
 
+    def offer(self, folder: Path) -> None:
+        """Let a folder of wheels be the only index."""
+        text = f"no-index = true\nfind-links = {json.dumps([str(folder)])}\n"
+        (self.root / "uv.toml").write_text(text)
+
+    def know(self, client: list[Path]) -> None:
+        """Give the project's cache what proofs need, as after an earlier one."""
+        self.cache.mkdir(exist_ok=True)
+        for folder in client:
+            (self.cache / folder.name).symlink_to(folder)
+
     def run(
         self, *words: str, script: Path = cli.LAYERS, check: int | None = 0, **env: str
     ) -> subprocess.CompletedProcess[str]:
@@ -77,6 +94,14 @@ class Project:
     def leftovers(self) -> list[Path]:
         """Return files that only a killed run leaves, under names that nobody reads."""
         return [path for path in self.dist.rglob("*") if path.suffix == ".part"]
+
+
+@pytest.fixture(scope="session")
+def client() -> list[Path]:
+    """Folders of the cache with what proofs need, which only an index has."""
+    runtime = runtimes.get(f"python3.{sys.version_info[1]}")
+    packages = runtime_packages.folder(runtime, emulation.host_architecture())
+    return [packages.parent, pytest_site.folder(runtime.minor).parent]
 
 
 @pytest.fixture

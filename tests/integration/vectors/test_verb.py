@@ -131,9 +131,14 @@ def test_a_delta_that_cannot_be_applied_is_discarded(tmp_path: Path) -> None:
     bad = log.append([{"id": "x", "embedding": [1.0] * 4}], SPEC)[0]
     path = tmp_path / f"store/databases/db/deltas/{bad}.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"x"', b'"y"'))
-    assert bad in verb.run("compact", code=9)
-    assert verb.run("deltas", "--discard", bad)["dropped"] == 1
-    assert verb.run("compact")["deltas"] == 1
+    assert bad in verb.run("verify", code=9)
+    compacted = verb.run("compact")
+    assert (compacted["deltas"], compacted["quarantined"]) == (2, 1)
+    [aside] = verb.run("verify")["quarantine"]
+    assert aside["delta"] == bad
+    assert "checksum" in aside["reason"]
+    assert verb.run("deltas", "--discard", bad)["dropped"] == 2
+    assert verb.run("verify")["quarantined"] == 0
     found = recovered(SnapshotStore(storage, "db"), log, tmp_path / "out")
     assert found == model.records
 

@@ -163,6 +163,16 @@ def test_a_function_is_judged_with_all_its_layers_and_its_code(tmp_path: Path) -
         budgets.check_functions(*composed(one=half, two=half - 9), tmp_path)
 
 
+def test_a_function_that_is_packaged_is_judged_with_its_package(tmp_path: Path) -> None:
+    half = runtimes.UNZIPPED_LIMIT // 2
+    config, manifests = composed(one=half, two=half - 10)
+    (tmp_path / "code").mkdir()
+    (found,) = budgets.check_functions(config, [*manifests, manifest("work", 10)], tmp_path)
+    assert found.unzipped == runtimes.UNZIPPED_LIMIT
+    with pytest.raises(BudgetError, match="work on"):
+        budgets.check_functions(config, [*manifests, manifest("work", 11)], tmp_path)
+
+
 def test_every_function_that_is_too_large_is_named(tmp_path: Path) -> None:
     config, manifests = composed(one=runtimes.UNZIPPED_LIMIT, two=1)
     more = {**config.functions, "again": Function(layers=["one", "two"])}

@@ -80,7 +80,10 @@ class SmokeRun:
             console.info(f"{first.runtime.name}: {opened.facts.described}")
             for target in targets:
                 try:
-                    self._prove(target, opened, outcome)
+                    if target.function:
+                        self._prove_package(target, target.function, opened, outcome)
+                    else:
+                        self._prove(target, opened, outcome)
                 except LayersmithError as problem:
                     problem.target = target.identifier
                     outcome.errors.append(problem)
@@ -109,9 +112,22 @@ class SmokeRun:
         if not report.ok:
             raise unproven(report)
 
+    def _prove_package(
+        self, target: Target, function: Function, opened: Runner, outcome: SmokeOutcome
+    ) -> None:
+        """Start a function from its own zip, with its layers."""
+        layers = outputs.built(target.beside, self.dist)
+        package = outputs.built([target], self.dist)[0]
+        proof = functions.prove(
+            target.layer, function, layers, opened, self.loaded, package=package
+        )
+        outcome.functions.append(proof)
+        if proof.error:
+            raise _failed(proof)
+
     def _prove_functions(self, first: Target, opened: Runner, outcome: SmokeOutcome) -> None:
         for name, function in self.loaded.config.functions.items():
-            if function.code is None or function.event is None:
+            if function.code is None or function.event is None or function.package:
                 continue
             try:
                 layers = self._layers_of(function, first)
@@ -152,8 +168,9 @@ def unproven(report: SmokeReport) -> ProofError:
 
 
 def _failed(proof: FunctionProof) -> ProofError:
+    what = "does not start" if proof.duration_ms is None else "does not handle its sample event"
     return ProofError(
-        f"does not handle its sample event: {proof.error}",
+        f"{what}: {proof.error}",
         cause="\n".join([*(proof.error.trace if proof.error else []), proof.logs]).strip() or None,
         hint="run it separately with `python build/layers.py smoke --runtime ...` after a change",
     )

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vector_common.deltas import DeltaWriter, decode
-from vector_common.errors import BadRequest, Conflict, Damaged
+from vector_common.errors import Damaged, Unavailable
 from vector_common.names import check_database, delta_id_of, delta_key, delta_prefix
 from vector_common.records import parse_records
 
+from chroma_store.deltas import quarantine
 from chroma_store.deltas.replay import Progress, apply_deltas
 from chroma_store.server.client import ChromaHttp
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from vector_common.deltas import Delta
     from vector_common.records import CollectionSpec
 
+    from chroma_store.deltas.quarantine import QuarantineEntry, SetAside
     from chroma_store.storage import Storage
 
 
@@ -41,12 +43,17 @@ class ReplayReport:
         applied: Ids of the deltas, in the order of application; the next snapshot's ``consumed``.
         records: Changes in them.
         expected: How many records each touched collection must have now.
+        set_aside: What the server does not take; in ``applied`` too, once `DeltaLog.set_aside`
+            has kept it.
+        notes: What the reader of a report should know, one sentence a collection.
         seconds: It took.
     """
 
     applied: tuple[str, ...]
     records: int
     expected: dict[str, int]
+    set_aside: tuple[SetAside, ...]
+    notes: tuple[str, ...]
     seconds: float
 
 
@@ -105,7 +112,8 @@ class DeltaLog:
     ) -> ReplayReport:
         """Apply the pending deltas to a running server, in order of their ids.
 
-        Doing it again, or again after it broke off, gives the same records.
+        Doing it again, or again after it broke off, gives the same records. What the server
+        refuses, and what cannot be read, is in the report's ``set_aside``.
 
         Args:
             base_url: The server's address.
@@ -113,23 +121,39 @@ class DeltaLog:
             headers: For the server.
 
         Raises:
-            Conflict: The server refuses a delta; the message names the candidates.
-            Unavailable: The server does not answer.
-            Damaged: A delta is not what its writer wrote.
+            Refused: A delta is of a newer version.
+            Unavailable: The server does not answer; the message names the deltas.
         """
         started = time.monotonic()
         ids = [info.id for info in self.pending(consumed)]
         progress = Progress()
         try:
-            apply_deltas(ChromaHttp(base_url, headers=headers), map(self.read, ids), progress)
-        except BadRequest as error:
-            raise Conflict(
-                f"database {self.database}: the server refuses one of the deltas "
-                f"{ids[0]} to {ids[-1]}: {error}"
-            ) from error
+            apply_deltas(
+                ChromaHttp(base_url, headers=headers), self._readable(ids, progress), progress
+            )
+        except Unavailable as error:
+            first, last = progress.window[0], progress.window[-1]
+            raise Unavailable(f"deltas {first} to {last}: {error}") from error
         return ReplayReport(
-            tuple(ids), progress.records, progress.expected, time.monotonic() - started
+            tuple(ids),
+            progress.records,
+            progress.expected,
+            tuple(progress.set_aside),
+            tuple(progress.notes.values()),
+            time.monotonic() - started,
         )
+
+    def set_aside(self, found: Iterable[SetAside]) -> None:
+        """Keep what a replay could not apply, before its deltas count as consumed."""
+        quarantine.keep(self.storage, self.database, found)
+
+    def quarantined(self) -> list[QuarantineEntry]:
+        """What was set aside, by delta."""
+        return quarantine.listed(self.storage, self.database)
+
+    def discard(self, delta_id: str) -> int:
+        """Delete a pending delta and what was set aside of it; return how many objects."""
+        return self.drop([delta_id]) + quarantine.discard(self.storage, self.database, delta_id)
 
     def drop(self, consumed: Iterable[str]) -> int:
         """Delete deltas that a snapshot contains; return how many of them were still there."""
@@ -137,6 +161,20 @@ class DeltaLog:
         there = [info.id for info in self._all() if info.id in wanted] if wanted else []
         self.storage.delete(delta_key(self.database, i) for i in there)
         return len(there)
+
+    def _readable(self, ids: Iterable[str], progress: Progress) -> Iterator[Delta]:
+        for delta_id in ids:
+            try:
+                yield self.read(delta_id)
+            except Damaged:
+                # Read again: what is lost on the way need not be lost in the store.
+                data = self.storage.get(delta_key(self.database, delta_id)).data
+                try:
+                    delta = decode(data, delta_id)
+                except Damaged as error:
+                    progress.set_aside.append(quarantine.unreadable(delta_id, data, str(error)))
+                else:
+                    yield delta
 
     def _all(self) -> Iterator[DeltaInfo]:
         for info in self.storage.list(delta_prefix(self.database)):

@@ -225,7 +225,7 @@ class SnapshotStore:
         *,
         parent: Pointer | None,
         chroma_version: str,
-        collections: Iterable[CollectionInfo],
+        collections: Iterable[CollectionInfo] | None,
         consumed: Iterable[str] = (),
         snapshot_id: str | None = None,
     ) -> SnapshotReport:
@@ -238,7 +238,7 @@ class SnapshotStore:
             data_dir: Chroma's folder.
             parent: The pointer as it was when ``data_dir`` was restored.
             chroma_version: Of the server that wrote the files.
-            collections: What the server said that it holds.
+            collections: What the server said that it holds; None if it could not say.
             consumed: Ids of the deltas that were replayed since the restore.
             snapshot_id: From `vector_common.ids.new_id`, for a caller who must recognise its own
                 flip after a crash; a new one for every call.
@@ -266,7 +266,8 @@ class SnapshotStore:
             parent=parent.snapshot_id if parent else None,
             created_at=_now(),
             chroma_version=chroma_version,
-            collections=tuple(sorted(collections, key=lambda c: c.name)),
+            collections=tuple(sorted(collections or (), key=lambda c: c.name)),
+            counted=collections is not None,
             consumed=still_consumed(self.storage, self.database, former, consumed),
             files=layout.files,
             chunks=tuple(chunks),
