@@ -79,6 +79,8 @@ def with_defaults(tree: YamlNode) -> YamlNode:
     A setting of the layer wins, then that of the fragment that it extends. The mappings in
     ``MERGED`` are merged key by key; everything else, lists included, is replaced as a whole.
     """
+    if not isinstance(tree.value, dict):
+        return tree
     value = dict(tree.value)
     for key in ("layers", "functions"):
         group = tree.child(key)
