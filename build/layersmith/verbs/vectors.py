@@ -245,15 +245,26 @@ def _compact(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 
 
 def _verify(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.deltas.quarantine import SetAside  # noqa: PLC0415
+
     log, store, consumed = _open(args, storage)
     snapshot = args.snapshot or store.head()
     manifest = store.verify(snapshot) if snapshot else None
     quarantined = log.quarantined()
-    pending = [info.id for info in log.pending(consumed)]
-    deltas = [log.read(delta_id) for delta_id in pending]
-    refused = {delta.id: len(delta.refused) for delta in deltas if delta.refused}
-    for delta_id, count in refused.items():
-        console.warn(f"delta {delta_id}: {count} changes break a rule, and will be set aside")
+    pending = log.pending(consumed)
+    changes = 0
+    for delta in log.read_ahead(pending):
+        if isinstance(delta, SetAside):
+            raise ShipError(
+                delta.summary.replace(" set aside", ""),
+                target=args.database,
+                hint="compact sets it aside; `vectors deltas --discard ID` deletes it",
+            )
+        changes += len(delta.records)
+        if delta.refused:
+            console.warn(
+                f"delta {delta.id}: {len(delta.refused)} changes break a rule and will be set aside"
+            )
     if not (manifest or pending or quarantined):
         raise ConfigError(
             f"database {args.database} has no snapshot and no delta, so there is nothing to verify",
@@ -266,8 +277,8 @@ def _verify(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
         "snapshot": manifest.snapshot_id if manifest else None,
         "chunks": len(manifest.chunks) if manifest else 0,
         "bytes": manifest.total_bytes if manifest else 0,
-        "deltas": len(deltas),
-        "changes": sum(len(delta.records) for delta in deltas),
+        "deltas": len(pending),
+        "changes": changes,
         "quarantined": len(quarantined),
         "quarantine": [
             {
