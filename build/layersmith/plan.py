@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from layersmith.config.models import Config, Function
+    from layersmith.config.models import Config, Function, ManagedContents
     from layersmith.recipes.apply import LockedDistribution
 
 PACKAGES = "python"
@@ -36,19 +36,21 @@ UNVERSIONED = "0.0.0"
 
 @dataclass(frozen=True)
 class Brought:
-    """A distribution that a layer of a function brings.
+    """A distribution that a layer of a function, or a managed layer beside a layer, brings.
 
     Attributes:
         name: Normalized name.
         version: Its version in the layer; empty for a local package.
         layer: Name of the layer.
         together: What goes with it; nothing, as the lock of the function decides.
+        managed: Whether it is a managed layer.
     """
 
     name: str
     version: str
     layer: str
     together: tuple[str, ...] = ()
+    managed: bool = False
 
 
 Provided: TypeAlias = "runtimes.ProvidedDistribution | Brought"
@@ -119,14 +121,42 @@ class Target:
         """By normalized name, what is left to the runtime and to the layers of a function."""
         settings = self.settings
         decided = {*settings.excludes, *settings.stubs}
+        brought = {**self.managed, **self.brought}
         found: dict[str, Provided] = {**self.runtime.left_out(settings.keep_provided)}
-        found |= {n: one for n, one in self.brought.items() if n not in settings.keep_provided}
+        found |= {n: one for n, one in brought.items() if n not in settings.keep_provided}
         return {name: one for name, one in found.items() if name not in decided}
 
     def provider(self, name: str) -> str:
-        """Return who provides a distribution: the runtime, or a layer of the function."""
+        """Return who provides a distribution: the runtime, or a layer beside the zip."""
         one = self.provided.get(name)
-        return f"the layer {one.layer}" if isinstance(one, Brought) else self.runtime.name
+        if not isinstance(one, Brought):
+            return self.runtime.name
+        return f"the {'managed ' if one.managed else ''}layer {one.layer}"
+
+    @property
+    def managed(self) -> dict[str, Brought]:
+        """By normalized name, what managed layers bring that functions use beside the layer.
+
+        Lambda looks into them before it looks into the runtime; of two, the first is taken.
+        """
+        found: dict[str, Brought] = {}
+        for layer, versions in self.managed_layers.items():
+            for one, version in versions.items():
+                if one not in self.settings.keep_provided:
+                    found.setdefault(one, Brought(one, version, layer, managed=True))
+        return found
+
+    @property
+    def managed_layers(self) -> dict[str, dict[str, str]]:
+        """The managed layers beside the layer, each with its distributions and their versions."""
+        found = {}
+        for given in self.settings.managed_layers:
+            name = given if isinstance(given, str) else given.name
+            known = runtimes.managed_layer(name)
+            found[name] = known.on(self.runtime.name) if known else {}
+            if not isinstance(given, str) and given.distributions is not None:
+                found[name] = dict(given.distributions)
+        return found
 
     @property
     def version(self) -> str:
@@ -222,6 +252,7 @@ def _as_layer(config: Config, name: str) -> Layer:
         extras=function.extras,
         files={PACKAGES: str(function.code)},
         beside=[*function.layers],
+        managed_layers=_managed(layers),
     ).model_copy(
         update={
             "runtimes": function.runtimes
@@ -230,6 +261,14 @@ def _as_layer(config: Config, name: str) -> Layer:
             or common([one.architectures for one in layers] or [default.architectures]),
         }
     )
+
+
+def _managed(layers: Sequence[Layer]) -> list[str | ManagedContents]:
+    """Return the managed layers beside some layers, each once."""
+    found: list[str | ManagedContents] = []
+    for layer in layers:
+        found += [one for one in layer.managed_layers if one not in found]
+    return found
 
 
 def common(lists: Sequence[Sequence[str]]) -> list[str]:

@@ -66,7 +66,10 @@ class Dropped(ManifestPart):
     name: str
     version: str
     reason: str
-    """``provided by the runtime``, or the reason given in layers.yaml or in a recipe."""
+    """``provided by the runtime``, ``brought by the managed layer ...``, or the reason given in
+    layers.yaml or in a recipe."""
+    managed: str | None = None
+    """Name or ARN of the managed layer that brings it."""
 
 
 class PrunedRule(ManifestPart):

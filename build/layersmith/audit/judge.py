@@ -38,7 +38,7 @@ class Declared:
         requirements: Normalized names of the distributions that must be importable.
         forbidden: Dotted names of modules that must not be there.
         kept: Normalized names that are kept although the runtime provides them.
-        managed: Names or ARNs of layers that functions use beside this one.
+        managed: Names or ARNs of managed layers beside this one -> distribution -> version.
         pruned: Prune rules of layers.yaml and of recipes, of which nobody needs to be warned.
         extras: Extras that were asked for, by normalized name of their distribution.
         left_out: Normalized names that stay out of the layer, each for a reason.
@@ -50,7 +50,7 @@ class Declared:
     requirements: Collection[str] = ()
     forbidden: Collection[str] = ()
     kept: Collection[str] = ()
-    managed: Collection[str] = ()
+    managed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     pruned: Collection[str] = ()
     extras: Mapping[str, Collection[str]] = field(default_factory=dict)
     left_out: Collection[str] = ()
@@ -82,7 +82,7 @@ class Declared:
             requirements=set(requirements) - set(settings.excludes) - set(target.provided),
             forbidden=settings.forbid_imports,
             kept=kept,
-            managed=settings.managed_layers,
+            managed=target.managed_layers,
             pruned=[*settings.prune.add, *(rule(use.name) for use in target.recipes.uses)],
             extras=extras_of(asked, settings.extras),
             left_out=[*settings.excludes, *overridden, *target.brought],

@@ -293,7 +293,7 @@ def _together(at: document.Path, used: list[str], layers: dict[str, YamlNode]) -
         lacking = [one for _, one in _texts(node.child("beside")) if one not in used]
         if lacking:
             yield at, f"{name} needs {', '.join(lacking)} beside it; list it here, too"
-    managed = sorted({one for node in mine.values() for one in _setting(node, "managed-layers")})
+    managed = sorted({one for node in mine.values() for one in _managed(node)})
     count, limit = len(used) + len(managed), runtimes.LAYERS_PER_FUNCTION
     if count > limit:
         extra = f" with the managed {', '.join(managed)}" if managed else ""
@@ -303,6 +303,15 @@ def _together(at: document.Path, used: list[str], layers: dict[str, YamlNode]) -
         if each and all(each.values()) and not set.intersection(*map(set, each.values())):
             listed = "; ".join(f"{name}: {', '.join(values)}" for name, values in each.items())
             yield at, f"these layers have none of their {key} in common ({listed})"
+
+
+def _managed(layer: YamlNode) -> Iterator[str]:
+    """Yield the names of the managed layers beside a layer."""
+    node = layer.child("managed-layers")
+    for one in node.value if node and isinstance(node.value, list) else ():
+        name = one.child("name") if isinstance(one.value, dict) else one
+        if name and isinstance(name.value, str):
+            yield name.value
 
 
 def _setting(layer: YamlNode, key: str) -> list[str]:

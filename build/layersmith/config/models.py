@@ -62,6 +62,10 @@ def _all_or_list(value: Any) -> str:
     return "all" if isinstance(value, str) else "list"
 
 
+def _name_or_contents(value: Any) -> str:
+    return "contents" if isinstance(value, dict | ManagedContents) else "name"
+
+
 def _layer_or_arn(value: Any) -> str:
     return "arn" if isinstance(value, dict | ForeignLayer) else "layer"
 
@@ -213,6 +217,40 @@ Beside = Annotated[
 ]
 """A layer of layers.yaml by its name, or any other by its ARN."""
 
+
+class ManagedContents(Model):
+    """A managed layer with what it brings.
+
+    Written where layersmith does not know the layer, or where the version that functions use holds
+    other versions than those that it knows.
+    """
+
+    name: Annotated[str, Field(min_length=1, examples=["AWSSDKPandas-Python313-Arm64"])]
+    """Its name, or its ARN."""
+    distributions: Annotated[
+        dict[DistributionName, PackageVersion] | None,
+        Field(examples=[{"pandas": "2.3.3", "numpy": "2.3.4"}]),
+    ] = None
+    """All distributions in it and their versions, or {} where it brings none. Without this key
+    they are those that layersmith knows."""
+    unzipped: Annotated[UnzippedSize | None, Field(examples=["190MB"])] = None
+    """Its size under /opt, which counts for the limit of every function that uses it."""
+
+
+ManagedLayers = list[
+    Annotated[
+        Annotated[str, Tag("name")] | Annotated[ManagedContents, Tag("contents")],
+        Discriminator(_name_or_contents),
+    ]
+]
+"""Managed layers by name or ARN, or with what they bring."""
+
+
+def managed_names(settings: LayerSettings) -> list[str]:
+    """Return the names or ARNs of the managed layers that functions use beside a layer."""
+    return [one if isinstance(one, str) else one.name for one in settings.managed_layers]
+
+
 RecipeNames = Annotated[
     Annotated[Annotated[list[DistributionName], Distinct], Tag("list")]
     | Annotated[EveryRecipe, Tag("all")],
@@ -274,9 +312,10 @@ class Contents(Model):
     budgets: Annotated[Budgets, Field(default_factory=Budgets)]
     """Limits on size and cold start."""
     keep_provided: Annotated[list[DistributionName], Field(examples=[["urllib3"]])] = []
-    """Distributions that go into the layer although the runtime provides them, with what must go
-    with them: boto3 with botocore, jmespath and s3transfer. What the layer leaves to the runtime
-    is locked in the runtime's version, and a requirement that excludes it is an error."""
+    """Distributions that go into the layer although the runtime or a managed layer provides them,
+    with what must go with them: boto3 with botocore, jmespath and s3transfer. What the layer leaves
+    to the runtime is locked in the runtime's version, and a requirement that excludes it is an
+    error."""
     accept: Annotated[
         dict[FindingName, Reason],
         Field(examples=[{"NEEDED-MISSING python/pkg/_plugin.so": "the plugin is never loaded"}]),
@@ -298,8 +337,30 @@ class LayerSettings(Contents):
     """Modules (globs) that cannot be imported by design, each with the reason."""
     forbid_imports: Annotated[list[ModuleName], Field(examples=[["PIL", "onnxruntime"]])] = []
     """Modules that must not be in the layer, nor be loaded by it."""
-    managed_layers: Annotated[list[str], Field(examples=[["AWSLambdaPowertoolsPythonV3"]])] = []
-    """Layers of AWS or others that functions use beside this one, by name."""
+    managed_layers: Annotated[
+        ManagedLayers,
+        Field(
+            examples=[
+                ["AWSSDKPandas-Python313-Arm64"],
+                [
+                    {
+                        "name": "arn:aws:lambda:eu-west-1:123456789012:layer:geo:7",
+                        "distributions": {"shapely": "2.1.2", "numpy": "2.3.4"},
+                        "unzipped": "60MB",
+                    }
+                ],
+            ]
+        ),
+    ] = []
+    """Layers of AWS or others that functions use beside this one, by name or ARN. What one brings
+    is left out of this layer and locked in its version, and a requirement that excludes that
+    version is an error; `keep-provided` puts it in all the same. Known are AWSSDKPandas,
+    AWSLambdaPowertoolsPythonV3, AWSOpenTelemetryDistroPython and Datadog, with the versions that
+    their own build recipes resolve to: another version of the layer may hold others, which are
+    written here. Of an unknown one nothing is left out, and `lock` says so. Its zip is not there
+    when layers are proven: what this layer needs of it is installed from the package index in the
+    locked version, and the proof says so. A canary uses the ARNs of its own region, and imports
+    nothing where one is missing."""
     license: Annotated[str | None, Field(max_length=512, examples=["Apache-2.0"])] = None
     """SPDX expression for LicenseInfo of the layer version (AWS: up to 512 characters)."""
     regions: Annotated[list[Region], Field(examples=[["eu-central-1"]]), Distinct] = []

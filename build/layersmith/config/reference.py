@@ -83,6 +83,7 @@ SECTIONS = (
     ("BuildOptions", "build.DISTRIBUTION"),
     ("RequirementsFile", "requirements and constraints from a file"),
     ("ForeignLayer", "beside, by ARN"),
+    ("ManagedContents", "managed-layers, with what they bring"),
     ("Function", "functions.NAME"),
 )
 """Definition in the schema to the heading of its section, in the order of the page."""

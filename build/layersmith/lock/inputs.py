@@ -150,6 +150,11 @@ def collect(
         parts["hashes"] = hashes
     if pins:
         parts["pins"] = {name: pins[name] for name in sorted(held) if name in pins}
+    managed = {
+        name: target.managed[name].version for name in sorted(held) if name in target.managed
+    }
+    if managed:
+        parts["managed-layers"] = managed
     digests = {key: _digest(value) for key, value in parts.items()}
     return LockInputs(
         requirements,

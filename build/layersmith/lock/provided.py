@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from layersmith.base.runtimes import marker_environment
+from layersmith.base.runtimes import managed_layer, marker_environment
 from layersmith.errors import LockError
 from layersmith.lock import configuration, resolver
 from layersmith.lock.document import CONFIG
@@ -16,7 +16,7 @@ from layersmith.lock.inputs import LockInputs
 from layersmith.lock.resolver import Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from layersmith.lock.document import Lock, LockEntry
@@ -59,18 +59,48 @@ def check(target: Target, lock: Lock, inputs: LockInputs, root: Path | None = No
         brought = {more for name in problems for more in target.provided[name].together}
         names = ", ".join(name for name in problems if name not in brought)
         what = "package" if target.function else "layer"
+        accept = "accept the provided version"
+        if any(name in target.managed for name in problems):
+            accept += (
+                ", write the versions of the managed layer that you use under `managed-layers`"
+                " (name, distributions)"
+            )
         raise LockError(
             "; ".join(problems.values()),
             target=target.identifier,
             cause=f"a {what} leaves out what is provided, and meets the version of that",
-            hint=f"accept the provided version, or put a version of its own into the {what} with"
+            hint=f"{accept}, or put a version of its own into the {what} with"
             f" `keep-provided: [{names}]`",
         )
 
 
-def notes(target: Target, inputs: LockInputs) -> list[str]:
-    """Say what layers.yaml asks for and the runtime provides."""
-    return notes_on(target, inputs.requirements)
+def notes(target: Target, inputs: LockInputs, lock: Lock) -> list[str]:
+    """Say what layers.yaml asks for and the runtime provides, and what managed layers bring."""
+    return [*notes_on(target, inputs.requirements), *_managed_notes(target, lock)]
+
+
+def _managed_notes(target: Target, lock: Lock) -> Iterator[str]:
+    """Say what of a lock each managed layer brings, and which layers are not known."""
+    for given in target.settings.managed_layers:
+        layer = given if isinstance(given, str) else given.name
+        known = managed_layer(layer)
+        if isinstance(given, str) and known is None:
+            yield (
+                f"the managed layer {layer} is not known, so nothing is left out of the layer for"
+                f" it; write what it brings: managed-layers: [{{name: {layer}, distributions:"
+                " {pandas: 2.3.3}}], or distributions: {} if that is nothing"
+            )
+        names = [
+            entry.name
+            for entry in lock.entries
+            if entry.name in target.provided
+            and (one := target.managed.get(entry.name))
+            and one.layer == layer
+        ]
+        if names:
+            held = ", ".join(f"{name} {target.managed[name].version}" for name in names)
+            since = f", as of {known.date}" if isinstance(given, str) and known else ""
+            yield f"left out, because {layer} brings it{since}: {held}"
 
 
 def notes_on(target: Target, requirements: Iterable[str]) -> list[str]:
@@ -86,7 +116,7 @@ def notes_on(target: Target, requirements: Iterable[str]) -> list[str]:
         f" {target.provider(name)} provides"
         f" {target.provided[name].version} (`keep-provided: [{name}]` puts it in)"
         for name in names
-        if name in target.provided
+        if name in target.provided and name not in target.managed
     ]
 
 
@@ -105,7 +135,8 @@ def refuse_empty(target: Target, lock: Lock, inputs: LockInputs) -> None:
     asked = [entry.name for entry in lock.entries if CONFIG in entry.via]
     kept = next((name for name in asked if name in provided), None)
     where = f"{target.runtime.name} on {target.architecture}"
-    cause = f"{target.runtime.name} provides {_and(provided)}" if provided else None
+    by = dict.fromkeys(target.provider(name) for name in provided)
+    cause = f"{_and(list(by))} {_verb(by)} {_and(provided)}" if provided else None
     if not lock.entries:
         cause = f"the markers of all requirements exclude {where}"
     raise LockError(
@@ -159,6 +190,10 @@ def _resolves(target: Target, requirements: list[str], root: Path) -> bool:
     except Unresolvable:
         return False
     return True
+
+
+def _verb(subjects: Collection[str]) -> str:
+    return "provides" if len(subjects) == 1 else "provide"
 
 
 def _and(words: list[str]) -> str:

@@ -159,7 +159,7 @@ def _resolved(
     direct = requirements.direct(inputs.requirements)
     offered = replace(new, entries=[one for one in new.entries if one.name not in direct])
     notes = [
-        *provided.notes(target, inputs),
+        *provided.notes(target, inputs, new),
         *yanked.notes(target, offered, root),
         *explain.passed_over(target, offered, inputs, root),
         *_superfluous(target, new, inputs),

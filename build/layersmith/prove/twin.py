@@ -78,12 +78,37 @@ def placed(
     Raises:
         ProofError: A layer has no twin.
     """
+    below = stand_in([manifest for _, manifest in layers], runner, folder / "managed:")
     if not runner.facts.twin:
-        return tuple(path for path, _ in layers)
-    return tuple(
+        return (*below, *(path for path, _ in layers))
+    twins = (
         make(path, manifest, runner.runtime, runner.architecture, folder / manifest.layer)
         for path, manifest in layers
     )
+    return (*below, *twins)
+
+
+def stand_in(manifests: Sequence[Manifest], runner: Runner, folder: Path) -> tuple[Path, ...]:
+    """Return what stands for the managed layers below some layers: none, or one folder.
+
+    Nobody but their owner has their zips. What the layers need of them is installed from the
+    package index, in the versions with which the layers are locked.
+
+    Args:
+        manifests: Of the layers.
+        runner: An open runner.
+        folder: The folder, which is made where it is needed.
+
+    Raises:
+        ProofError: A distribution has no wheel for the runner, or the index does not answer.
+    """
+    needed = {one.name: one for manifest in manifests for one in manifest.dropped if one.managed}
+    if not needed:
+        return ()
+    pins = [f"{name}=={one.version}" for name, one in sorted(needed.items())]
+    what = f"the stand-in for {', '.join(sorted({str(one.managed) for one in needed.values()}))}"
+    wheels.install(pins, runner.runtime, runner.architecture, folder / "python", what=what)
+    return (folder,)
 
 
 def _unpack_portable(layer: Path, into: Path) -> list[str]:

@@ -55,7 +55,8 @@ class Project:
             wheelstore.admit(sha256, wheel.name, content)
             entries.append(LockEntry(name.replace("_", "-"), version, sha256, wheel.name))
         for target in self.targets():
-            inputs = lockinputs.collect(target, self.root)
+            held = {entry.name for entry in entries}
+            inputs = lockinputs.collect(target, self.root, held=held)
             lock.write(
                 build_pins.add(Lock(entries, inputs.digest, inputs.parts), None, target, self.root),
                 lock.lock_path(target, self.root),
