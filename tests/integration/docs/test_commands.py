@@ -62,6 +62,7 @@ def test_use_in_your_repository(tmp_path: Path) -> None:
     page = pages.DOCS / "use-in-your-repository.md"
     show(page, tmp_path)
     shutil.copytree(EXAMPLES / "tests", tmp_path / "tests")
+    (tmp_path / "requirements.txt").write_text("pillow\n")
     follow(page, tmp_path)
     assert (tmp_path / "dist/latest/imaging-python3.13-arm64.zip").is_file()
 
