@@ -127,7 +127,7 @@ def test_the_action_installs_locked_versions_only() -> None:
     assert uv
     assert setup["with"] == {"version": uv[1], "enable-cache": False}
     (line,) = [line for line in install["run"].splitlines() if "pip install" in line]
-    assert " --require-hashes " in line
+    assert " --require-hashes --only-binary :all: " in line
     assert line.endswith('-r "$tool/locks/jobs.txt"')
 
 

@@ -303,8 +303,9 @@ def check_functions(config: Config, manifests: Sequence[Manifest], root: Path) -
         for runtime, architecture in built:
             keys = [(layer, runtime, architecture) for layer in function.layers]
             if all(key in sizes for key in keys):
-                own = sizes.get((name, runtime, architecture), code) + known
-                total = own + sum(sizes[key] for key in keys)
+                # A function without a package may have the name of a layer.
+                own = sizes.get((name, runtime, architecture)) if function.package else None
+                total = (code if own is None else own) + known + sum(sizes[key] for key in keys)
                 found.append(Composition(name, runtime, architecture, total, unknown))
     found.sort(key=lambda one: -one.unzipped)
     over = [

@@ -123,7 +123,10 @@ def _read(path: Path) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ConfigError(f"there is no {path.name} in {path.parent}", hint=hint) from None
+        raise ConfigError(
+            f"there is no {path.name} in {path.parent}",
+            hint="`layersmith init` writes one for what is there; --config PATH names another file",
+        ) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     if len(content) > MAX_BYTES:

@@ -142,9 +142,7 @@ def summary(
         lines += ["", f"On the main branch and not in this run: {', '.join(gone)}."]
     for one in verdicts:
         lines += [f"\n`{one.target.identifier}`:\n\n{fenced(problem)}" for problem in one.problems]
-    if address := run_address():
-        lines += ["", f"[Artifacts and logs of this run]({address})"]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, run_link()])
 
 
 def fenced(text: str) -> str:
@@ -196,11 +194,13 @@ def changes(
     )
 
 
-def run_address() -> str:
-    """Return the address of the GitHub workflow run that this is part of; elsewhere nothing."""
+def run_link() -> str:
+    """Return Markdown that links to the GitHub workflow run that this is part of."""
     names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
     server, repository, run = (os.environ.get(name, "") for name in names)
-    return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
+    if not (server and repository and run):
+        return ""
+    return f"\n[Artifacts and logs of this run]({server}/{repository}/actions/runs/{run})\n"
 
 
 def step_summary(text: str) -> None:

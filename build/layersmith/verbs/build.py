@@ -18,6 +18,7 @@ from layersmith.errors import BudgetError, ConfigError, LayersmithError, ManyErr
 from layersmith.lock import provided
 from layersmith.lock import targets as locking
 from layersmith.pipeline import Build
+from layersmith.plan import plan
 from layersmith.report import recipe_notes, tables, unmatched
 from layersmith.verbs import options
 from layersmith.weigh import claims
@@ -35,6 +36,8 @@ what it does to a target:
   check the lock, fetch what the cache lacks, drop what the runtime provides, apply excludes and
   stubs, prune, strip, compile bytecode, audit every ELF file, judge the budgets, and write
   dist/<layer>-<version>-<runtime>-<arch>.zip with its manifest (.json) and SBOM (.cdx.json).
+  dist/latest/<layer>-<runtime>-<arch>.zip is the same file under a name that stays, and
+  dist/index.json lists what was built last of every target.
   A function with `package: true` is built the same way, without a version in the name.
   The same inputs give the same bytes on every machine; a second run does nothing.
 
@@ -94,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         baseline=args.baseline,
         force=args.force,
         quiet=args.quiet or args.json,
+        planned=plan(loaded.config, packages=True),
     ).run(targets)
     if args.json:
         console.emit_json([tables.as_json(result) for result in results])

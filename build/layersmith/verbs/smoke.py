@@ -153,7 +153,7 @@ def _markdown(outcome: SmokeOutcome) -> str:
     lines += [f"\nProven for {runtime} in {image}." for runtime, image in images]
     if outcome.errors:
         lines += ["", tables.fenced("\n".join(str(one) for one in outcome.errors))]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, tables.run_link()])
 
 
 def _found(report: SmokeReport) -> tuple[str, str, str, str]:

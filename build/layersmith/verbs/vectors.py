@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # A flip under a running session would cost it what its clients wrote.
 _FLIPS = frozenset({"snapshot", "compact", "promote"})
+_MAKES = frozenset({"snapshot", "import"})
+"""Actions with which a database begins."""
 
 EPILOG = """\
 STORE is a folder, or s3://bucket/prefix as the stack chroma exports it (StorageUrl).
@@ -85,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
         url = args.store if "://" in args.store else Path(args.store).absolute().as_uri()
         storage = open_storage(url)
+        _check_database(storage, args)
         flips = args.action in _FLIPS
         name = f"vectors-{args.action}"
         with held(storage, args.database, name) if flips else nullcontext():
@@ -94,6 +97,24 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(result)
     return 0
+
+
+def _check_database(storage: Storage, args: argparse.Namespace) -> None:
+    """Refuse a database that is not in the store, unless the action makes one."""
+    from vector_common.names import base, lease_key  # noqa: PLC0415
+
+    lease = lease_key(args.database)
+    if any(info.key != lease for info in storage.list(f"{base(args.database)}/")):
+        return
+    if args.action in _MAKES:
+        console.info(f"database {args.database} is new")
+        return
+    found = ", ".join(storage.folders("databases/")) or "none"
+    raise ConfigError(
+        f"there is no database {args.database} in {args.store}",
+        target=args.database,
+        hint=f"databases there: {found}; check --database and STORE",
+    )
 
 
 @contextmanager
@@ -166,10 +187,12 @@ def _restore(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 
 
 def _list(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.snapshots.pointer import read_pointer  # noqa: PLC0415
     from chroma_store.snapshots.store import SnapshotStore  # noqa: PLC0415
 
     store = SnapshotStore(storage, args.database)
-    head = store.head()
+    # Not `head`: where the pointer is missing, the list says what can be promoted.
+    head = read_pointer(storage, args.database)
     manifests = [store.manifest(identifier) for identifier in store.ids()]
     return {
         "current": head.snapshot_id if head else None,
@@ -222,23 +245,40 @@ def _compact(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 
 
 def _verify(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.deltas.quarantine import SetAside  # noqa: PLC0415
+
     log, store, consumed = _open(args, storage)
     snapshot = args.snapshot or store.head()
     manifest = store.verify(snapshot) if snapshot else None
-    pending = [info.id for info in log.pending(consumed)]
-    deltas = [log.read(delta_id) for delta_id in pending]
-    refused = {delta.id: len(delta.refused) for delta in deltas if delta.refused}
-    for delta_id, count in refused.items():
-        console.warn(f"delta {delta_id}: {count} changes break a rule, and will be set aside")
     quarantined = log.quarantined()
+    pending = log.pending(consumed)
+    changes = 0
+    for delta in log.read_ahead(pending):
+        if isinstance(delta, SetAside):
+            raise ShipError(
+                delta.summary.replace(" set aside", ""),
+                target=args.database,
+                hint="compact sets it aside; `vectors deltas --discard ID` deletes it",
+            )
+        changes += len(delta.records)
+        if delta.refused:
+            console.warn(
+                f"delta {delta.id}: {len(delta.refused)} changes break a rule and will be set aside"
+            )
+    if not (manifest or pending or quarantined):
+        raise ConfigError(
+            f"database {args.database} has no snapshot and no delta, so there is nothing to verify",
+            target=args.database,
+            hint="check --database and STORE",
+        )
     for item in quarantined:
         console.warn(f"delta {item.delta}: lies in quarantine: {item.reasons[0]}")
     return {
         "snapshot": manifest.snapshot_id if manifest else None,
         "chunks": len(manifest.chunks) if manifest else 0,
         "bytes": manifest.total_bytes if manifest else 0,
-        "deltas": len(deltas),
-        "changes": sum(len(delta.records) for delta in deltas),
+        "deltas": len(pending),
+        "changes": changes,
         "quarantined": len(quarantined),
         "quarantine": [
             {

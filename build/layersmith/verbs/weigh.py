@@ -160,12 +160,16 @@ def _chosen(args: argparse.Namespace) -> tuple[Path, list[Target]]:
 
 
 def _from_requirements(args: argparse.Namespace) -> tuple[Path, list[Target]]:
+    from layersmith.adopt import projects  # noqa: PLC0415 -- start-up time
     from layersmith.lock import requirements  # noqa: PLC0415 -- start-up time
     from layersmith.weigh import resolve  # noqa: PLC0415 -- start-up time
 
     words = [word for word in args.what if not Path(word).is_file()]
     paths = [*args.requirements, *(Path(word) for word in args.what if Path(word).is_file())]
-    project = next((path for path in paths if _is_project(path)), None)
+    for path in paths:
+        if not path.is_file():
+            raise ConfigError(f"there is no file {path}")
+    project = next((path for path in paths if projects.is_project(path)), None)
     asked: list[str] | RequirementsFile
     held: list[str] | RequirementsFile
     if project:
@@ -175,11 +179,14 @@ def _from_requirements(args: argparse.Namespace) -> tuple[Path, list[Target]]:
                 cause="the sources and versions of one project hold for what it asks for",
                 hint=f"run `weigh -r {project}` by itself",
             )
-        root, (asked, held) = project.resolve().parent, _project(project)
+        notices: list[Notice] = []
+        root, asked, held = projects.asked(project, Path.cwd(), notices)
+        for one in notices:
+            console.warn(f"{one.file}: {one.text}")
     else:
-        found = [requirements.read(path, path.resolve().parent) for path in paths]
-        asked = [*(line for one in found for line in one.requirements), *map(_requirement, words)]
-        held = [line for one in found for line in one.constraints]
+        texts = [requirements.read(path, path.resolve().parent) for path in paths]
+        asked = [*(line for one in texts for line in one.requirements), *map(_requirement, words)]
+        held = [line for one in texts for line in one.constraints]
         root = Path.cwd()
     if not asked:
         raise ConfigError(f"nothing is required in {', '.join(map(str, paths))}")
@@ -209,44 +216,6 @@ def _requirement(word: str) -> str:
             hint="quote requirements for the shell: weigh 'chromadb==1.5.9'",
         ) from None
     return word
-
-
-def _is_project(path: Path) -> bool:
-    from layersmith.adopt import projects  # noqa: PLC0415 -- start-up time
-    from layersmith.lock import teamlock  # noqa: PLC0415 -- start-up time
-
-    return path.name in projects.LOCKS.values() or teamlock.is_lock(path.name)
-
-
-def _project(path: Path) -> tuple[list[str] | RequirementsFile, list[str] | RequirementsFile]:
-    """Return what a project asks for, and the lock beside it whose versions are taken.
-
-    Raises:
-        ConfigError: It asks for nothing that can be read, or a lock's own project is missing.
-    """
-    from layersmith.adopt import projects  # noqa: PLC0415 -- start-up time
-    from layersmith.config.models import RequirementsFile  # noqa: PLC0415 -- start-up time
-    from layersmith.lock import teamlock  # noqa: PLC0415 -- start-up time
-
-    folder, name = path.resolve().parent, path.name
-    locks = [lock for lock, made_from in projects.LOCKS.items() if name in {lock, made_from}]
-    lock = name if name in locks else next((x for x in locks if (folder / x).is_file()), None)
-    if teamlock.is_lock(name) and name not in projects.LOCKS:
-        return teamlock.listed(path), RequirementsFile(file=name)
-    source = folder / projects.LOCKS.get(name, name)
-    if not source.is_file():
-        raise ConfigError(
-            f"there is no {source.name} beside {path}",
-            cause=f"{path.name} holds versions, and {source.name} says what is asked for",
-        )
-    notices: list[Notice] = []
-    found = projects.read(source, folder, notices)
-    for one in notices:
-        console.warn(f"{one.file}: {one.text}")
-    if found is None or not found.asked:
-        raise ConfigError(f"nothing is required in {source.name}")
-    asked = RequirementsFile(file=source.name) if found.requirements is None else None
-    return asked or list(found.requirements or ()), RequirementsFile(file=lock) if lock else []
 
 
 def _date(text: str) -> str:

@@ -35,15 +35,20 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line of JSON without a line break."""
+        ours = record.name == LOGGER.name
         line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
             + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            # Of libraries only the first line: below it, and in exceptions, they quote requests.
+            "event": record.getMessage() if ours else record.getMessage().partition("\n")[0],
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            kind = record.exc_info[0]
+            line["exception"] = (
+                self.formatException(record.exc_info) if ours else kind and kind.__name__
+            )
         return json.dumps(line, default=str)
 
 
@@ -51,14 +56,15 @@ def configure(level: str) -> None:
     """Send every logger of the process to stdout as JSON.
 
     Args:
-        level: A level name of :mod:`logging`, such as ``INFO``.
+        level: A level name of :mod:`logging`, such as ``INFO``; any other counts as that, so that
+            the settings' check can say what is wrong with it.
     """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    LOGGER.setLevel(level)
+    LOGGER.setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
 
 
 def event(

@@ -92,6 +92,21 @@ class Project:
     def zips(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(self.dist.glob("*.zip"))}
 
+    def listed(self) -> dict[str, dict[str, Any]]:
+        """Return the entries of dist/index.json by zip, after it is sure that they are true."""
+        path = self.dist / "index.json"
+        if not path.exists():
+            return {}
+        index = json.loads(path.read_text())
+        assert index["format"] == 1
+        for one in index["artifacts"]:
+            manifest = json.loads((self.dist / one["manifest"]).read_text())
+            assert manifest["artifact"]["sha256"] == one["sha256"]
+            for name in (one["file"], one["latest"]):
+                content = (self.dist / name).read_bytes()
+                assert (cache.sha256_bytes(content), len(content)) == (one["sha256"], one["zipped"])
+        return {one["file"]: one for one in index["artifacts"]}
+
     def leftovers(self) -> list[Path]:
         """Return files that only a killed run leaves, under names that nobody reads."""
         return [path for path in self.dist.rglob("*") if path.suffix == ".part"]

@@ -103,6 +103,8 @@ def test_a_package_holds_the_code_and_what_no_layer_brings(shop: Project) -> Non
 
     done = shop.run("smoke", "--runner", "host")
     assert f"function orders from {STEM}.zip: answers" in done.stdout
+    proof = json.loads((shop.dist / f"{STEM}.smoke.json").read_text())
+    assert (proof["sha256"], proof["problems"]) == (made["artifact"]["sha256"], [])
     shop.run("audit", "orders")
     shop.run("audit", str(shop.dist / f"{STEM}.zip"))
     shop.run("report")

@@ -114,6 +114,16 @@ def test_a_pull_request_gets_one_comment_that_says_what_changed(
     jobs = other.run("layers.yml", "pull_request", "refs/pull/8/merge", pull_request=fork)
 
     assert set(jobs) == {"layers/plan-0", "layers/target-0", "layers/summary-0"}
+
+    (other.root / "layers.yaml").write_text("layers: none\n", encoding="utf-8")
+    git(other.root, "commit", "--quiet", "--all", "--message", "Break it")
+    git(other.root, "push", "--quiet", "origin", "HEAD:refs/pull/9/merge")
+    other.forge.event = {"pull_request": PULL}
+    path = other.workflows / "layers.yml"
+    jobs = other.forge.run(path, "pull_request", "refs/pull/9/merge")
+
+    assert {name for name, job in jobs.items() if job.failed} == {"layers/plan-0"}
+    assert "No layer was built; the run has the reason" in hub.comments[1]["body"]
     assert len(hub.comments) == 2
 
 
@@ -176,9 +186,15 @@ def test_the_hooks_of_pre_commit(tmp_path: Path, other: OtherRepository) -> None
     git(tool, "add", ".")
     git(tool, "commit", "--quiet", "--message", "Tool")
 
+    text = (EXAMPLES.parent / "pre-commit-config.yaml").read_text("utf-8")
+    text = text.replace("https://github.com/OWNER/layersmith", str(tool))
+    text = text.replace("v1.0.0", git(tool, "rev-parse", "HEAD"))
+    (other.root / ".pre-commit-config.yaml").write_text(text, encoding="utf-8")
+
     def run() -> str:
+        git(other.root, "add", ".")
         done = subprocess.run(
-            ["uv", "tool", "run", "pre-commit", "try-repo", str(tool), "--all-files"],
+            ["uv", "tool", "run", "pre-commit", "run", "--all-files"],
             cwd=other.root,
             env={**os.environ, "PRE_COMMIT_HOME": str(tmp_path / "hooks")},
             capture_output=True,
@@ -186,20 +202,18 @@ def test_the_hooks_of_pre_commit(tmp_path: Path, other: OtherRepository) -> None
             check=False,
             timeout=clocks.seconds(300),
         )
-        return f"{done.returncode} {done.stdout}"
+        return f"{done.returncode} {done.stdout}{done.stderr}"
 
     assert run().startswith("0 ")
     other.layers["shared"]["requirements"] = ["tomli==2.0.1"]
     text = yaml.safe_dump({"layers": {**other.layers, "third": {"colour": "red"}}})
     (other.root / "layers.yaml").write_text(text, encoding="utf-8")
-    git(other.root, "add", ".")
     said = run()
     assert said.startswith("1 ")
     assert "layers.third.colour: unknown key" in said
     del other.layers["second"]
     text = yaml.safe_dump({"layers": other.layers})
     (other.root / "layers.yaml").write_text(text, encoding="utf-8")
-    git(other.root, "add", ".")
     said = run()
     assert "layers.yaml is valid" in said
     assert "Passed" in said

@@ -265,6 +265,7 @@ marker = "'x' in extras"
         ("pyproject.toml", {"pyproject.toml": PROJECT}, "2.0"),
         ("pyproject.toml", {"pyproject.toml": PROJECT, "uv.lock": UV_LOCK}, "1.0"),
         ("uv.lock", {"pyproject.toml": PROJECT, "uv.lock": UV_LOCK}, "1.0"),
+        ("part/pyproject.toml", {"part/pyproject.toml": PROJECT, "uv.lock": UV_LOCK}, "1.0"),
         ("pyproject.toml", {"pyproject.toml": POETRY}, "1.0"),
         ("Pipfile", {"Pipfile": '[packages]\nsmall = "==1.0"\n'}, "1.0"),
         ("pylock.toml", {"pylock.toml": PYLOCK}, "1.0"),
@@ -281,6 +282,7 @@ def test_a_project_in_the_versions_of_its_lock(
     folder = index.folder.parent / "shop"
     folder.mkdir()
     for file, text in files.items():
+        (folder / file).parent.mkdir(exist_ok=True)
         (folder / file).write_text(text)
     done = cli(index, "-r", str(folder / name), "--json")
     assert done.returncode == 0, done.stderr
@@ -293,7 +295,7 @@ def test_a_project_in_the_versions_of_its_lock(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["-r", "gone.txt"], "gone.txt cannot be read"),
+        (["-r", "gone.txt"], "there is no file gone.txt"),
         (["-r", "uv.lock"], "there is no pyproject.toml beside uv.lock"),
         (["-r", "Pipfile"], "nothing is required in Pipfile"),
         (["-r", "Pipfile", "small"], "Pipfile cannot be weighed together with anything else"),
@@ -309,7 +311,7 @@ def test_files_that_cannot_be_weighed(
     (tmp_path / "uv.lock").write_text(UV_LOCK)
     (tmp_path / "Pipfile").write_text("[dev-packages]\nsmall = '*'\n")
     monkeypatch.chdir(tmp_path)
-    assert main(["weigh", *words]) in {2, 4}
+    assert main(["weigh", *words]) == 2
     assert told in capsys.readouterr().err
 
 

@@ -166,11 +166,20 @@ def test_a_function_is_judged_with_all_its_layers_and_its_code(tmp_path: Path) -
 def test_a_function_that_is_packaged_is_judged_with_its_package(tmp_path: Path) -> None:
     half = runtimes.UNZIPPED_LIMIT // 2
     config, manifests = composed(one=half, two=half - 10)
+    packaged = Function(layers=["one", "two"], code="code", package=True)
+    config = config.model_copy(update={"functions": {"work": packaged}})
     (tmp_path / "code").mkdir()
     (found,) = budgets.check_functions(config, [*manifests, manifest("work", 10)], tmp_path)
     assert found.unzipped == runtimes.UNZIPPED_LIMIT
     with pytest.raises(BudgetError, match="work on"):
         budgets.check_functions(config, [*manifests, manifest("work", 11)], tmp_path)
+
+
+def test_a_function_may_have_the_name_of_its_layer(tmp_path: Path) -> None:
+    config, manifests = composed(work=100)
+    (tmp_path / "code").mkdir()
+    (found,) = budgets.check_functions(config, manifests, tmp_path)
+    assert found.unzipped == 100
 
 
 def test_every_function_that_is_too_large_is_named(tmp_path: Path) -> None:

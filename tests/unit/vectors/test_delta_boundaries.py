@@ -8,6 +8,7 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from chroma_store.deltas import log as log_module
 from chroma_store.deltas import replay
 from chroma_store.deltas.compaction import check_counts
 from chroma_store.deltas.log import DeltaLog
@@ -197,6 +198,49 @@ def test_a_server_that_fails_names_the_deltas(
     with pytest.raises(Unavailable, match=f"deltas {one} to {one}: no answer"):
         log.replay("http://127.0.0.1:1")
     assert storage.get(delta_key("db", one)).data
+
+
+class Counting:
+    """A store whose reads take a moment, and which knows how many are under way."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._lock = threading.Lock()
+        self.now = self.most = self.begun = 0
+
+    def get(self, key: str) -> Any:
+        with self._lock:
+            self.now, self.begun = self.now + 1, self.begun + 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.01)
+        with self._lock:
+            self.now -= 1
+        return self._storage.get(key)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+
+def test_deltas_are_read_ahead_in_order_and_within_bounds(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = DeltaLog(storage, "db")
+    ids = [delta for _ in range(60) for delta in written.append([CHANGE], SPEC)]
+    slow: Any = Counting(storage)
+    log = DeltaLog(slow, "db")
+    read = [delta.id for delta in log.read_ahead(log.pending()) if isinstance(delta, Delta)]
+    assert read == ids
+    assert 1 < slow.most <= log_module.AHEAD_THREADS
+
+    slow.most = slow.begun = 0
+    infos = log.pending()
+    monkeypatch.setattr(log_module, "AHEAD_BYTES", 3 * infos[0].size)
+    ahead = log.read_ahead(infos)
+    next(ahead)
+    assert slow.begun <= 4
+    assert slow.most <= 3
+    ahead.close()
+    assert slow.begun <= 4
 
 
 def test_counts_must_come_out() -> None:

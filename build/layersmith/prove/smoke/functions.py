@@ -11,7 +11,7 @@ from layersmith.config import handlers
 from layersmith.errors import ConfigError
 from layersmith.prove import twin
 from layersmith.prove.models import FunctionSpec
-from layersmith.prove.reports import FunctionProof
+from layersmith.prove.reports import FunctionProof, ImportsProof, SmokeReport
 from layersmith.prove.runners import unpack
 
 if TYPE_CHECKING:
@@ -82,6 +82,34 @@ def prove(
                 error=error,
                 logs=instance.logs()[-4000:] if error else "",
             )
+
+
+def report(proof: FunctionProof, manifest: Manifest, runner: Runner, seconds: float) -> SmokeReport:
+    """Return the record of a package that was started; its modules are not imported one by one.
+
+    Args:
+        proof: How the function went.
+        manifest: Of its package.
+        runner: What it ran on.
+        seconds: How long that took.
+    """
+    warnings = []
+    if runner.facts.twin:
+        warnings.append(f"{runner.facts.described}; run it with Docker before it is shipped")
+    if proof.duration_ms is None:
+        warnings.append("it was only started, as it has no `event`")
+    nothing = ImportsProof(modules=0, failed=[], excepted={}, unneeded=[], slowest_ms={})
+    return SmokeReport(
+        identifier=manifest.identifier,
+        runtime=manifest.runtime,
+        architecture=manifest.architecture,
+        sha256=manifest.artifact.sha256,
+        runner=runner.facts,
+        imports=nothing,
+        problems=[str(proof.error)] if proof.error else [],
+        warnings=warnings,
+        seconds=round(seconds, 2),
+    )
 
 
 def _unpacked(package: tuple[Path, Manifest], runner: Runner, folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -105,12 +106,15 @@ class SmokeRun:
         with console.phases(target.identifier) as show:
             report = layer.prove(subject, opened, show)
         outcome.reports.append(report)
+        self._record(target, report)
+        if not report.ok:
+            raise unproven(report)
+
+    def _record(self, target: Target, report: SmokeReport) -> None:
         text = json.dumps(report.model_dump(mode="json"), indent=1) + "\n"
         cache.write_text(self.dist / f"{target.stem}.smoke.json", text)
         for warning in report.warnings:
             console.warn(f"{target.identifier}: {warning}")
-        if not report.ok:
-            raise unproven(report)
 
     def _prove_package(
         self, target: Target, function: Function, opened: Runner, outcome: SmokeOutcome
@@ -118,10 +122,14 @@ class SmokeRun:
         """Start a function from its own zip, with its layers."""
         layers = outputs.built(target.beside, self.dist)
         package = outputs.built([target], self.dist)[0]
+        started = time.monotonic()
         proof = functions.prove(
             target.layer, function, layers, opened, self.loaded, package=package
         )
         outcome.functions.append(proof)
+        seconds = time.monotonic() - started
+        report = functions.report(proof, package[1], opened, seconds)
+        self._record(target, report)
         if proof.error:
             raise _failed(proof)
 

@@ -79,11 +79,16 @@ def fold(records: Iterable[VectorRecord]) -> dict[str, VectorRecord]:
     return net
 
 
-def apply_deltas(server: ChromaHttp, deltas: Iterable[Delta], progress: Progress) -> None:
-    """Apply deltas in the given order, a window at a time."""
+def apply_deltas(
+    server: ChromaHttp, deltas: Iterable[Delta | SetAside], progress: Progress
+) -> None:
+    """Apply deltas in the given order, a window at a time; those set aside are passed on."""
     window: list[Delta] = []
     count = size = 0
     for delta in deltas:
+        if isinstance(delta, SetAside):
+            progress.set_aside.append(delta)
+            continue
         window.append(delta)
         count += len(delta.records)
         size += delta.size
