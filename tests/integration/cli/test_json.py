@@ -33,6 +33,7 @@ COMMANDS = {
     "recipe check": ["nothing-of-the-kind"],
     "recipe draft": ["nothing of the kind"],
     "diff": ["one", "other"],
+    "summary": [],
     "report": [],
     "release": ["demo"],
     "publish plan": [],
