@@ -265,6 +265,13 @@ def field(session: nox.Session) -> None:
 
 
 @nox.session
+def figures(session: nox.Session) -> None:
+    """Draw the tables and pictures of the docs from the manifests in dist/; `-- --check`."""
+    extras(session, "report")
+    session.run("python", "tests/figures.py", *session.posargs, env={"PYTHONPATH": "build"})
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Change conditions one at a time and count what the unit tests notice; `-- lock --seed 2`."""
     extras(session, *EXTRAS, group="mutants")

@@ -506,6 +506,15 @@ ACTIONS: dict[str, Callable[[Step, Mapping[str, str]], dict[str, str] | None]] =
 }
 
 
+def git(root: Path, *words: str) -> str:
+    """Run git in a folder, under a name of the tests; return what it printed."""
+    identity = ["-c", "user.name=Tests", "-c", "user.email=tests@example.org"]
+    done = subprocess.run(
+        ["git", *identity, *words], cwd=root, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
 def trusts(
     role: str,
     subject: str,

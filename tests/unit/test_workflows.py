@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def test_the_action_installs_locked_versions_only() -> None:
     assert uv
     assert setup["with"] == {"version": uv[1], "enable-cache": False}
     (line,) = [line for line in install["run"].splitlines() if "pip install" in line]
-    assert " --require-hashes " in line
+    assert " --require-hashes --only-binary :all: " in line
     assert line.endswith('-r "$tool/locks/jobs.txt"')
 
 
@@ -190,3 +191,69 @@ def test_roles_of_aws_are_assumed_in_an_environment_and_a_region() -> None:
                     assert re.search(r"\|\||matrix\.|inputs\.region", region), (
                         f"{path.name}, {name}"
                     )
+
+
+def table(path: Path) -> list[str]:
+    """Return the rows of docs/github-actions.md about the inputs and outputs of a file."""
+    document = load(path)
+    call = document[True]["workflow_call"] if path in REUSABLE else document
+    rows = []
+    for name, one in call["inputs"].items():
+        default = one.get("default", "")
+        shown = str(default).lower() if isinstance(default, bool) else str(default)
+        cell = "required" if one.get("required") else f"`{shown}`" if shown else ""
+        rows.append(f"| `{name}` | {cell} | {' '.join(one['description'].split())} |")
+    outputs = call.get("outputs", {}).items()
+    return [*rows, *(f"| `{name}` | {one['description']} |" for name, one in outputs)]
+
+
+@pytest.mark.parametrize("path", [*REUSABLE, ACTIONS[0]], ids=named)
+def test_the_docs_describe_every_input_and_output(path: Path) -> None:
+    page = (ROOT / "docs" / "github-actions.md").read_text("utf-8").splitlines()
+    assert [row for row in table(path) if row not in page] == []
+
+
+EXAMPLES = ROOT / "docs" / "examples"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("    requirements: [pillow==11.0.0, 'numpy==2.1.3']", ["pillow 11.0.0", "numpy 2.1.3"]),
+        ('    - "uvicorn[standard]==0.30.6"', ["uvicorn 0.30.6"]),
+        ("    - httpx == 0.28.1  # client", ["httpx 0.28.1"]),
+        ("    - \"tomli==2.0.1; python_version=='3.12'\"", ["tomli 2.0.1"]),
+        ("    version: 1.0.0", []),
+        ("    requirements: [pillow>=11, requests]", []),
+    ],
+)
+def test_renovate_finds_what_layers_yaml_pins(text: str, found: list[str]) -> None:
+    (manager,) = json.loads((EXAMPLES / "renovate.json").read_text("utf-8"))["customManagers"]
+    (pattern,) = [re.sub(r"\(\?<(?=\w)", "(?P<", one) for one in manager["matchStrings"]]
+    made = [f"{one['depName']} {one['currentValue']}" for one in re.finditer(pattern, text)]
+    assert made == found
+    (where,) = manager["managerFilePatterns"]
+    assert re.search(where.strip("/"), "functions/layers.yaml")
+
+
+def test_hooks_run_for_the_files_that_they_are_about() -> None:
+    hooks = {one["id"]: one for one in load(ROOT / ".pre-commit-hooks.yaml")}
+    asked = {"layers.yaml", "a/layers.yaml", "locks/x-python3.13-arm64.txt", "uv.lock", "app.py"}
+    files = {name: {f for f in asked if re.search(one["files"], f)} for name, one in hooks.items()}
+    assert files["layersmith-lock"] == asked - {"app.py"}
+    assert files["layersmith-schema"] == {"layers.yaml", "a/layers.yaml"}
+    known = load(EXAMPLES / "pre-commit-config.yaml")["repos"][0]["hooks"]
+    assert {one["id"] for one in known} == set(hooks)
+
+
+def test_examples_call_what_is_there_with_least_permissions() -> None:
+    for path in sorted((EXAMPLES / "github").glob("*.yml")):
+        document = load(path)
+        assert document["permissions"] == {}
+        for job in document["jobs"].values():
+            for uses in [job.get("uses", ""), *(s.get("uses", "") for s in job.get("steps", []))]:
+                if uses.startswith("OWNER/layersmith"):
+                    place = ROOT / uses.removeprefix("OWNER/layersmith").partition("@")[0].strip(
+                        "/"
+                    )
+                    assert place.is_file() or (place / "action.yml").is_file(), uses

@@ -156,6 +156,6 @@ def unique(name: str, taken: set[str]) -> str:
     """Return a name that is not taken yet, and take it."""
     free, number = name, 2
     while free in taken:
-        free, number = f"{name}-{number}", number + 1
+        free, number = f"{name[: NAME_LENGTH - 5].rstrip('-')}-{number}", number + 1
     taken.add(free)
     return free

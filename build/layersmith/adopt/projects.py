@@ -15,8 +15,9 @@ from packaging.utils import canonicalize_name
 from layersmith.adopt.models import FoundProject, Notice
 from layersmith.base import damage, runtimes
 from layersmith.base.runtimes import marker_environment
-from layersmith.errors import LayersmithError, LockError
-from layersmith.lock import configuration
+from layersmith.config.models import RequirementsFile
+from layersmith.errors import ConfigError, LayersmithError, LockError
+from layersmith.lock import configuration, teamlock
 from layersmith.lock import requirements as requirementsfile
 
 if TYPE_CHECKING:
@@ -49,6 +50,58 @@ def read(path: Path, root: Path, notices: list[Notice]) -> FoundProject | None:
     except (LayersmithError, OSError) as problem:
         notices.append(Notice(file, f"left out: {' '.join(str(problem).split())}"))
         return None
+
+
+def is_project(path: Path) -> bool:
+    """Whether a file, by its name, is that of a project, or the lock of a team."""
+    return path.name in LOCKS.values() or teamlock.is_lock(path.name)
+
+
+def asked(
+    path: Path, top: Path, notices: list[Notice]
+) -> tuple[Path, list[str] | RequirementsFile, list[str] | RequirementsFile]:
+    """Return what a project asks for in the words of a layer, with the lock that holds for it.
+
+    Args:
+        path: pyproject.toml, Pipfile, or a lock.
+        top: The highest folder in which a lock is looked for.
+        notices: Gets what was left out.
+
+    Returns:
+        The folder that paths are relative to, ``requirements``, and ``constraints``.
+
+    Raises:
+        ConfigError: It asks for nothing that can be read, or a lock's own project is missing.
+        LockError: A pylock.toml cannot be read.
+    """
+    folder, name = path.resolve().parent, path.name
+    if teamlock.is_lock(name) and name not in LOCKS:
+        return folder, teamlock.listed(path), RequirementsFile(file=name)
+    source = folder / LOCKS.get(name, name)
+    if not source.is_file():
+        raise ConfigError(
+            f"there is no {source.name} beside {path}",
+            cause=f"{name} holds versions, and {source.name} says what is asked for",
+        )
+    found = read(source, folder, notices)
+    if found is None or not found.asked:
+        raise ConfigError(f"nothing is required in {source.name}")
+    lock = folder / name if name in LOCKS else _lock(source, top)
+    root = lock.parent if lock else folder
+    file = RequirementsFile(file=source.relative_to(root).as_posix())
+    lines = file if found.requirements is None else list(found.requirements)
+    return root, lines, RequirementsFile(file=lock.name) if lock else []
+
+
+def _lock(source: Path, top: Path) -> Path | None:
+    """Return the lock beside a project or, of a workspace, above it."""
+    inside = source.is_relative_to(top.resolve())
+    folders = [one for one in source.parents if one.is_relative_to(top.resolve())]
+    for folder in folders if inside else [source.parent]:
+        for name, made_from in LOCKS.items():
+            if made_from == source.name and (folder / name).is_file():
+                return folder / name
+    return None
 
 
 def _requirements(path: Path, root: Path, notices: list[Notice]) -> FoundProject | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -74,7 +75,10 @@ def read(path: Path, root: Path) -> Service:
     try:
         with damage.told(service.file, ConfigError, kind="template"):
             text = path.read_text("utf-8-sig")
-            document = templates.document_of(service.file, text)
+            if path.suffix == ".json":  # Tabs may indent it, which YAML does not take.
+                document = json.loads(text)
+            else:
+                document = templates.document_of(service.file, text)
             _reader(path.name)(service, _map(document))
     except (ConfigError, OSError) as problem:
         service.note(f"left out: {' '.join(str(problem).split())}")
@@ -158,10 +162,11 @@ def _serverless(service: Service, document: dict[str, Any]) -> None:
 
 _READERS: tuple[tuple[str, Callable[[Service, dict[str, Any]], None]], ...] = (
     (r"serverless\.(ya?ml|json)", _serverless),
-    (r"[\w.-]*template\.(ya?ml|json)", _cloudformation),
+    (r"(?!packaged)[\w.-]*template\.(ya?ml|json)", _cloudformation),
     (r"cloudformation[\w.-]*\.(ya?ml|json)", _cloudformation),
 )
-"""Names of files (regular expressions) and what reads them."""
+"""Names of files (regular expressions) and what reads them. What `sam package` wrote, usually
+packaged-template.yaml, names no folders and is left out."""
 
 
 def _reader(name: str) -> Callable[[Service, dict[str, Any]], None]:

@@ -51,7 +51,7 @@ def files(findings: FoundRepository, root: Path) -> list[NewFile]:
     texts = {loader.FILE_NAME: _layers_yaml(layers, findings.functions)}
     if not _exists(root / loader.FILE_NAME):
         texts |= {_smoke_path(layer): _smoke(layer) for layer in layers}
-    texts[WORKFLOW] = Template(_template("workflow.yml")).substitute(version=__version__)
+    texts[WORKFLOW] = _template("workflow.yml").replace("v1", f"v{__version__}")
     return [
         NewFile(path, text, "exists" if _exists(root / path) else "new")
         for path, text in texts.items()
@@ -154,6 +154,7 @@ def _settings(layer: FoundLayer, usual: dict[str, Any]) -> dict[str, Any]:
 def _functions(layers: Sequence[FoundLayer], functions: Sequence[FoundFunction]) -> Iterator[str]:
     """Yield the functions: their layers and code are judged together against 250 MB."""
     yield "# Each function's layers and code are judged together against Lambda's 250 MB."
+    yield "# `package: true` also builds the zip of its code; `event: FILE` proves them together."
     yield "functions:"
     for function in functions:
         said: dict[str, Any] = {

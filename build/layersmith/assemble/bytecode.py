@@ -30,13 +30,23 @@ if TYPE_CHECKING:
 
 WORKER = Path(__file__).with_name("bytecode_worker.py")
 RECORD_HEAD = struct.Struct(">II")
+LAYERS, TASK = "/opt/", "/var/task/"
+"""Where Lambda unpacks layers, and the package of a function (LAMBDA_TASK_ROOT)."""
+
 RULE_ONLY = "bytecode: only"
 
 # Compilers that run at once, over all targets: more than the cores only slows them down.
 _slots = threading.BoundedSemaphore(os.cpu_count() or 2)
 
 
-def add(tree: Tree, runtime: Runtime, mode: BytecodeMode, optimize: int = 0) -> str | None:
+def add(
+    tree: Tree,
+    runtime: Runtime,
+    mode: BytecodeMode,
+    optimize: int = 0,
+    *,
+    place: str = LAYERS,
+) -> str | None:
     """Add the bytecode of every source in ``tree``.
 
     Args:
@@ -44,6 +54,7 @@ def add(tree: Tree, runtime: Runtime, mode: BytecodeMode, optimize: int = 0) -> 
         runtime: The runtime that will load it.
         mode: With ``only``, sources that compile make room for their bytecode.
         optimize: 1 leaves out asserts, 2 docstrings as well.
+        place: Where Lambda unpacks the zip, ``LAYERS`` or ``TASK``.
 
     Returns:
         Why there is no bytecode, where the machine has no interpreter of that version.
@@ -65,7 +76,7 @@ def add(tree: Tree, runtime: Runtime, mode: BytecodeMode, optimize: int = 0) -> 
             groups.setdefault(entry.distribution, []).append(entry)
     with ThreadPoolExecutor(len(groups) or 1) as pool:
         jobs = [
-            pool.submit(_compiled, group, interpreter, runtime, optimize)
+            pool.submit(_compiled, group, interpreter, runtime, optimize, place)
             for group in groups.values()
         ]
     for job in jobs:
@@ -97,14 +108,14 @@ def source_of(cached: str) -> str:
 
 
 def _compiled(
-    group: list[Entry], interpreter: Path, runtime: Runtime, optimize: int
+    group: list[Entry], interpreter: Path, runtime: Runtime, optimize: int, place: str
 ) -> list[Entry]:
     """Return the bytecode of one distribution, from the cache where it is there."""
-    pack = cache.section("bytecode") / f"{_digest(group, runtime, optimize)}.zip"
+    pack = cache.section("bytecode") / f"{_digest(group, runtime, optimize, place)}.zip"
     distribution = group[0].distribution
     if not pack.exists():
         with _slots:
-            compiled = _compile(group, interpreter, runtime, optimize)
+            compiled = _compile(group, interpreter, runtime, optimize, place)
         entries = [
             Entry(cached_path(path, runtime), Bytes(content), distribution)
             for path, content in sorted(compiled.items())
@@ -117,17 +128,18 @@ def _compiled(
 
 
 def _compile(
-    group: list[Entry], interpreter: Path, runtime: Runtime, optimize: int
+    group: list[Entry], interpreter: Path, runtime: Runtime, optimize: int, place: str
 ) -> dict[str, bytes]:
     """Run the interpreter over sources and return path to .pyc, empty where none could be made."""
     records = []
-    for entry in group:
-        name, content = entry.path.encode(), entry.source.read()
+    paths = {entry.inner if place == TASK else entry.path: entry for entry in group}
+    for path, entry in paths.items():
+        name, content = path.encode(), entry.source.read()
         records.append(RECORD_HEAD.pack(len(name), len(content)) + name + content)
     try:
         # Up to 3.10 marshal writes sets in the order of their hashes.
         answer = process.pipe(
-            [interpreter, "-S", "-s", "-B", WORKER, str(optimize)],
+            [interpreter, "-S", "-s", "-B", WORKER, str(optimize), place],
             b"".join(records),
             env={"PYTHONHASHSEED": "0"},
         )
@@ -144,7 +156,7 @@ def _compile(
             cause="it is a pre-release of that version of Python",
             hint="install a final release, or set `bytecode: none`",
         )
-    return compiled
+    return {paths[path].path: content for path, content in compiled.items()}
 
 
 def _records(data: bytes) -> dict[str, bytes]:
@@ -158,8 +170,8 @@ def _records(data: bytes) -> dict[str, bytes]:
     return found
 
 
-def _digest(group: list[Entry], runtime: Runtime, optimize: int) -> str:
-    lines = [runtime.bytecode_tag, str(optimize), cache.sha256_file(WORKER)]
+def _digest(group: list[Entry], runtime: Runtime, optimize: int, place: str) -> str:
+    lines = [runtime.bytecode_tag, str(optimize), place, cache.sha256_file(WORKER)]
     lines += [f"{entry.path} {_identity(entry)}" for entry in group]
     return cache.sha256_bytes("\n".join(lines).encode())
 

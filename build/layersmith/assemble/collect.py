@@ -15,6 +15,7 @@ from layersmith.assemble.tree import Tree
 from layersmith.crossbuild import host
 from layersmith.errors import BuildError, LockError
 from layersmith.lock import build_pins, folders, wheelstore
+from layersmith.plan import Brought
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +64,8 @@ def reason_to_drop(name: str, target: Target) -> str | None:
     if name in settings.excludes:
         return settings.excludes[name]
     if name in target.provided:
-        return PROVIDED_REASON
+        by_layer = isinstance(target.provided[name], Brought)
+        return f"provided by {target.provider(name)}" if by_layer else PROVIDED_REASON
     return None
 
 
@@ -141,7 +143,7 @@ def collect(lock: Lock, target: Target, root: Path) -> Collected:
     for entry in lock.entries:
         reason = reason_to_drop(entry.name, target)
         if reason:
-            collected.dropped.append(Dropped(name=entry.name, version=entry.version, reason=reason))
+            collected.dropped.append(_dropped(entry, reason, target))
         elif entry.name in target.settings.stubs:
             _add_stub(collected, entry, target, root)
     wanted = needed(lock, target)
@@ -153,6 +155,13 @@ def collect(lock: Lock, target: Target, root: Path) -> Collected:
     _add_modules(collected, target, root)
     collected.parts.sort(key=lambda part: part.name)
     return collected
+
+
+def _dropped(entry: LockEntry, reason: str, target: Target) -> Dropped:
+    one = target.provided.get(entry.name)
+    if isinstance(one, Brought) and one.managed:
+        return Dropped(name=one.name, version=one.version, reason=reason, managed=one.layer)
+    return Dropped(name=entry.name, version=entry.version, reason=reason)
 
 
 def _part(entry: LockEntry, target: Target) -> Part:

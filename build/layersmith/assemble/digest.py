@@ -59,6 +59,8 @@ def of_target(target: Target, lock_digest: str, root: Path, folders: Sequence[st
         "tools": tools(target),
         "code": _code_digest(),
     }
+    if target.function:
+        facts["handler"] = target.function.handler
     return cache.sha256_bytes(json.dumps(facts, sort_keys=True).encode())
 
 

@@ -39,6 +39,9 @@ OWNER = "files:"
 MODULES = "modules:"
 """The same for what `modules` names."""
 
+HIDDEN = "hidden"
+"""The rule that leaves .env, .venv, .git and their like out of the code of a function."""
+
 EXECUTE = 0o111
 """Mode bits of execution, for anyone (POSIX)."""
 
@@ -53,6 +56,7 @@ class OwnFile:
         content: Its bytes.
         executable: Whether anyone may execute it.
         owner: What stands for its distribution.
+        hidden: Whether it is a file or folder of a function's code that is not taken, and not read.
     """
 
     path: str
@@ -60,11 +64,16 @@ class OwnFile:
     content: bytes
     executable: bool
     owner: str = OWNER
+    hidden: bool = False
 
     @property
-    def is_cache(self) -> bool:
-        """Whether Python wrote it beside a source; the layer gets bytecode of its own."""
-        return self.path.startswith(PREFIX) and "__pycache__" in self.path.split("/")
+    def rule(self) -> str | None:
+        """Why it is left out, as the manifest lists it; None where it is not."""
+        if self.hidden:
+            return HIDDEN
+        # Python wrote it beside a source; the layer gets bytecode of its own.
+        cached = self.path.startswith(PREFIX) and "__pycache__" in self.path.split("/")
+        return "caches" if cached else None
 
     @property
     def entry(self) -> Entry:
@@ -88,7 +97,8 @@ def read(target: Target, root: Path) -> list[OwnFile]:
         BuildError: A file is missing or cannot be read, a folder is empty, a link leaves the
             folder of layers.yaml or leads nowhere, or two entries claim one path.
     """
-    return _OwnFolder(root, OWNER, target.identifier).read(target.settings.files)
+    folder = _OwnFolder(root, OWNER, target.identifier, is_code=target.function is not None)
+    return folder.read(target.settings.files)
 
 
 def modules(target: Target, root: Path) -> list[OwnFile]:
@@ -110,13 +120,13 @@ def digests(target: Target, root: Path) -> dict[str, str]:
     return {
         one.path: f"{one.sha256}{' executable' if one.executable else ''}"
         for one in (*read(target, root), *modules(target, root))
-        if not one.is_cache
+        if one.rule is None
     }
 
 
 def version(files: list[OwnFile]) -> str:
     """Return what stands for a version of the files: `0+` and a digest (PEP 440)."""
-    lines = [f"{one.path} {one.sha256} {one.executable}" for one in files if not one.is_cache]
+    lines = [f"{one.path} {one.sha256} {one.executable}" for one in files if one.rule is None]
     return f"0+{cache.sha256_bytes(chr(10).join(lines).encode())[:12]}"
 
 
@@ -128,14 +138,14 @@ def add(tree: Tree, files: list[OwnFile], target: Target) -> None:
     """
     folders = {folder: entry for entry in tree for folder in _above(entry.path)}
     for one in files:
-        if one.is_cache:
-            tree.removed.append(Removed(one.path, len(one.content), OWNER, "caches"))
+        if one.rule:
+            tree.removed.append(Removed(one.path, len(one.content), OWNER, one.rule))
             continue
         above = next((folder for folder in _above(one.path) if folder in tree), None)
         other = tree.entries.get(above or one.path) or folders.get(one.path)
         if other is not None:
             raise BuildError(
-                f"files: {one.path} collides with {other.path} of {other.distribution}",
+                f"{one.given}: {one.path} collides with {other.path} of {other.distribution}",
                 target=target.identifier,
                 cause=f"{one.given} would take the place of a file that a package installs",
                 hint="choose another path, or leave the file of the package out under `prune: add`",
@@ -231,18 +241,20 @@ class _OwnFolder:
         root: Folder of layers.yaml.
         owner: What stands for the distribution; it begins with the key.
         target: Identifier of the target, for messages.
+        is_code: Whether it is the code of a function, whose hidden files are not taken.
     """
 
     root: Path
     owner: str
     target: str
+    is_code: bool = False
 
     def read(self, named: Mapping[str, str]) -> list[OwnFile]:
         """Return files by path in the layer; ``named`` is path in the layer to path beside it."""
         found: dict[str, OwnFile] = {}
         for place, given in named.items():
             files = list(self._walk(place, self.root / given, ()))
-            if not files:
+            if all(one.hidden for one in files):
                 raise self._refused(f"{given} is an empty folder")
             for one in files:
                 if one.path in found:
@@ -274,7 +286,7 @@ class _OwnFolder:
         try:
             if real.is_dir():
                 for child in self._children(given):
-                    yield from self._walk(f"{place}/{child.name}", child, (*above, real))
+                    yield from self._child(f"{place}/{child.name}", child, (*above, real))
             elif real.is_file():
                 executable = bool(real.stat().st_mode & EXECUTE)
                 yield OwnFile(place, name, real.read_bytes(), executable, self.owner)
@@ -282,6 +294,13 @@ class _OwnFolder:
                 raise self._refused(f"{name} is neither a file nor a folder")
         except OSError as problem:
             raise self._refused(f"{name} cannot be read: {problem.strerror}") from None
+
+    def _child(self, place: str, given: Path, above: tuple[Path, ...]) -> Iterator[OwnFile]:
+        if self.is_code and given.name.startswith("."):
+            name = given.relative_to(self.root).as_posix()
+            yield OwnFile(place, name, b"", executable=False, hidden=True)
+        else:
+            yield from self._walk(place, given, above)
 
     def _children(self, folder: Path) -> list[Path]:
         found = sorted(folder.iterdir())

@@ -7,8 +7,8 @@ audit judges it, and only then `finish` writes anything.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import IO, TYPE_CHECKING
 
 from layersmith import cache
 from layersmith.assemble import (
@@ -29,6 +29,8 @@ from layersmith.assemble.manifest import (
     AuditRecord,
     BytecodeRecord,
     FileInput,
+    FileRecord,
+    FunctionRecord,
     Inputs,
     Manifest,
 )
@@ -128,7 +130,8 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
     # Nothing but bytecode is added from here on: what cannot fit fails before it is compiled.
     _check_before(job, tree, graph, last_release)
     step("bytecode")
-    note = bytecode.add(tree, job.target.runtime, settings.bytecode, settings.optimize)
+    place = bytecode.TASK if job.target.function else bytecode.LAYERS
+    note = bytecode.add(tree, job.target.runtime, settings.bytecode, settings.optimize, place=place)
     return Prepared(job, collected, graph, note, {**sizes, "bytecode": tree.size})
 
 
@@ -157,7 +160,7 @@ def finish(
     # Not before the audit: it holds the layer against what the wheels' own RECORDs promise.
     wheel.correct_records(tree, prepared.collected.hashes)
     with cache.atomic_writer(destination.zip) as stream:
-        written = archive.write(stream, tree.sorted())
+        written = _archive(stream, tree, target)
         budgets.check(
             target,
             describe.files(tree, written.sizes),
@@ -168,6 +171,21 @@ def finish(
     manifest = _manifest(prepared, audit, written, destination.zip.name)
     outputs.describe_files(destination, manifest)
     return manifest
+
+
+def _archive(stream: IO[bytes], tree: Tree, target: Target) -> archive.Written:
+    """Write a tree as a zip; the package of a function has at its root what a layer has in python/.
+
+    Returns:
+        What was written, with the sizes by the paths of the tree.
+    """
+    entries = tree.sorted()
+    if not target.function:
+        return archive.write(stream, entries)
+    inner = [replace(entry, path=_zipped(entry.path, target)) for entry in entries]
+    written = archive.write(stream, inner)
+    sizes = dict(zip((one.path for one in entries), written.sizes.values(), strict=True))
+    return replace(written, sizes=sizes)
 
 
 def _replace_blas(job: LayerJob, collected: Collected) -> None:
@@ -291,7 +309,10 @@ def _manifest(
             packages=digest.packages(folders(job.lock, target), job.root),
             files=[
                 FileInput(
-                    path=one.path, source=one.given, sha256=one.sha256, executable=one.executable
+                    path=_zipped(one.path, target),
+                    source=one.given,
+                    sha256=one.sha256,
+                    executable=one.executable,
                 )
                 for one in prepared.collected.files
                 if one.path in tree or f"{one.path}c" in tree
@@ -303,7 +324,10 @@ def _manifest(
         dropped=prepared.collected.dropped,
         steps=prepared.steps,
         pruned=describe.pruned(tree),
-        kept=describe.kept(tree),
+        kept=[
+            one.model_copy(update={"path": _zipped(one.path, target)})
+            for one in describe.kept(tree)
+        ],
         recipes=_recipes(tree, target),
         bytecode=BytecodeRecord(
             mode=settings.bytecode.value,
@@ -314,5 +338,19 @@ def _manifest(
         audit=audit,
         tools=digest.tools(target),
         cross={part.name: part.record for part in prepared.collected.parts if part.record},
-        files=describe.files(tree, written.sizes),
+        files=_records(tree, target, written),
+        function=FunctionRecord(handler=target.function.handler, layers=[*target.function.layers])
+        if target.function
+        else None,
     )
+
+
+def _records(tree: Tree, target: Target, written: archive.Written) -> list[FileRecord]:
+    """Return the record of every file, by its path in the zip."""
+    records = describe.files(tree, written.sizes)
+    return [one.model_copy(update={"path": _zipped(one.path, target)}) for one in records]
+
+
+def _zipped(path: str, target: Target) -> str:
+    """Return the path in the zip of what has another one in the tree."""
+    return path.removeprefix(PREFIX) if target.function else path

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from layersmith import cache
 from layersmith.errors import BuildError
+from layersmith.plan import PACKAGES
 from layersmith.recipes.models import RecipeUse
 
 if TYPE_CHECKING:
@@ -65,7 +66,10 @@ class Dropped(ManifestPart):
     name: str
     version: str
     reason: str
-    """``provided by the runtime``, or the reason given in layers.yaml or in a recipe."""
+    """``provided by the runtime``, ``brought by the managed layer ...``, or the reason given in
+    layers.yaml or in a recipe."""
+    managed: str | None = None
+    """Name or ARN of the managed layer that brings it."""
 
 
 class PrunedRule(ManifestPart):
@@ -164,12 +168,23 @@ class Inputs(ManifestPart):
     """What the keys `modules` and `files` of layers.yaml bring, by path in the layer."""
 
 
+class FunctionRecord(ManifestPart):
+    """The function that a package is of."""
+
+    handler: str
+    """Its entry point, as AWS writes it."""
+    layers: list[str]
+    """Names of the layers that it is used with, in their order."""
+
+
 class Manifest(ManifestPart):
     """dist/<stem>.json."""
 
     format: Literal[1] = 1
     layer: str
+    """Name of the layer, or of the function whose package it is."""
     version: str
+    """Its semantic version; 0.0.0 for a package, which has none."""
     runtime: str
     architecture: str
     identifier: str
@@ -194,6 +209,8 @@ class Manifest(ManifestPart):
     """Versions of what decided the bytes: layersmith, deflate, the interpreter's bytecode tag."""
     cross: dict[str, dict[str, Any]] = {}
     """Distributions compiled here, with the record of their build."""
+    function: FunctionRecord | None = None
+    """The function, where the zip is the package of one."""
     files: list[FileRecord]
     """Every file of the layer, by path."""
 
@@ -202,9 +219,17 @@ class Manifest(ManifestPart):
         """The environment variables that recipes want functions with the layer to set."""
         return {name: one.value for use in self.recipes for name, one in use.environment.items()}
 
+    @property
+    def site(self) -> str:
+        """Where packages lie in the zip: ``python/``, or its root for the package of a function."""
+        return "" if self.function else f"{PACKAGES}/"
+
     def to_json(self) -> str:
         """Return the manifest as it is written."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+        record = self.model_dump(mode="json")
+        if self.function is None:
+            del record["function"]
+        return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
 
 def write(manifest: Manifest, path: Path) -> None:

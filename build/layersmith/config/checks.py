@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from layersmith.base import runtimes
 from layersmith.config import handlers, pyproject
 from layersmith.config.document import Problem
-from layersmith.config.models import LayerSettings
+from layersmith.config.models import Function, LayerSettings
 from layersmith.config.values import HANDLER_PATTERN, PATH_PATTERN
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def find(tree: YamlNode, root: Path) -> list[Problem]:
         found += _beside(name, layer, layers)
     for name, function in _mapping(tree.child("functions")).items():
         found += _function(("functions", name), function, layers, root)
+        if _is_package(function):
+            found += _package(name, function, tree, root)
     found += _path(root, tree.child("recipe-folder"), ("recipe-folder",), folder=True)
     return [Problem(tree.locate(path), path, message) for path, message in found]
 
@@ -97,13 +99,7 @@ def _files(name: str, layer: YamlNode, root: Path) -> Iterator[_Found]:
     """Judge the files and folders that a layer names."""
     at: document.Path = ("layers", name)
     yield from _path(root, layer.child("smoke"), (*at, "smoke"), folder=False)
-    for key in ("requirements", "constraints"):
-        given = layer.child(key)
-        for path, what in _path(root, given, (*at, key), folder=False):
-            yield path, f"{what}; a list is written [{given.value if given else ''}]"
-        file = _mapping(given).get("file")
-        yield from _path(root, file, (*at, key, "file"), folder=False)
-        yield from _project(root, given, (*at, key))
+    yield from _contents(at, layer, root)
     packages = layer.child("packages")
     for number, package in _texts(packages):
         path = (*at, "packages", number)
@@ -114,12 +110,23 @@ def _files(name: str, layer: YamlNode, root: Path) -> Iterator[_Found]:
             problems = [(path, f"{package} holds no {pyproject.NAME}")]
         yield from problems
     yield from _modules(layer, (*at, "modules"), root)
-    for distribution, stub in _mapping(layer.child("stubs")).items():
-        path = (*at, "stubs", distribution, "path")
-        yield from _path(root, stub.child("path"), path, folder=True)
     for place, source in _mapping(layer.child("files")).items():
         # They are often the output of another build: whether they exist is for `build` to say.
         yield from _path(root, source, (*at, "files", place), folder=None)
+
+
+def _contents(at: document.Path, layer: YamlNode, root: Path) -> Iterator[_Found]:
+    """Judge what a layer and the package of a function name alike."""
+    for key in ("requirements", "constraints"):
+        given = layer.child(key)
+        for path, what in _path(root, given, (*at, key), folder=False):
+            yield path, f"{what}; a list is written [{given.value if given else ''}]"
+        file = _mapping(given).get("file")
+        yield from _path(root, file, (*at, key, "file"), folder=False)
+        yield from _project(root, given, (*at, key))
+    for distribution, stub in _mapping(layer.child("stubs")).items():
+        path = (*at, "stubs", distribution, "path")
+        yield from _path(root, stub.child("path"), path, folder=True)
 
 
 def _modules(layer: YamlNode, at: document.Path, root: Path) -> Iterator[_Found]:
@@ -226,11 +233,39 @@ def _function(
     yield from _together((*at, "layers"), used, layers)
 
 
+def _is_package(function: YamlNode) -> bool:
+    package = function.child("package")
+    return package is not None and package.value is True
+
+
+def _package(name: str, function: YamlNode, tree: YamlNode, root: Path) -> Iterator[_Found]:
+    """Judge what the package of a function is built from, and for which targets."""
+    at: document.Path = ("functions", name)
+    layers = _mapping(tree.child("layers"))
+    yield from _contents(at, function, root)
+    if name in layers:
+        yield at, f"a layer is called {name}, too; the files of a package are named as a layer's"
+    code = function.child("code")
+    if code and isinstance(code.value, str) and (root / code.value).resolve() == root.resolve():
+        yield (*at, "code"), "the folder of layers.yaml, which dist/ and locks/ are in, is not code"
+    used = [layers[one] for _, one in _texts(function.child("layers")) if one in layers]
+    for key in ("runtimes", "architectures"):
+        mine, each = _texts(function.child(key)), [_setting(one, key) for one in used]
+        lacking = [one for _, one in mine if any(there and one not in there for there in each)]
+        if lacking:
+            yield (*at, key), f"not all of its layers are built for {', '.join(lacking)}"
+    defaults = tree.child("defaults")
+    if not used and not any(one and one.child("runtimes") for one in (function, defaults)):
+        yield at, "`runtimes` is missing: it has no layers, and `defaults` sets none"
+
+
 def _handler(at: document.Path, function: YamlNode, root: Path) -> Iterator[_Found]:
-    """Judge a handler that is named against the code, which `_path` judges."""
+    """Judge a handler that is named, or packaged, against the code, which `_path` judges."""
     code, handler = (
         node.value if (node := function.child(key)) else None for key in ("code", "handler")
     )
+    if handler is None and _is_package(function):
+        handler = Function.model_fields["handler"].default
     if not isinstance(handler, str) or not re.match(HANDLER_PATTERN, handler):
         return
     if not isinstance(code, str):
@@ -258,7 +293,7 @@ def _together(at: document.Path, used: list[str], layers: dict[str, YamlNode]) -
         lacking = [one for _, one in _texts(node.child("beside")) if one not in used]
         if lacking:
             yield at, f"{name} needs {', '.join(lacking)} beside it; list it here, too"
-    managed = sorted({one for node in mine.values() for one in _setting(node, "managed-layers")})
+    managed = sorted({one for node in mine.values() for one in _managed(node)})
     count, limit = len(used) + len(managed), runtimes.LAYERS_PER_FUNCTION
     if count > limit:
         extra = f" with the managed {', '.join(managed)}" if managed else ""
@@ -268,6 +303,15 @@ def _together(at: document.Path, used: list[str], layers: dict[str, YamlNode]) -
         if each and all(each.values()) and not set.intersection(*map(set, each.values())):
             listed = "; ".join(f"{name}: {', '.join(values)}" for name, values in each.items())
             yield at, f"these layers have none of their {key} in common ({listed})"
+
+
+def _managed(layer: YamlNode) -> Iterator[str]:
+    """Yield the names of the managed layers beside a layer."""
+    node = layer.child("managed-layers")
+    for one in node.value if node and isinstance(node.value, list) else ():
+        name = one.child("name") if isinstance(one.value, dict) else one
+        if name and isinstance(name.value, str):
+            yield name.value
 
 
 def _setting(layer: YamlNode, key: str) -> list[str]:

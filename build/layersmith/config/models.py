@@ -47,7 +47,8 @@ MERGED = ("budgets", "prune", "environment")
 whole."""
 
 
-def _kebab(name: str) -> str:
+def kebab(name: str) -> str:
+    """Return the key that a field is written as."""
     return name.replace("_", "-")
 
 
@@ -61,6 +62,10 @@ def _all_or_list(value: Any) -> str:
     return "all" if isinstance(value, str) else "list"
 
 
+def _name_or_contents(value: Any) -> str:
+    return "contents" if isinstance(value, dict | ManagedContents) else "name"
+
+
 def _layer_or_arn(value: Any) -> str:
     return "arn" if isinstance(value, dict | ForeignLayer) else "layer"
 
@@ -69,7 +74,7 @@ class Model(BaseModel):
     """Base: kebab-case keys, unknown keys refused, immutable."""
 
     model_config = ConfigDict(
-        alias_generator=_kebab,
+        alias_generator=kebab,
         populate_by_name=True,
         extra="forbid",
         frozen=True,
@@ -212,6 +217,40 @@ Beside = Annotated[
 ]
 """A layer of layers.yaml by its name, or any other by its ARN."""
 
+
+class ManagedContents(Model):
+    """A managed layer with what it brings.
+
+    Written where layersmith does not know the layer, or where the version that functions use holds
+    other versions than those that it knows.
+    """
+
+    name: Annotated[str, Field(min_length=1, examples=["AWSSDKPandas-Python313-Arm64"])]
+    """Its name, or its ARN."""
+    distributions: Annotated[
+        dict[DistributionName, PackageVersion] | None,
+        Field(examples=[{"pandas": "2.3.3", "numpy": "2.3.4"}]),
+    ] = None
+    """All distributions in it and their versions, or {} where it brings none. Without this key
+    they are those that layersmith knows."""
+    unzipped: Annotated[UnzippedSize | None, Field(examples=["190MB"])] = None
+    """Its size under /opt, which counts for the limit of every function that uses it."""
+
+
+ManagedLayers = list[
+    Annotated[
+        Annotated[str, Tag("name")] | Annotated[ManagedContents, Tag("contents")],
+        Discriminator(_name_or_contents),
+    ]
+]
+"""Managed layers by name or ARN, or with what they bring."""
+
+
+def managed_names(settings: LayerSettings) -> list[str]:
+    """Return the names or ARNs of the managed layers that functions use beside a layer."""
+    return [one if isinstance(one, str) else one.name for one in settings.managed_layers]
+
+
 RecipeNames = Annotated[
     Annotated[Annotated[list[DistributionName], Distinct], Tag("list")]
     | Annotated[EveryRecipe, Tag("all")],
@@ -228,12 +267,12 @@ Architectures = Annotated[
 ]
 
 
-class LayerSettings(Model):
-    """What a layer says, and what ``defaults`` may say for all of them."""
+class Contents(Model):
+    """What decides the content of a zip: of a layer, or of a function's package."""
 
-    runtimes: Runtimes
-    """Lambda runtimes to build for. Needed here or in ``defaults``."""
-    architectures: Architectures = ["arm64"]
+    runtimes: OptionalRuntimes = None
+    """Lambda runtimes to build for."""
+    architectures: Architectures | None = None
     """Architectures to build for, as AWS spells them."""
     constraints: Annotated[Requirements, Field(examples=[["numpy<2.4"], "uv.lock"])] = []
     """Versions that the resolver must respect; they ask for nothing by themselves."""
@@ -273,23 +312,56 @@ class LayerSettings(Model):
     budgets: Annotated[Budgets, Field(default_factory=Budgets)]
     """Limits on size and cold start."""
     keep_provided: Annotated[list[DistributionName], Field(examples=[["urllib3"]])] = []
-    """Distributions that go into the layer although the runtime provides them, with what must go
-    with them: boto3 with botocore, jmespath and s3transfer. What the layer leaves to the runtime
-    is locked in the runtime's version, and a requirement that excludes it is an error."""
-    import_exceptions: Annotated[
-        dict[ModuleName, Reason], Field(examples=[{"PIL.ImageTk": "needs tkinter"}])
-    ] = {}
-    """Modules (globs) that cannot be imported by design, each with the reason."""
+    """Distributions that go into the layer although the runtime or a managed layer provides them,
+    with what must go with them: boto3 with botocore, jmespath and s3transfer. What the layer leaves
+    to the runtime is locked in the runtime's version, and a requirement that excludes it is an
+    error."""
     accept: Annotated[
         dict[FindingName, Reason],
         Field(examples=[{"NEEDED-MISSING python/pkg/_plugin.so": "the plugin is never loaded"}]),
     ] = {}
     """Findings of the audit that are accepted, by code and path (a glob) or, where a finding has no
     path, distribution, each with the reason."""
+
+
+class LayerSettings(Contents):
+    """What a layer says, and what ``defaults`` may say for all of them."""
+
+    runtimes: Runtimes
+    """Lambda runtimes to build for. Needed here or in ``defaults``."""
+    architectures: Architectures = ["arm64"]
+    """Architectures to build for, as AWS spells them."""
+    import_exceptions: Annotated[
+        dict[ModuleName, Reason], Field(examples=[{"PIL.ImageTk": "needs tkinter"}])
+    ] = {}
+    """Modules (globs) that cannot be imported by design, each with the reason."""
     forbid_imports: Annotated[list[ModuleName], Field(examples=[["PIL", "onnxruntime"]])] = []
     """Modules that must not be in the layer, nor be loaded by it."""
-    managed_layers: Annotated[list[str], Field(examples=[["AWSLambdaPowertoolsPythonV3"]])] = []
-    """Layers of AWS or others that functions use beside this one, by name."""
+    managed_layers: Annotated[
+        ManagedLayers,
+        Field(
+            examples=[
+                ["AWSSDKPandas-Python313-Arm64"],
+                [
+                    {
+                        "name": "arn:aws:lambda:eu-west-1:123456789012:layer:geo:7",
+                        "distributions": {"shapely": "2.1.2", "numpy": "2.3.4"},
+                        "unzipped": "60MB",
+                    }
+                ],
+            ]
+        ),
+    ] = []
+    """Layers of AWS or others that functions use beside this one, by ARN or name, of which the
+    beginning is enough where the layer has several targets (AWSSDKPandas). What one brings
+    is left out of this layer and locked in its version, and a requirement that excludes that
+    version is an error; `keep-provided` puts it in all the same. Known are AWSSDKPandas,
+    AWSLambdaPowertoolsPythonV3, AWSOpenTelemetryDistroPython and Datadog, with the versions that
+    their own build recipes resolve to: another version of the layer may hold others, which are
+    written here. Of an unknown one nothing is left out, and `lock` says so. Its zip is not there
+    when layers are proven: what this layer needs of it is installed from the package index in the
+    locked version, and the proof says so. A canary uses the ARNs of its own region, and imports
+    nothing where one is missing."""
     license: Annotated[str | None, Field(max_length=512, examples=["Apache-2.0"])] = None
     """SPDX expression for LicenseInfo of the layer version (AWS: up to 512 characters)."""
     regions: Annotated[list[Region], Field(examples=[["eu-central-1"]]), Distinct] = []
@@ -405,15 +477,18 @@ class Layer(LayerSettings):
         return self
 
 
-class Function(Model):
+class Function(Contents):
     """A function and the layers it uses together.
 
     They are judged against Lambda's limits: 262,144,000 bytes over all layers and the code, and
-    five layers, managed ones included.
+    five layers, managed ones included. With ``package: true`` the function's own zip is built
+    like a layer, and takes the same keys and those of ``defaults`` that decide its content.
     """
 
-    layers: Annotated[list[Name], Field(min_length=1, examples=[["chromadb-vector", "imaging"]])]
-    """Names of layers, in the order in which Lambda unpacks them."""
+    layers: Annotated[
+        list[Name], Field(min_length=1, examples=[["chromadb-vector", "imaging"]])
+    ] = []
+    """Names of layers, in the order in which Lambda unpacks them. Needed without ``package``."""
     code: Annotated[RelativePath | None, Field(examples=["lambdas/query"])] = None
     """Folder of the function's own code, relative to layers.yaml."""
     handler: Annotated[
@@ -427,6 +502,34 @@ class Function(Model):
     """Seconds until Lambda ends an invocation (AWS: 1 to 900)."""
     event: Annotated[RelativePath | None, Field(examples=["lambdas/query/event.json"])] = None
     """Sample event, a JSON file, for the smoke test."""
+    package: bool = False
+    """Build the function's zip: its code, and those of its `requirements` that neither the runtime
+    nor its layers bring, for the runtimes and architectures that its layers have in common where
+    it names none. Hidden files and caches in `code` stay out. See
+    docs/how-to/function-packages.md."""
+    requirements: Annotated[
+        Requirements, Field(examples=[["httpx"], {"file": "src/orders/requirements.txt"}])
+    ] = []
+    """Distributions that the code needs (PEP 508), or the file that lists them."""
+    extras: Annotated[
+        dict[DistributionName, list[ExtraName]], Field(examples=[{"httpx": ["http2"]}])
+    ] = {}
+    """Extras to add to a requirement."""
+
+    @model_validator(mode="after")
+    def _uses_something(self) -> Self:
+        if not self.layers and not self.package:
+            raise ValueError("a function needs layers, or `package: true`")
+        if self.package and self.code is None:
+            raise ValueError("`package: true` needs `code`")
+        return self
+
+    @model_validator(mode="after")
+    def _is_built_with_what_it_sets(self) -> Self:
+        built = {*Contents.model_fields, "requirements", "extras"} & self.model_fields_set
+        if built and not self.package:
+            raise ValueError(f"only functions with `package: true` take `{kebab(min(built))}`")
+        return self
 
 
 class Config(Model):

@@ -11,7 +11,7 @@ import yaml
 from layersmith.base import runtimes
 from layersmith.base.toml import dumps
 from layersmith.config import schema
-from layersmith.config.models import MERGED, LayerSettings
+from layersmith.config.models import MERGED, Contents, LayerSettings, kebab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,9 +83,13 @@ SECTIONS = (
     ("BuildOptions", "build.DISTRIBUTION"),
     ("RequirementsFile", "requirements and constraints from a file"),
     ("ForeignLayer", "beside, by ARN"),
+    ("ManagedContents", "managed-layers, with what they bring"),
     ("Function", "functions.NAME"),
 )
 """Definition in the schema to the heading of its section, in the order of the page."""
+
+SHARED = {"Layer": LayerSettings, "Fragment": LayerSettings, "Function": Contents}
+"""Definition to the keys of it that stand under `defaults`."""
 
 RECIPE_SECTIONS = {
     "RecipeStub": "stubs.DISTRIBUTION",
@@ -141,12 +145,15 @@ def _section(
     heading: str, name: str, definitions: dict[str, Any], language: str = "yaml"
 ) -> Iterator[str]:
     definition = definitions[name]
-    shared = set() if name == "LayerDefaults" else _settings()
+    shared = SHARED[name].model_fields if name in SHARED else {}
+    elsewhere = [kebab(field) for field in shared]
     yield f"## {heading}"
     yield ""
     yield _markdown(definition["description"])
+    if name == "Function":
+        yield from ("", f"With `package: true`: {', '.join(f'`{key}`' for key in elsewhere)}.")
     for key, value in definition["properties"].items():
-        if name in {"Layer", "Fragment"} and key in shared:
+        if key in elsewhere:
             continue
         yield ""
         yield f"### `{key}`"
@@ -161,10 +168,6 @@ def _section(
                 in_toml = language == "toml"
                 yield dumps({key: example}).strip() if in_toml else f"{key}: {_flow(example)}"
             yield "```"
-
-
-def _settings() -> set[str]:
-    return {info.alias or name for name, info in LayerSettings.model_fields.items()}
 
 
 def _description(value: dict[str, Any], definitions: dict[str, Any]) -> str:

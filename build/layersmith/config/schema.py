@@ -63,6 +63,8 @@ def one_line(text: str) -> str:
 
 def _name_keys(value: dict[str, Any]) -> None:
     """Let a mapping refuse keys that do not match; patternProperties alone would let them by."""
+    for option in value.get("anyOf", ()):
+        _name_keys(option)
     for pattern, inner in value.pop("patternProperties", {}).items():
         value["additionalProperties"] = inner
         title, message = KINDS[pattern]

@@ -141,6 +141,8 @@ def collect(
     }
     if sources:
         parts["sources"] = _portable(sources, root)
+    if target.function:
+        parts["layers"] = {name: one.version for name, one in sorted(target.brought.items())}
     overrides = sorted(settings.overrides)
     if overrides:
         parts["overrides"] = overrides
@@ -148,6 +150,11 @@ def collect(
         parts["hashes"] = hashes
     if pins:
         parts["pins"] = {name: pins[name] for name in sorted(held) if name in pins}
+    managed = {
+        name: target.managed[name].version for name in sorted(held) if name in target.managed
+    }
+    if managed:
+        parts["managed-layers"] = managed
     digests = {key: _digest(value) for key, value in parts.items()}
     return LockInputs(
         requirements,

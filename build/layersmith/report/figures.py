@@ -30,8 +30,8 @@ LEAST_SHARE = 0.004
 PALETTE = 7
 """Distributions that have a colour of their own; the page holds as many."""
 
-MOST_FILES = 45_000
-"""Files of all targets that the page holds one by one, at some 40 bytes each: under 2 MB."""
+MOST_FILES = 35_000
+"""Files of all targets that the page holds one by one, at some 60 bytes each: 2 MB."""
 
 SUMMED = {
     "strip": ("stripped", "symbol tables and debug sections of native code"),

@@ -144,8 +144,9 @@ def _artifact(
         # Import times name no zip; they are taken together with the cold starts.
         imports = None
         stale.append("import times")
-    layer = config.layers.get(manifest.layer) if config else None
     functions = config.functions.items() if config else ()
+    packages = {name: one for name, one in functions if one.package}
+    layer = ({**config.layers, **packages} if config else {}).get(manifest.layer)
     users = {name: one.memory for name, one in functions if manifest.layer in one.layers}
     same = [one for one in earlier if one.manifest.identifier == manifest.identifier]
     last = _last(same, manifest)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 HEADINGS = ("target", "zipped", "unzipped", "files", "bytecode", "glibc", "status", "time")
 
+UNKNOWN = "not started"
+"""Verdict on a layer that no smoke test has started since it was built."""
+
 
 def rows(results: Sequence[BuildResult]) -> list[tuple[str, ...]]:
     """Return the cells of the table, a row a target."""
@@ -58,6 +61,13 @@ class TargetVerdict:
     manifest: Manifest | None = None
     problems: Sequence[str] = field(default=())
 
+    @property
+    def marked(self) -> str:
+        """The words with a mark in front; one that nothing was proven of has none."""
+        if self.problems:
+            return f"❌ {self.words}"
+        return self.words if self.words == UNKNOWN else f"✅ {self.words}"
+
 
 def built(results: Iterable[BuildResult]) -> list[TargetVerdict]:
     """Return the verdicts of a build."""
@@ -90,7 +100,7 @@ def _in_folder(target: Target, path: Path) -> TargetVerdict:
     one = found.FoundManifest(path)
     proof = one.beside(".smoke.json", SmokeReport)
     if proof is None or proof.sha256 != one.manifest.artifact.sha256:
-        return TargetVerdict(target, "not started", one.manifest)
+        return TargetVerdict(target, UNKNOWN, one.manifest)
     where = "its host twin" if proof.runner.twin else proof.runner.kind.capitalize()
     words = f"proven by {where}" if proof.ok else f"not proven by {where}"
     return TargetVerdict(target, words, one.manifest, proof.problems)
@@ -118,25 +128,26 @@ def summary(
     lines = [f"### {title}", "", "| target | verdict | zipped | unzipped | against main |"]
     lines += ["|---|---|--:|--:|---|"]
     for one in verdicts:
-        mark = "❌" if one.problems else "✅"
         old = before.get(one.target.identifier)
         cells = [
             f"`{one.target.identifier}`",
-            f"{mark} {one.words}",
+            one.marked,
             *_shares(one),
             _against(one, old),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     if not before:
         lines += ["", "No manifests of the main branch are there to compare with."]
-    lines += [
-        f"\n`{one.target.identifier}`:\n\n```text\n{problem}\n```"
-        for one in verdicts
-        for problem in one.problems
-    ]
-    if address := run_address():
-        lines += ["", f"[Artifacts and logs of this run]({address})"]
-    return "\n".join([*lines, ""])
+    elif gone := sorted(before.keys() - {one.target.identifier for one in verdicts}):
+        lines += ["", f"On the main branch and not in this run: {', '.join(gone)}."]
+    for one in verdicts:
+        lines += [f"\n`{one.target.identifier}`:\n\n{fenced(problem)}" for problem in one.problems]
+    return "\n".join([*lines, run_link()])
+
+
+def fenced(text: str) -> str:
+    """Return text as a block of Markdown that it cannot end."""
+    return f"```text\n{text.replace('```', '` ` `')}\n```"
 
 
 def _shares(one: TargetVerdict) -> list[str]:
@@ -183,11 +194,13 @@ def changes(
     )
 
 
-def run_address() -> str:
-    """Return the address of the GitHub workflow run that this is part of; elsewhere nothing."""
+def run_link() -> str:
+    """Return Markdown that links to the GitHub workflow run that this is part of."""
     names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
     server, repository, run = (os.environ.get(name, "") for name in names)
-    return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
+    if not (server and repository and run):
+        return ""
+    return f"\n[Artifacts and logs of this run]({server}/{repository}/actions/runs/{run})\n"
 
 
 def step_summary(text: str) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 TOP = 15
 """Distributions that the table shows."""
 
+NAMED = 5
+"""Requirements that the heading names."""
+
 STYLES = {"fits": "bold green", "fits with excludes": "bold yellow", "does not fit": "bold red"}
 HEADINGS = ("distribution", "own", "retained", "zip", "size", "pulled by")
 NUMBERS = ("own", "retained", "zip")
@@ -69,16 +72,22 @@ def traffic_text(weighing: Weighing) -> str:
 def _head(weighing: Weighing, out: Console) -> None:
     from rich.text import Text  # noqa: PLC0415 -- start-up time
 
-    asked = ", ".join(weighing.requirements) or weighing.identifier
+    named, rest = weighing.requirements[:NAMED], len(weighing.requirements) - NAMED
+    asked = ", ".join(named) + (f" and {rest} more" if rest > 0 else "") or weighing.identifier
     out.print(f"{asked} on {weighing.runtime} {weighing.architecture}", style="bold", markup=False)
     word = weighing.verdict.word
     out.print(Text.assemble((word, STYLES[word]), f": {weighing.verdict.text}"))
-    installed = weighing.installed
-    out.print(
-        f"as installed {megabytes(installed.unzipped)}, zip {megabytes(installed.zipped)},"
-        f" {installed.files:,} files, {installed.distributions} distributions",
-        markup=False,
-    )
+    rows = [("as installed", weighing.installed, 0)]
+    rows.append(("as a layer", weighing.layer, weighing.bytecode))
+    if weighing.with_recipes:
+        rows.append(("with `recipes: all`", weighing.with_recipes, 0))
+    for name, total, compiled in rows:
+        more = f" and about {megabytes(compiled)} of bytecode" if compiled > 0 else ""
+        out.print(
+            f"{name}: {megabytes(total.unzipped)}{more}, zip {megabytes(total.zipped)},"
+            f" {total.files:,} files, {total.distributions} distributions",
+            markup=False,
+        )
 
 
 def _limits(verdict: Verdict, out: Console) -> None:

@@ -46,11 +46,15 @@ def run(args: argparse.Namespace) -> int:
     root = Path.cwd()
     found = detect.detect(root)
     planned = write.files(found, root)
+    # With --yes before anything is printed: a pipe that is closed early does not stop it.
+    told = args.yes and not args.dry_run
+    done = write.write(planned, root) if told else planned
     if not args.json:
         _show(planned)
     for notice in found.notices:
         console.warn(f"{notice.file}: {notice.text}")
-    done = write.write(planned, root) if _agreed(args, planned) else planned
+    if not told and _agreed(args, planned):
+        done = write.write(planned, root)
     if args.json:
         console.emit_json(
             {
@@ -66,13 +70,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _agreed(args: argparse.Namespace, planned: Sequence[NewFile]) -> bool:
-    """Whether to write; without a terminal, or with --json, only --yes says so."""
+    """Whether to write, as a person says who is asked; nobody is with --json or in a pipe."""
     count = sum(file.state == "new" for file in planned)
-    if args.dry_run or not count:
-        return False
-    if args.yes:
-        return True
-    if args.json or not console.can_ask():
+    if args.dry_run or args.json or not count or not console.can_ask():
         return False
     return console.confirm(f"Write {_files(count)}? [y/N] ")
 

@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    _, targets = options.chosen(args)
+    _, targets = options.chosen(args, packages=True)
     options.warn_of_deprecated(target.runtime.name for target in targets)
     jobs = matrix(targets, emulate=args.emulate) if args.matrix or args.github_output else None
     line = json.dumps(jobs, separators=(",", ":"))

@@ -184,7 +184,7 @@ def _apply(
         )
     progress.show(outcome.findings, outcome.quarantined)
     told = (job.desired, outcome.done, outcome.findings, outcome.quarantined, job.site.where)
-    tables.step_summary(progress.published(*told))
+    tables.step_summary(progress.published(*told) + tables.run_link())
     say = console.warn if outcome.findings or outcome.quarantined else console.success
     say(
         f"{len(outcome.done)} steps done, {len(outcome.findings)} findings, "

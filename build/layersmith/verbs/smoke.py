@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from layersmith.prove.smoke.run import SmokeRun  # noqa: PLC0415 -- start-up time
 
-    loaded, targets = options.chosen(args)
+    loaded, targets = options.chosen(args, packages=True)
     outcome = SmokeRun(loaded, args.dist, kind=args.runner, image=args.image).run(
         targets, with_functions=not args.layer
     )
@@ -133,7 +133,7 @@ def _show(outcome: SmokeOutcome) -> None:
             for module, why in report.imports.optional.items():
                 console.info(f"{report.identifier}: optional: {module} {why}")
     for proof in outcome.functions:
-        console.emit_text(f"function {proof.function}: {', '.join(_answer(proof))}")
+        console.emit_text(f"{_name(proof)}: {', '.join(_answer(proof))}")
 
 
 def _markdown(outcome: SmokeOutcome) -> str:
@@ -147,13 +147,13 @@ def _markdown(outcome: SmokeOutcome) -> str:
     for proof in outcome.functions:
         state, init, event = _answer(proof)
         mark = "❌" if proof.error else "✅"
-        lines.append(f"| function `{proof.function}` | {mark} {state} | {init} | {event} | |")
+        lines.append(f"| {_name(proof)} | {mark} {state} | {init} | {event} | |")
     runners = {(one.runner.runtime, one.runner.image) for one in outcome.reports}
     images = sorted((name, image) for name, image in runners if image)
     lines += [f"\nProven for {runtime} in {image}." for runtime, image in images]
     if outcome.errors:
-        lines += ["", "```text", *(str(one) for one in outcome.errors), "```"]
-    return "\n".join([*lines, ""])
+        lines += ["", tables.fenced("\n".join(str(one) for one in outcome.errors))]
+    return "\n".join([*lines, tables.run_link()])
 
 
 def _found(report: SmokeReport) -> tuple[str, str, str, str]:
@@ -174,7 +174,12 @@ def _found(report: SmokeReport) -> tuple[str, str, str, str]:
     )
 
 
+def _name(proof: FunctionProof) -> str:
+    return f"function {proof.function}{f' from {proof.package}' if proof.package else ''}"
+
+
 def _answer(proof: FunctionProof) -> tuple[str, str, str]:
     """Return the state of a function and its times in words."""
-    state = "FAILED" if proof.error else "answers"
-    return state, f"init {proof.init_ms:.0f} ms", f"event {proof.duration_ms:.0f} ms"
+    good = "starts" if proof.duration_ms is None else "answers"
+    event = "no event" if proof.duration_ms is None else f"event {proof.duration_ms:.0f} ms"
+    return "FAILED" if proof.error else good, f"init {proof.init_ms:.0f} ms", event

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: layers.yaml is not valid, or an option names what does not exist.
         BuildError: A manifest is damaged.
     """
-    _, targets = options.chosen(args)
+    _, targets = options.chosen(args, packages=True)
     verdicts = tables.in_folder(targets, args.dist)
     before = tables.manifests_in(args.before)
     text = tables.summary("Lambda layers", verdicts, before)

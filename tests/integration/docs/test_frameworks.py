@@ -13,12 +13,13 @@ import pytest
 import yaml
 from layersmith.base import uv
 
-from tests.integration.ship.conftest import AwsServer, served, use
 from tests.support import cli, clocks, pages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from tests.integration.ship.conftest import AwsServer
 
 HOW_TO = pages.DOCS / "how-to"
 EXAMPLES = pages.DOCS / "examples"
@@ -46,17 +47,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for verb in ("lock", "build"):
         done = cli.layers(verb, cwd=root)
         assert done.returncode == 0, done.stderr
-    latest = root / "dist" / "latest"
-    if not latest.exists():
-        latest.mkdir()
-        shutil.copy(root / "dist" / "imaging-1.0.0-python3.13-arm64.zip", latest / ZIP)
     return root
-
-
-@pytest.fixture(scope="module")
-def aws_process() -> Iterator[AwsServer]:
-    with served() as server:
-        yield server
 
 
 class Repository:
@@ -183,11 +174,8 @@ def test_cdk(built: Path, tmp_path: Path) -> None:
     assert follows_the_pointer(shop.json("cdk.out/Thumbnails.template.json"))
 
 
-def test_serverless(
-    built: Path, tmp_path: Path, aws_process: AwsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use(aws_process, monkeypatch)
-    arn = point(aws_process, built)
+def test_serverless(built: Path, tmp_path: Path, aws: AwsServer) -> None:
+    arn = point(aws, built)
     osls = from_npm(tmp_path / "npm", "osls", "osls")
     shop = repository(built, tmp_path, "serverless", osls=osls)
     state = ".serverless/cloudformation-template-update-stack.json"
@@ -201,12 +189,9 @@ def test_serverless(
     assert of_type(shop.json(state), "AWS::Lambda::Function")["Layers"] == [arn]
 
 
-def test_cloudformation(
-    built: Path, tmp_path: Path, aws_process: AwsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use(aws_process, monkeypatch)
-    point(aws_process, built)
-    s3 = aws_process.client("s3", REGION)
+def test_cloudformation(built: Path, tmp_path: Path, aws: AwsServer) -> None:
+    point(aws, built)
+    s3 = aws.client("s3", REGION)
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     tools = {
         name: from_pypi(of, name) for name, of in (("aws", "awscli"), ("cfn-lint", "cfn-lint"))
@@ -219,7 +204,7 @@ def test_cloudformation(
     assert stored["Body"].read() == shop.zip
     shop.follow("cloudformation.md", PUBLISHED)
     assert follows_the_pointer(yaml.safe_load((shop.root / "packaged.yaml").read_text("utf-8")))
-    stacks = aws_process.client("cloudformation", REGION).describe_stacks()["Stacks"]
+    stacks = aws.client("cloudformation", REGION).describe_stacks()["Stacks"]
     assert {one["StackName"]: one["StackStatus"] for one in stacks} == {
         "thumbnails": "CREATE_COMPLETE",
         "thumbnails-published": "CREATE_COMPLETE",

@@ -67,6 +67,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "pruned-whole": {"prune": {"add": ["bank/"]}},
     "stubbed": {"stubs": {"bank": {"path": "stub", "reason": "small"}}},
     "modules": {"modules": ["ours/"]},
+    "managed": {"managed-layers": [{"name": "theirs", "distributions": {"bank": "1.0"}}]},
     "top-level": {"requirements": ["shop", "window"]},
 }
 
@@ -112,7 +113,8 @@ def smoked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         project.write(layers_yaml(*names))
         project.lock(*used)
         project.build()
-        done = project.run("smoke", "--runner", "host", "--json", check=None)
+        smoke = ("smoke", "--runner", "host", "--json")
+        done = project.run(*smoke, check=None, UV_FIND_LINKS=str(root))
         found |= {
             one["identifier"].removesuffix(f"-{HERE}-arm64"): one
             for one in data_of(done.stdout)["layers"]
@@ -129,6 +131,13 @@ def test_what_nobody_asked_for_is_optional(smoked: dict[str, Any]) -> None:
         "shop.tables",
         "shop.went_on",
     }
+
+
+def test_a_package_of_the_index_stands_for_a_managed_layer(smoked: dict[str, Any]) -> None:
+    assert smoked["managed"]["problems"] == []
+    assert "shop.pay" not in smoked["managed"]["imports"]["optional"]
+    told = "\n".join(smoked["managed"]["warnings"])
+    assert "bank 1.0 of the package index stood for the managed layer theirs" in told
 
 
 @pytest.mark.parametrize("layer", BROKEN)

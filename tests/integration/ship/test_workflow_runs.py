@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import pytest
 import yaml
 
 from tests.support import cli, workflows
-from tests.support.workflows import Forge
+from tests.support.workflows import Forge, git
 
 if TYPE_CHECKING:
     from tests.integration.ship.conftest import AwsServer
@@ -24,14 +23,6 @@ LAYER = "chromadb-vector"
 """The name of a layer here, because sessions name it; its content is one module."""
 TWO = ["eu-west-1", "us-east-1"]
 LEFT_OUT = ("tests/", "locks/chromadb-", "locks/imaging-", "locks/vector-")
-
-
-def git(root: Path, *words: str) -> str:
-    identity = ["-c", "user.name=Tests", "-c", "user.email=tests@example.org"]
-    done = subprocess.run(
-        ["git", *identity, *words], cwd=root, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 class Checkout:

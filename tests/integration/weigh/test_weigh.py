@@ -239,6 +239,82 @@ def test_a_requirements_file(index: RangeIndex, capsys: pytest.CaptureFixture[st
     assert report["requirements"] == ["small==1.0"]
 
 
+UV_LOCK = """\
+[[package]]
+name = "small"
+version = "1.0"
+source = { registry = "https://index.invalid/simple" }
+"""
+PROJECT = '[project]\nname = "shop"\nversion = "1"\ndependencies = ["small"]\n'
+POETRY = '[tool.poetry]\nname = "a"\n[tool.poetry.dependencies]\nsmall = "^1.0"\n'
+PYLOCK = """\
+[[packages]]
+name = "small"
+version = "1.0"
+marker = "python_version >= '3.9'"
+[[packages]]
+name = "gone"
+version = "1.0"
+marker = "'x' in extras"
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "version"),
+    [
+        ("pyproject.toml", {"pyproject.toml": PROJECT}, "2.0"),
+        ("pyproject.toml", {"pyproject.toml": PROJECT, "uv.lock": UV_LOCK}, "1.0"),
+        ("uv.lock", {"pyproject.toml": PROJECT, "uv.lock": UV_LOCK}, "1.0"),
+        ("part/pyproject.toml", {"part/pyproject.toml": PROJECT, "uv.lock": UV_LOCK}, "1.0"),
+        ("pyproject.toml", {"pyproject.toml": POETRY}, "1.0"),
+        ("Pipfile", {"Pipfile": '[packages]\nsmall = "==1.0"\n'}, "1.0"),
+        ("pylock.toml", {"pylock.toml": PYLOCK}, "1.0"),
+    ],
+)
+def test_a_project_in_the_versions_of_its_lock(
+    index: RangeIndex,
+    name: str,
+    files: dict[str, str],
+    version: str,
+) -> None:
+    index.wheel("small", "1.0")
+    index.wheel("small", "2.0")
+    folder = index.folder.parent / "shop"
+    folder.mkdir()
+    for file, text in files.items():
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text(text)
+    done = cli(index, "-r", str(folder / name), "--json")
+    assert done.returncode == 0, done.stderr
+    (report,) = data_of(done.stdout)["reports"]
+    assert [(one["name"], one["version"]) for one in report["distributions"]] == [
+        ("small", version)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["-r", "gone.txt"], "there is no file gone.txt"),
+        (["-r", "uv.lock"], "there is no pyproject.toml beside uv.lock"),
+        (["-r", "Pipfile"], "nothing is required in Pipfile"),
+        (["-r", "Pipfile", "small"], "Pipfile cannot be weighed together with anything else"),
+    ],
+)
+def test_files_that_cannot_be_weighed(
+    words: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "uv.lock").write_text(UV_LOCK)
+    (tmp_path / "Pipfile").write_text("[dev-packages]\nsmall = '*'\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["weigh", *words]) == 2
+    assert told in capsys.readouterr().err
+
+
 def test_the_older_name_of_the_verb(index: RangeIndex, capsys: pytest.CaptureFixture[str]) -> None:
     index.wheel("small", "1.0")
     assert main(["analyze", "small", "--json"]) == 0

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
+from layersmith import __version__
 from layersmith.adopt import detect, write
 from layersmith.base import runtimes
 from layersmith.config import loader
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from layersmith.adopt.models import FoundRepository
 
+ROOT = Path(__file__).parents[3]
 HEAD = "Transform: AWS::Serverless-2016-10-31\nResources:\n"
 NEEDS = {"src/requirements.txt": "alpha\n"}
 
@@ -167,6 +170,23 @@ def test_more_packages_than_a_function_can_have_layers(tmp_path: Path) -> None:
     assert loader.load(tmp_path).config.functions["a"].layers == ["src", "shared"]
 
 
+def test_json_with_tabs_and_what_sam_packaged(tmp_path: Path) -> None:
+    said = {"CodeUri": "src", "Handler": "app.run", "Runtime": "python3.13"}
+    document = {"Resources": {"A": {"Type": "AWS::Serverless::Function", "Properties": said}}}
+    text = json.dumps(document, indent="\t")
+    files = {"template.json": text, "packaged-template.json": text, **NEEDS}
+    (function,) = found(tmp_path, **files).functions
+    assert (function.file, function.code, function.handler) == ("template.json", "src", "app.run")
+
+
+def test_long_names_stay_names(tmp_path: Path) -> None:
+    names = ["A" + "b" * 80, "A" + "b" * 90]
+    template = HEAD + "".join(function(name, Runtime="python3.13") for name in names)
+    repository = found(tmp_path, **{"template.yaml": template, **NEEDS})
+    write.write(write.files(repository, tmp_path), tmp_path)
+    assert len(loader.load(tmp_path).config.functions) == 2
+
+
 def test_a_layer_of_the_template_becomes_one_here(tmp_path: Path) -> None:
     template = (
         HEAD
@@ -176,3 +196,13 @@ def test_a_layer_of_the_template_becomes_one_here(tmp_path: Path) -> None:
     files = {"template.yaml": template, "layers/deps/requirements.txt": "beta\n"}
     (layer,) = found(tmp_path, **files).layers
     assert (layer.name, layer.functions) == ("deps", ("a",))
+
+
+def test_the_workflow_calls_one_that_exists(tmp_path: Path) -> None:
+    (workflow,) = (one for one in write.files(found(tmp_path), tmp_path) if ".github" in one.path)
+    example = ROOT / "docs/examples/github/layers.yml"
+    assert workflow.content == example.read_text("utf-8").replace("v1", f"v{__version__}")
+    called = yaml.safe_load(workflow.content)["jobs"]["layers"]["uses"]
+    path = called.partition("/layersmith/")[2].partition("@")[0]
+    # YAML 1.1 reads the key `on` as true.
+    assert "workflow_call" in yaml.safe_load((ROOT / path).read_text("utf-8"))[True]

@@ -428,6 +428,57 @@ def test_a_handler_needs_code(problems: Problems) -> None:
     ]
 
 
+PACKAGED = """\
+defaults: {runtimes: [python3.13], budgets: {zipped: 9MB, growth: 10%%}, strip: false}
+layers:
+  a: {description: d, version: 1.0.0, requirements: [x]}
+  b: {description: d, version: 1.0.0, requirements: [x], architectures: [x86_64, arm64]}
+functions:
+  %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("f: {package: true, layers: [a]}", "`package: true` needs `code`"),
+        ("f: {code: code}", "a function needs layers, or `package: true`"),
+        ("f: {layers: [a], requirements: [y]}", "with `package: true` take `requirements`"),
+        ("f: {layers: [a], keep-provided: [y]}", "with `package: true` take `keep-provided`"),
+        ("a: {package: true, code: code, layers: [b]}", "6:3: functions.a: a layer is called a"),
+        ("f: {package: true, code: .}", "functions.f.code: the folder of layers.yaml"),
+        ("f: {package: true, code: code, requirements: r.txt}", "there is no file r.txt"),
+        ("f: {package: true, code: code, requirements: [a b]}", "not a requirement (PEP 508)"),
+        ("f: {package: true, code: code, regions: [eu-west-1]}", "unknown key"),
+        (
+            "f: {package: true, code: code, layers: [b, a], architectures: [x86_64]}",
+            "functions.f.architectures: not all of its layers are built for x86_64",
+        ),
+        ("f: {package: true, code: code, handler: app.x}", "functions.f.handler: there is no app"),
+        ("f: {package: true, code: empty}", "functions.f.handler: there is no handler.py in empty"),
+    ],
+)
+def test_a_package_that_cannot_be_built_is_refused(
+    problems: Problems, tmp_path: Path, function: str, message: str
+) -> None:
+    for name in ("code/handler.py", "empty/note.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("def handler(event, context): ...\n", "utf-8")
+    assert message in "\n".join(problems(PACKAGED % function))
+
+
+def test_a_package_takes_the_defaults_that_decide_its_content(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/handler.py").write_text("def handler(event, context): ...\n", "utf-8")
+    functions = (
+        "f: {package: true, code: code, budgets: {zipped: 1MB}}\n  g: {layers: [a], code: code}"
+    )
+    found = load(PACKAGED % functions).config.functions
+    assert (found["f"].budgets.zipped, found["f"].budgets.growth) == (1_000_000, 10.0)
+    assert found["f"].strip is False
+    assert found["g"].budgets.zipped is None
+
+
 BESIDE = """\
 layers:
   below: {description: d, version: 1.0.0, files: {lib/x.so: x.so}, runtimes: [python3.13]}

@@ -155,3 +155,14 @@ def choices(node: Any) -> list[dict[str, Any]]:
     below = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     here = [node] if isinstance(node, dict) and "enum" in node else []
     return here + [found for one in below for found in choices(one)]
+
+
+def test_named_files_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    layer = "{description: d, version: 1.0.0, runtimes: [python3.13], requirements: [x]%s}"
+    good.write_text(f"layers: {{a: {layer % ''}}}\n")
+    bad.write_text(f"layers: {{a: {layer % ', colour: red'}}}\n")
+    assert cli.main(["schema", "--check", str(good)]) == 0
+    assert cli.main(["schema", "--check", str(good), str(bad)]) == 2
+    assert "bad.yaml:1:" in capsys.readouterr().err
+    assert cli.main(["schema", str(good)]) == 2

@@ -31,9 +31,17 @@ def test_files_are_shown_as_they_are(page: Path) -> None:
         assert text == path.read_text("utf-8"), "run `python -m tests.support.pages`"
 
 
+def links(page: Path) -> set[Path]:
+    """Return the files that a page links to."""
+    found = LINK.findall(FENCES.sub("", page.read_text("utf-8")))
+    return {(page.parent / link.partition("#")[0]).resolve() for link in found}
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=name)
 def test_every_example_is_on_a_page(path: Path) -> None:
-    assert [page for page in pages.PAGES for one in pages.shown(page) if one.path == path]
+    """It is shown or linked."""
+    shown = {one.path for page in pages.PAGES for one in pages.shown(page)}
+    assert path in shown or any(path in links(page) for page in pages.PAGES)
 
 
 def anchors(page: Path) -> set[str]:
@@ -99,5 +107,6 @@ def test_the_index_has_every_page() -> None:
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == [
         *("Start", "How-to", "Reference", "Explanation"),
     ]
-    linked = {(index.parent / link).resolve() for link in LINK.findall(text)}
-    assert [name(page) for page in pages.DOCS.rglob("*.md") if page not in {*linked, index}] == []
+    assert [
+        name(page) for page in pages.DOCS.rglob("*.md") if page not in {*links(index), index}
+    ] == []

@@ -11,7 +11,8 @@ from layersmith.config import handlers
 from layersmith.errors import ConfigError
 from layersmith.prove import twin
 from layersmith.prove.models import FunctionSpec
-from layersmith.prove.reports import FunctionProof
+from layersmith.prove.reports import FunctionProof, ImportsProof, SmokeReport
+from layersmith.prove.runners import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from layersmith.config.models import Function
     from layersmith.prove.runners.choice import Runner
 
+OPEN = 0o755
+"""Mode of a folder that everybody may read."""
+
+TASK = "_task"
+"""Folder that stands for /var/task, beside those of layers, which cannot have such a name."""
+
 
 def prove(
     name: str,
@@ -28,49 +35,96 @@ def prove(
     layers: Sequence[tuple[Path, Manifest]],
     runner: Runner,
     loaded: LoadedConfig,
+    *,
+    package: tuple[Path, Manifest] | None = None,
 ) -> FunctionProof:
     """Start a function and send it its sample event; a function that fails is data.
 
+    Without an event it is only started.
+
     Args:
         name: Of the function.
-        function: What layers.yaml says; it has code and an event.
+        function: What layers.yaml says; it has code.
         layers: Zips and manifests of its layers, in their order.
         runner: An open runner.
         loaded: layers.yaml.
+        package: Its own zip and manifest, which it is started from; by default from its code.
 
     Raises:
         ConfigError: Its handler or its event is missing, or the event is not valid JSON.
-        ProofError: The machine cannot start anything.
+        ProofError: The machine cannot start anything, or a zip is damaged.
     """
     event = _event(name, function, loaded)
     code = loaded.root / str(function.code)
     if missing := handlers.problem(code, function.handler):
         raise _wrong(loaded, name, "handler", missing)
-    with tempfile.TemporaryDirectory(prefix="layersmith-function-") as folder:
+    with tempfile.TemporaryDirectory(prefix="layersmith-function-") as made:
+        folder = Path(made)
+        folder.chmod(OPEN)  # a function in a container is another user
         spec = FunctionSpec(
             handler=function.handler,
-            code=code,
-            layers=twin.placed(layers, runner, Path(folder)),
+            code=_unpacked(package, runner, folder) if package else code,
+            layers=twin.placed(layers, runner, folder),
             memory=function.memory,
             timeout=function.timeout,
             name=name,
         )
         with runner.start(spec) as instance:
-            answer = instance.invoke(event)
+            answer = instance.invoke(event) if function.event else None
+            error = answer.error if answer else instance.init.error
             return FunctionProof(
                 function=name,
                 layers=list(function.layers),
+                package=package[0].name if package else None,
                 init_ms=instance.init.duration_ms,
-                duration_ms=answer.duration_ms,
-                peak_memory=answer.peak_memory,
-                error=answer.error,
-                logs=instance.logs()[-4000:] if answer.error else "",
+                duration_ms=answer.duration_ms if answer else None,
+                peak_memory=answer.peak_memory if answer else None,
+                error=error,
+                logs=instance.logs()[-4000:] if error else "",
             )
 
 
+def report(proof: FunctionProof, manifest: Manifest, runner: Runner, seconds: float) -> SmokeReport:
+    """Return the record of a package that was started; its modules are not imported one by one.
+
+    Args:
+        proof: How the function went.
+        manifest: Of its package.
+        runner: What it ran on.
+        seconds: How long that took.
+    """
+    warnings = []
+    if runner.facts.twin:
+        warnings.append(f"{runner.facts.described}; run it with Docker before it is shipped")
+    if proof.duration_ms is None:
+        warnings.append("it was only started, as it has no `event`")
+    nothing = ImportsProof(modules=0, failed=[], excepted={}, unneeded=[], slowest_ms={})
+    return SmokeReport(
+        identifier=manifest.identifier,
+        runtime=manifest.runtime,
+        architecture=manifest.architecture,
+        sha256=manifest.artifact.sha256,
+        runner=runner.facts,
+        imports=nothing,
+        problems=[str(proof.error)] if proof.error else [],
+        warnings=warnings,
+        seconds=round(seconds, 2),
+    )
+
+
+def _unpacked(package: tuple[Path, Manifest], runner: Runner, folder: Path) -> Path:
+    """Unpack the package of a function, or make its twin, and return what stands for /var/task."""
+    into = folder / TASK
+    if runner.facts.twin:
+        return twin.make(*package, runner.runtime, runner.architecture, into)
+    return unpack.unpack([package[0]], into)
+
+
 def _event(name: str, function: Function, loaded: LoadedConfig) -> object:
+    if function.event is None:
+        return None
     try:
-        return json.loads((loaded.root / str(function.event)).read_bytes())
+        return json.loads((loaded.root / function.event).read_bytes())
     except FileNotFoundError:
         raise _wrong(loaded, name, "event", f"there is no file {function.event}") from None
     except ValueError as problem:
