@@ -105,7 +105,7 @@ def test_a_field_that_is_missing_is_called_missing() -> None:
 def test_an_answer_that_lambda_would_drop_is_an_error() -> None:
     """Lambda's limit is 6 MB; past it the caller would get an error that names no cause."""
     large = entrypoint(lambda _: {"data": "x" * 7_000_000})
-    with pytest.raises(errors.PayloadTooLarge, match="7000011 bytes"):
+    with pytest.raises(errors.PayloadTooLarge, match="7000012 bytes"):
         large({}, None)
 
 

@@ -174,7 +174,7 @@ def test_the_embedder_is_asked_only_for_good_events(
     event = {"collection": "abc", "text": "tea", "session": session}
     with pytest.raises(errors.BadRequest, match="limit"):
         load("vector_search").handler({**event, "limit": 0}, None)
-    with pytest.raises(errors.BadRequest, match="the embedder's answer"):
+    with pytest.raises(errors.EmbedderFailed, match="my_embedder:embed: its answer"):
         load("vector_search").handler(event, None)
     assert sys.modules["my_embedder"].calls == [["tea"]]
 

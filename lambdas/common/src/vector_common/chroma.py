@@ -8,14 +8,17 @@ session's proxy become this package's errors.
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vector_common.errors import (
     REFUSALS,
     BadRequest,
+    ChromaFailed,
     Conflict,
     NotFound,
     ServerBusy,
@@ -103,8 +106,17 @@ def chroma_errors(what: str) -> Iterator[None]:
     except httpx.TransportError as error:
         raise ServerBusy(f"{what}: the server cannot be reached ({error})") from None
     except chromadb.errors.ChromaError as error:
-        kind = Conflict if error.code() == 409 else BadRequest
+        code = error.code()
+        kind = Conflict if code == 409 else BadRequest if code < 500 else ChromaFailed
         raise kind(f"{what}: {error}") from None
+    except VectorError:
+        raise
+    except Exception as error:
+        # chromadb checks arguments with plain ValueErrors and TypeErrors, and raises those, and
+        # whatever JSON or its models raise, for answers that are none of Chroma's.
+        checked = isinstance(error, ValueError | TypeError)
+        kind = BadRequest if checked and not isinstance(error, JSONDecodeError) else ChromaFailed
+        raise kind(f"{what}: {type(error).__name__}: {str(error)[:500]}") from None
 
 
 def _endpoint(session: Mapping[str, Any] | None) -> Endpoint | None:
@@ -117,10 +129,27 @@ def _endpoint(session: Mapping[str, Any] | None) -> Endpoint | None:
         address, reference = session.get("address", ""), session.get("tokenReference", "")
     if not isinstance(address, str) or not isinstance(reference, str):
         raise BadRequest("session: address and tokenReference must be strings")
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
+    if not _is_address(address):
         raise BadRequest("session.address: must be a plain http:// or https:// address")
     return Endpoint(address.rstrip("/"), reference)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port  # raises for a port that is not a number, or out of range
+    except ValueError:
+        return False
+    plain = not (parts.username or parts.query or parts.fragment or parts.path.strip("/"))
+    host = parts.hostname or ""
+    return (
+        parts.scheme in {"http", "https"}
+        and text.isascii()
+        and text.isprintable()  # urlsplit leaves line breaks out
+        and plain
+        and port != 0
+        and re.fullmatch(r"[A-Za-z0-9.-]{1,253}|[0-9a-f:.]{2,45}", host) is not None
+    )
 
 
 def _connect(endpoint: Endpoint, token: Token | None) -> ClientAPI:

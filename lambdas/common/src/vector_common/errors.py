@@ -102,6 +102,24 @@ class StorageBusy(StoreError):
     """What state machines retry: the store failed in a way that may pass."""
 
 
+class StorageFull(VectorError):
+    """The session's data has reached the largest snapshot that it accepts."""
+
+    status = 507
+
+
+class EmbedderFailed(VectorError):
+    """The embedder of the deployment is missing, raised, or gave no vector."""
+
+    status = 502
+
+
+class ChromaFailed(VectorError):
+    """Chroma gave an answer that is none of its API, or one that cannot be used."""
+
+    status = 502
+
+
 class Damaged(VectorError):
     """Stored bytes are not what their checksum, size or format says."""
 
@@ -116,6 +134,7 @@ REFUSALS: dict[int, type[VectorError]] = {
     401: Unauthorized,
     403: Unauthorized,
     413: PayloadTooLarge,
+    507: StorageFull,
 }
 """What these answers of a session's proxy mean to every client; each adds those that it treats in
 its own way."""

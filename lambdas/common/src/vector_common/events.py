@@ -56,7 +56,8 @@ def entrypoint(work: Work) -> Handler:
         started = time.perf_counter()
         is_http = isinstance(event, Mapping) and "requestContext" in event
         try:
-            result = _fitting(work(_payload(event, is_http=is_http)))
+            result = work(_payload(event, is_http=is_http))
+            answer = _fitting(_response(200, result) if is_http else result)
         except VectorError as error:
             named = _named(error)
             _report(context, type(named).__name__, started, str(named))
@@ -67,7 +68,7 @@ def entrypoint(work: Work) -> Handler:
             _report(context, type(error).__name__, started, None)
             raise
         _report(context, "ok", started, None)
-        return _response(200, result) if is_http else result
+        return answer
 
     return handler
 
@@ -194,7 +195,7 @@ def _payload(event: Any, *, is_http: bool) -> Mapping[str, Any]:
         try:
             raw = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body
             value = json.loads(raw)
-        except ValueError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise BadRequest(f"body: is not JSON: {error}") from None
     if not isinstance(value, Mapping):
         raise BadRequest("event: must be an object")
@@ -202,7 +203,9 @@ def _payload(event: Any, *, is_http: bool) -> Mapping[str, Any]:
 
 
 def _fitting(result: dict[str, Any]) -> dict[str, Any]:
-    size = len(json.dumps(result, separators=(",", ":")))
+    """Check the answer as Lambda's runtime sends it: its JSON, with a body in it quoted again."""
+    # Its runtimes since Python 3.12 do not escape what is beyond ASCII.
+    size = len(json.dumps(result, ensure_ascii=False).encode(errors="replace"))
     if size > MAX_ANSWER_BYTES:
         raise PayloadTooLarge(
             f"answer: {size} bytes are more than Lambda's {MAX_ANSWER_BYTES}; ask for fewer results"

@@ -7,7 +7,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from vector_common.errors import BadRequest
+from vector_common.errors import BadRequest, EmbedderFailed, VectorError
 from vector_common.records import parse_embedding
 
 if TYPE_CHECKING:
@@ -46,8 +46,17 @@ def read_embedding(fields: Fields) -> Callable[[], array.array[float]]:
 
 
 def _embed(text: str) -> array.array[float]:
-    vectors = _embedder(os.environ["EMBEDDER"])([text])
-    return parse_embedding([float(value) for value in vectors[0]], None, "the embedder's answer")
+    name = os.environ["EMBEDDER"]
+    try:
+        [vector] = _embedder(name)([text])
+        return parse_embedding([float(value) for value in vector], None, "its answer")
+    except VectorError as error:
+        if not isinstance(error, BadRequest):
+            raise
+        raise EmbedderFailed(f"embedder {name}: {error}") from error
+    except Exception as error:
+        # Whatever it raises is the deployment's fault, and not that of the event.
+        raise EmbedderFailed(f"embedder {name}: {type(error).__name__}: {error}") from error
 
 
 @functools.cache

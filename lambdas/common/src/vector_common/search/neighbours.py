@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vector_common.chroma import chroma_errors
+from vector_common.errors import BadRequest
 
 if TYPE_CHECKING:
     import array
@@ -77,6 +78,11 @@ def find_neighbours(
             include=include,
         )
     space = _space(found)
+    if None in answer["distances"][0]:
+        raise BadRequest(
+            f"collection {collection}: the distance to a record is not finite in 32 bits; the "
+            "embedding or the record is too long for the space, scale them"
+        )
     texts = answer["documents"][0] if documents else [None] * len(answer["ids"][0])
     neighbours = [
         Neighbour(identifier, distance, similarity(distance, space), metadata or {}, text)
