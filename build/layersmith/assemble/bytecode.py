@@ -12,12 +12,13 @@ import os
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from layersmith import cache, process
 from layersmith.assemble import archive, wheel
-from layersmith.assemble.tree import Bytes, Entry, WheelMember
+from layersmith.assemble.tree import Bytes, Entry
 from layersmith.base import interpreters
 from layersmith.config.models import BytecodeMode
 from layersmith.errors import BuildError
@@ -113,7 +114,9 @@ def _compiled(
         with cache.atomic_writer(pack) as stream:
             archive.write(stream, entries, workers=1)
     members = wheel.locate(pack, wheel.directory(pack))
-    return [Entry(path, member, distribution) for path, member in members.items()]
+    return [
+        Entry(path, replace(member, packed=True), distribution) for path, member in members.items()
+    ]
 
 
 def _compile(
@@ -159,14 +162,6 @@ def _records(data: bytes) -> dict[str, bytes]:
 
 
 def _digest(group: list[Entry], runtime: Runtime, optimize: int) -> str:
-    lines = [runtime.bytecode_tag, str(optimize), cache.sha256_file(WORKER)]
-    lines += [f"{entry.path} {_identity(entry)}" for entry in group]
+    lines = [runtime.bytecode_tag, str(optimize), cache.sha256_file(WORKER), str(archive.LEVEL)]
+    lines += [f"{entry.path} {archive.identity(entry)}" for entry in group]
     return cache.sha256_bytes("\n".join(lines).encode())
-
-
-def _identity(entry: Entry) -> str:
-    source = entry.source
-    if isinstance(source, WheelMember):
-        # The folder's name in the store is the SHA-256 of the wheel.
-        return f"{source.wheel.parent.name} {source.crc:08x} {source.size}"
-    return cache.sha256_bytes(source.read())

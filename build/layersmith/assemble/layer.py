@@ -149,7 +149,7 @@ def finish(
     # Not before the audit: it holds the layer against what the wheels' own RECORDs promise.
     wheel.correct_records(tree, prepared.collected.hashes)
     with cache.atomic_writer(destination.zip) as stream:
-        written = archive.write(stream, tree.sorted())
+        written = archive.write(stream, archive.packed(tree.sorted()))
         budgets.check(
             target,
             describe.files(tree, written.sizes),

@@ -35,7 +35,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class WheelMember:
-    """A member of a wheel on disk.
+    """A member of a wheel on disk, or of a zip in the cache.
 
     Attributes:
         wheel: Path of the wheel.
@@ -44,6 +44,7 @@ class WheelMember:
         size: Bytes, uncompressed.
         method: 0 (stored) or 8 (deflated), as in a zip's directory.
         crc: CRC-32 of the uncompressed bytes.
+        packed: Whether the build compressed it, as well as it can.
     """
 
     wheel: Path
@@ -52,6 +53,7 @@ class WheelMember:
     size: int
     method: int
     crc: int
+    packed: bool = False
 
     def read_compressed(self) -> bytes:
         """Return the bytes as the wheel holds them."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from layersmith.assemble import archive, wheel
-from layersmith.assemble.tree import Bytes, Entry, Tree
+from layersmith.assemble.tree import Bytes, Entry, Tree, WheelMember
 from layersmith.errors import BuildError
 
 from tests.support import wheels
@@ -74,6 +74,42 @@ def test_members_of_a_wheel_keep_their_compressed_bytes(tmp_path: Path) -> None:
     assert compressor.compress(content) + compressor.flush() in raw
     with zipfile.ZipFile(io.BytesIO(raw)) as read:
         assert read.read("python/demo.bin") == content
+
+
+def test_the_build_keeps_what_it_compresses_better_than_a_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAYERSMITH_CACHE", str(tmp_path / "cache"))
+    loose, tight = b"".join(b"value_%d = %d\n" % (n, n * n) for n in range(4000)), b"ab" * 50
+    source = tmp_path / "store" / "demo-1.0-py3-none-any.whl"
+    source.parent.mkdir()
+    with zipfile.ZipFile(wheels.make(tmp_path, "demo", {"a.py": loose, "b.py": tight})) as old:
+        members = {info.filename: old.read(info) for info in old.infolist()}
+    with zipfile.ZipFile(source, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as new:
+        for name, data in members.items():
+            new.writestr(name, data)
+    tree = Tree({one.path: one for one in wheel.read(source, "demo").entries})
+    made = Entry("python/own.py", Bytes(loose), "demo")
+    tree.add(made)
+
+    before = {one.path: archive.pack(one) for one in tree}
+    after = {one.path: one for one in archive.packed(tree.sorted())}
+    for path in ("python/a.py", "python/own.py"):
+        packed = after[path].source
+        assert isinstance(packed, WheelMember)
+        assert packed.packed
+        assert packed.compressed_size == len(before[path].data)
+    assert after["python/b.py"] is tree.entries["python/b.py"]
+    raw = written([after[path] for path in sorted(after)])
+    with zipfile.ZipFile(io.BytesIO(raw)) as read:
+        assert read.testzip() is None
+        assert read.read("python/a.py") == read.read("python/own.py") == loose
+
+    (place,) = (tmp_path / "cache" / "packed").iterdir()
+    place.chmod(0o400)
+    age = place.stat().st_mtime_ns
+    archive.packed(tree.sorted())
+    assert place.stat().st_mtime_ns == age
 
 
 def test_what_deflate_cannot_shrink_is_stored() -> None:

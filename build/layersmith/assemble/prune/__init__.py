@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layersmith.assemble.prune import collisions, entry_points, rescue
+from layersmith.assemble.prune import collisions, descriptions, entry_points, rescue
 from layersmith.assemble.prune.rules import PruneRule, default_rules, is_metadata, prune, unmatched
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["PruneRule", "default_rules", "finish", "is_metadata", "prune", "unma
 
 
 def finish(tree: Tree, wanted: Prune, recipes: Sequence[RecipeUse] = ()) -> None:
-    """Prune ``tree``, then look into what is left: its imports, entry points and owners.
+    """Prune ``tree``, then look into what is left: imports, entry points, owners, metadata.
 
     Args:
         tree: The files of a layer.
@@ -32,3 +32,4 @@ def finish(tree: Tree, wanted: Prune, recipes: Sequence[RecipeUse] = ()) -> None
     rescue.rescue(tree, prune(tree, wanted, recipes))
     entry_points.correct(tree)
     collisions.settle(tree)
+    descriptions.leave_out(tree, wanted)
