@@ -24,10 +24,11 @@ from layersmith.config.models import BytecodeMode
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from layersmith.assemble.tree import Tree
     from layersmith.base.runtimes import Runtime
+    from layersmith.recipes.models import RecipeUse
 
 WORKER = Path(__file__).with_name("bytecode_worker.py")
 RECORD_HEAD = struct.Struct(">II")
@@ -37,7 +38,13 @@ RULE_ONLY = "bytecode: only"
 _slots = threading.BoundedSemaphore(os.cpu_count() or 2)
 
 
-def add(tree: Tree, runtime: Runtime, mode: BytecodeMode, optimize: int = 0) -> str | None:
+def add(
+    tree: Tree,
+    runtime: Runtime,
+    mode: BytecodeMode,
+    optimize: int = 0,
+    recipes: Sequence[RecipeUse] = (),
+) -> str | None:
     """Add the bytecode of every source in ``tree``.
 
     Args:
@@ -45,6 +52,7 @@ def add(tree: Tree, runtime: Runtime, mode: BytecodeMode, optimize: int = 0) -> 
         runtime: The runtime that will load it.
         mode: With ``only``, sources that compile make room for their bytecode.
         optimize: 1 leaves out asserts, 2 docstrings as well.
+        recipes: Those that apply; some put bytecode in the place of their distribution's sources.
 
     Returns:
         Why there is no bytecode, where the machine has no interpreter of that version.
@@ -64,13 +72,14 @@ def add(tree: Tree, runtime: Runtime, mode: BytecodeMode, optimize: int = 0) -> 
     for entry in tree:
         if entry.path.endswith(".py"):
             groups.setdefault(entry.distribution, []).append(entry)
+    only = {use.name: use.bytecode.optimize for use in recipes if use.bytecode}
     with ThreadPoolExecutor(len(groups) or 1) as pool:
-        jobs = [
-            pool.submit(_compiled, group, interpreter, runtime, optimize)
-            for group in groups.values()
-        ]
-    for job in jobs:
-        merge(tree, job.result(), mode)
+        jobs = {
+            name: pool.submit(_compiled, group, interpreter, runtime, only.get(name, optimize))
+            for name, group in groups.items()
+        }
+    for name, job in jobs.items():
+        merge(tree, job.result(), BytecodeMode.ONLY if name in only else mode)
     return None
 
 

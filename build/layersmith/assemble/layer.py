@@ -120,7 +120,13 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
     # Nothing but bytecode is added from here on: what cannot fit fails before it is compiled.
     _check_before(job, tree, graph, last_release)
     step("bytecode")
-    note = bytecode.add(tree, job.target.runtime, settings.bytecode, settings.optimize)
+    note = bytecode.add(
+        tree,
+        job.target.runtime,
+        settings.bytecode,
+        settings.optimize,
+        job.target.recipes.uses,
+    )
     return Prepared(job, collected, graph, note)
 
 
@@ -213,6 +219,7 @@ def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:
     collected = collecting.wheels(job.lock, job.target)
     graph = describe.graph(collected.parts, job.asked, job.target)
     prune.prune(collected.tree, settings.prune, job.target.recipes.uses)
+    prune.leave_out_descriptions(collected.tree, settings.prune)
     if settings.lite_blas:
         for entry in [one for one in collected.tree if one.distribution == "numpy"]:
             collected.tree.remove(entry.path, "lite-blas")
@@ -228,9 +235,11 @@ def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:
 def _check_before(job: LayerJob, tree: Tree, graph: Graph, last_release: Manifest | None) -> None:
     """Refuse what cannot fit, whatever its bytecode and the archive will be."""
     mode = budgets.possible_mode(job.target)
-    # What the build changed is compressed later; the rest keeps the bytes of its wheel.
+    # What the build changed is compressed later; the rest is not much smaller than in its wheel.
     sizes = {
-        entry.path: entry.source.compressed_size if isinstance(entry.source, WheelMember) else 0
+        entry.path: int(entry.source.compressed_size * archive.LEAST)
+        if isinstance(entry.source, WheelMember)
+        else 0
         for entry in tree
     }
     files = describe.files(tree, sizes)

@@ -88,6 +88,7 @@ SECTIONS = (
 RECIPE_SECTIONS = {
     "RecipeStub": "stubs.DISTRIBUTION",
     "RecipeVariable": "environment.VARIABLE",
+    "RecipeBytecode": "bytecode",
     "RecipeProof": "proof",
     "Measured": "measured",
 }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layersmith.assemble import budgets, describe
+from layersmith.assemble import archive, budgets, describe
 from layersmith.assemble.manifest import FileRecord
+from layersmith.assemble.prune import descriptions
 from layersmith.base import runtimes
 from layersmith.errors import BuildError, LockError
 from layersmith.weigh import target as weighing
@@ -64,10 +65,11 @@ def _files(weighed: Weighed) -> list[FileRecord]:
         FileRecord(
             path=entry.path,
             size=entry.size,
-            zipped=zipped(entry),
+            zipped=int(zipped(entry) * archive.LEAST),
             distribution=entry.distribution,
         )
         for entry in weighed.tree
         if entry.distribution in wheels - set(settings.build)
+        and not entry.path.endswith(descriptions.SUFFIX)
         and not ((settings.strip or settings.lite_blas) and describe.is_native(entry))
     ]

@@ -27,7 +27,7 @@ def scales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scales:
         ({"app/data.bin": 300 * MB}, {}, True),
         ({"app/data.bin": 200 * MB}, {}, False),
         ({"app/data.bin": 200 * MB}, {"budgets": {"unzipped": "190MB"}}, True),
-        ({"app/data.bin": 200 * MB}, {"budgets": {"zipped": "60MB"}}, True),
+        ({"app/data.bin": 200 * MB}, {"budgets": {"zipped": "50MB"}}, True),
         ({"app/app.so": 300 * MB}, {}, False),
         ({"app/app.so": 300 * MB}, {"strip": False}, True),
         ({"app/app.py": 200 * MB}, {}, True),

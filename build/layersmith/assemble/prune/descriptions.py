@@ -23,7 +23,7 @@ BODY = re.compile(rb"\r?\n\r?\n")
 """What ends a header (RFC 822)."""
 
 
-def leave_out(tree: Tree, wanted: Prune) -> None:
+def leave_out_descriptions(tree: Tree, wanted: Prune) -> None:
     """Cut METADATA after its header, where layers.yaml does not keep it.
 
     Args:
