@@ -31,9 +31,6 @@ IMAGES = "build/layersmith/prove/base_images/images.json"
 BOT = "github-actions[bot]"
 """Who commits for a workflow."""
 
-RECENT = 30
-"""Days for which the nightly run brings a release to all regions; gc deletes nothing younger."""
-
 PROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 
@@ -116,16 +113,22 @@ def audit(session: nox.Session) -> None:
 
 
 @nox.session
-def analyze(session: nox.Session) -> None:
+def weigh(session: nox.Session) -> None:
     """Weigh all layers and write the report; `-- 'chromadb==1.5.9'` weighs anything else."""
     if any(not word.startswith("-") for word in session.posargs):
         tool(session)
-        layers(session, "analyze", *session.posargs)
+        layers(session, "weigh", *session.posargs)
         return
     extras(session, "report")
-    layers(session, "analyze", "--save", "--no-tree", *session.posargs)
+    layers(session, "weigh", "--save", "--no-tree", *session.posargs)
     if any(Path("dist").glob("*-python3.*.zip")):
         layers(session, "report")
+
+
+@nox.session
+def analyze(session: nox.Session) -> None:
+    """The older name of `weigh`."""
+    weigh(session)
 
 
 @nox.session
@@ -218,65 +221,6 @@ def publish(session: nox.Session) -> None:
 
 
 @nox.session
-def nightly(session: nox.Session) -> None:
-    """Publish every recent release everywhere, verify, count the cost; `-- --partition aws`."""
-    locked(session)
-    where, index = session.posargs, "dist/layers-index.json"
-    failed = release_tags(session, index)
-    layers(session, "publish", "fetch", "--skip-unreleased", *where)
-    if not any(Path("dist").glob("*.zip")):
-        session.log("no layer of layers.yaml is published yet")
-    else:
-        warn, fail = os.environ.get("COST_WARN", "20"), os.environ.get("COST_FAIL", "100")
-        failed += tried(
-            session,
-            ("publish", "apply", "--yes", "--built", "--index", index, *where),
-            ("verify", "--built", "--summary", "dist/drift.md", "--github-issue", *where),
-            ("arn", "--index", index, "--html", "dist/arns.html", "--csv", "dist/arns.csv"),
-            ("cost", "--append", "--history-out", "dist/cost-history.jsonl", "--github-runs",
-             "--sessions", os.environ.get("SESSIONS_PREFIX", "layersmith"),
-             "--warn", warn, "--fail", fail, *where),
-        )  # fmt: skip
-    if failed:
-        session.error(f"not in order: {', '.join(failed)}")
-
-
-def release_tags(session: nox.Session, index: str) -> list[str]:
-    """Publish the recent releases that layers.yaml does not name, above all hotfixes.
-
-    Each is published as its own tag says: its layers.yaml and smoke tests. The zips are those in
-    the artifact buckets, where only release.yml puts them: whoever can push a tag can make a
-    release on GitHub, too, but not that.
-    """
-    failed = []
-    words = ("python", "build/layers.py", "release", "--recent", str(RECENT), "--json")
-    for one in json.loads(output(session, *words))["data"]:
-        tree = Path("dist", "tags", one["tag"])
-        git(session, "worktree", "add", "--quiet", "--force", "--detach", str(tree), one["tag"])
-        dist = tree / "dist"
-        chosen = ("--layer", one["layer"], "--config", str(tree / "layers.yaml"),
-                  "--dist", str(dist), *session.posargs)  # fmt: skip
-        lost = tried(session, ("publish", "fetch", "--skip-unreleased", *chosen))
-        if not lost and any(dist.glob("*.zip")):
-            apply = ("publish", "apply", "--yes", "--built", "--index", index, *chosen)
-            lost = tried(session, apply)
-        failed += [f"{words} of {one['tag']}" for words in lost]
-        git(session, "worktree", "remove", "--force", str(tree))
-    return failed
-
-
-def tried(session: nox.Session, *steps: tuple[str, ...]) -> list[str]:
-    """Run verbs, all of them, and return those that failed."""
-    failed = []
-    for words in steps:
-        try:
-            layers(session, *words)
-        except nox.command.CommandFailed:
-            failed.append(words[0])
-    return failed
-
-
-@nox.session
 def templates(session: nox.Session) -> None:
     """Check the CloudFormation templates: cfn-lint, checkov's policies, pictures up to date."""
     session.install("cfn-lint>=1.40", "checkov>=3.2")
@@ -318,6 +262,13 @@ def field(session: nox.Session) -> None:
     """Build and start what people put into layers; `-- --only pandas --runtime python3.14`."""
     extras(session, "prove")
     session.run("python", "-m", "tests.field.run", *session.posargs, env={"PYTHONPATH": "build"})
+
+
+@nox.session
+def figures(session: nox.Session) -> None:
+    """Draw the tables and pictures of the docs from the manifests in dist/; `-- --check`."""
+    extras(session, "report")
+    session.run("python", "tests/figures.py", *session.posargs, env={"PYTHONPATH": "build"})
 
 
 @nox.session

@@ -44,6 +44,8 @@ KINDS: dict[int, type[LayersmithError]] = {
 }
 
 VERBS = {
+    "weigh": "show how large a requirement is, what pulls it in, and whether it fits Lambda",
+    "init": "write layers.yaml, smoke files and a workflow for the repository it runs in",
     "plan": "list the targets of layers.yaml; --matrix prints the GitHub job matrix",
     "lock": "resolve requirements into locks/, one hash-pinned file per target",
     "build": "make the zip, manifest and SBOM of every target in dist/",
@@ -52,10 +54,10 @@ VERBS = {
     "image": "make a base image for the proofs, without a container registry",
     "smoke": "start built layers in the Lambda runtime and prove that they work",
     "coldstart": "measure how long a layer takes from start to first answer",
-    "analyze": "show how large a requirement is, what pulls it in, and whether it fits Lambda",
     "slim": "find what can be removed from a layer, and prove that it still works",
     "recipe": "list, draft and prove recipes: what layers can do without, as data",
     "diff": "compare two manifests or locks",
+    "summary": "say in Markdown which layers are built, proven and within budget",
     "report": "write the HTML report of everything in dist/",
     "release": "bump a layer's version, check that it fits, write changelog and tag",
     "publish": "plan or apply the publication of layers to every region",
@@ -75,6 +77,9 @@ VERBS = {
     "vectors": "snapshot, restore, compact and check Chroma's data on S3 or in a folder",
 }
 
+
+OLDER = {"analyze": "weigh"}
+"""Verbs under the names that they had before; they work, and are not listed."""
 
 TYPED = "python build/layers.py"
 """How texts of this repository start the tool; an installed one is called otherwise."""
@@ -100,6 +105,7 @@ def program() -> int:
 def main(argv: Sequence[str]) -> int:
     """Run one verb and return the exit code of the process."""
     words = list(argv)
+    words[:1] = [OLDER.get(word, word) for word in words[:1]]
     if not _wants_json(words):
         code, errors = _guarded(words)
         for one in errors:

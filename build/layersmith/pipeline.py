@@ -16,7 +16,7 @@ from layersmith import cache, console, lock, process
 from layersmith.assemble import budgets, collect, describe, digest, files, layer, outputs
 from layersmith.assemble import manifest as manifests
 from layersmith.assemble.layer import LayerJob
-from layersmith.assemble.outputs import Outputs
+from layersmith.assemble.outputs import Outputs, Shelf
 from layersmith.audit import judge
 from layersmith.base import disk, versions
 from layersmith.errors import BuildError, LayersmithError
@@ -65,6 +65,7 @@ class Build:
         baseline: Folder with the manifests of the last release, for ``budgets.growth``.
         force: Build even what is up to date.
         quiet: Show no progress.
+        planned: All targets of layers.yaml: the index of ``dist`` lists no others.
     """
 
     root: Path
@@ -72,7 +73,11 @@ class Build:
     baseline: Path | None = None
     force: bool = False
     quiet: bool = False
+    planned: Sequence[Target] = ()
     _shown: dict[str, TaskID] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._shelf = Shelf(self.dist)
 
     def run(self, targets: Sequence[Target]) -> list[BuildResult]:
         """Build targets in parallel and return a result for each, in their order."""
@@ -85,6 +90,8 @@ class Build:
             with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
                 for result in pool.map(lambda job: self._one(job, display), jobs):
                     results[result.target.identifier] = result
+        if self.planned:
+            self._shelf.tidy(self.planned)
         return [results[target.identifier] for target in targets]
 
     def _wanted(self, targets: Sequence[Target], results: dict[str, BuildResult]) -> list[LayerJob]:
@@ -127,9 +134,10 @@ class Build:
             if manifest is None:
                 return None
             self._judge(job, manifest)
-            outputs.place(cached, here)
+            self._shelf.place(cached, job.target, manifest)
         else:
             self._judge(job, manifest)
+            self._shelf.keep(job.target, manifest)
         return BuildResult(
             job.target, "unchanged" if status == "unchanged" else "cached", 0.0, manifest
         )
@@ -244,13 +252,13 @@ class Build:
         folder = outputs.cache_folder(job.digest)
         cached = Outputs.of(job.target, folder)
         manifest = layer.finish(prepared, report.record(), cached, last_release, step)
-        outputs.place(cached, Outputs.of(job.target, self.dist))
+        self._shelf.place(cached, job.target, manifest)
         return manifest
 
     def _last_release(self, target: Target) -> Manifest | None:
         if self.baseline is None:
             return None
-        pattern = f"{target.layer}-*-{target.runtime.name}-{target.architecture}.json"
+        pattern = f"{target.layer}-*{target.runtime.name}-{target.architecture}.json"
         found = [
             manifests.read(path)
             for path in self.baseline.glob(pattern)

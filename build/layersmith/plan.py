@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from layersmith.base import architectures as machines
 from layersmith.base import runtimes
+from layersmith.config.models import Contents, Layer
 from layersmith.errors import ConfigError
 from layersmith.recipes.apply import AppliedRecipes, apply
 from layersmith.recipes.book import RecipeBook
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from layersmith.config.models import Config, Layer
+    from layersmith.config.models import Config, Function, ManagedContents
     from layersmith.recipes.apply import LockedDistribution
+
+PACKAGES = "python"
+"""Where Lambda's Python runtimes look for packages in a layer, and the build for those of all."""
 
 EMULATOR = "x86_64"
 """Architecture of the runners that emulate the others."""
@@ -26,18 +30,48 @@ MOST_JOBS = 256
 """Jobs that one matrix of GitHub Actions may have (docs.github.com, Actions limits, 2026)."""
 
 
+UNVERSIONED = "0.0.0"
+"""What stands for the semantic version of a function's package: it is deployed, not published."""
+
+
 @dataclass(frozen=True)
-class Target:
-    """One layer for one runtime on one architecture.
+class Brought:
+    """A distribution that a layer of a function, or a managed layer beside a layer, brings.
 
     Attributes:
-        layer: Name of the layer in layers.yaml.
+        name: Normalized name.
+        version: Its version in the layer; empty for a local package.
+        layer: Name of the layer.
+        together: What goes with it; nothing, as the lock of the function decides.
+        managed: Whether it is a managed layer.
+    """
+
+    name: str
+    version: str
+    layer: str
+    together: tuple[str, ...] = ()
+    managed: bool = False
+
+
+Provided: TypeAlias = "runtimes.ProvidedDistribution | Brought"
+"""What stays out of a zip because it is there without it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One layer, or the package of one function, for one runtime on one architecture.
+
+    Attributes:
+        layer: Name of the layer, or of the function, in layers.yaml.
         runtime: The Lambda runtime.
         architecture: ``arm64`` or ``x86_64``.
         settings: The layer's settings, with the defaults applied.
         others: The layers of layers.yaml that lie beside it, by name.
         book: The recipes that there are.
         recipes: What recipes changed in ``settings``; nothing before `Target.under`.
+        function: The function, where it is the package of one; its layers are ``others``.
+        brought: By normalized name, what the function's layers bring; nothing before
+            `lock.with_layers`.
     """
 
     layer: str
@@ -47,6 +81,8 @@ class Target:
     others: Mapping[str, Layer] = field(default_factory=dict)
     book: RecipeBook = field(default_factory=RecipeBook)
     recipes: AppliedRecipes = field(default_factory=AppliedRecipes)
+    function: Function | None = None
+    brought: Mapping[str, Brought] = field(default_factory=dict)
 
     def under(self, locked: Sequence[LockedDistribution]) -> Target:
         """Return the target with what the recipes of its locked distributions change.
@@ -81,12 +117,46 @@ class Target:
         return (self.layer, self.runtime.name, self.architecture)
 
     @property
-    def provided(self) -> dict[str, runtimes.ProvidedDistribution]:
-        """By normalized name, what the layer leaves to the runtime."""
+    def provided(self) -> Mapping[str, Provided]:
+        """By normalized name, what is left to the runtime and to the layers of a function."""
         settings = self.settings
         decided = {*settings.excludes, *settings.stubs}
-        found = self.runtime.left_out(settings.keep_provided)
+        brought = {**self.managed, **self.brought}
+        found: dict[str, Provided] = {**self.runtime.left_out(settings.keep_provided)}
+        found |= {n: one for n, one in brought.items() if n not in settings.keep_provided}
         return {name: one for name, one in found.items() if name not in decided}
+
+    def provider(self, name: str) -> str:
+        """Return who provides a distribution: the runtime, or a layer beside the zip."""
+        one = self.provided.get(name)
+        if not isinstance(one, Brought):
+            return self.runtime.name
+        return f"the {'managed ' if one.managed else ''}layer {one.layer}"
+
+    @property
+    def managed(self) -> dict[str, Brought]:
+        """By normalized name, what managed layers bring that functions use beside the layer.
+
+        Lambda looks into them before it looks into the runtime; of two, the first is taken.
+        """
+        found: dict[str, Brought] = {}
+        for layer, versions in self.managed_layers.items():
+            for one, version in versions.items():
+                if one not in self.settings.keep_provided:
+                    found.setdefault(one, Brought(one, version, layer, managed=True))
+        return found
+
+    @property
+    def managed_layers(self) -> dict[str, dict[str, str]]:
+        """The managed layers beside the layer, each with its distributions and their versions."""
+        found = {}
+        for given in self.settings.managed_layers:
+            name = given if isinstance(given, str) else given.name
+            known = runtimes.managed_layer(name)
+            found[name] = known.on(self.runtime.name) if known else {}
+            if not isinstance(given, str) and given.distributions is not None:
+                found[name] = dict(given.distributions)
+        return found
 
     @property
     def version(self) -> str:
@@ -96,6 +166,8 @@ class Target:
     @property
     def stem(self) -> str:
         """Name of the artifacts in dist/, without suffix."""
+        if self.function:
+            return self.identifier
         return f"{self.layer}-{self.version}-{self.runtime.name}-{self.architecture}"
 
     @property
@@ -107,7 +179,7 @@ class Target:
     def beside(self) -> list[Target]:
         """The targets whose layers lie beside this one, for its runtime and architecture."""
         return [
-            Target(name, self.runtime, self.architecture, settings)
+            Target(name, self.runtime, self.architecture, settings, book=self.book)
             for name, settings in self.others.items()
         ]
 
@@ -119,24 +191,28 @@ def plan(
     only_runtimes: Sequence[str] = (),
     architectures: Sequence[str] = (),
     book: RecipeBook | None = None,
+    packages: bool = False,
 ) -> list[Target]:
     """Return the targets of ``config``, in the order of layers.yaml, filtered.
 
     Args:
         config: The validated configuration.
-        layers: Names of layers to keep; empty keeps all.
+        layers: Names of layers, or of functions, to keep; empty keeps all.
         only_runtimes: Names of runtimes to keep; empty keeps all.
         architectures: Architectures to keep; empty keeps all.
         book: The recipes that there are; by default those that layersmith brings.
+        packages: Plan the packages of functions as well, after the layers.
 
     Raises:
         ConfigError: A filter names what does not exist, or nothing is left.
     """
-    _known(layers, config.layers, "layer")
+    packaged = {n: one for n, one in config.functions.items() if one.package and packages}
+    _known(layers, [*config.layers, *packaged], "layer")
     for name in only_runtimes:
         runtimes.get(name)
     for name in architectures:
         machines.get(name)
+    settings = {**config.layers, **{name: _as_layer(config, name) for name in packaged}}
     targets = [
         Target(
             name,
@@ -145,8 +221,9 @@ def plan(
             layer,
             _others(config, layer),
             book or RecipeBook(),
+            function=packaged.get(name),
         )
-        for name, layer in config.layers.items()
+        for name, layer in settings.items()
         if not layers or name in layers
         for runtime in layer.runtimes
         if not only_runtimes or runtime in only_runtimes
@@ -160,6 +237,43 @@ def plan(
             hint="run `python build/layers.py plan` to see all targets",
         )
     return targets
+
+
+def _as_layer(config: Config, name: str) -> Layer:
+    """Return the package of a function as a layer: its code as files, its layers beside it."""
+    function = config.functions[name]
+    layers = [config.layers[one] for one in function.layers]
+    default = config.defaults
+    return Layer.model_construct(
+        **{key: getattr(function, key) for key in Contents.model_fields},
+        description=f"the function {name}",
+        version=UNVERSIONED,
+        requirements=function.requirements,
+        extras=function.extras,
+        files={PACKAGES: str(function.code)},
+        beside=[*function.layers],
+        managed_layers=_managed(layers),
+    ).model_copy(
+        update={
+            "runtimes": function.runtimes
+            or common([one.runtimes for one in layers] or [default.runtimes or []]),
+            "architectures": function.architectures
+            or common([one.architectures for one in layers] or [default.architectures]),
+        }
+    )
+
+
+def _managed(layers: Sequence[Layer]) -> list[str | ManagedContents]:
+    """Return the managed layers beside some layers, each once."""
+    found: list[str | ManagedContents] = []
+    for layer in layers:
+        found += [one for one in layer.managed_layers if one not in found]
+    return found
+
+
+def common(lists: Sequence[Sequence[str]]) -> list[str]:
+    """Return what all of some lists hold, in the order of the first."""
+    return [one for one in lists[0] if all(one in other for other in lists)]
 
 
 def _others(config: Config, layer: Layer) -> dict[str, Layer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,8 @@ from vector_common.records import CollectionSpec, parse_records
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from chroma_store.storage import Storage
 
 
 DIMENSION = 384
@@ -59,6 +62,33 @@ def test_read_back(benchmark: Any, raw: list[dict[str, Any]], tmp_path: Path) ->
     benchmark.extra_info["records_per_second"] = COUNT / benchmark.stats.stats.mean
 
 
+@pytest.mark.parametrize("deltas", [1500])
+def test_read_ahead(benchmark: Any, tmp_path: Path, deltas: int) -> None:
+    """Deltas of one record each, from a store that answers after 20 ms as S3 does."""
+    benchmark.group = "deltas"
+    log = DeltaLog(open_storage(tmp_path.as_uri()), "db")
+    for number in range(deltas):
+        log.append([{"id": f"r{number}", "embedding": [1.0] * DIMENSION}], SPEC)
+    log.storage = Slow(log.storage)
+    pending = log.pending()
+    benchmark.pedantic(lambda: list(log.read_ahead(pending)), rounds=ROUNDS)
+    benchmark.extra_info["deltas_per_second"] = deltas / benchmark.stats.stats.mean
+
+
+class Slow:
+    """A store 20 ms away."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def get(self, key: str) -> Any:
+        time.sleep(0.02)
+        return self._storage.get(key)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+
 def test_compaction(benchmark: Any, raw: list[dict[str, Any]], tmp_path: Path) -> None:
     """Restore, replay, verify, snapshot, flip, drop: everything from 10,000 pending records."""
     benchmark.group = "compaction of 10,000 records"
@@ -83,7 +113,7 @@ def test_chroma_alone(benchmark: Any, raw: list[dict[str, Any]], tmp_path: Path)
         (tmp_path / "data").mkdir()
         with ChromaProcess(tmp_path / "data") as server:
             http = ChromaHttp(server.base_url)
-            collection = http.ensure(SPEC)
+            collection, _ = http.ensure(SPEC)
             for start in range(0, COUNT, 1000):
                 batch = records[start : start + 1000]
                 http.upsert(collection, batch, [record.metadata for record in batch])

@@ -85,7 +85,7 @@ def fill(folder: Path, numbers: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     with ChromaProcess(folder) as server:
         http = ChromaHttp(server.base_url)
-        collection = http.ensure(CollectionSpec("receipts", DIMENSION, "cosine"))
+        collection, _ = http.ensure(CollectionSpec("receipts", DIMENSION, "cosine"))
         for start in range(0, len(numbers), 1000):
             batch = records(rng, numbers[start : start + 1000])
             http.upsert(collection, batch, [record.metadata for record in batch])

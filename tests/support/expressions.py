@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 TOKEN = re.compile(
     r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<number>\d+)|(?P<name>[A-Za-z_][\w.-]*)"
-    r"|(?P<sign>&&|\|\||==|!=|[!(),]))"
+    r"|(?P<sign>&&|\|\||==|!=|>|[!(),]))"
 )
 WHOLE = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 
@@ -29,7 +29,11 @@ class Expression:
         self, text: str, contexts: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]
     ) -> None:
         self.contexts = contexts
-        self.functions: dict[str, Callable[..., Any]] = {"fromJSON": json.loads, **functions}
+        self.functions: dict[str, Callable[..., Any]] = {
+            "fromJSON": json.loads,
+            "format": lambda text, *words: text.format(*words),
+            **functions,
+        }
         self.tokens: list[tuple[str, str]] = []
         rest = text.strip()
         while rest:
@@ -68,6 +72,8 @@ class Expression:
         for sign, wanted in (("==", True), ("!=", False)):
             if self._taken(sign):
                 return (found == self._one()) is wanted
+        if self._taken(">"):
+            return float(found or 0) > float(self._one() or 0)
         return found
 
     def _one(self) -> Any:
@@ -84,7 +90,8 @@ class Expression:
             return int(word)
         if self._taken("("):
             return self._called(word)
-        return {"true": True, "false": False, "null": None}.get(word) or self._named(word)
+        literals = {"true": True, "false": False, "null": None}
+        return literals[word] if word in literals else self._named(word)
 
     def _called(self, name: str) -> Any:
         words = []

@@ -1,4 +1,4 @@
-"""Stands for the program gh: releases and pull requests of the repository that the tests serve."""
+"""Stands for the program gh: releases, pull requests and the API of what the tests serve."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import base64
 import json
 import os
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -16,7 +17,7 @@ from typing import Any
 def ask(method: str, path: str, body: Any = None) -> Any:
     """Ask the server of tests.integration.ship.hub."""
     request = urllib.request.Request(
-        f"{os.environ['GITHUB_API_URL']}/repos/{repository()}/{path}",
+        f"{os.environ['GITHUB_API_URL']}/{path}",
         method=method,
         data=None if body is None else json.dumps(body).encode(),
         headers={"Authorization": f"token {os.environ['GH_TOKEN']}"},
@@ -49,7 +50,7 @@ def release_create(words: list[str]) -> None:
     args = parser.parse_intermixed_args(words)
     assets = {path.name: base64.b64encode(path.read_bytes()).decode() for path in args.files}
     body = {"tag_name": args.tag, "prerelease": args.prerelease, "assets": assets}
-    print(ask("POST", "releases", body)["html_url"])
+    print(ask("POST", f"repos/{repository()}/releases", body)["html_url"])
 
 
 def pr_list(words: list[str]) -> None:
@@ -57,7 +58,7 @@ def pr_list(words: list[str]) -> None:
     for name in ("--head", "--json", "--jq"):
         parser.add_argument(name, required=True)
     args = parser.parse_args(words)
-    for one in ask("GET", "pulls"):
+    for one in ask("GET", f"repos/{repository()}/pulls"):
         if one["head"] == args.head:
             print(one["number"])
 
@@ -66,7 +67,24 @@ def pr_create(words: list[str]) -> None:
     parser = argparse.ArgumentParser()
     for name in ("--head", "--title", "--body"):
         parser.add_argument(name, required=True)
-    print(ask("POST", "pulls", vars(parser.parse_args(words)))["html_url"])
+    print(ask("POST", f"repos/{repository()}/pulls", vars(parser.parse_args(words)))["html_url"])
+
+
+def api(words: list[str]) -> None:
+    """Ask the API; `--field name=@FILE` sends a file's text, and jq does what gh's own would."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("path")
+    parser.add_argument("--method", default="GET")
+    parser.add_argument("--field", action="append", default=[])
+    parser.add_argument("--jq", default=".")
+    for name in ("--paginate", "--silent"):
+        parser.add_argument(name, action="store_true")
+    args = parser.parse_args(words)
+    fields = dict(field.split("=@", 1) for field in args.field)
+    body = {name: Path(file).read_text("utf-8") for name, file in fields.items()}
+    said = json.dumps(ask(args.method, args.path, body or None))
+    if not args.silent:
+        subprocess.run(["jq", "--raw-output", args.jq], input=said, text=True, check=True)
 
 
 COMMANDS = {
@@ -76,4 +94,7 @@ COMMANDS = {
 }
 
 if __name__ == "__main__":
-    COMMANDS[sys.argv[1], sys.argv[2]](sys.argv[3:])
+    if sys.argv[1] == "api":
+        api(sys.argv[2:])
+    else:
+        COMMANDS[sys.argv[1], sys.argv[2]](sys.argv[3:])

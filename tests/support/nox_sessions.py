@@ -1,6 +1,7 @@
 """Runs sessions of the noxfile in the current folder as nox does, without installing anything.
 
     nox_sessions.py -s SESSION [SESSION ...] -- WORDS
+    nox_sessions.py FOLDER/build/layers.py VERB WORDS      one verb, without a session
 
 Verbs of the tool, git and gh run for real. What a session would install, and programs that only it
 would have, are written to passed-over.jsonl in the home folder. A verb that needs Docker runs up
@@ -52,17 +53,8 @@ class Session:
         if words[0] not in REAL or words[:2] == ("python", "-m"):
             passed_over(*words)
             return True
-        if words[:2] == ("python", "build/layers.py"):
-            if "--docker" in words:
-                judge_proof(list(words[2:]))
-                return True
-            if words[2] == "image":
-                pin(list(words[2:]))
-                return True
-            if words[2] == "deploy":
-                parsed(list(words[2:]))
-                passed_over(*words)
-                return True
+        if words[:2] == ("python", "build/layers.py") and judged(list(words[2:])):
+            return True
         assert external or words[0] == "python", f"{words[0]} is not of the session"
         argv = [sys.executable if words[0] == "python" else words[0], *words[1:]]
         sys.stdout.flush()
@@ -100,6 +92,21 @@ def parsed(words: list[str]) -> argparse.Namespace:
     if hasattr(args, "config"):
         options.settle(args)
     return args
+
+
+def judged(words: list[str]) -> bool:
+    """Judge a verb that needs what a test has not got; whether it is such a verb."""
+    if words[0] == "smoke" and parsed(words).runner == "docker":
+        judge_proof(words)
+        return True
+    if words[0] == "image":
+        pin(words)
+        return True
+    if words[0] == "deploy":
+        parsed(words)
+        passed_over("python", "build/layers.py", *words)
+        return True
+    return False
 
 
 def judge_proof(words: list[str]) -> None:
@@ -150,7 +157,19 @@ def stand_in() -> ModuleType:
     return found
 
 
+def tool(script: Path, words: list[str]) -> int:
+    """Run a verb as the Python does that `uv venv` makes for the tool; return its exit code."""
+    root = script.resolve().parents[1]
+    parts = ("build", "lambdas/common/src", "fargate/chroma")
+    sys.path[:0] = [str(root / part) for part in parts]
+    if judged(words):
+        return 0
+    return subprocess.run([sys.executable, str(script), *words], check=False).returncode
+
+
 def main() -> None:
+    if Path(sys.argv[1]).name == "layers.py":
+        sys.exit(tool(Path(sys.argv[1]), sys.argv[2:]))
     parser = argparse.ArgumentParser()
     parser.add_argument("-s", "--sessions", nargs="+", required=True)
     words = sys.argv[1:]

@@ -1,9 +1,11 @@
 """Runs the workflows of .github/workflows as GitHub does: every step, in order, in a clean clone.
 
 Each job gets a home, a cache and a clone of its own, and knows of other jobs only what GitHub
-passes on: outputs and artifacts. `run` steps go through bash, with three programs in front of the
-real ones: `uv` and `uvx` give a nox that runs sessions without installing anything, and `gh` talks
-to the test's server. Actions are replaced by what they do to a job.
+passes on: outputs, artifacts and caches. `run` steps go through bash, with three programs in front
+of the real ones: `uv` and `uvx` give a Python and a nox that install nothing, and `gh` talks to the
+test's server. Actions of others are replaced by what they do to a job. Those of this repository and
+its reusable workflows are read from the repository of the tool, whoever calls them: that is what
+`$/` and `OWNER/NAME@REF` mean.
 """
 
 from __future__ import annotations
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).with_name("programs")
+TOOL = "owner/layersmith"
+"""The repository of the tool, as others name it."""
+
+PUBLIC = ("repository", "ref", "ref_name", "ref_type", "event_name", "run_id", "server_url", "sha")
+"""What of the context ``github`` is in variables, too."""
+
 PASSED = ("LANG", "PYENV_ROOT", "SSL_CERT_FILE", "DOCKER_HOST", "UV_CACHE_DIR")
 """What a job gets of the environment of the tests, beside PATH."""
 
@@ -56,7 +64,6 @@ class JobRun:
     summary: str = ""
     said: str = ""
     variables: dict[str, str] = field(default_factory=dict)
-    steps: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -68,12 +75,18 @@ class Forge:
         folder: Folder of the runs.
         variables: The repository's variables.
         environ: What a runner has beside its own variables: the address of AWS, of GitHub's API.
+        tool: Work tree of the tool's repository, at the commit whose workflows and actions run.
+        event: Payload of the event.
+        programs: Folders of programs in front of the real ones.
     """
 
     origin: Path
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)
+    tool: Path = ROOT
+    event: dict[str, Any] = field(default_factory=dict)
+    programs: tuple[Path, ...] = (PROGRAMS,)
     jobs: dict[str, JobRun] = field(default_factory=dict)
 
     def run(self, workflow: Path, event: str, ref: str, **inputs: Any) -> dict[str, JobRun]:
@@ -86,76 +99,181 @@ class Forge:
             inputs: Inputs of workflow_dispatch.
         """
         self.jobs = {}
-        document = yaml.safe_load(workflow.read_text("utf-8"))
         shutil.rmtree(self.folder / "artifacts", ignore_errors=True)
         (self.folder / "artifacts").mkdir(parents=True)
+        document = yaml.safe_load(workflow.read_text("utf-8"))
         github = {
             "repository": "owner/name",
             "ref": ref,
             "ref_name": ref.split("/", 2)[2],
             "ref_type": "tag" if ref.startswith("refs/tags/") else "branch",
             "event_name": event,
+            "event": {"repository": {"default_branch": "main"}, **self.event},
+            "server_url": "https://github.example",
             "run_id": "1",
+            "sha": "1" * 40,
             "token": "secret",
         }
-        outputs: dict[str, Any] = {}
-        for name, job in document["jobs"].items():
-            needed = job.get("needs", [])
-            needs = [needed] if isinstance(needed, str) else needed
-            assert set(needs) <= set(outputs), "jobs stand in the order of their needs"
-            contexts = {
-                "github": github,
-                "vars": self.variables,
-                "inputs": inputs,
-                "needs": {one: {"outputs": outputs[one]} for one in needs},
-            }
-            outputs[name] = {}
-            if "if" in job and not Condition(job["if"], contexts, failed=False).holds():
-                continue
-            for number, matrix in enumerate(_matrix(job, contexts)):
-                run = self._job(f"{name}-{number}", document, job, {**contexts, "matrix": matrix})
-                outputs[name] = run.outputs
-                if run.failed:
-                    return self.jobs
+        Workflow(self, document, {"github": github, "vars": self.variables, "inputs": inputs}).run()
         return self.jobs
 
-    def _job(
-        self, name: str, document: Any, job: Mapping[str, Any], contexts: Mapping[str, Any]
-    ) -> JobRun:
-        folder = self.folder / "runners" / name
+    def of_tool(self, uses: str) -> Path | None:
+        """Return the file or folder that ``uses`` names, where it is of the tool's repository."""
+        if uses.startswith("$/"):
+            return self.tool / uses.removeprefix("$/")
+        name, _, reference = uses.partition("@")
+        if reference and f"{name}/".startswith(f"{TOOL}/"):
+            return self.tool / name.removeprefix(TOOL).strip("/")
+        return None
+
+
+@dataclass
+class Workflow:
+    """A workflow that runs, or one that another calls.
+
+    Attributes:
+        forge: Where.
+        document: Its file.
+        contexts: ``github``, ``vars`` and ``inputs``.
+        prefix: In front of its jobs' names: those of the jobs that called it.
+        granted: The most that the jobs' tokens may do; None where nobody calls it.
+        results: Job -> its result and outputs, as ``needs`` has them.
+    """
+
+    forge: Forge
+    document: Mapping[str, Any]
+    contexts: Mapping[str, Any]
+    prefix: str = ""
+    granted: Mapping[str, str] | None = None
+    results: dict[str, Any] = field(default_factory=dict)
+
+    def run(self) -> str:
+        """Run all jobs, each after those that it needs; return what became of it as a whole."""
+        for name, job in self.document["jobs"].items():
+            needed = job.get("needs", [])
+            needs = [needed] if isinstance(needed, str) else needed
+            assert set(needs) <= set(self.results), "jobs stand in the order of their needs"
+            known = {**self.contexts, "needs": {one: self.results[one] for one in needs}}
+            self.results[name] = self._job(name, job, known)
+        found = {one["result"] for one in self.results.values()}
+        return next((one for one in ("failure", "success") if one in found), "skipped")
+
+    def _job(self, name: str, job: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+        before = {one["result"] for one in known["needs"].values()}
+        allowed = job.get("permissions", self.document["permissions"])
+        self._require(name, allowed)
+        # What a job needs and was skipped counts as no success; it is no failure either.
+        asked = job.get("if", "success()")
+        condition = Condition(asked, known, failed="failure" in before, fine=before <= {"success"})
+        if not condition.holds():
+            return {"result": "skipped", "outputs": {}}
+        ran = []
+        for number, matrix in enumerate(_matrix(job, known)):
+            title, told = f"{self.prefix}{name}-{number}", {**known, "matrix": matrix}
+            ran.append(
+                self._call(title, job, told) if "uses" in job else self._steps(title, job, told)
+            )
+        outputs = {key: value for one in ran for key, value in one["outputs"].items()}
+        found = {one["result"] for one in ran}
+        result = next((one for one in ("failure", "success") if one in found), "skipped")
+        return {"result": result, "outputs": outputs}
+
+    def _require(self, name: str, permissions: Mapping[str, str]) -> None:
+        """Refuse what GitHub refuses before anything runs: more than the caller grants."""
+        for scope, level in permissions.items():
+            given = "write" if self.granted is None else self.granted.get(scope, "none")
+            order = ("none", "read", "write")
+            assert order.index(level) <= order.index(given), f"{name} asks for {scope}: {level}"
+
+    def _call(self, title: str, job: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+        assert "secrets" not in job, "secrets are not inherited"
+        path = self.forge.of_tool(job["uses"])
+        assert path, job["uses"]
+        document = yaml.safe_load(path.read_text("utf-8"))
+        call = document[True]["workflow_call"]  # YAML 1.1 reads `on` as true
+        given = expressions.fill(job.get("with", {}), known, {})
+        contexts = {
+            **self.contexts,
+            "inputs": _inputs(call.get("inputs", {}), given, document["name"]),
+        }
+        called = Workflow(
+            self.forge,
+            document,
+            contexts,
+            f"{title.removesuffix('-0')}/",
+            job.get("permissions", self.document["permissions"]),
+        )
+        result = called.run()
+        wanted = {key: one["value"] for key, one in call.get("outputs", {}).items()}
+        outputs = expressions.fill(wanted, {"jobs": called.results}, {})
+        return {"result": result, "outputs": outputs}
+
+    def _steps(
+        self, title: str, job: Mapping[str, Any], contexts: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        folder = self.forge.folder / "runners" / title
         shutil.rmtree(folder, ignore_errors=True)
         for part in ("home", "temp", "work"):
             (folder / part).mkdir(parents=True)
-        permissions = job.get("permissions", document["permissions"])
+        permissions = job.get("permissions", self.document["permissions"])
         environment = expressions.fill(job.get("environment"), contexts, {})
-        run = JobRun(name, permissions, environment, folder / "work")
-        self.jobs[name] = run
-        known = {**contexts, "steps": run.steps, "env": {}}
-        for source in (document, job):
+        run = JobRun(title, permissions, environment, folder / "work")
+        self.forge.jobs[title] = run
+        runner = {"os": "Linux", "arch": "X64", "temp": str(folder / "temp")}
+        known = {**contexts, "runner": runner, "env": {}}
+        for source in (self.document, job):
             filled = expressions.fill(source.get("env", {}), known, {})
             known["env"] = {**known["env"], **filled}
-        for step in job["steps"]:
-            if not Condition(step.get("if", "success()"), known, failed=bool(run.failed)).holds():
+        steps = Steps(self.forge, run, job["steps"], known)
+        run.failed = steps.run()
+        run.outputs = expressions.fill(job.get("outputs", {}), steps.known, {})
+        return {"result": "failure" if run.failed else "success", "outputs": run.outputs}
+
+
+@dataclass
+class Steps:
+    """The steps of a job or of a composite action, which has contexts of its own."""
+
+    forge: Forge
+    job: JobRun
+    listed: list[Mapping[str, Any]]
+    known: dict[str, Any]
+
+    def run(self) -> str:
+        """Run the steps in order; return what failed first."""
+        failed, done = "", dict[str, Any]()
+        self.known["steps"] = done
+        for step in self.listed:
+            name = step.get("id", f"#{len(done)}")
+            done[name] = {"outcome": "skipped", "outputs": {}}
+            if not Condition(step.get("if", "success()"), self.known, failed=bool(failed)).holds():
                 continue
+            done[name]["outcome"] = "success"
             try:
-                Step(self, run, step, known).run()
+                done[name]["outputs"] = Step(self.forge, self.job, step, self.known).run()
             except StepFailed as problem:
-                run.failed = run.failed or f"{step.get('name') or step['uses']}: {problem}"
-        run.outputs = expressions.fill(job.get("outputs", {}), known, {})
-        return run
+                done[name] = {"outcome": "failure", "outputs": problem.outputs}
+                failed = failed or f"{step.get('name') or step['uses']}: {problem}"
+        return failed
 
 
 class StepFailed(Exception):
-    """A step ended with an error."""
+    """A step ended with an error; what it had set as outputs by then, its job has."""
+
+    def __init__(self, said: str, outputs: dict[str, Any] | None = None) -> None:
+        super().__init__(said)
+        self.outputs = outputs or {}
 
 
 class Condition:
     """The `if` of a job or a step; without a function of status it also asks for success."""
 
-    def __init__(self, text: str, contexts: Mapping[str, Any], *, failed: bool) -> None:
+    def __init__(
+        self, text: str, contexts: Mapping[str, Any], *, failed: bool, fine: bool | None = None
+    ) -> None:
         bare = text.strip().removeprefix("${{").removesuffix("}}")
         self.functions: dict[str, Callable[[], bool]] = {
-            "success": lambda: not failed,
+            "success": lambda: not failed if fine is None else fine,
             "failure": lambda: failed,
             "always": lambda: True,
             "cancelled": lambda: False,
@@ -176,18 +294,39 @@ class Step:
     step: Mapping[str, Any]
     known: dict[str, Any]
 
-    def run(self) -> None:
-        step = {key: value for key, value in self.step.items() if key != "if"}
-        filled = expressions.fill(step, self.known, {})
-        if "run" in filled:
-            self._shell(filled)
-            return
-        action = filled["uses"].partition("@")[0]
-        ACTIONS[action](
-            self, {k: expressions.text_of(v) for k, v in filled.get("with", {}).items()}
-        )
+    def run(self) -> dict[str, Any]:
+        """Run it; return its outputs.
 
-    def _shell(self, filled: Mapping[str, Any]) -> None:
+        Raises:
+            StepFailed: It ended with an error.
+        """
+        step = {key: value for key, value in self.step.items() if key != "if"}
+        functions = {"hashFiles": lambda *patterns: "0" * 64}
+        filled = expressions.fill(step, self.known, functions)
+        if "run" in filled:
+            return self._shell(filled)
+        given = {k: expressions.text_of(v) for k, v in filled.get("with", {}).items()}
+        if folder := self.forge.of_tool(filled["uses"]):
+            return self._composite(folder, given)
+        assert not filled["uses"].startswith("."), "./ is the repository that calls"
+        return ACTIONS[filled["uses"].partition("@")[0]](self, given) or {}
+
+    def _composite(self, folder: Path, given: Mapping[str, str]) -> dict[str, Any]:
+        """Run an action of the tool: its inputs and steps are all that its steps know of."""
+        document = yaml.safe_load((folder / "action.yml").read_text("utf-8"))
+        inputs = _inputs(document.get("inputs", {}), given, document["name"])
+        github = {**self.known["github"], "action_path": str(folder)}
+        kept = {name: self.known[name] for name in ("runner", "env")}
+        known = {**kept, "github": github, "inputs": inputs}
+        steps = Steps(self.forge, self.job, document["runs"]["steps"], known)
+        failed = steps.run()
+        wanted = {key: one["value"] for key, one in document.get("outputs", {}).items()}
+        found: dict[str, Any] = expressions.fill(wanted, steps.known, {})
+        if failed:
+            raise StepFailed(failed, found)
+        return found
+
+    def _shell(self, filled: Mapping[str, Any]) -> dict[str, Any]:
         temp = self.job.folder.parent / "temp"
         files = {name: temp / name for name in ("OUTPUT", "ENV", "STEP_SUMMARY")}
         for path in files.values():
@@ -196,7 +335,7 @@ class Step:
         environment = self._environment(filled.get("env", {}), files)
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", str(temp / "script.sh")],
-            cwd=self.job.folder,
+            cwd=self.job.folder / filled.get("working-directory", "."),
             env=environment,
             capture_output=True,
             text=True,
@@ -206,10 +345,11 @@ class Step:
         self.job.said += done.stdout + done.stderr
         self.job.summary += files["STEP_SUMMARY"].read_text("utf-8")
         self.job.variables |= _assigned(files["ENV"])
-        if "id" in filled:
-            self.job.steps[filled["id"]] = {"outputs": _assigned(files["OUTPUT"])}
+        outputs = _assigned(files["OUTPUT"])
         if done.returncode:
-            raise StepFailed(f"exit code {done.returncode}\n{done.stdout}{done.stderr}")
+            said = f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
+            raise StepFailed(said, outputs)
+        return outputs
 
     def _environment(self, own: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, str]:
         home = self.job.folder.parent / "home"
@@ -220,13 +360,10 @@ class Step:
             "RUNNER_TEMP": str(home.parent / "temp"),
             "GITHUB_WORKSPACE": str(self.job.folder),
             **{f"GITHUB_{name}": str(path) for name, path in files.items()},
-            **{
-                f"GITHUB_{name.upper()}": github[name]
-                for name in ("repository", "ref", "ref_name", "ref_type", "event_name", "run_id")
-            },
+            **{f"GITHUB_{name.upper()}": github[name] for name in PUBLIC},
         }
         given = {name: os.environ[name] for name in PASSED if name in os.environ}
-        path = [str(PROGRAMS), os.environ["PATH"]]
+        path = [*map(str, self.forge.programs), str(home / ".local" / "bin"), os.environ["PATH"]]
         mine = {k: expressions.text_of(v) for k, v in {**self.known["env"], **own}.items()}
         return {
             **given,
@@ -242,30 +379,46 @@ class Step:
         }
 
     def checkout(self, settings: Mapping[str, str]) -> None:
-        """Clone as actions/checkout does: one commit, without tags, unless all is asked for."""
-        words = ["git", "clone", "--quiet", "--no-local"]
-        if settings.get("fetch-depth") != "0":
-            words += ["--depth", "1", "--no-tags"]
-        words += ["--branch", self.known["github"]["ref_name"]]
-        words += ["-c", "advice.detachedHead=false", self.forge.origin.as_uri(), "."]
-        subprocess.run(words, cwd=self.job.folder, check=True, capture_output=True)
+        """Fetch as actions/checkout does: one commit, without tags, unless all is asked for."""
+        assert settings["persist-credentials"] == "false"
+        folder = self.job.folder / settings.get("path", ".")
+        ref = settings.get("ref") or self.known["github"]["ref"]
+        depth = ["--depth", "1", "--no-tags"]
+        if settings.get("fetch-depth") == "0":
+            depth = ["--tags"]
+        branch = ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else ""
+        for words in (
+            ("init", "--quiet", str(folder)),
+            ("-C", str(folder), "remote", "add", "origin", self.forge.origin.as_uri()),
+            ("-C", str(folder), "fetch", "--quiet", *depth, "origin", ref),
+            (
+                "-C",
+                str(folder),
+                "checkout",
+                "--quiet",
+                *(["-B", branch] if branch else []),
+                "FETCH_HEAD",
+            ),
+        ):
+            subprocess.run(["git", *words], cwd=self.job.folder, check=True, capture_output=True)
 
-    def upload(self, settings: Mapping[str, str]) -> None:
+    def upload(self, settings: Mapping[str, str]) -> dict[str, str]:
         """Keep files from the lowest folder that they share."""
-        found = [
-            path
-            for pattern in settings["path"].split()
-            for path in ([*self.job.folder.glob(pattern.rstrip("/"))])
-        ]
+        found: list[Path] = []
+        for pattern in settings["path"].split():
+            place = Path("/") if pattern.startswith("/") else self.job.folder
+            found += place.glob(pattern.strip("/"))
         if not found and settings.get("if-no-files-found") == "error":
             raise StepFailed(f"no files were found with the path {settings['path']}")
         target = self.forge.folder / "artifacts" / settings["name"]
-        target.mkdir()
+        if found:
+            target.mkdir()
         for path in found:
             if path.is_dir():
                 shutil.copytree(path, target, dirs_exist_ok=True)
             else:
                 shutil.copy2(path, target)
+        return {"artifact-url": f"https://github.example/artifacts/{settings['name']}"}
 
     def download(self, settings: Mapping[str, str]) -> None:
         pattern = settings.get("name") or settings["pattern"]
@@ -276,6 +429,29 @@ class Step:
             assert "name" in settings or settings["merge-multiple"] == "true"
             target = self.job.folder / settings["path"]
             shutil.copytree(artifact, target, dirs_exist_ok=True)
+
+    def restore(self, settings: Mapping[str, str]) -> None:
+        """Restore the cache of this key, or the newest whose key begins with one of the others."""
+        caches = sorted(self._caches.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        for key in (settings["key"], *settings.get("restore-keys", "").split()):
+            for folder in reversed(caches):
+                if folder.name.startswith(key):
+                    shutil.copytree(folder, self._cached(settings), dirs_exist_ok=True)
+                    return
+
+    def save(self, settings: Mapping[str, str]) -> None:
+        shutil.copytree(self._cached(settings), self._caches / settings["key"], dirs_exist_ok=True)
+
+    @property
+    def _caches(self) -> Path:
+        """The folder of the caches that runs leave to later ones."""
+        folder = self.forge.folder / "caches"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _cached(self, settings: Mapping[str, str]) -> Path:
+        home = self.job.folder.parent / "home"
+        return Path(settings["path"].replace("~", str(home), 1))
 
     def assume_role(self, settings: Mapping[str, str]) -> None:
         """Give credentials if the template's trust policy would."""
@@ -316,7 +492,10 @@ class Step:
         """What the action does is done on the test's machine already."""
 
 
-ACTIONS: dict[str, Callable[[Step, Mapping[str, str]], None]] = {
+ACTIONS: dict[str, Callable[[Step, Mapping[str, str]], dict[str, str] | None]] = {
+    "actions/cache": Step.restore,
+    "actions/cache/restore": Step.restore,
+    "actions/cache/save": Step.save,
     "actions/checkout": Step.checkout,
     "actions/upload-artifact": Step.upload,
     "actions/download-artifact": Step.download,
@@ -325,6 +504,15 @@ ACTIONS: dict[str, Callable[[Step, Mapping[str, str]], None]] = {
     "aws-actions/configure-aws-credentials": Step.assume_role,
     "docker/setup-qemu-action": Step.nothing,
 }
+
+
+def git(root: Path, *words: str) -> str:
+    """Run git in a folder, under a name of the tests; return what it printed."""
+    identity = ["-c", "user.name=Tests", "-c", "user.email=tests@example.org"]
+    done = subprocess.run(
+        ["git", *identity, *words], cwd=root, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
 
 
 def trusts(
@@ -371,6 +559,18 @@ def _texts(allowed: Any, known: Mapping[str, str]) -> list[str]:
             text = text.replace(f"${{{name}}}", value)
         found.append(text)
     return found
+
+
+def _inputs(declared: Mapping[str, Any], given: Mapping[str, Any], whose: str) -> dict[str, Any]:
+    """Return the inputs of a called workflow or an action, with the defaults of those left out."""
+    assert given.keys() <= declared.keys(), f"{whose} has no input {given.keys() - declared.keys()}"
+    missing = {key for key, one in declared.items() if one.get("required")} - given.keys()
+    assert not missing, f"{whose} needs {missing}"
+    kinds: dict[str, type | tuple[type, ...]] = {"boolean": bool, "number": (int, float)}
+    for key, value in given.items():
+        kind = kinds.get(declared[key].get("type", ""), object)
+        assert isinstance(value, kind), f"{whose}: {key} is {value!r}"
+    return {key: given.get(key, one.get("default", "")) for key, one in declared.items()}
 
 
 def _matrix(job: Mapping[str, Any], contexts: Mapping[str, Any]) -> list[dict[str, Any]]:

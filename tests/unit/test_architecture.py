@@ -21,7 +21,7 @@ GROUND = ["errors", "process", "console", "cache", "base"]
 WAY = [
     *("engine", "config", "recipes", "plan", "crossbuild", "lock", "liteblas"),
     *("assemble", "audit"),
-    *("weigh", "prove", "ship", "stacks"),
+    *("weigh", "prove", "ship", "stacks", "adopt"),
 ]
 """The rooms, each of which imports only what stands to its left, and the ground floor."""
 ABOVE = ["pipeline", "slimming", "checking", "report", "verbs", "cli", "extras"]
@@ -180,6 +180,10 @@ def test_every_room_is_named_in_the_documentation() -> None:
     for name in {room(path) for path in MODULES} - {"__init__"}:
         known = f"`{name}/`" if (PACKAGE / name).is_dir() else f"{name}.py"
         assert known in text or name in {*GROUND, *ABOVE}, name
+
+
+def test_the_page_for_the_next_worker_has_the_rooms() -> None:
+    assert " ".join(WAY) in (ROOT / "CLAUDE.md").read_text("utf-8")
 
 
 def diagram() -> str:

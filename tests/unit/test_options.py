@@ -81,4 +81,4 @@ def test_a_verb_that_chooses_layers_takes_names_and_architectures(verb: str) -> 
         assert "--arch" in leaf._option_string_actions
         positional = [one for one in leaf._actions if not one.option_strings]
         assert [one.nargs for one in positional] == ["*"]
-        assert "LAYER" in str(positional[0].metavar) or verb == "analyze"
+        assert "LAYER" in str(positional[0].metavar) or verb == "weigh"

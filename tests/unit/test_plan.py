@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from layersmith.config.models import Config, Layer
+from layersmith.config.models import Config, Function, Layer, LayerDefaults
 from layersmith.errors import ConfigError
 from layersmith.plan import matrix, plan, rows
 
@@ -87,3 +87,28 @@ def test_a_matrix_that_github_would_refuse_is_refused() -> None:
 def test_the_platform_follows_the_glibc_of_the_runtime(runtime: str, platform: str) -> None:
     config = Config(layers={"x": layer(runtimes=[runtime])})
     assert plan(config)[0].uv_platform == platform
+
+
+@pytest.mark.parametrize(
+    ("own", "targets"),
+    [
+        ({"layers": ["vector", "imaging"]}, ["python3.12-arm64"]),
+        ({"layers": ["imaging"]}, ["python3.12-arm64", "python3.12-x86_64"]),
+        ({"layers": ["vector"], "runtimes": ["python3.13"]}, ["python3.13-arm64"]),
+        ({"layers": [], "architectures": ["x86_64"]}, ["python3.14-x86_64"]),
+    ],
+)
+def test_a_package_is_planned_for_what_its_layers_have_in_common(
+    config: Config, own: dict[str, Any], targets: list[str]
+) -> None:
+    work = Function.model_construct(code="src/work", package=True, **own)
+    defaults = LayerDefaults(runtimes=["python3.14"])
+    config = config.model_copy(update={"functions": {"work": work}, "defaults": defaults})
+    found = plan(config, layers=["work"], packages=True)
+    assert [one.identifier for one in found] == [f"work-{name}" for name in targets]
+    assert {one.stem for one in found} == {one.identifier for one in found}
+    assert all([*one.others] == own["layers"] for one in found)
+    assert found[0].settings.files == {"python": "src/work"}
+    assert all(one.function is None for one in plan(config))
+    with pytest.raises(ConfigError, match="unknown layer 'work'"):
+        plan(config, layers=["work"])

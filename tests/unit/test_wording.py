@@ -15,7 +15,7 @@ HABITS = re.compile(
     r"|(?<!there )\bis no (?:zip|wheel|region|sdist|JSON|requirement|input)\b"
     r"|\bmend the\b|\bgive --"
 )
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MODULES = sorted((ROOT / "build" / "layersmith").rglob("*.py"))
 
 

@@ -182,7 +182,7 @@ def _over_unzipped(target: Target, weight: LayerBytes, least: str) -> Iterator[B
             target,
             f"{what} is more than Lambda takes, all layers and code together: {megabytes(limit)}",
             weight.advice(limit)
-            or f"`python build/layers.py analyze --layer {target.layer}` shows what can go; what"
+            or f"`python build/layers.py weigh --layer {target.layer}` shows what can go; what"
             " cannot runs as a container",
         )
     budget = target.settings.budgets.unzipped
@@ -265,17 +265,21 @@ class Composition:
         runtime: Name of the runtime.
         architecture: As AWS spells it.
         unzipped: Bytes of its code and of all its layers.
+        unknown: Managed layers among them whose size is not known, and not in ``unzipped``.
     """
 
     function: str
     runtime: str
     architecture: str
     unzipped: int
+    unknown: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        unknown = ", ".join(self.unknown)
+        without = f", without {unknown}, whose size is not known" if unknown else ""
         return (
             f"{self.function} on {self.runtime} {self.architecture}: {megabytes(self.unzipped)}"
-            f" of {megabytes(runtimes.UNZIPPED_LIMIT)}"
+            f" of {megabytes(runtimes.UNZIPPED_LIMIT)}{without}"
         )
 
 
@@ -288,7 +292,8 @@ def check_functions(config: Config, manifests: Sequence[Manifest], root: Path) -
         root: Folder of layers.yaml.
 
     Returns:
-        Every function on every runtime for which all its layers were built, the largest first.
+        Every function on every runtime for which all its layers were built, the largest first: with
+        its package where that was built, otherwise with its own code.
 
     Raises:
         BudgetError: A function is over Lambda's limit of 262,144,000 bytes; ``parts`` holds
@@ -299,11 +304,16 @@ def check_functions(config: Config, manifests: Sequence[Manifest], root: Path) -
     found = []
     for name, function in config.functions.items():
         code = code_size(function, root)
+        managed = managed_sizes(config, function)
+        known = sum(filter(None, managed.values()))
+        unknown = tuple(layer for layer, size in managed.items() if size is None)
         for runtime, architecture in built:
             keys = [(layer, runtime, architecture) for layer in function.layers]
             if all(key in sizes for key in keys):
-                total = code + sum(sizes[key] for key in keys)
-                found.append(Composition(name, runtime, architecture, total))
+                # A function without a package may have the name of a layer.
+                own = sizes.get((name, runtime, architecture)) if function.package else None
+                total = (code if own is None else own) + known + sum(sizes[key] for key in keys)
+                found.append(Composition(name, runtime, architecture, total, unknown))
     found.sort(key=lambda one: -one.unzipped)
     over = [
         BudgetError(
@@ -315,6 +325,18 @@ def check_functions(config: Config, manifests: Sequence[Manifest], root: Path) -
     ]
     if over:
         raise BudgetError("\n".join(one.message for one in over), hint=over[0].hint, parts=over)
+    return found
+
+
+def managed_sizes(config: Config, function: Function) -> dict[str, int | None]:
+    """Return the managed layers of a function and their bytes under /opt, None where unknown."""
+    found: dict[str, int | None] = {}
+    for layer in function.layers:
+        for given in config.layers[layer].managed_layers:
+            name = given if isinstance(given, str) else given.name
+            known = runtimes.managed_layer(name)
+            told = None if isinstance(given, str) else given.unzipped
+            found[name] = told or found.get(name) or (known.unzipped if known else None)
     return found
 
 

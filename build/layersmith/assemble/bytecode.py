@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 WORKER = Path(__file__).with_name("bytecode_worker.py")
 RECORD_HEAD = struct.Struct(">II")
+LAYERS, TASK = "/opt/", "/var/task/"
+"""Where Lambda unpacks layers, and the package of a function (LAMBDA_TASK_ROOT)."""
+
 RULE_ONLY = "bytecode: only"
 
 # Compilers that run at once, over all targets: more than the cores only slows them down.
@@ -43,7 +46,9 @@ def add(
     runtime: Runtime,
     mode: BytecodeMode,
     optimize: int = 0,
+    *,
     recipes: Sequence[RecipeUse] = (),
+    place: str = LAYERS,
 ) -> str | None:
     """Add the bytecode of every source in ``tree``.
 
@@ -53,6 +58,7 @@ def add(
         mode: With ``only``, sources that compile make room for their bytecode.
         optimize: 1 leaves out asserts, 2 docstrings as well.
         recipes: Those that apply; some put bytecode in the place of their distribution's sources.
+        place: Where Lambda unpacks the zip, ``LAYERS`` or ``TASK``.
 
     Returns:
         Why there is no bytecode, where the machine has no interpreter of that version.
@@ -74,10 +80,10 @@ def add(
             groups.setdefault(entry.distribution, []).append(entry)
     only = {use.name: use.bytecode.optimize for use in recipes if use.bytecode}
     with ThreadPoolExecutor(len(groups) or 1) as pool:
-        jobs = {
-            name: pool.submit(_compiled, group, interpreter, runtime, only.get(name, optimize))
-            for name, group in groups.items()
-        }
+        jobs = {}
+        for name, group in groups.items():
+            level = only.get(name, optimize)
+            jobs[name] = pool.submit(_compiled, group, interpreter, runtime, level, place)
     for name, job in jobs.items():
         merge(tree, job.result(), BytecodeMode.ONLY if name in only else mode)
     return None
@@ -107,14 +113,14 @@ def source_of(cached: str) -> str:
 
 
 def _compiled(
-    group: list[Entry], interpreter: Path, runtime: Runtime, optimize: int
+    group: list[Entry], interpreter: Path, runtime: Runtime, optimize: int, place: str
 ) -> list[Entry]:
     """Return the bytecode of one distribution, from the cache where it is there."""
-    pack = cache.section("bytecode") / f"{_digest(group, runtime, optimize)}.zip"
+    pack = cache.section("bytecode") / f"{_digest(group, runtime, optimize, place)}.zip"
     distribution = group[0].distribution
     if not pack.exists():
         with _slots:
-            compiled = _compile(group, interpreter, runtime, optimize)
+            compiled = _compile(group, interpreter, runtime, optimize, place)
         entries = [
             Entry(cached_path(path, runtime), Bytes(content), distribution)
             for path, content in sorted(compiled.items())
@@ -129,17 +135,18 @@ def _compiled(
 
 
 def _compile(
-    group: list[Entry], interpreter: Path, runtime: Runtime, optimize: int
+    group: list[Entry], interpreter: Path, runtime: Runtime, optimize: int, place: str
 ) -> dict[str, bytes]:
     """Run the interpreter over sources and return path to .pyc, empty where none could be made."""
     records = []
-    for entry in group:
-        name, content = entry.path.encode(), entry.source.read()
+    paths = {entry.inner if place == TASK else entry.path: entry for entry in group}
+    for path, entry in paths.items():
+        name, content = path.encode(), entry.source.read()
         records.append(RECORD_HEAD.pack(len(name), len(content)) + name + content)
     try:
         # Up to 3.10 marshal writes sets in the order of their hashes.
         answer = process.pipe(
-            [interpreter, "-S", "-s", "-B", WORKER, str(optimize)],
+            [interpreter, "-S", "-s", "-B", WORKER, str(optimize), place],
             b"".join(records),
             env={"PYTHONHASHSEED": "0"},
         )
@@ -156,7 +163,7 @@ def _compile(
             cause="it is a pre-release of that version of Python",
             hint="install a final release, or set `bytecode: none`",
         )
-    return compiled
+    return {paths[path].path: content for path, content in compiled.items()}
 
 
 def _records(data: bytes) -> dict[str, bytes]:
@@ -170,7 +177,7 @@ def _records(data: bytes) -> dict[str, bytes]:
     return found
 
 
-def _digest(group: list[Entry], runtime: Runtime, optimize: int) -> str:
-    lines = [runtime.bytecode_tag, str(optimize), cache.sha256_file(WORKER), str(archive.LEVEL)]
-    lines += [f"{entry.path} {archive.identity(entry)}" for entry in group]
+def _digest(group: list[Entry], runtime: Runtime, optimize: int, place: str) -> str:
+    lines = [runtime.bytecode_tag, str(optimize), place, cache.sha256_file(WORKER)]
+    lines += [str(archive.LEVEL), *(f"{one.path} {archive.identity(one)}" for one in group)]
     return cache.sha256_bytes("\n".join(lines).encode())

@@ -178,15 +178,16 @@ class Writer:
             self.write(one)
 
 
-def compile_source(path: str, source: bytes, optimize: int = 0) -> bytes:
+def compile_source(path: str, source: bytes, optimize: int = 0, place: str = "/opt/") -> bytes:
     """Return the .pyc of a source (PEP 552, unchecked-hash).
 
     Args:
-        path: Path below /opt, which tracebacks will show.
+        path: Path below ``place``, which tracebacks will show.
         source: The source.
         optimize: 1 leaves out asserts, 2 docstrings as well.
+        place: Where the runtime has it, with a slash at the end.
     """
-    code = compile(source, "/opt/" + path, "exec", dont_inherit=True, optimize=optimize)
+    code = compile(source, place + path, "exec", dont_inherit=True, optimize=optimize)
     body = Writer(Reader(marshal.dumps(code)).read()).run()
     marshal.loads(body)  # noqa: S302 -- it was written three lines above
     return importlib.util.MAGIC_NUMBER + UNCHECKED_HASH + importlib.util.source_hash(source) + body
@@ -199,7 +200,7 @@ def send(name: bytes, content: bytes) -> None:
 
 def main() -> None:
     """Compile every source of standard input."""
-    optimize = int(sys.argv[1])
+    optimize, place = int(sys.argv[1]), sys.argv[2]
     # What a package's source makes the compiler warn of is not the builder's business.
     warnings.simplefilter("ignore")
     sys.setrecursionlimit(20_000)
@@ -209,7 +210,7 @@ def main() -> None:
         name_size, size = HEAD.unpack(head)
         name, source = stdin.read(name_size), stdin.read(size)
         try:
-            result = compile_source(name.decode("utf-8"), source, optimize)
+            result = compile_source(name.decode("utf-8"), source, optimize, place)
         except (SyntaxError, ValueError, RecursionError):
             # Templates and sources of other Pythons: they cannot be imported here either.
             result = b""

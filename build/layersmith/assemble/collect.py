@@ -15,6 +15,7 @@ from layersmith.assemble.tree import Tree
 from layersmith.crossbuild import host
 from layersmith.errors import BuildError, LockError
 from layersmith.lock import build_pins, folders, wheelstore
+from layersmith.plan import Brought
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ class Collected:
     hashes: dict[str, str] = field(default_factory=dict)
     """Path below python/ to its hash in its wheel's RECORD."""
     files: list[OwnFile] = field(default_factory=list)
-    """What the key `files` of layers.yaml brings."""
+    """What the keys `modules` and `files` of layers.yaml bring."""
 
 
 def reason_to_drop(name: str, target: Target) -> str | None:
@@ -63,7 +64,8 @@ def reason_to_drop(name: str, target: Target) -> str | None:
     if name in settings.excludes:
         return settings.excludes[name]
     if name in target.provided:
-        return PROVIDED_REASON
+        by_layer = isinstance(target.provided[name], Brought)
+        return f"provided by {target.provider(name)}" if by_layer else PROVIDED_REASON
     return None
 
 
@@ -141,7 +143,7 @@ def collect(lock: Lock, target: Target, root: Path) -> Collected:
     for entry in lock.entries:
         reason = reason_to_drop(entry.name, target)
         if reason:
-            collected.dropped.append(Dropped(name=entry.name, version=entry.version, reason=reason))
+            collected.dropped.append(_dropped(entry, reason, target))
         elif entry.name in target.settings.stubs:
             _add_stub(collected, entry, target, root)
     wanted = needed(lock, target)
@@ -150,8 +152,16 @@ def collect(lock: Lock, target: Target, root: Path) -> Collected:
     parts += [_local(root / folder, target, lock) for folder in folders(lock, target)]
     for part in parts:
         _add_wheel(collected, part)
+    _add_modules(collected, target, root)
     collected.parts.sort(key=lambda part: part.name)
     return collected
+
+
+def _dropped(entry: LockEntry, reason: str, target: Target) -> Dropped:
+    one = target.provided.get(entry.name)
+    if isinstance(one, Brought) and one.managed:
+        return Dropped(name=one.name, version=one.version, reason=reason, managed=one.layer)
+    return Dropped(name=entry.name, version=entry.version, reason=reason)
 
 
 def _part(entry: LockEntry, target: Target) -> Part:
@@ -221,6 +231,15 @@ def _refuse_unlocked(read: Wheel, target: Target, lock: Lock) -> None:
                 cause="its dependencies are dynamic and changed since it was locked",
                 hint=f"run `nox -s lock -- --layer {target.layer}` and commit locks/",
             )
+
+
+def _add_modules(collected: Collected, target: Target, root: Path) -> None:
+    collected.files = files.modules(target, root)
+    for one in collected.files:
+        collected.tree.add(one.entry)
+    if collected.files:
+        version = files.version(collected.files)
+        collected.parts.append(Part(files.MODULES, version, "files"))
 
 
 def _add_stub(collected: Collected, entry: LockEntry, target: Target, root: Path) -> None:

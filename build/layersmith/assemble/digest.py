@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from layersmith.plan import Target
 
-SHIPPING = {"budgets", "regions", "principals", "align", "smoke", "storage", "recipes"}
+SHIPPING = {"budgets", "regions", "principals", "align", "smoke", "storage", "recipes", "extends"}
 """Settings that do not reach the zip or its manifest, but by what recipes do."""
 
 
@@ -59,6 +59,8 @@ def of_target(target: Target, lock_digest: str, root: Path, folders: Sequence[st
         "tools": tools(target),
         "code": _code_digest(),
     }
+    if target.function:
+        facts["handler"] = target.function.handler
     return cache.sha256_bytes(json.dumps(facts, sort_keys=True).encode())
 
 

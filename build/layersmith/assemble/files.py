@@ -1,12 +1,12 @@
-"""Files beside layers.yaml that go into a layer as they are: the keys `files` and `stubs`.
+"""Files beside layers.yaml that go into a layer: the keys `files`, `modules` and `stubs`.
 
 A stub is a small module in the place of a distribution. It keeps a .dist-info with the
 distribution's name, so that importlib.metadata finds it; its version carries the local label
 ``+stub`` (PEP 440), so that nobody takes it for the real one.
 
-Links in `files` are followed as long as they stay inside the folder of layers.yaml; the layer holds
-copies. The mode is reduced to whether a file may be executed, which is all that git keeps of it,
-too.
+Links in `files` and `modules` are followed as long as they stay inside the folder of layers.yaml;
+the layer holds copies. The mode is reduced to whether a file may be executed, which is all that
+git keeps of it, too.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ import posixpath
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from layersmith import cache
 from layersmith.assemble.tree import PREFIX, Bytes, Entry, Removed
+from layersmith.assemble.wheel import top_level_modules
 from layersmith.config.models import ForeignLayer
 from layersmith.config.values import LAYER_PATH_PATTERN
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from layersmith.assemble.tree import Tree
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
 
 OWNER = "files:"
 """Stands for the name of a distribution where these files do; no distribution can be called so."""
+
+MODULES = "modules:"
+"""The same for what `modules` names."""
+
+HIDDEN = "hidden"
+"""The rule that leaves .env, .venv, .git and their like out of the code of a function."""
 
 EXECUTE = 0o111
 """Mode bits of execution, for anyone (POSIX)."""
@@ -47,22 +55,30 @@ class OwnFile:
         given: Path relative to layers.yaml, as it was reached.
         content: Its bytes.
         executable: Whether anyone may execute it.
+        owner: What stands for its distribution.
+        hidden: Whether it is a file or folder of a function's code that is not taken, and not read.
     """
 
     path: str
     given: str
     content: bytes
     executable: bool
+    owner: str = OWNER
+    hidden: bool = False
 
     @property
-    def is_cache(self) -> bool:
-        """Whether Python wrote it beside a source; the layer gets bytecode of its own."""
-        return self.path.startswith(PREFIX) and "__pycache__" in self.path.split("/")
+    def rule(self) -> str | None:
+        """Why it is left out, as the manifest lists it; None where it is not."""
+        if self.hidden:
+            return HIDDEN
+        # Python wrote it beside a source; the layer gets bytecode of its own.
+        cached = self.path.startswith(PREFIX) and "__pycache__" in self.path.split("/")
+        return "caches" if cached else None
 
     @property
     def entry(self) -> Entry:
         """It as a file of the layer."""
-        return Entry(self.path, Bytes(self.content), OWNER, self.executable)
+        return Entry(self.path, Bytes(self.content), self.owner, self.executable)
 
     @cached_property
     def sha256(self) -> str:
@@ -81,37 +97,36 @@ def read(target: Target, root: Path) -> list[OwnFile]:
         BuildError: A file is missing or cannot be read, a folder is empty, a link leaves the
             folder of layers.yaml or leads nowhere, or two entries claim one path.
     """
-    found: dict[str, OwnFile] = {}
-    for place, given in target.settings.files.items():
-        try:
-            files = list(_walk(place, root / given, root, ()))
-        except BuildError as problem:
-            problem.target = target.identifier
-            raise
-        if not files:
-            raise _refused(f"{given} is an empty folder", target=target.identifier)
-        for one in files:
-            if one.path in found:
-                raise _refused(
-                    f"{one.path} is brought by both {found[one.path].given} and {one.given}",
-                    target=target.identifier,
-                )
-            found[one.path] = one
-    return [found[path] for path in sorted(found)]
+    folder = _OwnFolder(root, OWNER, target.identifier, is_code=target.function is not None)
+    return folder.read(target.settings.files)
+
+
+def modules(target: Target, root: Path) -> list[OwnFile]:
+    """Return the files that `modules` of a layer names, by path in the layer.
+
+    Args:
+        target: The target.
+        root: Folder of layers.yaml.
+
+    Raises:
+        BuildError: As with ``read``.
+    """
+    named = {f"{PREFIX}{PurePosixPath(one).name}": one for one in target.settings.modules}
+    return _OwnFolder(root, MODULES, target.identifier).read(named)
 
 
 def digests(target: Target, root: Path) -> dict[str, str]:
     """Return what of the files decides the zip: their paths, bytes and whether they execute."""
     return {
         one.path: f"{one.sha256}{' executable' if one.executable else ''}"
-        for one in read(target, root)
-        if not one.is_cache
+        for one in (*read(target, root), *modules(target, root))
+        if one.rule is None
     }
 
 
 def version(files: list[OwnFile]) -> str:
     """Return what stands for a version of the files: `0+` and a digest (PEP 440)."""
-    lines = [f"{one.path} {one.sha256} {one.executable}" for one in files if not one.is_cache]
+    lines = [f"{one.path} {one.sha256} {one.executable}" for one in files if one.rule is None]
     return f"0+{cache.sha256_bytes(chr(10).join(lines).encode())[:12]}"
 
 
@@ -123,20 +138,43 @@ def add(tree: Tree, files: list[OwnFile], target: Target) -> None:
     """
     folders = {folder: entry for entry in tree for folder in _above(entry.path)}
     for one in files:
-        if one.is_cache:
-            tree.removed.append(Removed(one.path, len(one.content), OWNER, "caches"))
+        if one.rule:
+            tree.removed.append(Removed(one.path, len(one.content), OWNER, one.rule))
             continue
         above = next((folder for folder in _above(one.path) if folder in tree), None)
         other = tree.entries.get(above or one.path) or folders.get(one.path)
         if other is not None:
             raise BuildError(
-                f"files: {one.path} collides with {other.path} of {other.distribution}",
+                f"{one.given}: {one.path} collides with {other.path} of {other.distribution}",
                 target=target.identifier,
                 cause=f"{one.given} would take the place of a file that a package installs",
                 hint="choose another path, or leave the file of the package out under `prune: add`",
             )
         tree.replace(one.entry)
         folders |= dict.fromkeys(_above(one.path), tree.entries[one.path])
+
+
+def refuse_rivals(tree: Tree, own: list[OwnFile], target: Target) -> None:
+    """Refuse a module of `modules` that a distribution brings, too, whichever files they are.
+
+    Packages without an `__init__.py` on both sides are one namespace (PEP 420).
+
+    Raises:
+        BuildError: There is one.
+    """
+    for top in sorted({one.path.split("/")[1] for one in own}):
+        name = top.removesuffix(".py")
+        there = [entry for entry in tree if top_level_modules([entry.inner]) == [name]]
+        other = next((entry for entry in there if entry.distribution != MODULES), None)
+        shared = all(entry.inner.startswith(f"{name}/") for entry in there)
+        if other and not (shared and f"{PREFIX}{name}/__init__.py" not in tree):
+            given = next(one.given for one in own if one.path.split("/")[1] == top)
+            raise BuildError(
+                f"modules: {name} ({given}) is also a module of {other.distribution}",
+                target=target.identifier,
+                cause=f"{other.path} is in the layer, and Python would find only one of the two",
+                hint="rename yours, or list the distribution under `excludes`",
+            )
 
 
 def provided(target: Target, root: Path) -> frozenset[str]:
@@ -195,48 +233,96 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _walk(place: str, given: Path, root: Path, above: tuple[Path, ...]) -> Iterator[OwnFile]:
-    """Yield a file, or those of a folder and its folders; ``above`` are the real ones around it."""
-    name = given.relative_to(root).as_posix()
-    if not re.match(LAYER_PATH_PATTERN, place) or not place.isprintable():
-        raise _refused(f"{name!r} cannot be the path of a file in a layer")
-    try:
-        real = given.resolve(strict=True)
-    except FileNotFoundError:
-        raise _missing(given, name) from None
-    except (OSError, RuntimeError) as problem:
-        # Before Python 3.13 a loop of links is a RuntimeError.
-        raise _refused(f"{name} cannot be read: {problem}") from None
-    if not real.is_relative_to(root.resolve()):
-        raise _refused(
-            f"{name} is a link that leaves the folder of layers.yaml",
-            hint="copy what it leads to beside layers.yaml",
-        )
-    if real in above:
-        raise _refused(f"{name} is a link to a folder that holds it")
-    try:
-        if real.is_dir():
-            for child in sorted(given.iterdir()):
-                yield from _walk(f"{place}/{child.name}", child, root, (*above, real))
-        elif real.is_file():
-            yield OwnFile(place, name, real.read_bytes(), bool(real.stat().st_mode & EXECUTE))
+@dataclass(frozen=True)
+class _OwnFolder:
+    """Reads what one key of a layer names.
+
+    Attributes:
+        root: Folder of layers.yaml.
+        owner: What stands for the distribution; it begins with the key.
+        target: Identifier of the target, for messages.
+        is_code: Whether it is the code of a function, whose hidden files are not taken.
+    """
+
+    root: Path
+    owner: str
+    target: str
+    is_code: bool = False
+
+    def read(self, named: Mapping[str, str]) -> list[OwnFile]:
+        """Return files by path in the layer; ``named`` is path in the layer to path beside it."""
+        found: dict[str, OwnFile] = {}
+        for place, given in named.items():
+            files = list(self._walk(place, self.root / given, ()))
+            if all(one.hidden for one in files):
+                raise self._refused(f"{given} is an empty folder")
+            for one in files:
+                if one.path in found:
+                    raise self._refused(
+                        f"{one.path} is brought by both {found[one.path].given} and {one.given}"
+                    )
+                found[one.path] = one
+        return [found[path] for path in sorted(found)]
+
+    def _walk(self, place: str, given: Path, above: tuple[Path, ...]) -> Iterator[OwnFile]:
+        """Yield a file, or those below a folder; ``above`` are the real ones around it."""
+        name = given.relative_to(self.root).as_posix()
+        if not re.match(LAYER_PATH_PATTERN, place) or not place.isprintable():
+            raise self._refused(f"{name!r} cannot be the path of a file in a layer")
+        try:
+            real = given.resolve(strict=True)
+        except FileNotFoundError:
+            raise self._missing(given, name) from None
+        except (OSError, RuntimeError) as problem:
+            # Before Python 3.13 a loop of links is a RuntimeError.
+            raise self._refused(f"{name} cannot be read: {problem}") from None
+        if not real.is_relative_to(self.root.resolve()):
+            raise self._refused(
+                f"{name} is a link that leaves the folder of layers.yaml",
+                hint="copy what it leads to beside layers.yaml",
+            )
+        if real in above:
+            raise self._refused(f"{name} is a link to a folder that holds it")
+        try:
+            if real.is_dir():
+                for child in self._children(given):
+                    yield from self._child(f"{place}/{child.name}", child, (*above, real))
+            elif real.is_file():
+                executable = bool(real.stat().st_mode & EXECUTE)
+                yield OwnFile(place, name, real.read_bytes(), executable, self.owner)
+            else:
+                raise self._refused(f"{name} is neither a file nor a folder")
+        except OSError as problem:
+            raise self._refused(f"{name} cannot be read: {problem.strerror}") from None
+
+    def _child(self, place: str, given: Path, above: tuple[Path, ...]) -> Iterator[OwnFile]:
+        if self.is_code and given.name.startswith("."):
+            name = given.relative_to(self.root).as_posix()
+            yield OwnFile(place, name, b"", executable=False, hidden=True)
         else:
-            raise _refused(f"{name} is neither a file nor a folder")
-    except OSError as problem:
-        raise _refused(f"{name} cannot be read: {problem.strerror}") from None
+            yield from self._walk(place, given, above)
+
+    def _children(self, folder: Path) -> list[Path]:
+        found = sorted(folder.iterdir())
+        if self.owner == OWNER:
+            return found
+        return [one for one in found if not _is_aside(one.name)]
+
+    def _missing(self, given: Path, name: str) -> BuildError:
+        if given.is_symlink():
+            return self._refused(f"{name} is a link that leads nowhere")
+        key = self.owner.removesuffix(":")
+        return self._refused(
+            f"there is no {name}",
+            hint=f"build it first, or correct `{key}` of the layer in layers.yaml",
+        )
+
+    def _refused(self, what: str, hint: str | None = None) -> BuildError:
+        key = self.owner.removesuffix(":")
+        hint = hint or f"correct `{key}` of the layer in layers.yaml"
+        return BuildError(f"{self.owner} {what}", hint=hint, target=self.target)
 
 
-def _missing(given: Path, name: str) -> BuildError:
-    if given.is_symlink():
-        return _refused(f"{name} is a link that leads nowhere")
-    return _refused(
-        f"there is no {name}", hint="build it first, or correct `files` of the layer in layers.yaml"
-    )
-
-
-def _refused(
-    what: str,
-    hint: str = "correct `files` of the layer in layers.yaml",
-    target: str | None = None,
-) -> BuildError:
-    return BuildError(f"files: {what}", hint=hint, target=target)
+def _is_aside(name: str) -> bool:
+    """Whether a file or folder beside modules is none of them: caches, editors, git."""
+    return name.startswith(".") or name == "__pycache__" or name.endswith(".pyc")

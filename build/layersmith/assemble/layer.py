@@ -7,8 +7,8 @@ audit judges it, and only then `finish` writes anything.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import IO, TYPE_CHECKING
 
 from layersmith import cache
 from layersmith.assemble import (
@@ -29,6 +29,8 @@ from layersmith.assemble.manifest import (
     AuditRecord,
     BytecodeRecord,
     FileInput,
+    FileRecord,
+    FunctionRecord,
     Inputs,
     Manifest,
 )
@@ -81,6 +83,8 @@ class Prepared:
     collected: Collected
     graph: Graph
     bytecode_note: str | None
+    steps: dict[str, int]
+    """Unzipped bytes after each step, in order; ``finish`` corrects the files RECORD after them."""
 
 
 def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], None]) -> Prepared:
@@ -103,20 +107,26 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
     step("collect")
     collected = collecting.collect(job.lock, job.target, job.root)
     tree = collected.tree
+    sizes = {"collect": tree.size + sum(one.size for one in tree.removed)}
     graph = describe.graph(collected.parts, job.asked, job.target)
     step("prune")
     prune.finish(tree, settings.prune, job.target.recipes.uses)
+    files.refuse_rivals(tree, collected.files, job.target)
+    sizes["prune"] = tree.size
     if settings.files:
         step("files")
         _add_files(job, collected)
+        sizes["files"] = tree.size
     if not len(tree):
         raise _empty(job)
     if settings.lite_blas:
         step("lite BLAS")
         _replace_blas(job, collected)
+        sizes["lite BLAS"] = tree.size
     if settings.strip:
         step("strip")
         _strip(tree)
+        sizes["strip"] = tree.size
     # Nothing but bytecode is added from here on: what cannot fit fails before it is compiled.
     _check_before(job, tree, graph, last_release)
     step("bytecode")
@@ -125,9 +135,10 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
         job.target.runtime,
         settings.bytecode,
         settings.optimize,
-        job.target.recipes.uses,
+        recipes=job.target.recipes.uses,
+        place=bytecode.TASK if job.target.function else bytecode.LAYERS,
     )
-    return Prepared(job, collected, graph, note)
+    return Prepared(job, collected, graph, note, {**sizes, "bytecode": tree.size})
 
 
 def finish(
@@ -155,7 +166,7 @@ def finish(
     # Not before the audit: it holds the layer against what the wheels' own RECORDs promise.
     wheel.correct_records(tree, prepared.collected.hashes)
     with cache.atomic_writer(destination.zip) as stream:
-        written = archive.write(stream, archive.packed(tree.sorted()))
+        written = _archive(stream, tree, target)
         budgets.check(
             target,
             describe.files(tree, written.sizes),
@@ -166,6 +177,21 @@ def finish(
     manifest = _manifest(prepared, audit, written, destination.zip.name)
     outputs.describe_files(destination, manifest)
     return manifest
+
+
+def _archive(stream: IO[bytes], tree: Tree, target: Target) -> archive.Written:
+    """Write a tree as a zip; the package of a function has at its root what a layer has in python/.
+
+    Returns:
+        What was written, with the sizes by the paths of the tree.
+    """
+    entries = archive.packed(tree.sorted())
+    if not target.function:
+        return archive.write(stream, entries)
+    inner = [replace(entry, path=_zipped(entry.path, target)) for entry in entries]
+    written = archive.write(stream, inner)
+    sizes = dict(zip((one.path for one in entries), written.sizes.values(), strict=True))
+    return replace(written, sizes=sizes)
 
 
 def _replace_blas(job: LayerJob, collected: Collected) -> None:
@@ -210,7 +236,7 @@ def _add_files(job: LayerJob, collected: Collected) -> None:
     own = files.read(job.target, job.root)
     files.add(collected.tree, own, job.target)
     collected.parts.append(collecting.Part(files.OWNER, files.version(own), "files"))
-    collected.files = own
+    collected.files += own
 
 
 def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:
@@ -292,18 +318,25 @@ def _manifest(
             packages=digest.packages(folders(job.lock, target), job.root),
             files=[
                 FileInput(
-                    path=one.path, source=one.given, sha256=one.sha256, executable=one.executable
+                    path=_zipped(one.path, target),
+                    source=one.given,
+                    sha256=one.sha256,
+                    executable=one.executable,
                 )
                 for one in prepared.collected.files
-                if one.path in tree
+                if one.path in tree or f"{one.path}c" in tree
             ],
         ),
         distributions=describe.distributions(
             tree, prepared.collected.parts, prepared.graph.edges, written.sizes
         ),
         dropped=prepared.collected.dropped,
+        steps=prepared.steps,
         pruned=describe.pruned(tree),
-        kept=describe.kept(tree),
+        kept=[
+            one.model_copy(update={"path": _zipped(one.path, target)})
+            for one in describe.kept(tree)
+        ],
         recipes=_recipes(tree, target),
         bytecode=BytecodeRecord(
             mode=settings.bytecode.value,
@@ -314,5 +347,19 @@ def _manifest(
         audit=audit,
         tools=digest.tools(target),
         cross={part.name: part.record for part in prepared.collected.parts if part.record},
-        files=describe.files(tree, written.sizes),
+        files=_records(tree, target, written),
+        function=FunctionRecord(handler=target.function.handler, layers=[*target.function.layers])
+        if target.function
+        else None,
     )
+
+
+def _records(tree: Tree, target: Target, written: archive.Written) -> list[FileRecord]:
+    """Return the record of every file, by its path in the zip."""
+    records = describe.files(tree, written.sizes)
+    return [one.model_copy(update={"path": _zipped(one.path, target)}) for one in records]
+
+
+def _zipped(path: str, target: Target) -> str:
+    """Return the path in the zip of what has another one in the tree."""
+    return path.removeprefix(PREFIX) if target.function else path

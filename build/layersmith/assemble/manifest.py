@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from layersmith import cache
 from layersmith.errors import BuildError
+from layersmith.plan import PACKAGES
 from layersmith.recipes.models import RecipeUse
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ class Distribution(ManifestPart):
     """One distribution of a layer."""
 
     name: str
-    """Normalized name; ``files:`` for what the key `files` of layers.yaml brings."""
+    """Normalized name; ``files:`` and ``modules:`` for what these keys of layers.yaml bring."""
     version: str
-    """Its version; for ``files:`` ``0+`` and a digest of the files."""
+    """Its version; for ``files:`` and ``modules:`` ``0+`` and a digest of the files."""
     origin: Literal["wheel", "sdist", "local", "stub", "cross", "files"]
     """Where its files come from."""
     filename: str | None = None
@@ -65,7 +66,10 @@ class Dropped(ManifestPart):
     name: str
     version: str
     reason: str
-    """``provided by the runtime``, or the reason given in layers.yaml or in a recipe."""
+    """``provided by the runtime``, ``brought by the managed layer ...``, or the reason given in
+    layers.yaml or in a recipe."""
+    managed: str | None = None
+    """Name or ARN of the managed layer that brings it."""
 
 
 class PrunedRule(ManifestPart):
@@ -139,7 +143,7 @@ class AuditRecord(ManifestPart):
 
 
 class FileInput(ManifestPart):
-    """A file that the key `files` of layers.yaml puts into the layer."""
+    """A file that the key `files` or `modules` of layers.yaml puts into the layer."""
 
     path: str
     """Path in the layer."""
@@ -161,7 +165,16 @@ class Inputs(ManifestPart):
     packages: dict[str, str]
     """Local packages: folder -> SHA-256 of its sources."""
     files: list[FileInput] = []
-    """What the key `files` of layers.yaml brings, by path in the layer."""
+    """What the keys `modules` and `files` of layers.yaml bring, by path in the layer."""
+
+
+class FunctionRecord(ManifestPart):
+    """The function that a package is of."""
+
+    handler: str
+    """Its entry point, as AWS writes it."""
+    layers: list[str]
+    """Names of the layers that it is used with, in their order."""
 
 
 class Manifest(ManifestPart):
@@ -169,7 +182,9 @@ class Manifest(ManifestPart):
 
     format: Literal[1] = 1
     layer: str
+    """Name of the layer, or of the function whose package it is."""
     version: str
+    """Its semantic version; 0.0.0 for a package, which has none."""
     runtime: str
     architecture: str
     identifier: str
@@ -179,6 +194,10 @@ class Manifest(ManifestPart):
     inputs: Inputs
     distributions: list[Distribution]
     dropped: list[Dropped]
+    steps: dict[str, int] = {}
+    """Unzipped bytes after each step of the build, in order: collect (all that its wheels bring),
+    prune, files, lite BLAS, strip, bytecode; the files RECORD are corrected after them. Empty in
+    manifests of older versions."""
     pruned: list[PrunedRule]
     kept: list[KeptRecord] = []
     """Files that stay although a built-in rule or one of a recipe matches them, by path."""
@@ -190,6 +209,8 @@ class Manifest(ManifestPart):
     """Versions of what decided the bytes: layersmith, deflate, the interpreter's bytecode tag."""
     cross: dict[str, dict[str, Any]] = {}
     """Distributions compiled here, with the record of their build."""
+    function: FunctionRecord | None = None
+    """The function, where the zip is the package of one."""
     files: list[FileRecord]
     """Every file of the layer, by path."""
 
@@ -198,9 +219,17 @@ class Manifest(ManifestPart):
         """The environment variables that recipes want functions with the layer to set."""
         return {name: one.value for use in self.recipes for name, one in use.environment.items()}
 
+    @property
+    def site(self) -> str:
+        """Where packages lie in the zip: ``python/``, or its root for the package of a function."""
+        return "" if self.function else f"{PACKAGES}/"
+
     def to_json(self) -> str:
         """Return the manifest as it is written."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+        record = self.model_dump(mode="json")
+        if self.function is None:
+            del record["function"]
+        return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
 
 def write(manifest: Manifest, path: Path) -> None:

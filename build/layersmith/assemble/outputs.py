@@ -7,22 +7,33 @@ run sees and replaces.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import json
+import os
 import shutil
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, ValidationError
 
 from layersmith import cache
 from layersmith.assemble import manifest as manifests
 from layersmith.assemble import sbom
+from layersmith.assemble.manifest import ManifestPart
 from layersmith.base import disk
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.plan import Target
+
+INDEX, LATEST = "index.json", "latest"
+"""In dist/: the list of what was built last, and the folder of names without versions."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +93,185 @@ def describe_files(outputs: Outputs, manifest: Manifest) -> None:
     manifests.write(manifest, outputs.manifest)
 
 
-def place(source: Outputs, destination: Outputs) -> None:
-    """Bring a target's files from the cache to dist/.
+class DistArtifact(ManifestPart):
+    """A zip of dist/, and where the rest of it is; paths are relative to dist/."""
 
-    Raises:
-        BuildError: dist/ cannot be written.
+    kind: Literal["layer", "function"]
+    """``function`` for the package of one."""
+    name: str
+    """Name in layers.yaml."""
+    version: str | None
+    """Semantic version; null for the package of a function."""
+    runtime: str
+    architecture: str
+    file: str
+    """The zip under its versioned name."""
+    latest: str
+    """The same bytes under a name that stays."""
+    sha256: str
+    """SHA-256 of the zip in hex."""
+    code_sha256: str
+    """SHA-256 of the zip in base64, as Lambda reports it."""
+    zipped: int
+    """Bytes of the zip."""
+    unzipped: int
+    """Bytes of its content."""
+    manifest: str
+
+    @property
+    def identifier(self) -> str:
+        """Name of its target."""
+        return f"{self.name}-{self.runtime}-{self.architecture}"
+
+
+class DistIndex(ManifestPart):
+    """dist/index.json: what was built last of every target."""
+
+    format: Literal[1] = 1
+    artifacts: list[DistArtifact] = Field(default_factory=list)
+
+
+class Shelf:
+    """dist/ with its index and its names without versions, for all threads of a run.
+
+    An entry is taken away before its files change and comes back after, so that the index never
+    says what is not there, whenever a run is killed.
+
+    Args:
+        folder: The folder of the artifacts.
     """
-    with disk.explained(BuildError, dist=destination.zip.parent):
-        # Whoever reads dist/ now must not find the old manifest beside the new zip.
-        destination.manifest.unlink(missing_ok=True)
-        for name in ("zip", "sbom", "manifest"):
-            _copy(getattr(source, name), getattr(destination, name))
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._threads = threading.Lock()
+
+    def place(self, source: Outputs, target: Target, manifest: Manifest) -> None:
+        """Bring a target's files from the cache to dist/.
+
+        Raises:
+            BuildError: dist/ cannot be written.
+        """
+        here = Outputs.of(target, self._folder)
+        with disk.explained(BuildError, dist=self._folder):
+            with self._locked():
+                found = self._read()
+                if found.pop(target.identifier, None):
+                    self._write(found)
+            # Whoever reads dist/ now must not find the old manifest beside the new zip.
+            here.manifest.unlink(missing_ok=True)
+            for name in ("zip", "sbom", "manifest"):
+                _copy(getattr(source, name), getattr(here, name))
+        self.keep(target, manifest)
+
+    def keep(self, target: Target, manifest: Manifest) -> None:
+        """Let the index and the name without a version lead to what is in dist/ of a target.
+
+        Raises:
+            BuildError: dist/ cannot be written.
+        """
+        with disk.explained(BuildError, dist=self._folder), self._locked():
+            found = self._read()
+            self._take(found, target, manifest)
+
+    def tidy(self, targets: Sequence[Target]) -> None:
+        """Leave in the index what is there of ``targets``, which are all of layers.yaml.
+
+        Raises:
+            BuildError: dist/ cannot be written.
+        """
+        with disk.explained(BuildError, dist=self._folder), self._locked():
+            found = self._read()
+            known = {target.identifier: target for target in targets}
+            kept = {n: one for n, one in found.items() if n in known and self._is_there(one)}
+            if kept != found:
+                self._write(kept)
+            for name in known.keys() - kept.keys():
+                here = Outputs.of(known[name], self._folder)
+                if here.manifest.is_file() and (manifest := current(here)):
+                    self._take(kept, known[name], manifest)
+            for path in (self._folder / LATEST).glob("*.zip"):
+                if path.stem not in kept:
+                    path.unlink()
+
+    def _take(self, found: dict[str, DistArtifact], target: Target, manifest: Manifest) -> None:
+        here = Outputs.of(target, self._folder)
+        entry = DistArtifact(
+            kind="function" if target.function else "layer",
+            name=target.layer,
+            version=None if target.function else target.version,
+            runtime=target.runtime.name,
+            architecture=target.architecture,
+            file=here.zip.name,
+            latest=f"{LATEST}/{target.identifier}.zip",
+            sha256=manifest.artifact.sha256,
+            code_sha256=manifest.artifact.code_sha256,
+            zipped=manifest.artifact.zipped,
+            unzipped=manifest.artifact.unzipped,
+            manifest=here.manifest.name,
+        )
+        latest = self._folder / entry.latest
+        same = _is_same(here.zip, latest, entry.sha256)
+        if same and found.get(target.identifier) == entry:
+            return
+        if found.pop(target.identifier, None):
+            self._write(found)
+        if not same:
+            _link(here.zip, latest)
+        found[target.identifier] = entry
+        self._write(found)
+
+    def _is_there(self, entry: DistArtifact) -> bool:
+        paths = [self._folder / one for one in (entry.file, entry.latest, entry.manifest)]
+        return all(one.is_file() for one in paths) and all(
+            one.stat().st_size == entry.zipped for one in paths[:2]
+        )
+
+    def _read(self) -> dict[str, DistArtifact]:
+        try:
+            found = DistIndex.model_validate_json((self._folder / INDEX).read_bytes())
+        except (OSError, ValidationError):
+            return {}
+        return {one.identifier: one for one in found.artifacts}
+
+    def _write(self, found: dict[str, DistArtifact]) -> None:
+        index = DistIndex(artifacts=[found[name] for name in sorted(found)])
+        text = json.dumps(index.model_dump(mode="json"), indent=1) + "\n"
+        cache.write_text(self._folder / INDEX, text)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let one thread, and one process, change the index at a time."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._threads:
+            handle = os.open(self._folder, os.O_RDONLY)
+            try:
+                # Not all network drives lock folders; runs at once on one are rare.
+                with contextlib.suppress(OSError):
+                    fcntl.flock(handle, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(handle)
+
+
+def _is_same(path: Path, latest: Path, sha256: str) -> bool:
+    """Whether a name without a version leads to the bytes of a zip."""
+    if not latest.is_file():
+        return False
+    return latest.samefile(path) or cache.sha256_file(latest) == sha256
+
+
+def _link(source: Path, destination: Path) -> None:
+    """Give a file a second name at once: a hard link, or a copy where there are none."""
+    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.part")
+    destination.parent.mkdir(exist_ok=True)
+    try:
+        temporary.unlink(missing_ok=True)
+        os.link(source, temporary)
+        temporary.replace(destination)
+    except OSError:
+        _copy(source, destination)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _copy(source: Path, destination: Path) -> None:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from layersmith.base import damage
 from layersmith.errors import BuildError
+from layersmith.plan import PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-PREFIX = "python/"
-"""Where Lambda's Python runtimes look for packages below /opt."""
+PREFIX = f"{PACKAGES}/"
+"""Where Lambda's Python runtimes look for packages below /opt. What is packaged for /var/task is
+built there, too, and loses it when it is archived."""
 
 
 class Source(Protocol):

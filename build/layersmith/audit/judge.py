@@ -38,7 +38,7 @@ class Declared:
         requirements: Normalized names of the distributions that must be importable.
         forbidden: Dotted names of modules that must not be there.
         kept: Normalized names that are kept although the runtime provides them.
-        managed: Names or ARNs of layers that functions use beside this one.
+        managed: Names or ARNs of managed layers beside this one -> distribution -> version.
         pruned: Prune rules of layers.yaml and of recipes, of which nobody needs to be warned.
         extras: Extras that were asked for, by normalized name of their distribution.
         left_out: Normalized names that stay out of the layer, each for a reason.
@@ -50,7 +50,7 @@ class Declared:
     requirements: Collection[str] = ()
     forbidden: Collection[str] = ()
     kept: Collection[str] = ()
-    managed: Collection[str] = ()
+    managed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     pruned: Collection[str] = ()
     extras: Mapping[str, Collection[str]] = field(default_factory=dict)
     left_out: Collection[str] = ()
@@ -82,10 +82,10 @@ class Declared:
             requirements=set(requirements) - set(settings.excludes) - set(target.provided),
             forbidden=settings.forbid_imports,
             kept=kept,
-            managed=settings.managed_layers,
+            managed=target.managed_layers,
             pruned=[*settings.prune.add, *(rule(use.name) for use in target.recipes.uses)],
             extras=extras_of(asked, settings.extras),
-            left_out=[*settings.excludes, *overridden],
+            left_out=[*settings.excludes, *overridden, *target.brought],
             beside=beside,
             accepted=settings.accept,
             libraries={use.name: use.libraries for use in target.recipes.uses if use.libraries},
@@ -176,6 +176,7 @@ def audit_zip(
     *,
     identifier: str | None = None,
     declared: Declared | None = None,
+    above: str = "",
 ) -> AuditReport:
     """Judge a zip, made by layersmith or not.
 
@@ -185,13 +186,14 @@ def audit_zip(
         architecture: ``arm64`` or ``x86_64``.
         identifier: Name for messages; the file's name by default.
         declared: What should and should not be there.
+        above: What is put in front of every path; see `open_zip`.
 
     Raises:
         BuildError: The file is missing.
         AuditError: It is not a zip, or is damaged.
     """
     try:
-        files, findings = open_zip(path)
+        files, findings = open_zip(path, above)
         declared = declared or Declared()
         content = gather(files, runtime, architecture, beside=declared.beside)
         findings += _checks(content, declared)

@@ -12,7 +12,7 @@ from layersmith.base import runtimes
 from layersmith.base.modules import is_shared_library, module_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from layersmith.audit.content import Content, InstalledDistribution
 
@@ -103,7 +103,7 @@ def forbidden(content: Content, modules: Collection[str]) -> Iterator[Finding]:
             distribution=owner,
             what=f"{module} is in the layer, and `forbid-imports` does not allow it",
             cause=f"{owner or 'a distribution'} brings it, as a requirement or pulled by one",
-            next=f"exclude {owner or 'it'}; `python build/layers.py analyze` shows what needs it",
+            next=f"exclude {owner or 'it'}; `python build/layers.py weigh` shows what needs it",
         )
 
 
@@ -141,18 +141,16 @@ def shadows(content: Content, kept: Collection[str]) -> Iterator[Finding]:
             )
 
 
-def managed(content: Content, layers: Collection[str]) -> Iterator[Finding]:
+def managed(content: Content, layers: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
     """Yield distributions that a managed layer used beside this one also holds.
 
     Args:
         content: The layer.
-        layers: Names or ARNs of managed layers.
+        layers: Managed layers -> distribution -> version.
     """
     native = {content.owner(path) for path in content.elves}
-    for layer in layers:
-        known = runtimes.managed_layer(layer)
-        held = known.contents if known else frozenset()
-        for name in sorted(held & set(content.distributions)):
+    for layer, held in layers.items():
+        for name in sorted(set(held) & set(content.distributions)):
             mixed = "its compiled files and" if name in native else "its"
             yield Finding(
                 code="MANAGED-CONFLICT",

@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 
 from layersmith.audit.findings import Finding, Severity
 from layersmith.base import legacy
-from layersmith.base.runtimes import managed_layer, marker_environment
+from layersmith.base.runtimes import marker_environment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -35,7 +35,7 @@ def check(
     content: Content,
     extras: Mapping[str, Collection[str]],
     left_out: Collection[str],
-    managed: Collection[str],
+    managed: Mapping[str, Mapping[str, str]],
 ) -> Iterator[Finding]:
     """Yield what is required on the target and met by nothing.
 
@@ -43,7 +43,7 @@ def check(
         content: The layer.
         extras: Extras that were asked for, by normalized name of their distribution.
         left_out: Normalized names that stay out of the layer for a reason that somebody gave.
-        managed: Names or ARNs of managed layers beside this one.
+        managed: Managed layers beside this one -> distribution -> version.
     """
     needs = _needs(content, extras)
     for name, text in needs.unread:
@@ -54,12 +54,12 @@ def check(
             f"take another version of {name}",
             severity=Severity.WARNING,
         )
-    elsewhere = {
-        one for layer in managed if (known := managed_layer(layer)) for one in known.contents
-    }
+    elsewhere = {one.name: (content.runtime.name, one.version) for one in content.runtime.provides}
+    for layer, versions in reversed(list(managed.items())):
+        elsewhere |= {name: (layer, version) for name, version in versions.items()}
     for name, lines in sorted(needs.lines.items()):
-        if name not in left_out and (name in content.distributions or name not in elsewhere):
-            yield from _judge(content, name, lines)
+        if name not in left_out:
+            yield from _judge(content, name, lines, elsewhere.get(name))
 
 
 def _needs(content: Content, extras: Mapping[str, Collection[str]]) -> _Needs:
@@ -94,9 +94,14 @@ def _needs(content: Content, extras: Mapping[str, Collection[str]]) -> _Needs:
     return needs
 
 
-def _judge(content: Content, name: str, lines: list[tuple[str, Requirement]]) -> Iterator[Finding]:
+def _judge(
+    content: Content,
+    name: str,
+    lines: list[tuple[str, Requirement]],
+    provided: tuple[str, str] | None,
+) -> Iterator[Finding]:
+    """Judge one distribution; ``provided`` is who brings it beside the layer, and its version."""
     own = content.distributions.get(name)
-    provided = next((one for one in content.runtime.provides if one.name == name), None)
     if own is None and provided is None:
         yield _finding(
             name,
@@ -106,8 +111,9 @@ def _judge(content: Content, name: str, lines: list[tuple[str, Requirement]]) ->
             "reason",
         )
         return
-    version = own.version if own else provided.version if provided else ""
-    refusing = [(who, line) for who, line in lines if not _allows(line, version)]
+    who, elsewhere = provided or ("", "")
+    version = own.version if own else elsewhere
+    refusing = [one for one in lines if not _allows(one[1], version)]
     if not refusing:
         return
     if own:
@@ -120,8 +126,8 @@ def _judge(content: Content, name: str, lines: list[tuple[str, Requirement]]) ->
     else:
         yield _finding(
             name,
-            f"{_who(refusing)}, and {content.runtime.name} provides {name} {version}",
-            "the layer leaves out what the runtime provides",
+            f"{_who(refusing)}, and {who} provides {name} {version}",
+            "the layer leaves out what the runtime, or a managed layer beside it, provides",
             f"put it into the layer: keep-provided: [{name}]",
         )
 

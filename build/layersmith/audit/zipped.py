@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def open_zip(path: Path) -> tuple[list[Entry], list[Finding]]:
+def open_zip(path: Path, above: str = "") -> tuple[list[Entry], list[Finding]]:
     """Return the files of a layer's zip, and what is wrong with the archive itself.
+
+    Args:
+        path: The zip.
+        above: What is put in front of every path: the folder of packages, whose content the zip
+            of a function has at its root.
 
     Raises:
         BuildError: The file is missing, is not a zip, or cannot be read.
@@ -32,10 +37,14 @@ def open_zip(path: Path) -> tuple[list[Entry], list[Finding]]:
     infos = wheel.directory(path)
     members = wheel.locate(path, infos)
     entries = [
-        Entry(info.filename, members[info.filename], "", bool((info.external_attr >> 16) & 0o111))
+        Entry(above + info.filename, members[info.filename], "", bool(_mode(info) & 0o111))
         for info in infos
     ]
     return entries, list(_judge(infos))
+
+
+def _mode(info: zipfile.ZipInfo) -> int:
+    return info.external_attr >> 16
 
 
 def _judge(infos: list[zipfile.ZipInfo]) -> Iterator[Finding]:
@@ -47,7 +56,7 @@ def _judge(infos: list[zipfile.ZipInfo]) -> Iterator[Finding]:
         seen.add(name)
         if name.startswith("/") or "\\" in name or ".." in name.split("/"):
             yield _finding("PATH-UNSAFE", name, "the zip was made on Windows, or by hand")
-        mode = info.external_attr >> 16
+        mode = _mode(info)
         if stat.S_ISLNK(mode):
             yield _finding("SYMLINK", name, "it was zipped with links kept (zip -y)")
         elif stat.S_IMODE(mode) not in {FILE_MODE, EXECUTABLE_MODE}:

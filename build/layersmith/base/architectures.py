@@ -18,6 +18,7 @@ class Machine:
 
     Attributes:
         name: As AWS and layers.yaml spell it, ``arm64``.
+        title: Whose processors these are.
         wheel: As wheel tags (PEP 600), uname, zig and Meson spell it, ``aarch64``.
         oci: As Docker and OCI images spell it (GOARCH), ``arm64``.
         debian: As dpkg spells it, ``arm64``.
@@ -30,6 +31,7 @@ class Machine:
     """
 
     name: str
+    title: str
     wheel: str
     oci: str
     debian: str
@@ -56,6 +58,7 @@ MACHINES = {
     for machine in (
         Machine(
             name="arm64",
+            title="64-bit Arm: AWS Graviton",
             wheel="aarch64",
             oci="arm64",
             debian="arm64",
@@ -68,6 +71,7 @@ MACHINES = {
         ),
         Machine(
             name="x86_64",
+            title="64-bit x86: Intel and AMD",
             wheel="x86_64",
             oci="amd64",
             debian="amd64",

@@ -115,17 +115,30 @@ class ManagedLayer:
         name: How its name begins, ``AWSSDKPandas``.
         arn: Its ARN, with what depends on region and runtime in angle brackets.
         worth_it: Distributions that make it worth to advise it.
-        contents: Normalized names of the distributions in it.
+        versions: Its distributions, normalized name to version.
+        differing: Name of a runtime to the versions that are others there.
         source: Where the contents were read.
         date: When, in ISO 8601.
+        unzipped: Bytes under /opt; None where nobody read them.
     """
 
     name: str
     arn: str
     worth_it: frozenset[str]
-    contents: frozenset[str]
+    versions: Mapping[str, str] = field(hash=False)
+    differing: Mapping[str, Mapping[str, str]] = field(hash=False)
     source: str
     date: str
+    unzipped: int | None = None
+
+    @property
+    def contents(self) -> frozenset[str]:
+        """Normalized names of the distributions in it."""
+        return frozenset(self.versions)
+
+    def on(self, runtime: str) -> dict[str, str]:
+        """Return its distributions on a runtime, normalized name to version."""
+        return {**self.versions, **self.differing.get(runtime, {})}
 
 
 @dataclass(frozen=True)
@@ -319,9 +332,11 @@ def _managed(name: str, row: dict[str, Any]) -> ManagedLayer:
         name=name,
         arn=row["arn"],
         worth_it=frozenset(row["worth-it"]),
-        contents=frozenset(row["contents"]),
+        versions=row["distributions"],
+        differing=row.get("on", {}),
         source=row["source"],
         date=row["date"].isoformat(),
+        unzipped=row.get("unzipped"),
     )
 
 

@@ -98,6 +98,24 @@ class YamlNode:
         return position
 
 
+def bases(tree: YamlNode, layer: YamlNode) -> list[YamlNode]:
+    """Return what a layer has settings from: its fragments, the nearest first, and the defaults.
+
+    What is unknown or no mapping is left out; a circle ends where it closes.
+    """
+    found: list[YamlNode] = []
+    fragments = tree.child("fragments")
+    here: YamlNode | None = layer
+    while here is not None and fragments is not None:
+        name = here.child("extends")
+        here = fragments.child(name.value) if name and isinstance(name.value, str) else None
+        if here is None or here in (layer, *found):
+            break
+        found.append(here)
+    defaults = tree.child("defaults")
+    return [one for one in (*found, defaults) if one and isinstance(one.value, dict)]
+
+
 class _TooLarge(Exception):
     """The document is an alias bomb, or nested beyond reason."""
 
@@ -188,7 +206,7 @@ class _Reader:
             self._problem(where, path, "a key must be a single word")
             return None
         if node.tag == f"{_TAG}merge":
-            advice = "merge keys (<<) are not used here; put shared settings under `defaults`"
+            advice = "merge keys (<<) are not used here; put shared settings under `fragments`"
             self._problem(where, path, advice)
             return None
         if node.tag != f"{_TAG}str":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from layersmith.config import checks, document, translate
-from layersmith.config.models import MERGED, Config
+from layersmith.config.models import MERGED, Config, Contents, kebab
 from layersmith.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,22 +74,39 @@ def load(path: Path) -> LoadedConfig:
 
 
 def with_defaults(tree: YamlNode) -> YamlNode:
-    """Return ``tree`` with the settings of ``defaults`` put into every layer.
+    """Return ``tree`` with what ``defaults`` and fragments say in layers and in packages.
 
-    A setting of the layer wins. The mappings in ``MERGED`` are merged key by key; everything
-    else, lists included, is replaced as a whole.
+    A setting of the layer wins, then that of the fragment that it extends. The mappings in
+    ``MERGED`` are merged key by key; everything else, lists included, is replaced as a whole.
     """
-    defaults, layers = tree.child("defaults"), tree.child("layers")
-    if defaults is None or layers is None:
+    if not isinstance(tree.value, dict):
         return tree
-    if not isinstance(defaults.value, dict) or not isinstance(layers.value, dict):
-        return tree
-    merged = {
-        name: _merge(defaults, layer, deep=True) if isinstance(layer.value, dict) else layer
-        for name, layer in layers.value.items()
-    }
-    value = {**tree.value, "layers": document.YamlNode(merged, layers.position, keys=layers.keys)}
+    value = dict(tree.value)
+    for key in ("layers", "functions"):
+        group = tree.child(key)
+        if group is None or not isinstance(group.value, dict):
+            continue
+        merged = dict(group.value)
+        for name, one in group.value.items():
+            for base in document.bases(tree, one) if _takes_defaults(key, one) else ():
+                settings = base if key == "layers" else _of_packages(base)
+                merged[name] = _merge(settings, merged[name], deep=True)
+        value[key] = document.YamlNode(merged, group.position, keys=group.keys)
     return document.YamlNode(value, tree.position, keys=tree.keys)
+
+
+def _takes_defaults(group: str, node: YamlNode) -> bool:
+    if not isinstance(node.value, dict):
+        return False
+    package = node.child("package")
+    return group == "layers" or (package is not None and package.value is True)
+
+
+def _of_packages(defaults: YamlNode) -> YamlNode:
+    """Return what holds for packages of functions, which take their targets from their layers."""
+    names = {kebab(name) for name in Contents.model_fields} - {"runtimes", "architectures"}
+    value = {key: node for key, node in defaults.value.items() if key in names}
+    return document.YamlNode(value, defaults.position, keys=defaults.keys)
 
 
 def _merge(base: YamlNode, over: YamlNode, *, deep: bool) -> YamlNode:
@@ -106,7 +123,10 @@ def _read(path: Path) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ConfigError(f"there is no {path.name} in {path.parent}", hint=hint) from None
+        raise ConfigError(
+            f"there is no {path.name} in {path.parent}",
+            hint="`layersmith init` writes one for what is there; --config PATH names another file",
+        ) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     if len(content) > MAX_BYTES:

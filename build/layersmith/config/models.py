@@ -6,7 +6,6 @@ written in kebab-case.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -14,12 +13,15 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 from layersmith.config.values import (
     Account,
     Architecture,
+    DescribedChoice,
     Distinct,
     DistributionName,
     EveryRecipe,
     ExtraName,
     FindingName,
     Glob,
+    GroupName,
+    HandlerName,
     InitDuration,
     LayerArn,
     LayerPath,
@@ -41,10 +43,12 @@ from layersmith.config.values import (
 )
 
 MERGED = ("budgets", "prune", "environment")
-"""Settings of ``defaults`` that are merged key by key; all others are replaced as a whole."""
+"""Settings of ``defaults`` and fragments that are merged key by key; all others are replaced as a
+whole."""
 
 
-def _kebab(name: str) -> str:
+def kebab(name: str) -> str:
+    """Return the key that a field is written as."""
     return name.replace("_", "-")
 
 
@@ -58,6 +62,10 @@ def _all_or_list(value: Any) -> str:
     return "all" if isinstance(value, str) else "list"
 
 
+def _name_or_contents(value: Any) -> str:
+    return "contents" if isinstance(value, dict | ManagedContents) else "name"
+
+
 def _layer_or_arn(value: Any) -> str:
     return "arn" if isinstance(value, dict | ForeignLayer) else "layer"
 
@@ -66,7 +74,7 @@ class Model(BaseModel):
     """Base: kebab-case keys, unknown keys refused, immutable."""
 
     model_config = ConfigDict(
-        alias_generator=_kebab,
+        alias_generator=kebab,
         populate_by_name=True,
         extra="forbid",
         frozen=True,
@@ -76,24 +84,25 @@ class Model(BaseModel):
     )
 
 
-class StorageMode(StrEnum):
+class StorageMode(DescribedChoice):
     """Where Lambda has the zip of a layer version (AWS: S3ObjectStorageMode)."""
 
-    COPY = "copy"
-    REFERENCE = "reference"
+    COPY = "copy", "In Lambda's own storage, of which a region has 300 GB."
+    REFERENCE = "reference", "In the region's artifact bucket, outside that quota."
 
 
-class BytecodeMode(StrEnum):
-    """Whether a layer holds bytecode, and which.
+class BytecodeMode(DescribedChoice):
+    """Whether a layer holds bytecode, and which."""
 
-    ``unchecked-hash``: sources and .pyc files that are never compared with their source (PEP
-    552). ``none``: sources alone, which every start compiles anew. ``only``: .pyc files in the
-    place of their sources, which is smallest, but tracebacks show no lines.
-    """
-
-    UNCHECKED_HASH = "unchecked-hash"
-    NONE = "none"
-    ONLY = "only"
+    UNCHECKED_HASH = (
+        "unchecked-hash",
+        "Sources, and .pyc files that are never compared with their source (PEP 552).",
+    )
+    NONE = "none", "Sources only, which every start compiles anew."
+    ONLY = (
+        "only",
+        ".pyc files in the place of their sources: smallest, but tracebacks show no source lines.",
+    )
 
 
 class Budgets(Model):
@@ -149,12 +158,21 @@ class BuildOptions(Model):
 class RequirementsFile(Model):
     """A requirements file as pip reads it: hashes, ``-r`` and ``-c``; other options are refused.
 
+    Under ``requirements`` it may be a ``pyproject.toml``: the layer gets what the project depends
+    on, not the project itself, which `packages` would add. Its [tool.uv.sources] count: folders and
+    members of a workspace go into the layer as local packages, git repositories and URLs as if
+    they stood in the requirement; indexes are those of uv's configuration beside layers.yaml.
     Under ``constraints`` it may be a lock: ``uv.lock``, ``poetry.lock``, ``Pipfile.lock`` or a
     ``pylock.toml``. Its versions are taken where they fit the target; `lock` says which do not.
     """
 
     file: Annotated[RelativePath, Field(examples=["requirements/imaging.txt"])]
     """Path relative to layers.yaml."""
+    groups: Annotated[list[GroupName], Field(examples=[["lambda"]]), Distinct] = []
+    """Dependency groups of a pyproject.toml (PEP 735), in addition to the dependencies of its
+    [project]. One without a [project] table has only groups."""
+    extras: Annotated[list[ExtraName], Field(examples=[["images"]]), Distinct] = []
+    """Extras of the project of a pyproject.toml, in addition to its dependencies."""
 
 
 Requirements = Annotated[
@@ -171,6 +189,13 @@ def file_of(setting: Requirements) -> str | None:
     if isinstance(setting, RequirementsFile):
         return setting.file
     return setting if isinstance(setting, str) else None
+
+
+def as_file(setting: Requirements) -> RequirementsFile | None:
+    """Return what is said of a file that holds requirements; None where they are inline."""
+    if isinstance(setting, str):
+        return RequirementsFile(file=setting)
+    return setting if isinstance(setting, RequirementsFile) else None
 
 
 class ForeignLayer(Model):
@@ -192,6 +217,40 @@ Beside = Annotated[
 ]
 """A layer of layers.yaml by its name, or any other by its ARN."""
 
+
+class ManagedContents(Model):
+    """A managed layer with what it brings.
+
+    Written where layersmith does not know the layer, or where the version that functions use holds
+    other versions than those that it knows.
+    """
+
+    name: Annotated[str, Field(min_length=1, examples=["AWSSDKPandas-Python313-Arm64"])]
+    """Its name, or its ARN."""
+    distributions: Annotated[
+        dict[DistributionName, PackageVersion] | None,
+        Field(examples=[{"pandas": "2.3.3", "numpy": "2.3.4"}]),
+    ] = None
+    """All distributions in it and their versions, or {} where it brings none. Without this key
+    they are those that layersmith knows."""
+    unzipped: Annotated[UnzippedSize | None, Field(examples=["190MB"])] = None
+    """Its size under /opt, which counts for the limit of every function that uses it."""
+
+
+ManagedLayers = list[
+    Annotated[
+        Annotated[str, Tag("name")] | Annotated[ManagedContents, Tag("contents")],
+        Discriminator(_name_or_contents),
+    ]
+]
+"""Managed layers by name or ARN, or with what they bring."""
+
+
+def managed_names(settings: LayerSettings) -> list[str]:
+    """Return the names or ARNs of the managed layers that functions use beside a layer."""
+    return [one if isinstance(one, str) else one.name for one in settings.managed_layers]
+
+
 RecipeNames = Annotated[
     Annotated[Annotated[list[DistributionName], Distinct], Tag("list")]
     | Annotated[EveryRecipe, Tag("all")],
@@ -208,12 +267,12 @@ Architectures = Annotated[
 ]
 
 
-class LayerSettings(Model):
-    """What a layer says, and what ``defaults`` may say for all of them."""
+class Contents(Model):
+    """What decides the content of a zip: of a layer, or of a function's package."""
 
-    runtimes: Runtimes
-    """Lambda runtimes to build for. Needed here or in ``defaults``."""
-    architectures: Architectures = ["arm64"]
+    runtimes: OptionalRuntimes = None
+    """Lambda runtimes to build for."""
+    architectures: Architectures | None = None
     """Architectures to build for, as AWS spells them."""
     constraints: Annotated[Requirements, Field(examples=[["numpy<2.4"], "uv.lock"])] = []
     """Versions that the resolver must respect; they ask for nothing by themselves."""
@@ -253,23 +312,55 @@ class LayerSettings(Model):
     budgets: Annotated[Budgets, Field(default_factory=Budgets)]
     """Limits on size and cold start."""
     keep_provided: Annotated[list[DistributionName], Field(examples=[["urllib3"]])] = []
-    """Distributions that go into the layer although the runtime provides them, with what must go
-    with them: boto3 with botocore, jmespath and s3transfer. What the layer leaves to the runtime
-    is locked in the runtime's version, and a requirement that excludes it is an error."""
-    import_exceptions: Annotated[
-        dict[ModuleName, Reason], Field(examples=[{"PIL.ImageTk": "needs tkinter"}])
-    ] = {}
-    """Modules (globs) that cannot be imported by design, each with the reason."""
+    """Distributions that go into the layer although the runtime or a managed layer provides them,
+    with what must go with them: boto3 with botocore, jmespath and s3transfer. What the layer leaves
+    to the runtime is locked in the runtime's version, and a requirement that excludes it is an
+    error."""
     accept: Annotated[
         dict[FindingName, Reason],
         Field(examples=[{"NEEDED-MISSING python/pkg/_plugin.so": "the plugin is never loaded"}]),
     ] = {}
     """Findings of the audit that are accepted, by code and path (a glob) or, where a finding has no
     path, distribution, each with the reason."""
+
+
+class LayerSettings(Contents):
+    """What a layer says, and what ``defaults`` may say for all of them."""
+
+    runtimes: Runtimes
+    """Lambda runtimes to build for. Needed here or in ``defaults``."""
+    architectures: Architectures = ["arm64"]
+    """Architectures to build for, as AWS spells them."""
+    import_exceptions: Annotated[
+        dict[ModuleName, Reason], Field(examples=[{"PIL.ImageTk": "needs tkinter"}])
+    ] = {}
+    """Modules (globs) that cannot be imported by design, each with the reason."""
     forbid_imports: Annotated[list[ModuleName], Field(examples=[["PIL", "onnxruntime"]])] = []
     """Modules that must not be in the layer, nor be loaded by it."""
-    managed_layers: Annotated[list[str], Field(examples=[["AWSLambdaPowertoolsPythonV3"]])] = []
-    """Layers of AWS or others that functions use beside this one, by name."""
+    managed_layers: Annotated[
+        ManagedLayers,
+        Field(
+            examples=[
+                ["AWSSDKPandas-Python313-Arm64"],
+                [
+                    {
+                        "name": "arn:aws:lambda:eu-west-1:123456789012:layer:geo:7",
+                        "distributions": {"shapely": "2.1.2", "numpy": "2.3.4"},
+                        "unzipped": "60MB",
+                    }
+                ],
+            ]
+        ),
+    ] = []
+    """Layers of AWS or others that functions use beside this one, by name or ARN. What one brings
+    is left out of this layer and locked in its version, and a requirement that excludes that
+    version is an error; `keep-provided` puts it in all the same. Known are AWSSDKPandas,
+    AWSLambdaPowertoolsPythonV3, AWSOpenTelemetryDistroPython and Datadog, with the versions that
+    their own build recipes resolve to: another version of the layer may hold others, which are
+    written here. Of an unknown one nothing is left out, and `lock` says so. Its zip is not there
+    when layers are proven: what this layer needs of it is installed from the package index in the
+    locked version, and the proof says so. A canary uses the ARNs of its own region, and imports
+    nothing where one is missing."""
     license: Annotated[str | None, Field(max_length=512, examples=["Apache-2.0"])] = None
     """SPDX expression for LicenseInfo of the layer version (AWS: up to 512 characters)."""
     regions: Annotated[list[Region], Field(examples=[["eu-central-1"]]), Distinct] = []
@@ -293,6 +384,18 @@ class LayerDefaults(LayerSettings):
     """Lambda runtimes to build for. Needed in ``defaults`` or in the layer."""
 
 
+class Fragment(LayerDefaults):
+    """Settings that some layers share: any of those that ``defaults`` takes.
+
+    A layer that `extends` a fragment has its settings, and one that extends another fragment has
+    those of both. What is nearer to the layer wins: the layer itself, its fragment, what that one
+    extends, ``defaults``.
+    """
+
+    extends: Annotated[Name | None, Field(examples=["scientific"])] = None
+    """Name of another fragment whose settings this one has, unless it sets them itself."""
+
+
 class Layer(LayerSettings):
     """One layer: these keys, and any of those that ``defaults`` takes."""
 
@@ -302,12 +405,22 @@ class Layer(LayerSettings):
     """What the layer is for; semver and digest are added (AWS: up to 256 characters)."""
     version: Annotated[SemVer, Field(examples=["1.0.0", "2.0.0-rc.1"])]
     """Semantic version of the layer."""
+    extends: Annotated[Name | None, Field(examples=["scientific"])] = None
+    """Name of the fragment, under ``fragments``, whose settings the layer has, unless it sets them
+    itself."""
     requirements: Annotated[
-        Requirements, Field(examples=[["chromadb-client==1.5.9"], {"file": "requirements.txt"}])
+        Requirements,
+        Field(
+            examples=[
+                ["chromadb-client==1.5.9"],
+                {"file": "requirements.txt"},
+                {"file": "pyproject.toml", "groups": ["lambda"]},
+            ]
+        ),
     ] = []
-    """Distributions asked for (PEP 508), or the file that lists them. Markers are judged for the
-    target, never for the host. URLs of wheels, sdists and git repositories are taken, too; the
-    lock names the commit."""
+    """Distributions asked for (PEP 508), or the file that lists them: a requirements file or a
+    pyproject.toml. Markers are judged for the target, never for the host. URLs of wheels, sdists
+    and git repositories are taken, too; the lock names the commit."""
     packages: Annotated[list[RelativePath], Field(examples=[["lambdas/common"]]), Distinct] = []
     """Folders of local packages, built through their own pyproject.toml. What they require from a
     workspace or path in [tool.uv.sources] goes into the layer as well, without being listed."""
@@ -315,6 +428,15 @@ class Layer(LayerSettings):
         dict[DistributionName, list[ExtraName]], Field(examples=[{"httpx": ["http2"]}])
     ] = {}
     """Extras to add to a requirement or local package."""
+    modules: Annotated[
+        list[RelativePath], Field(examples=[["shared/", "libs/util.py"]]), Distinct
+    ] = []
+    """Importable code without a pyproject.toml, by its path beside layers.yaml. A file becomes the
+    module of its name (`libs/util.py`: `import util`), a folder with all of its files, whether it
+    holds an `__init__.py` or not, the package of its name (`libs/shared/`: `import shared`). Left
+    out are `__pycache__`, bytecode and what begins with a dot; the rules of `prune` apply. What it
+    imports has to be under `requirements`: `smoke` imports every module, and any failure is a
+    problem."""
     files: Annotated[
         dict[LayerPath, RelativePath],
         Field(examples=[{"lib/libodbc.so.2": "native/libodbc.so.2", "etc": "native/etc"}]),
@@ -343,8 +465,8 @@ class Layer(LayerSettings):
 
     @model_validator(mode="after")
     def _holds_something(self) -> Self:
-        if self.requirements == [] and not self.packages and not self.files:
-            raise ValueError("a layer needs requirements, packages or files")
+        if self.requirements == [] and not (self.packages or self.modules or self.files):
+            raise ValueError("a layer needs requirements, packages, modules or files")
         return self
 
     @model_validator(mode="after")
@@ -354,23 +476,59 @@ class Layer(LayerSettings):
         return self
 
 
-class Function(Model):
+class Function(Contents):
     """A function and the layers it uses together.
 
     They are judged against Lambda's limits: 262,144,000 bytes over all layers and the code, and
-    five layers, managed ones included.
+    five layers, managed ones included. With ``package: true`` the function's own zip is built
+    like a layer, and takes the same keys and those of ``defaults`` that decide its content.
     """
 
-    layers: Annotated[list[Name], Field(min_length=1, examples=[["chromadb-vector", "imaging"]])]
-    """Names of layers, in the order in which Lambda unpacks them."""
+    layers: Annotated[
+        list[Name], Field(min_length=1, examples=[["chromadb-vector", "imaging"]])
+    ] = []
+    """Names of layers, in the order in which Lambda unpacks them. Needed without ``package``."""
     code: Annotated[RelativePath | None, Field(examples=["lambdas/query"])] = None
     """Folder of the function's own code, relative to layers.yaml."""
+    handler: Annotated[
+        HandlerName, Field(examples=["app.lambda_handler", "src/orders/app.handler"])
+    ] = "handler.handler"
+    """Its entry point, as AWS writes it: the module below `code`, with dots or slashes, and the
+    name that it defines. Where a wrapper from a layer is the handler in AWS, name your own."""
     memory: Annotated[int, Field(ge=128, le=10_240, examples=[1024])] = 512
     """Memory in MB (AWS: 128 to 10,240)."""
     timeout: Annotated[int, Field(ge=1, le=900, examples=[60])] = 30
     """Seconds until Lambda ends an invocation (AWS: 1 to 900)."""
     event: Annotated[RelativePath | None, Field(examples=["lambdas/query/event.json"])] = None
     """Sample event, a JSON file, for the smoke test."""
+    package: bool = False
+    """Build the function's zip: its code, and those of its `requirements` that neither the runtime
+    nor its layers bring, for the runtimes and architectures that its layers have in common where
+    it names none. Hidden files and caches in `code` stay out. See
+    docs/how-to/function-packages.md."""
+    requirements: Annotated[
+        Requirements, Field(examples=[["httpx"], {"file": "src/orders/requirements.txt"}])
+    ] = []
+    """Distributions that the code needs (PEP 508), or the file that lists them."""
+    extras: Annotated[
+        dict[DistributionName, list[ExtraName]], Field(examples=[{"httpx": ["http2"]}])
+    ] = {}
+    """Extras to add to a requirement."""
+
+    @model_validator(mode="after")
+    def _uses_something(self) -> Self:
+        if not self.layers and not self.package:
+            raise ValueError("a function needs layers, or `package: true`")
+        if self.package and self.code is None:
+            raise ValueError("`package: true` needs `code`")
+        return self
+
+    @model_validator(mode="after")
+    def _is_built_with_what_it_sets(self) -> Self:
+        built = {*Contents.model_fields, "requirements", "extras"} & self.model_fields_set
+        if built and not self.package:
+            raise ValueError(f"only functions with `package: true` take `{kebab(min(built))}`")
+        return self
 
 
 class Config(Model):
@@ -378,6 +536,8 @@ class Config(Model):
 
     defaults: Annotated[LayerDefaults, Field(default_factory=LayerDefaults)]
     """Settings for every layer that does not say otherwise."""
+    fragments: dict[Name, Fragment] = {}
+    """Settings that some layers share, by a name that they give under `extends`."""
     layers: Annotated[dict[Name, Layer], Field(min_length=1)]
     """The layers by name."""
     functions: dict[Name, Function] = {}

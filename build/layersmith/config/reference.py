@@ -11,7 +11,7 @@ import yaml
 from layersmith.base import runtimes
 from layersmith.base.toml import dumps
 from layersmith.config import schema
-from layersmith.config.models import MERGED, LayerSettings
+from layersmith.config.models import MERGED, Contents, LayerSettings, kebab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,8 @@ This file is generated from the models in build/layersmith/config: change it the
 
 - Every problem of the file comes in one report, with file, line and column; exit code 2.
 - Keys are written in kebab-case. Unknown keys and duplicate keys are refused.
-- A setting of a layer wins over the one of `defaults`. {", ".join(f"`{key}`" for key in MERGED)}
+- A setting of a layer wins over those of the fragments that it `extends`, and these over
+  `defaults`. {", ".join(f"`{key}`" for key in MERGED)}
   are merged key by key; every other setting, lists included, is replaced as a whole.
 - Versions that look like numbers are quoted: YAML reads `3.10` as the number 3.1. Words and
   numbers that YAML 1.1 reads as something else than they look like (`on`, `no`, `010`, `1:30`)
@@ -74,16 +75,21 @@ This file is generated from the models in build/layersmith/config: change it the
 SECTIONS = (
     ("Config", "Top level"),
     ("Layer", "layers.NAME"),
-    ("LayerDefaults", "defaults, and any layer"),
+    ("LayerDefaults", "defaults, and any fragment or layer"),
+    ("Fragment", "fragments.NAME"),
     ("Budgets", "budgets"),
     ("Prune", "prune"),
     ("Stub", "stubs.DISTRIBUTION"),
     ("BuildOptions", "build.DISTRIBUTION"),
     ("RequirementsFile", "requirements and constraints from a file"),
     ("ForeignLayer", "beside, by ARN"),
+    ("ManagedContents", "managed-layers, with what they bring"),
     ("Function", "functions.NAME"),
 )
 """Definition in the schema to the heading of its section, in the order of the page."""
+
+SHARED = {"Layer": LayerSettings, "Fragment": LayerSettings, "Function": Contents}
+"""Definition to the keys of it that stand under `defaults`."""
 
 RECIPE_SECTIONS = {
     "RecipeStub": "stubs.DISTRIBUTION",
@@ -140,12 +146,15 @@ def _section(
     heading: str, name: str, definitions: dict[str, Any], language: str = "yaml"
 ) -> Iterator[str]:
     definition = definitions[name]
-    shared = set() if name == "LayerDefaults" else _settings()
+    shared = SHARED[name].model_fields if name in SHARED else {}
+    elsewhere = [kebab(field) for field in shared]
     yield f"## {heading}"
     yield ""
     yield _markdown(definition["description"])
+    if name == "Function":
+        yield from ("", f"With `package: true`: {', '.join(f'`{key}`' for key in elsewhere)}.")
     for key, value in definition["properties"].items():
-        if name == "Layer" and key in shared:
+        if key in elsewhere:
             continue
         yield ""
         yield f"### `{key}`"
@@ -160,10 +169,6 @@ def _section(
                 in_toml = language == "toml"
                 yield dumps({key: example}).strip() if in_toml else f"{key}: {_flow(example)}"
             yield "```"
-
-
-def _settings() -> set[str]:
-    return {info.alias or name for name, info in LayerSettings.model_fields.items()}
 
 
 def _description(value: dict[str, Any], definitions: dict[str, Any]) -> str:

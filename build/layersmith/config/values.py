@@ -8,7 +8,8 @@ what the validator accepts.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -17,6 +18,10 @@ from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, WithJsonSchema
 
 from layersmith.base import architectures, runtimes
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 NAME_LENGTH = 64
@@ -40,6 +45,10 @@ GLOB_PATTERN = r"^(?!/|python/)[^\\]+$"
 PATH_PATTERN = r"^(?![/~])[^\\]+$"
 LAYER_PATH_PATTERN = r"^(?!(.*/)?\.{1,2}(/|$))[^/\\\x00-\x1f]+(/[^/\\\x00-\x1f]+)*$"
 """A path in the zip: no leading or doubled slash, no ``.`` or ``..`` among its parts."""
+HANDLER_PATTERN = r"^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*\.[A-Za-z_][A-Za-z0-9_]*$"
+"""A handler as AWS writes it: folders and packages by slashes or dots, the name after a dot."""
+HANDLER_LENGTH = 128
+"""Characters of a handler (AWS Lambda's API, CreateFunction, Handler)."""
 LIBRARY_PATTERN = r"^[^/\\\s]+$"
 LAYER_ARN_PATTERN = (
     r"^arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]{1,140}:[1-9][0-9]*$"
@@ -48,8 +57,8 @@ LAYER_ARN_PATTERN = (
 ACCOUNT_PATTERN = r"^[0-9]{12}$"
 PRINCIPAL_PATTERN = r"^(public|o-[a-z0-9]{10,32}|[0-9]{12})$"
 
-TITLES: dict[str, str] = {}
-"""Pattern of a kind of text to the name of that kind."""
+KINDS: dict[str, tuple[str, str]] = {}
+"""Pattern of a kind of text to the name of that kind, and to what editors say if it is not one."""
 
 
 def _matches(pattern: str, value: str) -> re.Match[str] | None:
@@ -65,21 +74,36 @@ def _text(title: str, pattern: str, what: str, **more: Any) -> tuple[Any, Any]:
             raise ValueError(f"{value!r} is not {what}")
         return value
 
-    TITLES.setdefault(pattern, title)
+    KINDS.setdefault(pattern, (title, f"Write {what}."))
     schema = {"title": title, "type": "string", "pattern": pattern, **more}
-    return AfterValidator(check), WithJsonSchema(schema)
+    return AfterValidator(check), WithJsonSchema(schema | said(f"Write {what}."))
 
 
-def _number(title: str, pattern: str) -> WithJsonSchema:
+def said(message: str) -> dict[str, str]:
+    """Return what editors say of a value of the wrong kind, and of a text that does not match.
+
+    The keywords are those of VS Code's JSON and YAML language servers.
+    """
+    return {"errorMessage": message, "patternErrorMessage": message}
+
+
+def _number(title: str, pattern: str, what: str) -> WithJsonSchema:
     """Return the JSON Schema of a number that may be written with its unit."""
-    text = {"type": "string", "pattern": pattern}
-    return WithJsonSchema({"title": title, "anyOf": [{"type": "number", "minimum": 0}, text]})
+    message = said(f"{what[0].upper()}{what[1:]}.")
+    number = {"type": "number", "minimum": 0, **message}
+    text = {"type": "string", "pattern": pattern, **message}
+    return WithJsonSchema({"title": title, "anyOf": [number, text]})
+
+
+A_SIZE = "a size is a number with a unit, e.g. 30MB or 250MiB"
+A_DURATION = "a duration is a number with ms or s, e.g. 3s or 450ms"
+A_GROWTH = "a growth is a percentage, e.g. 10%"
 
 
 def _size(value: Any) -> Any:
     """Let pydantic turn ``30MB`` into bytes, in the units of the schema alone."""
     if isinstance(value, str) and not _matches(SIZE_PATTERN, value):
-        raise ValueError("a size is a number with a unit, e.g. 30MB or 250MiB")
+        raise ValueError(A_SIZE)
     return value
 
 
@@ -89,7 +113,7 @@ def _duration(value: Any) -> Any:
         return value
     found = _matches(DURATION_PATTERN, value)
     if not found:
-        raise ValueError("a duration is a number with ms or s, e.g. 3s or 450ms")
+        raise ValueError(A_DURATION)
     return float(found[1]) / (1000 if found[3] == "ms" else 1)
 
 
@@ -104,17 +128,48 @@ def _percent(value: Any) -> Any:
         return value
     found = _matches(PERCENT_PATTERN, value)
     if not found:
-        raise ValueError("a growth is a percentage, e.g. 10%")
+        raise ValueError(A_GROWTH)
     return float(found[1])
 
 
-def _one_of(title: str, known: tuple[str, ...]) -> tuple[Any, Any]:
+def _one_of(title: str, known: dict[str, str]) -> tuple[Any, Any]:
+    """Return the validator and the JSON Schema of a word that is one of few, each explained."""
+
     def check(value: str) -> str:
         if value not in known:
             raise ValueError(f"unknown {title} {value!r}; known: {', '.join(known)}")
         return value
 
-    return AfterValidator(check), WithJsonSchema({"title": title, "enum": list(known)})
+    schema = {"title": title, "enum": list(known), "enumDescriptions": list(known.values())}
+    return AfterValidator(check), WithJsonSchema(schema)
+
+
+def _about(runtime: runtimes.Runtime) -> str:
+    """Say what a runtime is, in half a line."""
+    words = [runtime.system.title]
+    words += ["preview"] if runtime.preview else []
+    words += [f"deprecated from {runtime.deprecated}"] if runtime.deprecated else []
+    return ", ".join(words)
+
+
+class DescribedChoice(StrEnum):
+    """One of few words, each written with its sense, which editors show."""
+
+    sense: str
+
+    def __new__(cls, word: str, sense: str) -> Self:
+        """Make a member of its word."""
+        made = str.__new__(cls, word)
+        made._value_ = word
+        made.sense = sense
+        return made
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Add what the members mean to the schema of an enumeration."""
+        return {**handler(core), "enumDescriptions": [one.sense for one in cls]}
 
 
 def _requirement(value: str) -> str:
@@ -186,11 +241,16 @@ def _distinct(values: list[str]) -> list[str]:
     return values
 
 
-Size = Annotated[ByteSize, BeforeValidator(_size), Field(gt=0), _number("size", SIZE_PATTERN)]
+Size = Annotated[
+    ByteSize, BeforeValidator(_size), Field(gt=0), _number("size", SIZE_PATTERN, A_SIZE)
+]
 """Bytes: MB is 10**6 and MiB is 2**20."""
 
 Duration = Annotated[
-    float, BeforeValidator(_duration), Field(gt=0), _number("duration", DURATION_PATTERN)
+    float,
+    BeforeValidator(_duration),
+    Field(gt=0),
+    _number("duration", DURATION_PATTERN, A_DURATION),
 ]
 """Seconds."""
 
@@ -201,12 +261,19 @@ InitDuration = Annotated[Duration, AfterValidator(_init)]
 """Seconds of a cold start; no more than Lambda gives it."""
 
 Percent = Annotated[
-    float, BeforeValidator(_percent), Field(ge=0), _number("percentage", PERCENT_PATTERN)
+    float, BeforeValidator(_percent), Field(ge=0), _number("percentage", PERCENT_PATTERN, A_GROWTH)
 ]
 
-RuntimeName = Annotated[str, *_one_of("runtime", tuple(runtimes.RUNTIMES))]
-Architecture = Annotated[str, *_one_of("architecture", architectures.NAMES)]
-EveryRecipe = Annotated[str, *_one_of("word", ("all",))]
+RuntimeName = Annotated[
+    str, *_one_of("runtime", {name: _about(one) for name, one in runtimes.RUNTIMES.items()})
+]
+Architecture = Annotated[
+    str,
+    *_one_of("architecture", {name: one.title for name, one in architectures.MACHINES.items()}),
+]
+EveryRecipe = Annotated[
+    str, *_one_of("word", {"all": "Every recipe that fits a distribution of the layer."})
+]
 SemVer = Annotated[
     str, *_text("semantic version", SEMVER_PATTERN, "a semantic version, e.g. 1.2.0")
 ]
@@ -224,6 +291,11 @@ DistributionName = Annotated[
 ExtraName = Annotated[
     str,
     *_text("extra", DISTRIBUTION_PATTERN, "the name of an extra (PEP 685)"),
+    AfterValidator(canonicalize_name),
+]
+GroupName = Annotated[
+    str,
+    *_text("dependency group", DISTRIBUTION_PATTERN, "the name of a dependency group (PEP 735)"),
     AfterValidator(canonicalize_name),
 ]
 Account = Annotated[str, *_text("account", ACCOUNT_PATTERN, "an account of 12 digits")]
@@ -277,6 +349,15 @@ LayerPath = Annotated[
         "path in the layer",
         LAYER_PATH_PATTERN,
         "a path in the layer, below /opt, e.g. lib/libodbc.so.2",
+    ),
+]
+HandlerName = Annotated[
+    str,
+    *_text(
+        "handler",
+        HANDLER_PATTERN,
+        "a handler: the module below `code`, a dot and the function, e.g. app.lambda_handler",
+        maxLength=HANDLER_LENGTH,
     ),
 ]
 LibraryName = Annotated[

@@ -21,6 +21,7 @@ from layersmith.lock.explain import yanked
 from layersmith.lock.requirements import at_commit
 from layersmith.lock.resolver import File, Unresolvable
 from layersmith.lock.rounds import resolution_of
+from layersmith.plan import Brought
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -41,6 +42,7 @@ __all__ = [
     "read",
     "resolve",
     "urls",
+    "with_layers",
     "with_recipes",
     "write",
 ]
@@ -88,14 +90,53 @@ def check(target: Target, root: Path) -> Lock:
     return lock
 
 
+def with_layers(target: Target, root: Path, *, strict: bool = False) -> Target:
+    """Return the package of a function with what its layers bring, as far as they are locked.
+
+    Args:
+        target: The target; nothing changes where it is a layer.
+        root: Folder of layers.yaml.
+        strict: Take only locks that fit.
+
+    Raises:
+        ConfigError: A recipe is not valid.
+        LockError: A lock does not fit, where ``strict``.
+    """
+    if target.function is None:
+        return target
+    brought: dict[str, Brought] = {}
+    for layer in target.beside:
+        try:
+            lock = check(layer, root) if strict else read(lock_path(layer, root))
+        except LockError as problem:
+            if not strict:
+                continue
+            raise LockError(
+                f"its layer {layer.layer} has no lock that fits: {problem.message}",
+                target=target.identifier,
+                hint="run `nox -s lock`, and correct what it says of that layer",
+            ) from problem
+        settled = layer.under(lock.entries)
+        left_out = {*settled.provided, *settled.settings.excludes}
+        versions = {entry.name: entry.version for entry in lock.entries}
+        versions |= dict.fromkeys((*lock.packages, *lock.members), "")
+        brought |= {
+            name: Brought(name, version, layer.layer)
+            for name, version in versions.items()
+            if name not in left_out
+        }
+    return replace(target, brought=brought)
+
+
 def with_recipes(target: Target, root: Path) -> Target:
-    """Return a target with what recipes change in its settings, as far as it is locked.
+    """Return a target with what recipes and layers change, as far as it and they are locked.
 
     A lock that is missing or damaged changes nothing here: `check` says it.
 
     Raises:
         ConfigError: A recipe is not valid.
     """
+    target = with_layers(target, root)
     try:
         return target.under(read(lock_path(target, root)).entries)
     except LockError:
@@ -152,6 +193,7 @@ def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = Fal
 def folders(lock: Lock, target: Target) -> list[str]:
     """Return the folders of the local packages that go into a layer, relative to layers.yaml."""
     left_out = {*target.settings.excludes, *target.settings.stubs}
+    left_out |= set(target.provided)
     members = [folder for name, folder in lock.members.items() if name not in left_out]
     return [*target.settings.packages, *members]
 
@@ -196,13 +238,14 @@ def _offered(lock: Lock, target: Target, root: Path) -> list[File]:
     given = [_given(entry, direct[entry.name]) for entry in lock.entries if entry.name in direct]
     pins = [f"{one.name}=={one.version}" for one in lock.entries if one.name not in direct]
     sdists = {entry.name for entry in lock.entries if not entry.is_wheel}
-    folders = {CONFIG: root, **{name: one.folder for name, one in inputs.packages.items()}}
     asked = {
-        folder: {entry.name for entry in lock.entries if who in entry.via}
-        for who, folder in folders.items()
+        package.folder: {entry.name for entry in lock.entries if who in entry.via}
+        for who, package in inputs.packages.items()
     }
     try:
-        offers = resolver.offers(target, pins, root, from_source=sdists, asked=asked)
+        offers = resolver.offers(
+            target, pins, root, from_source=sdists, asked=asked, sources=inputs.sources
+        )
         python = target.runtime.python_version
         sources = [
             resolver.sdist(entry.name, entry.version, python, root)

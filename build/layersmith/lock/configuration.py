@@ -11,13 +11,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.markers import Marker
 from packaging.utils import canonicalize_name
 
 from layersmith.base import origins
 from layersmith.errors import LockError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 _CONSTRAINTS = "under `constraints`"
 _REQUIREMENTS = "under `requirements`"
@@ -135,6 +136,30 @@ def sources(folder: Path, names: Collection[str] | None) -> dict[str, Any]:
                 if (names is None or name in names) and name not in found:
                     found[name] = [_source(name, one, place, workspace) for one in each]
     return found
+
+
+def url_of(entries: Sequence[Mapping[str, Any]], environment: Mapping[str, str]) -> str | None:
+    """Return the URL, as PEP 508 writes it, that [tool.uv.sources] gives a distribution.
+
+    Args:
+        entries: What it says of the distribution.
+        environment: The target's, for markers.
+
+    Returns:
+        A URL, or a git repository at what the entry names; None for a folder or an index.
+    """
+    for entry in entries:
+        marker = entry.get("marker")
+        if marker and not Marker(marker).evaluate(dict(environment)):
+            continue
+        below = f"#subdirectory={entry['subdirectory']}" if "subdirectory" in entry else ""
+        if "url" in entry:
+            return f"{entry['url']}{below}"
+        if "git" in entry:
+            revision = next((entry[key] for key in ("rev", "tag", "branch") if key in entry), None)
+            return f"git+{entry['git']}{f'@{revision}' if revision else ''}{below}"
+        return None
+    return None
 
 
 def from_elsewhere(folders: Iterable[Path]) -> set[str]:

@@ -11,9 +11,13 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from layersmith.config.models import file_of
+from layersmith.base.runtimes import marker_environment
+from layersmith.config import pyproject
+from layersmith.config.models import as_file, file_of
+from layersmith.config.values import judge_url
 from layersmith.errors import LockError
 from layersmith.lock import configuration, dynamic, teamlock
 from layersmith.lock import requirements as requirementsfile
@@ -60,6 +64,8 @@ class LockInputs:
         hashes: Normalized names to the SHA-256 hashes, in hex, that requirements files allow.
         overrides: Requirements that replace those of any distribution, sorted.
         pins: Versions to take where they fit, by normalized name: those of a team's lock.
+        sources: What [tool.uv.sources] says of the requirements, with absolute paths.
+        home: Folder of the pyproject.toml that the requirements are from, if they are.
     """
 
     requirements: list[str]
@@ -70,6 +76,8 @@ class LockInputs:
     hashes: dict[str, list[str]] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
     pins: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, Any] = field(default_factory=dict)
+    home: Path | None = None
 
     @property
     def names(self) -> set[str]:
@@ -109,7 +117,7 @@ def collect(
         )
     }
     pins = _pins(settings.constraints, target, root)
-    asked = _lines(settings.requirements, root)
+    asked, sources, home = _asked(target, root)
     constrained = RequirementsText() if pins else _lines(settings.constraints, root)
     requirements = _with_extras(asked.requirements, extras)
     _judge_extras(extras, requirements, packages, target)
@@ -131,8 +139,10 @@ def collect(
         "runtime": target.runtime.name,
         "platform": target.uv_platform,
     }
-    if sources := _portable(configuration.sources(root, _names(requirements)), root):
-        parts["sources"] = sources
+    if sources:
+        parts["sources"] = _portable(sources, root)
+    if target.function:
+        parts["layers"] = {name: one.version for name, one in sorted(target.brought.items())}
     overrides = sorted(settings.overrides)
     if overrides:
         parts["overrides"] = overrides
@@ -140,8 +150,24 @@ def collect(
         parts["hashes"] = hashes
     if pins:
         parts["pins"] = {name: pins[name] for name in sorted(held) if name in pins}
+    managed = {
+        name: target.managed[name].version for name in sorted(held) if name in target.managed
+    }
+    if managed:
+        parts["managed-layers"] = managed
     digests = {key: _digest(value) for key, value in parts.items()}
-    return LockInputs(requirements, constraints, packages, extras, digests, hashes, overrides, pins)
+    return LockInputs(
+        requirements,
+        constraints,
+        packages,
+        extras,
+        digests,
+        hashes,
+        overrides,
+        pins,
+        sources,
+        home,
+    )
 
 
 def local_package(root: Path, folder: str, target: Target) -> LocalPackage:
@@ -207,6 +233,44 @@ def _pins(setting: Requirements, target: Target, root: Path) -> dict[str, str]:
         ) from None
 
 
+def _asked(target: Target, root: Path) -> tuple[RequirementsText, dict[str, Any], Path | None]:
+    """Return the requirements of a layer, their [tool.uv.sources], and the project's folder."""
+    file = as_file(target.settings.requirements)
+    if file is None or not pyproject.is_project(file.file):
+        text = _lines(target.settings.requirements, root)
+        return text, configuration.sources(root, _names(text.requirements)), None
+    path = root / file.file
+    environment = {**marker_environment(target.runtime, target.architecture), "extra": ""}
+    python = environment["python_full_version"]
+    lines = pyproject.read(path, root, file.groups, file.extras, python)
+    sources = {
+        name: pyproject.selected(entries, file.groups, file.extras)
+        for name, entries in configuration.sources(path.parent, _names(lines)).items()
+    }
+    placed = []
+    for line in lines:
+        requirement = Requirement(line)
+        name = canonicalize_name(requirement.name)
+        url = configuration.url_of(sources.get(name, ()), environment)
+        if url and requirement.url is None:
+            requirement.url, requirement.specifier = url, SpecifierSet()
+            _judge_source(requirement, file.file)
+        placed.append(str(requirement))
+    # uv refuses a source of what has a URL already.
+    direct = requirementsfile.direct(placed)
+    rest = {name: entries for name, entries in sources.items() if entries and name not in direct}
+    return RequirementsText(placed, files=[path]), rest, path.parent
+
+
+def _judge_source(requirement: Requirement, file: str) -> None:
+    try:
+        judge_url(requirement)
+    except ValueError as problem:
+        raise LockError(
+            f"[tool.uv.sources] of {file}: {problem}", hint="correct the entry", file=file
+        ) from None
+
+
 def _lines(setting: Requirements, root: Path) -> RequirementsText:
     file = file_of(setting)
     if file is None:
@@ -225,7 +289,9 @@ def files(path: Path, root: Path) -> list[Path]:
     Raises:
         LockError: It cannot be read.
     """
-    return [path] if teamlock.is_lock(path.name) else requirementsfile.read(path, root).files
+    if teamlock.is_lock(path.name) or pyproject.is_project(path.name):
+        return [path]
+    return requirementsfile.read(path, root).files
 
 
 def _with_extras(lines: list[str], extras: Mapping[str, list[str]]) -> list[str]:

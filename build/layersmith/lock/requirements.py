@@ -77,12 +77,14 @@ class RequirementsText:
         constraints: The lines of the files that it names with ``-c``.
         hashes: Normalized name to the SHA-256 hashes, in hex, of which a file must have one.
         files: The file and those it names, resolved.
+        folders: Local folders that it asks for; each is a problem.
     """
 
     requirements: list[str] = field(default_factory=list)
     constraints: list[str] = field(default_factory=list)
     hashes: dict[str, set[str]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
 
 
 def read(path: Path, root: Path) -> RequirementsText:
@@ -96,18 +98,22 @@ def read(path: Path, root: Path) -> RequirementsText:
         LockError: A file is missing or outside ``root``, or lines are not understood; all of
             them are in one report.
     """
+    found, problems = attempt(path, root)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        listed = "\n".join(
+            f"  {one.message}" + (f" ({one.hint})" if one.hint else "") for one in problems
+        )
+        raise LockError(f"{path.name} has {len(problems)} problems:\n{listed}", parts=problems)
+    return found
+
+
+def attempt(path: Path, root: Path) -> tuple[RequirementsText, list[LockError]]:
+    """Read a requirements file as `read` does; return what is understood, and the problems."""
     reader = _RequirementsReader(root.resolve())
     reader.file(path, ())
-    if len(reader.problems) == 1:
-        raise reader.problems[0]
-    if reader.problems:
-        listed = "\n".join(
-            f"  {one.message}" + (f" ({one.hint})" if one.hint else "") for one in reader.problems
-        )
-        raise LockError(
-            f"{path.name} has {len(reader.problems)} problems:\n{listed}", parts=reader.problems
-        )
-    return reader.found
+    return reader.found, reader.problems
 
 
 class _RequirementsReader:
@@ -160,6 +166,8 @@ class _RequirementsReader:
     def _line(self, line: str, *, constraint: bool) -> None:
         if egg := _EGG.fullmatch(line):
             line = f"{egg['name']} @ {egg['url']}{'#' + egg['more'] if egg['more'] else ''}"
+        if folder := _FOLDER.fullmatch(line):
+            self.found.folders.append(folder["path"])
         _refuse_options(line)
         hashes, text = set(), line
         if found := _PER_REQUIREMENT.search(line):

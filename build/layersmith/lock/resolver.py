@@ -94,7 +94,8 @@ def resolve(
         LockError: uv's answer lacks what was asked for, or cannot be understood.
         Unresolvable: There is no solution.
     """
-    folders = [root, *(package.folder for package in inputs.packages.values())]
+    home = [inputs.home] if inputs.home else []
+    folders = [root, *home, *(package.folder for package in inputs.packages.values())]
     elsewhere = configuration.from_elsewhere(folders)
     urls = direct(inputs.requirements)
     sources = {name for name, url in urls.items() if not urlsplit(url).path.endswith(".whl")}
@@ -109,6 +110,7 @@ def resolve(
             constraints=[*inputs.constraints, *without],
             overrides=inputs.overrides,
             preferences=preferences,
+            sources=inputs.sources,
             environment=target.settings.environment,
         )
     for offer in found:
@@ -151,7 +153,7 @@ def askers(
     environment = marker_environment(target.runtime, target.architecture)
     here = " and ".join(f"{key} == '{environment[key]}'" for key in _GRAPH_MARKERS)
     settings = {
-        "sources": configuration.sources(root, inputs.names),
+        "sources": inputs.sources,
         "constraint-dependencies": [f"{name}=={version}" for name, version in pins],
         "override-dependencies": inputs.overrides,
         "environments": [here],
@@ -173,6 +175,7 @@ def offers(
     *,
     from_source: Collection[str] = (),
     asked: Mapping[Path, Collection[str]] | None = None,
+    sources: Mapping[str, Any] | None = None,
 ) -> list[Offer]:
     """List what the target can use of the newest versions that fit, without their dependencies.
 
@@ -181,17 +184,18 @@ def offers(
         requirements: Names and versions (PEP 508).
         root: Folder in which uv looks for its configuration.
         from_source: Distributions taken as sdists.
-        asked: The names that each folder, of layers.yaml or of a local package, asks for itself:
-            its [tool.uv.sources] holds for them.
+        asked: The names that the folder of each local package asks for itself: its
+            [tool.uv.sources] holds for them.
+        sources: What [tool.uv.sources] says of what the layer itself asks for.
 
     Raises:
         Unresolvable: The index does not offer one of them for the target.
     """
-    sources: dict[str, Any] = {}
+    known = dict(sources or {})
     for folder, names in (asked or {}).items():
-        sources |= configuration.sources(folder, names)
+        known |= configuration.sources(folder, names)
     options = ["--no-deps", *_for_target(target, from_source)]
-    return _export(requirements, options, root, sources=sources)
+    return _export(requirements, options, root, sources=known)
 
 
 def every_offer(target: Target, requirements: Iterable[Requirement], root: Path) -> list[Offer]:

@@ -90,7 +90,12 @@ def update(
             display.update(task, advance=1, step=target.identifier)
             return result
 
-        return _in_order(pool, one, targets)
+        # What a function's layers bring stays out of its package: their locks come first.
+        layers = [target for target in targets if not target.function]
+        packages = [target for target in targets if target.function]
+        done = [*_in_order(pool, one, layers), *_in_order(pool, one, packages)]
+    results = {result.target.identifier: result for result in done}
+    return [results[target.identifier] for target in targets]
 
 
 def _known(names: Collection[str], targets: Sequence[Target], root: Path) -> set[str]:
@@ -131,6 +136,7 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Lock
         old = None
     try:
         with disk.explained(LockError, root=root, target=target.identifier):
+            target = lock.with_layers(target, root, strict=True)
             return _resolved(target, root, path, old, upgrade)
     except LockError as error:
         error.target = error.target or target.identifier
@@ -153,7 +159,7 @@ def _resolved(
     direct = requirements.direct(inputs.requirements)
     offered = replace(new, entries=[one for one in new.entries if one.name not in direct])
     notes = [
-        *provided.notes(target, inputs),
+        *provided.notes(target, inputs, new),
         *yanked.notes(target, offered, root),
         *explain.passed_over(target, offered, inputs, root),
         *_superfluous(target, new, inputs),

@@ -7,6 +7,7 @@ versions where they fit the target; what does not fit is resolved anew, and said
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,24 @@ def read(path: Path, target: Target) -> dict[str, str]:
         return _single(reader(content, environment))
 
 
+def listed(path: Path) -> list[str]:
+    """Return what a pylock.toml lists, as requirements (PEP 508) without versions.
+
+    What only extras or dependency groups bring is left out.
+
+    Raises:
+        LockError: The file cannot be read.
+    """
+    with damage.told(path.name, LockError, cause="it is not a lock, or was written by hand"):
+        packages = tomllib.loads(path.read_text("utf-8"))["packages"]
+        marked = [(one["name"], one.get("marker", "")) for one in packages]
+    return [
+        f"{name}; {marker}" if marker else name
+        for name, marker in marked
+        if not {"extras", "dependency_groups"} & set(re.findall(r"\w+", marker))
+    ]
+
+
 def _single(found: Iterable[tuple[str, str]]) -> dict[str, str]:
     versions: dict[str, set[str]] = {}
     for name, version in found:
@@ -94,7 +113,11 @@ _READERS = {"uv.lock": _uv, "poetry.lock": _poetry, "Pipfile.lock": _pipenv}
 def _holds(marker: str | None, environment: Environment) -> bool:
     """Whether a marker holds; one that asks for more than an environment says counts as held."""
     try:
-        return not marker or Marker(marker).evaluate({"extra": "", **environment})
+        # Without the extras and groups that markers of a pylock.toml ask for (PEP 751).
+        none: frozenset[str] = frozenset()
+        return not marker or Marker(marker).evaluate(
+            {"extra": "", "extras": none, "dependency_groups": none, **environment}
+        )
     except InvalidMarker:
         return True
 

@@ -121,10 +121,13 @@ class FunctionProof(Result):
 
     function: str
     layers: list[str]
+    package: str | None = None
+    """Its zip in dist/ that it was started from; null where it was started from its code."""
     init_ms: float
-    duration_ms: float
+    duration_ms: float | None
+    """Null where it has no event and was only started."""
     peak_memory: int | None
-    """Bytes."""
+    """Bytes; null without an event."""
     error: FunctionError | None = None
     logs: str = ""
     """The last of what it wrote, where it failed."""

@@ -56,7 +56,7 @@ def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, i
     if pins:
         with tempfile.TemporaryDirectory(prefix="layersmith-twin-") as folder:
             wheels.install(pins, runtime, architecture, Path(folder), what="the twin")
-            _copy_native(Path(folder), into / "python", native, manifest.architecture, architecture)
+            _copy_native(Path(folder), into, native, manifest, architecture)
     return into
 
 
@@ -78,12 +78,37 @@ def placed(
     Raises:
         ProofError: A layer has no twin.
     """
+    below = stand_in([manifest for _, manifest in layers], runner, folder / "managed:")
     if not runner.facts.twin:
-        return tuple(path for path, _ in layers)
-    return tuple(
+        return (*below, *(path for path, _ in layers))
+    twins = (
         make(path, manifest, runner.runtime, runner.architecture, folder / manifest.layer)
         for path, manifest in layers
     )
+    return (*below, *twins)
+
+
+def stand_in(manifests: Sequence[Manifest], runner: Runner, folder: Path) -> tuple[Path, ...]:
+    """Return what stands for the managed layers below some layers: none, or one folder.
+
+    Nobody but their owner has their zips. What the layers need of them is installed from the
+    package index, in the versions with which the layers are locked.
+
+    Args:
+        manifests: Of the layers.
+        runner: An open runner.
+        folder: The folder, which is made where it is needed.
+
+    Raises:
+        ProofError: A distribution has no wheel for the runner, or the index does not answer.
+    """
+    needed = {one.name: one for manifest in manifests for one in manifest.dropped if one.managed}
+    if not needed:
+        return ()
+    pins = [f"{name}=={one.version}" for name, one in sorted(needed.items())]
+    what = f"the stand-in for {', '.join(sorted({str(one.managed) for one in needed.values()}))}"
+    wheels.install(pins, runner.runtime, runner.architecture, folder / "python", what=what)
+    return (folder,)
 
 
 def _unpack_portable(layer: Path, into: Path) -> list[str]:
@@ -104,7 +129,7 @@ def _unpack_portable(layer: Path, into: Path) -> list[str]:
 
 
 def _copy_native(
-    installed: Path, site: Path, native: list[str], built_for: str, architecture: str
+    installed: Path, into: Path, native: list[str], manifest: Manifest, architecture: str
 ) -> None:
     """Copy the counterparts of native files, and whole folders of bundled libraries.
 
@@ -112,14 +137,15 @@ def _copy_native(
     by name; extensions that were pruned from the layer stay away.
     """
     # The machine stands in names of extensions, and in those of folders (ddtrace's libddwaf).
-    machine = re.compile(rf"(?<![A-Za-z0-9]){architectures.get(built_for).wheel}(?![A-Za-z0-9])")
+    built_for = architectures.get(manifest.architecture).wheel
+    machine = re.compile(rf"(?<![A-Za-z0-9]){built_for}(?![A-Za-z0-9])")
     renamed = {machine.sub(architectures.get(architecture).wheel, path) for path in native}
     libraries = {path.rpartition("/")[0] for path in native if _is_bundled(path)}
     for path in sorted(installed.rglob("*")):
-        inner = f"python/{path.relative_to(installed).as_posix()}"
+        inner = f"{manifest.site}{path.relative_to(installed).as_posix()}"
         if path.is_dir() or not (inner in renamed or inner.rpartition("/")[0] in libraries):
             continue
-        place = site / path.relative_to(installed)
+        place = into / inner
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(path.read_bytes())
 

@@ -68,6 +68,17 @@ def _diff(name: str, before: Found | None, after: Found | None) -> Diff:
         return _locks(name, before, after)
     old = before if isinstance(before, FoundManifest) else None
     new = after if isinstance(after, FoundManifest) else None
+    return between(name, old, new)
+
+
+def between(name: str, old: FoundManifest | None, new: FoundManifest | None) -> Diff:
+    """Return what differs between two manifests, at least one.
+
+    Args:
+        name: Identifier of the target.
+        old: The one before.
+        new: The one after.
+    """
     return Diff(
         identifier=name,
         before=_side(old),

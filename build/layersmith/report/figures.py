@@ -1,43 +1,44 @@
-"""The charts of the report, as Plotly figures (JSON); the page gives them the colours of its theme.
-
-A node's kind stands in ``customdata``, so that the page can colour it, and so can a reader of the
-page's source.
-"""
+"""What the pictures of the report show, as plain data; the template and the script draw it."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from layersmith.base import modules, runtimes
-from layersmith.console import size
-from layersmith.report.functions import CODE
+from layersmith.assemble import describe
+from layersmith.assemble.tree import PREFIX
+from layersmith.base import modules
+from layersmith.console import counted
+from layersmith.report.records import variant
+from layersmith.weigh.graph import Dependencies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from layersmith.assemble.manifest import FileRecord, Manifest
+    from layersmith.assemble.manifest import Manifest
     from layersmith.prove.cold.importtime import Import, ImportTree
-    from layersmith.prove.cold.models import ColdStartReport, Variant
-    from layersmith.report.functions import FunctionParts
-    from layersmith.report.records import ReportedRelease
+    from layersmith.report.records import ReportedArtifact
 
 KINDS = ("native", "python", "bytecode", "data")
 """What a file of a layer is, in the order of the legend."""
 
-LEAST_SHARE = 0.002
-"""Share of all imports below which modules are drawn together."""
+LEAST_SHARE = 0.004
+"""Share of all imports below which modules are drawn together: some pixels of a wide screen."""
 
 PALETTE = 7
-"""Distributions that have a colour of their own in the icicle; the page holds as many."""
+"""Distributions that have a colour of their own; the page holds as many."""
 
-VARIANTS = {
-    "layer": "this layer",
-    "no-bytecode": "without its bytecode",
-    "plain": "plain installation",
-    "floor": "floor: no layer",
+MOST_FILES = 35_000
+"""Files of all targets that the page holds one by one, at some 60 bytes each: 2 MB."""
+
+SUMMED = {
+    "strip": ("stripped", "symbol tables and debug sections of native code"),
+    "files": ("own files", "what the key `files` of layers.yaml adds"),
+    "lite BLAS": ("lite BLAS", "in the place of the OpenBLAS that numpy brings"),
 }
+"""Steps of a manifest that are shown as they are: name on the page, and what it does."""
 
 
 def kind(path: str) -> str:
@@ -50,230 +51,200 @@ def kind(path: str) -> str:
     return "python" if name.endswith(".py") else "data"
 
 
-def treemap(manifest: Manifest) -> dict[str, Any]:
-    """Return the files of a layer as areas: layer, distributions, files. Areas are bytes."""
-    import plotly.graph_objects as go  # noqa: PLC0415 -- start-up time
+def files(manifest: Manifest, most: int = MOST_FILES) -> dict[str, Any]:
+    """Return the files of a layer as a tree: distributions, folders, files.
 
-    root = manifest.identifier
-    rows = [(root, manifest.layer, "", manifest.artifact.unzipped, "layer")]
-    rows += [
-        (f"{root}/{one.name}", one.name, root, one.unzipped, "distribution")
-        for one in sorted(manifest.distributions, key=lambda dist: -dist.unzipped)
-    ]
-    rows += [_tile(root, file) for file in manifest.files if file.size]
-    ids, labels, parents, values, kinds = zip(*rows, strict=True)
-    trace = go.Treemap(
-        ids=ids,
-        labels=labels,
-        parents=parents,
-        values=values,
-        customdata=[[size(v), k] for v, k in zip(values, kinds, strict=True)],
-        branchvalues="total",
-        maxdepth=3,
-        texttemplate="%{label}<br>%{customdata[0]}",
-        hovertemplate="%{id}<br>%{customdata[0]}, %{percentRoot} of the layer<extra></extra>",
-        pathbar={"visible": True},
-        tiling={"packing": "squarify", "pad": 1},
-        sort=True,
+    A folder is an object, a file ``[bytes, bytes in the zip, number of its kind]``. Folders that
+    hold nothing but one folder are one node with it.
+
+    Args:
+        manifest: The layer.
+        most: Files that are listed one by one; smaller ones are summed up by folder.
+    """
+    sizes = sorted((one.size for one in manifest.files), reverse=True)
+    least = sizes[most] if len(sizes) > most else -1
+    root: dict[str, Any] = {}
+    for file in manifest.files:
+        *folders, name = file.path.removeprefix(PREFIX).split("/")
+        node = root.setdefault(file.distribution, {})
+        for folder in folders:
+            node = node.setdefault(f"{folder}/", {})
+        leaf = [file.size, file.zipped, KINDS.index(kind(file.path))]
+        if file.size > least:
+            node[name] = leaf
+        else:
+            rest = node.setdefault(f"smaller files, {kind(file.path)}", [0, 0, leaf[2]])
+            rest[0], rest[1] = rest[0] + leaf[0], rest[1] + leaf[1]
+    return {name: _joined(node) for name, node in root.items()}
+
+
+def _joined(node: Any) -> Any:
+    if isinstance(node, list):
+        return node
+    found = {}
+    for name, child in node.items():
+        below = _joined(child)
+        while isinstance(below, dict) and len(below) == 1:
+            ((inner, only),) = below.items()
+            if not isinstance(only, dict):
+                break
+            name, below = f"{name}{inner}", only  # noqa: PLW2901 -- the name of both
+        found[name] = below
+    return found
+
+
+class BuildStep(NamedTuple):
+    """One step from a plain installation to a layer, in unzipped bytes."""
+
+    name: str
+    text: str
+    delta: int
+    """Bytes that it adds; negative where it saves."""
+    after: int
+    whole: bool = False
+    """Whether it is a sum: the first and the last of all steps."""
+
+
+def waterfall(one: ReportedArtifact) -> list[BuildStep]:
+    """Return what each step of a build saved; nothing for manifests that do not record it."""
+    manifest = one.manifest
+    sizes = manifest.steps
+    if not sizes:
+        return []
+    plain = variant(one.cold_start, "plain") if one.cold_start else None
+    start = plain.unzipped if plain else one.weighing.installed.unzipped if one.weighing else 0
+    deltas: list[tuple[str, str, int]] = []
+    if start > sizes["collect"]:
+        first = ("plain installation", "all that the lock resolves, as an installer leaves it")
+        deltas.append(("left out", _left_out(manifest), sizes["collect"] - start))
+    else:
+        start = sizes["collect"]
+        first = ("plain wheels", "all files of the distributions in the layer")
+    recipes = sum(rule.unzipped for rule in manifest.pruned if rule.rule.startswith("recipe:"))
+    built = list(sizes.items())
+    changes = {name: size - before for (_, before), (name, size) in itertools.pairwise(built)}
+    # Last of all, the files RECORD follow what was compiled, or else what was pruned.
+    changes["bytecode" if changes["bytecode"] else "prune"] += (
+        manifest.artifact.unzipped - built[-1][1]
     )
-    return _figure(trace, height=560)
+    pruned = changes["prune"] + recipes
+    deltas.append(("pruned", "tests, type stubs, headers and the like", pruned))
+    deltas += [(*SUMMED[name], changes[name]) for name in SUMMED if name in changes]
+    deltas.append(("recipes", "what the distributions do without here", -recipes))
+    deltas.append(("bytecode", _bytecode(manifest), changes["bytecode"]))
+    steps, size = [BuildStep(*first, start, start, whole=True)], start
+    for name, text, delta in deltas:
+        size += delta
+        if delta:
+            steps.append(BuildStep(name, text, delta, size))
+    return [*steps, BuildStep("this layer", "what the zip holds", size, size, whole=True)]
 
 
-def _tile(root: str, file: FileRecord) -> tuple[str, str, str, int, str]:
-    parent = f"{root}/{file.distribution}"
-    name = modules.without_tag(PurePosixPath(file.path).name)
-    return f"{parent}/{file.path}", name, parent, file.size, kind(file.path)
+def _left_out(manifest: Manifest) -> str:
+    stubs = sum(one.origin == "stub" for one in manifest.distributions)
+    said = counted(len(manifest.dropped), "distribution") + " left out"
+    return f"{said}, {stubs} replaced by stubs" if stubs else said
 
 
-def icicle(tree: ImportTree) -> dict[str, Any]:
-    """Return import times as bands: a module below the one that imported it first."""
-    import plotly.graph_objects as go  # noqa: PLC0415 -- start-up time
-
-    total = sum(root.cumulative_us for root in tree.roots)
-    bands = _Bands(total * LEAST_SHARE, legend(tree))
-    bands.rows.append(("imports", "all imports", "", total, "root"))
-    for number, root in enumerate(tree.roots):
-        bands.add(root, f"{number}", "imports")
-    bands.rest(tree.roots, "imports", total)
-    ids, labels, parents, values, kinds = zip(*bands.rows, strict=True)
-    trace = go.Icicle(
-        ids=ids,
-        labels=labels,
-        parents=parents,
-        values=values,
-        customdata=[[f"{v / 1000:,.1f} ms", k] for v, k in zip(values, kinds, strict=True)],
-        branchvalues="total",
-        maxdepth=9,
-        texttemplate="%{label} %{customdata[0]}",
-        hovertemplate="%{label}<br>%{customdata[0]}, %{percentRoot} of all<extra></extra>",
-        tiling={"orientation": "v"},
-        pathbar={"visible": True},
-        sort=False,
-    )
-    return _figure(trace, height=460)
-
-
-def legend(tree: ImportTree) -> list[str]:
-    """Return the distributions that have a colour in the icicle, in the order of the colours."""
-    return list(tree.by_distribution)[:PALETTE]
+def _bytecode(manifest: Manifest) -> str:
+    if manifest.bytecode.note:
+        return manifest.bytecode.note
+    return {
+        "only": "compiled, and the sources left out",
+        "none": "none",
+    }.get(manifest.bytecode.mode, "compiled beside the sources")
 
 
 @dataclass
-class _Bands:
-    """The bands of an icicle: id, label, id of the parent, microseconds, colour.
+class Pulled:
+    """A distribution below the one that pulls it by the shortest way.
 
     Attributes:
-        least: Microseconds below which a module has no band of its own.
-        top: Distributions that have a colour of their own.
+        name: Its name.
+        version: Its version; empty where the manifest does not say.
+        unzipped: Bytes of its own.
+        retained: Bytes that would go if it went: its own and of all that it alone pulls.
+        note: Why it weighs nothing: a stub, or left out.
+        also: What else needs it.
+        below: What it pulls.
     """
 
-    least: float
-    top: list[str]
-    rows: list[tuple[str, str, str, int, str]] = field(default_factory=list)
-
-    def add(self, node: Import, name: str, parent: str) -> None:
-        """Add a module and what it imported; imports are no deeper than Python's own stack."""
-        if node.cumulative_us < self.least:
-            return
-        self.rows.append((name, node.module, parent, node.cumulative_us, self._colour(node)))
-        for number, child in enumerate(node.children):
-            self.add(child, f"{name}.{number}", name)
-        self.rest(node.children, name, node.cumulative_us - node.self_us)
-
-    def rest(self, nodes: Iterable[Import], parent: str, total: int) -> None:
-        """Add what is too short to be seen as one band, so that the sum holds."""
-        small = [node for node in nodes if node.cumulative_us < self.least]
-        together = min(sum(node.cumulative_us for node in small), total)
-        if together >= self.least:
-            label = f"{len(small)} shorter ones"
-            self.rows.append((f"{parent}.rest", label, parent, together, "other"))
-
-    def _colour(self, node: Import) -> str:
-        if node.distribution in self.top:
-            return f"c{self.top.index(node.distribution)}"
-        return "other" if node.distribution else "standard library"
+    name: str
+    version: str
+    unzipped: int
+    retained: int
+    note: str
+    also: list[str]
+    below: list[Pulled] = field(default_factory=list)
 
 
-def cold_starts(report: ColdStartReport) -> dict[str, Any]:
-    """Return the times to the first answer of every variant as boxes, in milliseconds."""
-    import plotly.graph_objects as go  # noqa: PLC0415 -- start-up time
-
-    figure = go.Figure()
-    for variant in reversed(report.variants):
-        figure.add_trace(_box(variant, report.factor))
-    figure.update_layout(
-        showlegend=False,
-        height=110 + 76 * len(report.variants),
-        margin={"l": 8, "r": 16, "t": 8, "b": 44},
-        xaxis={"title": {"text": "milliseconds to the first answer"}, "rangemode": "tozero"},
-        yaxis={"automargin": True},
-    )
-    if report.budget_ms is not None:
-        figure.add_vline(x=report.budget_ms, line_dash="dash", annotation_text="budget")
-    return _plain(figure)
-
-
-def _box(variant: Variant, factor: float) -> Any:
-    import plotly.graph_objects as go  # noqa: PLC0415 -- start-up time
-
-    return go.Box(
-        x=[round(sample.total_ms / factor, 2) for sample in variant.samples],
-        name=VARIANTS[variant.name],
-        boxpoints="all",
-        jitter=0.4,
-        pointpos=0,
-        meta=variant.name,
-        hovertemplate="%{x:,.0f} ms<extra>%{fullData.name}</extra>",
+def pulls(manifest: Manifest) -> list[Pulled]:
+    """Return who pulls what: every distribution once, the weightiest first."""
+    graph = describe.graph_of(manifest)
+    known = {one.name: one for one in manifest.distributions}
+    dropped = {one.name: one for one in manifest.dropped}
+    roots = list(dict.fromkeys([*graph.roots, *(n for n in known if not _needed(n, manifest))]))
+    dependencies = Dependencies(roots, graph.edges)
+    retained = dependencies.retained({name: one.unzipped for name, one in known.items()})
+    nodes: dict[str, Pulled] = {}
+    chains = dependencies.chains()
+    for name, chain in sorted(chains.items(), key=lambda item: (-retained[item[0]], item[0])):
+        one, gone = known.get(name), dropped.get(name)
+        parent = chain[-2] if len(chain) > 1 else None
+        note = "a stub" if one and one.origin == "stub" else ""
+        nodes[name] = Pulled(
+            name,
+            one.version if one else gone.version if gone else "",
+            one.unzipped if one else 0,
+            retained[name],
+            f"left out: {gone.reason}" if gone else note,
+            sorted(dist for dist, needs in graph.edges.items() if name in needs and dist != parent),
+        )
+    for name, chain in chains.items():
+        if len(chain) > 1:
+            nodes[chain[-2]].below.append(nodes[name])
+    for node in nodes.values():
+        node.below.sort(key=lambda below: (-below.retained, below.name))
+    return sorted(
+        (nodes[name] for name, chain in chains.items() if len(chain) == 1),
+        key=lambda node: (-node.retained, node.name),
     )
 
 
-def functions(compositions: Sequence[FunctionParts]) -> dict[str, Any]:
-    """Return the layers and code of every function as stacked bars against Lambda's limit."""
-    import plotly.graph_objects as go  # noqa: PLC0415 -- start-up time
-
-    names = [f"{one.function} · {one.runtime}" for one in compositions][::-1]
-    parts = list(dict.fromkeys(part for one in compositions for part in one.parts))
-    parts.sort(key=lambda part: part == CODE)
-    figure = go.Figure(
-        [
-            go.Bar(
-                y=names,
-                x=[one.parts.get(part, 0) for one in compositions][::-1],
-                name=part,
-                orientation="h",
-                customdata=[size(one.parts.get(part, 0)) for one in compositions][::-1],
-                hovertemplate="%{y}<br>%{fullData.name}: %{customdata}<extra></extra>",
-                meta=f"c{number % PALETTE}",
-            )
-            for number, part in enumerate(parts)
-        ]
-    )
-    figure.add_vline(
-        x=runtimes.UNZIPPED_LIMIT,
-        line_dash="dash",
-        annotation_text="262,144,000 bytes ",
-        annotation_position="top left",
-    )
-    figure.update_layout(
-        barmode="stack",
-        height=150 + 26 * len(names),
-        margin={"l": 8, "r": 16, "t": 30, "b": 44},
-        xaxis={
-            "title": {"text": "bytes unzipped"},
-            "range": [0, runtimes.UNZIPPED_LIMIT * 1.08],
-            "tickformat": "~s",
-        },
-        yaxis={"automargin": True},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
-    )
-    return _plain(figure)
+def _needed(name: str, manifest: Manifest) -> bool:
+    return any(name in one.requires for one in manifest.distributions)
 
 
-def history(releases: Mapping[str, Sequence[ReportedRelease]]) -> dict[str, Any]:
-    """Return the zip of every target over its releases, as lines."""
-    import plotly.graph_objects as go  # noqa: PLC0415 -- start-up time
+class Band(NamedTuple):
+    """An import below the one that caused it."""
 
-    figure = go.Figure(
-        [
-            go.Scatter(
-                x=[one.version for one in found],
-                y=[one.zipped for one in found],
-                name=name,
-                mode="lines+markers",
-                customdata=[size(one.zipped) for one in found],
-                hovertemplate="%{x}: %{customdata}<extra>%{fullData.name}</extra>",
-                meta=f"c{number % PALETTE}",
-            )
-            for number, (name, found) in enumerate(releases.items())
-        ]
-    )
-    figure.update_layout(
-        height=340,
-        margin={"l": 8, "r": 16, "t": 30, "b": 44},
-        xaxis={"title": {"text": "release"}, "type": "category"},
-        yaxis={"title": {"text": "bytes of the zip"}, "rangemode": "tozero", "automargin": True},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom"},
-    )
-    return _plain(figure)
+    label: str
+    microseconds: int
+    colour: str
+    below: list[Band]
+    gap: int
+    """Microseconds in the module itself, and in imports that are too short to be drawn."""
 
 
-def _figure(trace: Any, height: int) -> dict[str, Any]:
-    import plotly.graph_objects as go  # noqa: PLC0415 -- start-up time
-
-    figure = go.Figure(trace)
-    figure.update_layout(
-        height=height,
-        margin={"l": 0, "r": 0, "t": 28, "b": 0},
-        uniformtext={"minsize": 9, "mode": "hide"},
-    )
-    return _plain(figure)
+def flame(tree: ImportTree) -> list[Band]:
+    """Return import times as bands: a module above those that it imported first."""
+    total = sum(root.cumulative_us for root in tree.roots)
+    return list(_bands(tree.roots, total * LEAST_SHARE, legend(tree)))
 
 
-def _plain(figure: Any) -> dict[str, Any]:
-    # Plotly's own template is several kilobytes a figure, and has one theme alone.
-    figure.update_layout(
-        template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)"
-    )
-    data: dict[str, Any] = figure.to_plotly_json()
-    data["layout"].pop("template", None)
-    return data
+def legend(tree: ImportTree) -> list[str]:
+    """Return the distributions that have a colour of their own, in the order of the colours."""
+    return list(tree.by_distribution)[:PALETTE]
+
+
+def _bands(nodes: Sequence[Import], least: float, top: list[str]) -> Iterator[Band]:
+    """Yield what is long enough to be seen; imports are no deeper than Python's own stack."""
+    for node in nodes:
+        if node.cumulative_us < least:
+            continue
+        below = list(_bands(node.children, least, top))
+        gap = node.cumulative_us - sum(one.microseconds for one in below)
+        colour = "other" if node.distribution else "std"
+        if node.distribution in top:
+            colour = f"c{top.index(node.distribution)}"
+        yield Band(node.module, node.cumulative_us, colour, below, max(0, gap))

@@ -61,6 +61,7 @@ def compositions(config: Config, manifests: Sequence[Manifest], root: Path) -> l
             keys = [(layer, runtime, architecture) for layer in function.layers]
             if all(key in sizes for key in keys):
                 parts = {key[0]: sizes[key] for key in keys}
-                parts[CODE] = budgets.code_size(function, root)
+                own = sizes.get((name, runtime, architecture)) if function.package else None
+                parts[CODE] = budgets.code_size(function, root) if own is None else own
                 found.append(FunctionParts(name, runtime, architecture, parts))
     return found

@@ -1,4 +1,4 @@
-"""Writes the HTML report: one file that holds its data, its charts and all that draws them."""
+"""Writes the HTML report: one file that holds its data, and all that draws it."""
 
 from __future__ import annotations
 
@@ -7,30 +7,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
-import plotly.offline
 
 from layersmith import __version__
 from layersmith.console import size
-from layersmith.report import figures, views
+from layersmith.report import figures, verdict, views
+from layersmith.report.functions import CODE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from layersmith.report.functions import FunctionParts
     from layersmith.report.records import ReportedArtifact
+    from layersmith.report.verdict import Decision
 
 PAGE = Path(__file__).with_name("page")
 """Folder of the template, the style and the script."""
 
 
 def render(
-    artifacts: Sequence[ReportedArtifact], compositions: Sequence[FunctionParts] = ()
+    artifacts: Sequence[ReportedArtifact],
+    compositions: Sequence[FunctionParts] = (),
+    *,
+    costs: Sequence[dict[str, Any]] = (),
+    commit: str | None = None,
 ) -> str:
     """Return the report.
 
     Args:
         artifacts: What is reported, at least one target.
         compositions: The functions of layers.yaml with their layers.
+        costs: The history of costs, a record a day.
+        commit: The commit that layers.yaml is of.
     """
     from markupsafe import Markup  # noqa: PLC0415 -- start-up time
 
@@ -40,17 +47,31 @@ def render(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
+    most = figures.MOST_FILES // len(artifacts)
+    files = {one.manifest.identifier: figures.files(one.manifest, most) for one in artifacts}
     return environment.get_template("page.html.j2").render(
         version=__version__,
-        targets=[views.target(one) for one in artifacts],
+        commit=commit,
+        verdict=answer(artifacts, compositions),
+        kinds=[(f"k-{kind}", kind) for kind in figures.KINDS],
+        targets=[views.target(one, compositions) for one in artifacts],
         functions=_functions(compositions),
-        history=_history(artifacts),
+        costs=_costs(costs),
         licences=_licences(artifacts),
-        # What is marked as safe is our own, the library's, or escaped by in_script.
+        size=size,
+        # What is marked as safe is our own, or escaped by in_script.
         css=Markup((PAGE / "page.css").read_text("utf-8")),  # noqa: S704
         js=Markup((PAGE / "page.js").read_text("utf-8")),  # noqa: S704
-        plotly=Markup(plotly.offline.get_plotlyjs().replace("</script", r"<\/script")),  # noqa: S704
-        figures=Markup(in_script(_figures(artifacts, compositions))),  # noqa: S704
+        files=Markup(in_script(files)),  # noqa: S704
+    )
+
+
+def answer(
+    artifacts: Sequence[ReportedArtifact], compositions: Sequence[FunctionParts] = ()
+) -> Decision:
+    """Return whether all targets may ship, as the page says at its top."""
+    return verdict.answer(
+        [(one.manifest.identifier, verdict.checks(one, compositions)) for one in artifacts]
     )
 
 
@@ -60,58 +81,58 @@ def in_script(value: Any) -> str:
     return text.replace("<", r"\u003c").replace("\u2028", r"\u2028").replace("\u2029", r"\u2029")
 
 
-def _figures(
-    artifacts: Sequence[ReportedArtifact], compositions: Sequence[FunctionParts]
-) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for one in artifacts:
-        name = one.manifest.identifier
-        found[f"treemap-{name}"] = figures.treemap(one.manifest)
-        if one.imports:
-            found[f"imports-{name}"] = figures.icicle(one.imports)
-        if one.cold_start:
-            found[f"cold-{name}"] = figures.cold_starts(one.cold_start)
-    if compositions:
-        found["functions"] = figures.functions(compositions)
-    if _released(artifacts):
-        found["history"] = figures.history(_released(artifacts))
-    return found
-
-
-def _released(artifacts: Sequence[ReportedArtifact]) -> dict[str, Any]:
-    """Return the releases of every target that has more than one."""
-    return {one.manifest.identifier: one.history for one in artifacts if len(one.history) > 1}
-
-
 def _functions(compositions: Sequence[FunctionParts]) -> dict[str, Any] | None:
     if not compositions:
         return None
-    longest = max(compositions, key=lambda one: one.total)
+    names = list(dict.fromkeys(part for one in compositions for part in one.parts))
+    names.sort(key=lambda part: part == CODE)
+    colours = {name: f"c{number % figures.PALETTE}" for number, name in enumerate(names)}
+    largest: dict[str, FunctionParts] = {}
+    for one in sorted(compositions, key=lambda one: -one.total):
+        largest.setdefault(one.function, one)
     rows = [
         (
             one.function,
             f"{one.runtime} {one.architecture}",
             ", ".join(f"{name} {size(count)}" for name, count in one.parts.items()),
             size(one.total),
-            f"{100 * one.share:.1f} %",
+            f"{one.share:.1%}",
         )
         for one in compositions
     ]
     return {
-        "longest": f"{100 * longest.share:.0f} %",
-        "label": f"Bars: layers and code of every function against 262,144,000 bytes."
-        f" The largest is {longest.function} with {size(longest.total)}.",
-        **views.table("function|on|parts|together#|of the limit#", rows)._asdict(),
+        "longest": f"{max(one.share for one in compositions):.0%}",
+        "parts": [(colour, name) for name, colour in colours.items()],
+        "largest": [
+            {
+                "name": one.function,
+                "on": f"{one.runtime} {one.architecture}",
+                "total": size(one.total),
+                "share": f"{one.share:.1%}",
+                "parts": [
+                    (colours[name], f"{100 * count / (one.total or 1) * min(1, one.share):.2f}")
+                    for name, count in one.parts.items()
+                ],
+            }
+            for one in largest.values()
+        ],
+        "table": views.table("function|on|parts|together#|of the limit#", rows),
     }
 
 
-def _history(artifacts: Sequence[ReportedArtifact]) -> dict[str, Any] | None:
+def _costs(days: Sequence[dict[str, Any]]) -> views.Table | None:
+    """Return a row a month: each day's record holds the month up to it."""
+    months = {str(day["date"])[:7]: day for day in days}
+    widest = max((day["total"] for day in months.values()), default=0) or 1
     rows = [
-        (name, release.version, size(release.zipped), size(release.unzipped))
-        for name, found in _released(artifacts).items()
-        for release in found
+        (
+            str(day["date"]),
+            views.Bar("", 0, 100 * day["total"] / widest, "mine"),
+            f"{day['total']:,.2f} {day.get('currency', 'USD')}",
+        )
+        for day in months.values()
     ]
-    return views.table("target|release|zip#|unpacked#", rows)._asdict() if rows else None
+    return views.table("up to|this month|cost#", rows) if rows else None
 
 
 def _licences(artifacts: Sequence[ReportedArtifact]) -> views.Table:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
-
-from layersmith.assemble import manifest as manifests
-from layersmith.base import disk
+from layersmith import process
+from layersmith.base import damage, disk
 from layersmith.base.versions import order
+from layersmith.config.models import Budgets, Function
 from layersmith.errors import BuildError
 from layersmith.prove.cold.importtime import ImportTree
 from layersmith.prove.cold.models import ColdStartReport
 from layersmith.prove.reports import SmokeReport
-from layersmith.report.found import MANIFEST
+from layersmith.report import diffs
+from layersmith.report.found import MANIFEST, FoundManifest
 from layersmith.weigh.models import Weighing
 
 if TYPE_CHECKING:
@@ -22,18 +23,34 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layersmith.assemble.manifest import Manifest
-    from layersmith.config.models import Budgets
+    from layersmith.config.models import Config
+    from layersmith.prove.cold.models import Variant
+    from layersmith.report.diff_models import Diff
 
-Model = TypeVar("Model", bound=BaseModel)
+DEFAULT_MEMORY: int = Function.model_fields["memory"].default
+"""MB that a function has if layers.yaml does not say."""
+
+COSTS = "cost-history.jsonl"
+"""What `cost --history-out` writes, in the folder of the artifacts or beside earlier manifests."""
 
 
 @dataclass(frozen=True)
 class ReportedRelease:
-    """The sizes of one version of a target, in bytes."""
+    """One version of a target.
+
+    Attributes:
+        version: Its version.
+        zipped: Bytes of the zip.
+        unzipped: Bytes of its content.
+        cold_ms: Median from start to first answer; None where that was not measured.
+        init_ms: Of that, until the runtime asks for the first event: what Lambda bills as INIT.
+    """
 
     version: str
     zipped: int
     unzipped: int
+    cold_ms: float | None = None
+    init_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,103 +60,162 @@ class ReportedArtifact:
     Attributes:
         manifest: Its manifest.
         budgets: What layers.yaml allows it; None where it is not in there.
+        memory: MB of the largest function that uses it, or the default of layers.yaml.
+        users: The functions that use it.
         cold_start: Its cold starts, if they were measured.
         imports: Its import times, if they were measured.
         smoke: Its proof, if it was started.
-        weighing: What ``analyze --save`` found.
+        weighing: What ``weigh --save`` found.
         history: Its releases, the oldest first, itself included.
+        change: What differs from the newest earlier release, or from a release of the same version.
+        same: Whether that release is the same zip, byte for byte.
         stale: Records that are of another zip and were left out.
     """
 
     manifest: Manifest
     budgets: Budgets | None = None
+    memory: int = DEFAULT_MEMORY
+    users: Sequence[str] = ()
     cold_start: ColdStartReport | None = None
     imports: ImportTree | None = None
     smoke: SmokeReport | None = None
     weighing: Weighing | None = None
     history: Sequence[ReportedRelease] = ()
+    change: Diff | None = None
+    same: bool = False
     stale: list[str] = field(default_factory=list)
 
 
 def gather(
-    dist: Path, budgets: dict[str, Budgets], history: Iterable[Path] = ()
+    dist: Path, config: Config | None = None, history: Sequence[Path] = ()
 ) -> list[ReportedArtifact]:
     """Return every target in a folder, in its newest version.
 
     Args:
         dist: Folder of the artifacts.
-        budgets: Budgets by layer.
+        config: layers.yaml, for budgets and functions.
         history: Folders with manifests of earlier releases.
 
     Raises:
         BuildError: There is no manifest, or one is damaged.
     """
-    newest: dict[str, tuple[Path, Manifest]] = {}
-    for path, manifest in _manifests(dist):
-        known = newest.get(manifest.identifier)
-        if known is None or order(known[1].version) < order(manifest.version):
-            newest[manifest.identifier] = (path, manifest)
+    found = _manifests(dist)
+    newest: dict[str, FoundManifest] = {}
+    for one in found:
+        known = newest.get(one.manifest.identifier)
+        if known is None or order(known.manifest.version) < order(one.manifest.version):
+            newest[one.manifest.identifier] = one
     if not newest:
         raise BuildError(
             f"there is nothing to report: no manifest is in {dist}",
             cause="no layer has been built",
             hint="run `nox -s build`",
         )
-    earlier = [one for folder in (*history, dist) for _, one in _manifests(folder)]
-    return [
-        _artifact(path, manifest, budgets.get(manifest.layer), earlier)
-        for path, manifest in (newest[name] for name in sorted(newest))
-    ]
+    released = [one for folder in history for one in _manifests(folder)]
+    earlier = [*(one for one in found if one not in newest.values()), *released]
+    return [_artifact(newest[name], config, earlier) for name in sorted(newest)]
 
 
-def _manifests(folder: Path) -> list[tuple[Path, Manifest]]:
+def _manifests(folder: Path) -> list[FoundManifest]:
     disk.require_readable(folder)
-    paths = [one for one in sorted(folder.rglob("*.json")) if MANIFEST.fullmatch(one.name)]
-    return [(path, manifests.read(path)) for path in paths]
+    return [FoundManifest(one) for one in sorted(folder.rglob("*.json")) if _is_manifest(one)]
+
+
+def _is_manifest(path: Path) -> bool:
+    return MANIFEST.fullmatch(path.name) is not None
 
 
 def _artifact(
-    path: Path, manifest: Manifest, budgets: Budgets | None, earlier: Iterable[Manifest]
+    found: FoundManifest, config: Config | None, earlier: Iterable[FoundManifest]
 ) -> ReportedArtifact:
+    manifest = found.manifest
     sha256 = manifest.artifact.sha256
     stale: list[str] = []
-    cold_start = _beside(path, ".coldstart.json", ColdStartReport)
+    cold_start = found.beside(".coldstart.json", ColdStartReport)
     if cold_start and cold_start.sha256 != sha256:
         cold_start = None
         stale.append("cold starts")
-    smoke = _beside(path, ".smoke.json", SmokeReport)
+    smoke = found.beside(".smoke.json", SmokeReport)
     if smoke and smoke.sha256 != sha256:
         smoke = None
         stale.append("the proof")
-    imports = _beside(path, ".importtime.json", ImportTree)
+    imports = found.beside(".importtime.json", ImportTree)
     if imports and "cold starts" in stale:
         # Import times name no zip; they are taken together with the cold starts.
         imports = None
         stale.append("import times")
+    functions = config.functions.items() if config else ()
+    packages = {name: one for name, one in functions if one.package}
+    layer = ({**config.layers, **packages} if config else {}).get(manifest.layer)
+    users = {name: one.memory for name, one in functions if manifest.layer in one.layers}
+    same = [one for one in earlier if one.manifest.identifier == manifest.identifier]
+    last = _last(same, manifest)
     return ReportedArtifact(
         manifest=manifest,
-        budgets=budgets,
+        budgets=layer.budgets if layer else None,
+        memory=max(users.values(), default=DEFAULT_MEMORY),
+        users=sorted(users),
         cold_start=cold_start,
         imports=imports,
         smoke=smoke,
-        weighing=_beside(path, ".analysis.json", Weighing),
-        history=_history(manifest, earlier),
+        weighing=found.beside(".analysis.json", Weighing),
+        history=_history([*same, found]),
+        change=diffs.between(manifest.identifier, last, found) if last else None,
+        same=last is not None and last.manifest.artifact.sha256 == sha256,
         stale=stale,
     )
 
 
-def _history(manifest: Manifest, earlier: Iterable[Manifest]) -> list[ReportedRelease]:
-    same = {one.version: one for one in earlier if one.identifier == manifest.identifier}
-    return [
-        ReportedRelease(one.version, one.artifact.zipped, one.artifact.unzipped)
-        for one in sorted(
-            {**same, manifest.version: manifest}.values(), key=lambda one: order(one.version)
-        )
-    ]
+def _last(earlier: Iterable[FoundManifest], manifest: Manifest) -> FoundManifest | None:
+    """Return the newest release that is not newer than what was built."""
+    known = [one for one in earlier if order(one.manifest.version) <= order(manifest.version)]
+    return max(known, key=lambda one: order(one.manifest.version), default=None)
 
 
-def _beside(path: Path, suffix: str, model: type[Model]) -> Model | None:
+def _history(found: Iterable[FoundManifest]) -> list[ReportedRelease]:
+    releases = {one.manifest.version: _release(one) for one in found}
+    return [releases[version] for version in sorted(releases, key=order)]
+
+
+def _release(found: FoundManifest) -> ReportedRelease:
+    artifact = found.manifest.artifact
+    cold = found.beside(".coldstart.json", ColdStartReport)
+    if cold is None or cold.sha256 != artifact.sha256:
+        return ReportedRelease(found.manifest.version, artifact.zipped, artifact.unzipped)
+    layer = variant(cold, "layer")
+    return ReportedRelease(
+        found.manifest.version,
+        artifact.zipped,
+        artifact.unzipped,
+        cold.judged_ms,
+        layer.init.median / cold.factor if layer else None,
+    )
+
+
+def variant(report: ColdStartReport, name: str) -> Variant | None:
+    """Return one of the variants of cold starts, if it was measured."""
+    return next((one for one in report.variants if one.name == name), None)
+
+
+def costs(folders: Iterable[Path]) -> list[dict[str, Any]]:
+    """Return the history of costs in some folders, the oldest day first.
+
+    Raises:
+        BuildError: A file is damaged.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for path in (folder / COSTS for folder in folders):
+        if path.is_file():
+            with damage.told(path.name, kind="history of costs"):
+                days = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+                found |= {str(day["date"]): {**day, "total": float(day["total"])} for day in days}
+    return [found[date] for date in sorted(found)]
+
+
+def commit(folder: Path) -> str | None:
+    """Return the commit of the repository that a folder is in; ``-dirty`` where it was changed."""
+    words = ("git", "-C", folder, "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12")
     try:
-        return model.model_validate_json(path.with_suffix(suffix).read_bytes())
-    except (OSError, ValidationError):
+        return process.run(words).stdout.strip()
+    except process.CommandFailed:
         return None

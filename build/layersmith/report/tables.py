@@ -1,20 +1,30 @@
-"""The table that a build prints, and the same as Markdown for GitHub's step summary."""
+"""The table that a build prints, and what GitHub gets of a run: step summaries and outputs."""
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersmith import console
+from layersmith.base import runtimes
+from layersmith.prove.reports import SmokeReport
+from layersmith.report import diff_text, diffs, found
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.pipeline import BuildResult
+    from layersmith.plan import Target
+    from layersmith.report.found import FoundManifest
 
 HEADINGS = ("target", "zipped", "unzipped", "files", "bytecode", "glibc", "status", "time")
+
+UNKNOWN = "not started"
+"""Verdict on a layer that no smoke test has started since it was built."""
 
 
 def rows(results: Sequence[BuildResult]) -> list[tuple[str, ...]]:
@@ -35,16 +45,183 @@ def show(results: Sequence[BuildResult]) -> None:
     console.stdout().print(table)
 
 
-def markdown(results: Sequence[BuildResult]) -> str:
-    """Return the table as Markdown."""
-    lines = [f"| {' | '.join(HEADINGS)} |", "|---|--:|--:|--:|--:|---|---|--:|"]
-    lines += [f"| {' | '.join(cells)} |" for cells in rows(results)]
-    return "\n".join(lines) + "\n"
+@dataclass(frozen=True)
+class TargetVerdict:
+    """What became of a target, for people who decide about it.
+
+    Attributes:
+        target: The target.
+        words: ``proven by Docker``, ``failed`` and so on.
+        manifest: Of its artifact, where there is one.
+        problems: Why it is not in order.
+    """
+
+    target: Target
+    words: str
+    manifest: Manifest | None = None
+    problems: Sequence[str] = field(default=())
+
+    @property
+    def marked(self) -> str:
+        """The words with a mark in front; one that nothing was proven of has none."""
+        if self.problems:
+            return f"❌ {self.words}"
+        return self.words if self.words == UNKNOWN else f"✅ {self.words}"
+
+
+def built(results: Iterable[BuildResult]) -> list[TargetVerdict]:
+    """Return the verdicts of a build."""
+    return [
+        TargetVerdict(one.target, one.status, one.manifest, [str(one.error)] if one.error else ())
+        for one in results
+    ]
+
+
+def in_folder(targets: Iterable[Target], dist: Path) -> list[TargetVerdict]:
+    """Return the verdicts on what lies in a folder: built or not, proven or not.
+
+    A proof of other bytes than those that lie there counts as none.
+
+    Args:
+        targets: The targets that should be there.
+        dist: Folder of the artifacts and the results of smoke tests.
+
+    Raises:
+        BuildError: A manifest is damaged.
+    """
+    return [_in_folder(target, dist / f"{target.stem}.json") for target in targets]
+
+
+def _in_folder(target: Target, path: Path) -> TargetVerdict:
+    if not path.is_file():
+        return TargetVerdict(
+            target, "not built", problems=["its zip was not built; see the log of its job"]
+        )
+    one = found.FoundManifest(path)
+    proof = one.beside(".smoke.json", SmokeReport)
+    if proof is None or proof.sha256 != one.manifest.artifact.sha256:
+        return TargetVerdict(target, UNKNOWN, one.manifest)
+    where = "its host twin" if proof.runner.twin else proof.runner.kind.capitalize()
+    words = f"proven by {where}" if proof.ok else f"not proven by {where}"
+    return TargetVerdict(target, words, one.manifest, proof.problems)
+
+
+def manifests_in(folder: Path | None) -> dict[str, FoundManifest]:
+    """Return the manifests in a folder, by target; none where there is no folder.
+
+    Raises:
+        BuildError: A manifest is damaged.
+    """
+    return found.manifests_of(folder.glob("*.json")) if folder and folder.is_dir() else {}
+
+
+def summary(
+    title: str, verdicts: Sequence[TargetVerdict], before: Mapping[str, FoundManifest]
+) -> str:
+    """Return Markdown for a step summary: verdicts, budgets, what changed, and where the files are.
+
+    Args:
+        title: Its heading.
+        verdicts: One per target.
+        before: Identifier of a target -> its manifest on the main branch; may be empty.
+    """
+    lines = [f"### {title}", "", "| target | verdict | zipped | unzipped | against main |"]
+    lines += ["|---|---|--:|--:|---|"]
+    for one in verdicts:
+        old = before.get(one.target.identifier)
+        cells = [
+            f"`{one.target.identifier}`",
+            one.marked,
+            *_shares(one),
+            _against(one, old),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    if not before:
+        lines += ["", "No manifests of the main branch are there to compare with."]
+    elif gone := sorted(before.keys() - {one.target.identifier for one in verdicts}):
+        lines += ["", f"On the main branch and not in this run: {', '.join(gone)}."]
+    for one in verdicts:
+        lines += [f"\n`{one.target.identifier}`:\n\n{fenced(problem)}" for problem in one.problems]
+    return "\n".join([*lines, run_link()])
+
+
+def fenced(text: str) -> str:
+    """Return text as a block of Markdown that it cannot end."""
+    return f"```text\n{text.replace('```', '` ` `')}\n```"
+
+
+def _shares(one: TargetVerdict) -> list[str]:
+    """Return the zipped and the unzipped size of a layer, each with its share of the budget."""
+    if one.manifest is None:
+        return ["", ""]
+    artifact, budgets = one.manifest.artifact, one.target.settings.budgets
+    largest = budgets.unzipped or runtimes.UNZIPPED_LIMIT
+    return [_share(artifact.zipped, budgets.zipped), _share(artifact.unzipped, largest)]
+
+
+def _share(size: int, limit: float | None) -> str:
+    shown = console.size(size)
+    return f"{shown}, {100 * size / limit:.0f} % of {console.size(int(limit))}" if limit else shown
+
+
+def _against(one: TargetVerdict, old: FoundManifest | None) -> str:
+    if one.manifest is None or old is None:
+        return "" if one.manifest is None else "new"
+    new, before = one.manifest.artifact, old.manifest.artifact
+    if new.sha256 == before.sha256:
+        return "the same bytes"
+    grown = new.zipped - before.zipped
+    return f"{'+' if grown >= 0 else '-'}{console.size(abs(grown))} zipped"
+
+
+def changes(
+    verdicts: Iterable[TargetVerdict], before: Mapping[str, FoundManifest], dist: Path
+) -> str:
+    """Return as Markdown what differs from the main branch, distribution by distribution.
+
+    Args:
+        verdicts: What became of the targets.
+        before: Identifier of a target -> its manifest on the main branch.
+        dist: Folder of the manifests.
+    """
+    return diff_text.markdown(
+        [
+            diff
+            for one in verdicts
+            if one.manifest and (old := before.get(one.target.identifier))
+            for diff in diffs.compare(old.path, dist / f"{one.target.stem}.json", dist)
+        ]
+    )
+
+
+def run_link() -> str:
+    """Return Markdown that links to the GitHub workflow run that this is part of."""
+    names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
+    server, repository, run = (os.environ.get(name, "") for name in names)
+    if not (server and repository and run):
+        return ""
+    return f"\n[Artifacts and logs of this run]({server}/{repository}/actions/runs/{run})\n"
 
 
 def step_summary(text: str) -> None:
     """Append Markdown to the summary of the running GitHub step; elsewhere do nothing."""
-    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    _append("GITHUB_STEP_SUMMARY", text)
+
+
+def step_outputs(**values: object) -> None:
+    """Set outputs of the running GitHub step; elsewhere do nothing.
+
+    Args:
+        values: Name -> value. What is not text is written as JSON.
+    """
+    for name, value in values.items():
+        text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        # GitHub reads an output to the end of its line.
+        _append("GITHUB_OUTPUT", f"{name}={text}")
+
+
+def _append(variable: str, text: str) -> None:
+    path = os.environ.get(variable)
     if path:
         with Path(path).open("a", encoding="utf-8") as stream:
             stream.write(text + "\n")

@@ -127,7 +127,8 @@ def _names(loaded: LoadedConfig, target: Target, locks: Mapping[str, Lock]) -> I
             yield _Judged(position, key, raw, names, names is not None and name in names)
     for number, kept in enumerate(settings.keep_provided):
         position = loaded.position("layers", target.layer, "keep-provided", number)
-        provided = target.runtime.provided
+        brought = {one for versions in target.managed_layers.values() for one in versions}
+        provided = target.runtime.provided | brought
         matched = kept in provided and (names is None or kept in names)
         yield _Judged(position, "keep-provided", kept, names and provided, matched)
 

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from layersmith.base import runtimes
+from layersmith.assemble import prune
+from layersmith.assemble.bytecode import RULE_ONLY
 from layersmith.console import size
 from layersmith.prove.cold import importtime
-from layersmith.report import figures
+from layersmith.recipes.apply import rule
+from layersmith.report import figures, verdict
+from layersmith.report.records import variant
+from layersmith.ship.cost import billing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from layersmith.assemble.manifest import Distribution, Manifest
     from layersmith.prove.cold.importtime import ImportTree
-    from layersmith.prove.cold.models import ColdStartReport
     from layersmith.prove.reports import SmokeReport
+    from layersmith.report.functions import FunctionParts
     from layersmith.report.records import ReportedArtifact
     from layersmith.weigh.models import Weighing
 
-LARGEST = 40
-"""Files and modules that a table holds."""
+COSTLIEST = 25
+"""Modules that the table of imports holds."""
 
-NEAR = 0.9
-"""Share of a budget from which it is shown as nearly spent."""
+VARIANTS = {
+    "layer": "this layer",
+    "no-bytecode": "without its bytecode",
+    "plain": "plain installation",
+    "floor": "floor: no layer",
+}
+
+PRICE_KEYS = {"arm64": "lambda-arm-gb-second", "x86_64": "lambda-x86-gb-second"}
+"""Architecture to the key of its price list."""
+
+MILLION = 1_000_000
+"""Starts that a price is given for; at one million it reads as USD, not as fractions of a cent."""
 
 
 class Heading(NamedTuple):
@@ -33,24 +47,32 @@ class Heading(NamedTuple):
     number: bool = False
 
 
+class Bar(NamedTuple):
+    """A bar in a cell, in percent of the cell's width.
+
+    Attributes:
+        text: What the cell says.
+        left: Where it begins.
+        width: How wide it is.
+        tone: Class of its colour.
+        marks: Places of single values.
+    """
+
+    text: str
+    left: float
+    width: float
+    tone: str
+    marks: Sequence[float] = ()
+
+
 class Table(NamedTuple):
-    """A table of the page."""
+    """A table of the page; cells are texts or bars."""
 
     headings: list[Heading]
-    rows: list[Sequence[str]]
+    rows: list[Sequence[str | Bar]]
 
 
-class Meter(NamedTuple):
-    """A value against its limit."""
-
-    name: str
-    text: str
-    percent: int
-    state: str
-    """``good``, ``warn`` or ``bad``."""
-
-
-def table(headings: str, rows: Iterable[Sequence[str]]) -> Table:
+def table(headings: str, rows: Iterable[Sequence[str | Bar]]) -> Table:
     """Return a table.
 
     Args:
@@ -61,8 +83,13 @@ def table(headings: str, rows: Iterable[Sequence[str]]) -> Table:
     return Table(heads, list(rows))
 
 
-def target(one: ReportedArtifact) -> dict[str, Any]:
-    """Return what the page says of one target."""
+def target(one: ReportedArtifact, functions: Sequence[FunctionParts] = ()) -> dict[str, Any]:
+    """Return what the page says of one target.
+
+    Args:
+        one: The target.
+        functions: The functions of layers.yaml with their layers, of any target.
+    """
     manifest = one.manifest
     kinds = _kinds(manifest)
     total = max(1, manifest.artifact.unzipped)
@@ -77,14 +104,22 @@ def target(one: ReportedArtifact) -> dict[str, Any]:
         "unzipped": size(manifest.artifact.unzipped),
         "files": f"{manifest.artifact.files:,}",
         "shares": [(kind, f"{1000 * count / total:.1f}") for kind, count in kinds if count],
-        "kinds": [(kind, f"{size(count)}, {100 * count / total:.0f} %") for kind, count in kinds],
-        "budgets": budgets(one),
+        "kinds": [
+            (f"k-{kind}", f"{kind} {size(count)}, {count / total:.0%}")
+            for kind, count in kinds
+            if count
+        ],
+        "checks": verdict.checks(one, functions),
+        "meters": verdict.meters(one),
         "facts": _facts(manifest),
-        "zooms": [dist.name for dist in _by_size(manifest.distributions) if dist.unzipped],
+        "saved": saved(one),
+        "rules": _rules(manifest),
+        "pulls": figures.pulls(manifest),
+        "dropped": _dropped(manifest),
         "distributions": _distributions(manifest),
-        "largest": _largest(manifest),
         "imports": imports(one.imports) if one.imports else None,
-        "cold": cold(one.cold_start) if one.cold_start else None,
+        "cold": cold(one) if one.cold_start else None,
+        "history": history(one),
         "proof": proof(one.smoke),
         "weighing": _weighing(one.weighing) if one.weighing else None,
         "notes": [f"Left out, because they are of an earlier zip: {', '.join(one.stale)}."]
@@ -93,44 +128,64 @@ def target(one: ReportedArtifact) -> dict[str, Any]:
     }
 
 
-def budgets(one: ReportedArtifact) -> list[Meter]:
-    """Return a layer's sizes and times against its budgets and Lambda's limits."""
-    artifact, wanted = one.manifest.artifact, one.budgets
-    found = [
-        _meter("unpacked, of what Lambda takes", artifact.unzipped, runtimes.UNZIPPED_LIMIT),
-        _meter(
-            "zip, of a direct upload",
-            artifact.zipped,
-            runtimes.DIRECT_UPLOAD_LIMIT,
-        ),
+def saved(one: ReportedArtifact) -> dict[str, Any] | None:
+    """Return the steps from a plain installation to the layer as a waterfall."""
+    steps = figures.waterfall(one)
+    if not steps:
+        return None
+    widest = max(step.after for step in steps) or 1
+    first, last = steps[0].after, steps[-1].after
+    rows = [
+        (
+            step.name,
+            Bar(
+                step.text,
+                100 * (0 if step.whole else min(step.after, step.after - step.delta)) / widest,
+                100 * abs(step.delta) / widest,
+                "whole" if step.whole else "less" if step.delta < 0 else "grown",
+            ),
+            "" if step.whole else signed(step.delta),
+            size(step.after),
+        )
+        for step in steps
     ]
-    if wanted and wanted.zipped is not None:
-        found.append(_meter("budgets.zipped", artifact.zipped, wanted.zipped))
-    if wanted and wanted.unzipped is not None:
-        found.append(_meter("budgets.unzipped", artifact.unzipped, wanted.unzipped))
-    if one.cold_start and one.cold_start.budget_ms:
-        value, limit = one.cold_start.judged_ms, one.cold_start.budget_ms
-        text = f"{value:,.0f} of {limit:,.0f} ms"
-        found.append(Meter("budgets.cold-start", text, *_judged(value / limit)))
-    return found
+    share = f", {1 - last / first:.0%} less" if last < first else ""
+    return {
+        "text": f"{size(first)} to {size(last)} unpacked{share}",
+        **table("step|what it does|change#|after it#", rows)._asdict(),
+    }
 
 
-def _meter(name: str, value: int, limit: int) -> Meter:
-    return Meter(name, f"{size(value)} of {size(limit)}", *_judged(value / limit))
+def signed(count: int) -> str:
+    """Return bytes with their sign."""
+    return f"{'+' if count >= 0 else '−'}{size(abs(count))}"  # noqa: RUF001 -- a minus sign
 
 
-def _judged(share: float) -> tuple[int, str]:
-    state = "bad" if share > 1 else "warn" if share > NEAR else "good"
-    return round(100 * share), state
+def _rules(manifest: Manifest) -> Table | None:
+    """Return what each rule left out, and why, or what is lost by it."""
+    why = {one.name: one.why for one in prune.default_rules()}
+    why[RULE_ONLY] = "sources whose bytecode stays"
+    for use in manifest.recipes:
+        why[rule(use.name)] = "; ".join(dict.fromkeys(use.prune.values()))
+    rows = [
+        (one.rule, why.get(one.rule, ""), f"{one.files:,}", size(one.unzipped))
+        for one in sorted(manifest.pruned, key=lambda one: -one.unzipped)
+    ]
+    return table("rule|what it leaves out|files#|unpacked#", rows) if rows else None
 
 
 def imports(tree: ImportTree) -> dict[str, Any]:
     """Return what the page says of import times."""
-    costliest = importtime.costliest(tree.roots, LARGEST)
+    costliest = importtime.costliest(tree.roots, COSTLIEST)
     return {
         "total": _ms(tree.total_us),
         "runner": tree.runner,
-        "legend": figures.legend(tree),
+        "legend": [
+            *((f"c{number}", name) for number, name in enumerate(figures.legend(tree))),
+            ("other", "other distributions"),
+            ("std", "standard library"),
+        ],
+        "bands": figures.flame(tree),
         "by_distribution": table(
             "distribution|milliseconds#",
             [(name, f"{us / 1000:,.1f}") for name, us in tree.by_distribution.items()],
@@ -150,30 +205,110 @@ def imports(tree: ImportTree) -> dict[str, Any]:
     }
 
 
-def cold(report: ColdStartReport) -> dict[str, Any]:
-    """Return what the page says of cold starts."""
+def cold(one: ReportedArtifact) -> dict[str, Any]:
+    """Return what the page says of cold starts, and of what a million of them costs."""
+    report = one.cold_start
+    assert report is not None
     how = {
         "measurement": "measured natively",
         "twin": f"measured of its twin, natively on {report.runner.architecture}",
         "estimate": f"estimated under emulation, divided by {report.factor:.1f}",
     }[report.kind]
-    rows = []
-    for one in report.variants:
-        spread, factor = one.total, report.factor
-        memory = size(one.peak_memory) if one.peak_memory else ""
-        numbers = (spread.median, spread.p90, spread.low, spread.high)
-        cells = [f"{value / factor:,.0f}" for value in numbers]
-        rows.append((figures.VARIANTS[one.name], *cells, size(one.unzipped), memory))
+    factor = report.factor
+    widest = max(found.total.high for found in report.variants) / factor or 1
+    rows = [
+        (
+            VARIANTS[found.name],
+            Bar(
+                f"{found.total.low / factor:,.0f} to {found.total.high / factor:,.0f} ms",
+                0,
+                100 * found.total.median / factor / widest,
+                "mine" if found.name == "layer" else "whole",
+                [round(100 * it.total_ms / factor / widest, 1) for it in found.samples],
+            ),
+            f"{found.total.median / factor:,.0f} ms",
+            f"{found.init.median / factor:,.0f} ms",
+            money(one, found.init.median / factor),
+            size(found.peak_memory) if found.peak_memory else "",
+        )
+        for found in report.variants
+    ]
     return {
         "how": f"{how}, {report.starts} starts each",
-        "word": f"{report.judged_ms:,.0f} ms cold",
+        "word": f"{report.judged_ms:,.0f} ms cold start",
         "state": "good" if report.within else "bad",
-        "headings": table(
-            "variant|median#|9 of 10#|fastest#|slowest#|unpacked#|memory#", []
-        ).headings,
-        "rows": rows,
+        "saving": saving(one),
+        "assumes": assumption(one),
         "notes": report.notes,
+        **table(
+            "variant|every start|median#|of that INIT#|a million INITs#|peak memory#", rows
+        )._asdict(),
     }
+
+
+def price(one: ReportedArtifact, init_ms: float) -> float:
+    """Return what a million INIT phases of some milliseconds cost.
+
+    Lambda bills INIT as it bills invocations since 2025-08-01 (AWS Compute Blog, 2025-04-29).
+    """
+    gb_seconds = init_ms / 1000 * one.memory / 1024 * MILLION
+    return gb_seconds * billing.load().table[PRICE_KEYS[one.manifest.architecture]]
+
+
+def money(one: ReportedArtifact, init_ms: float) -> str:
+    """Return the price as text."""
+    return f"{price(one, init_ms):,.2f} {billing.load().currency}"
+
+
+def saving(one: ReportedArtifact) -> str:
+    """Return how much sooner and cheaper the layer starts than a plain installation."""
+    report = one.cold_start
+    layer, plain = (variant(report, name) if report else None for name in ("layer", "plain"))
+    if report is None or layer is None or plain is None:
+        return ""
+    sooner = (plain.total.median - layer.total.median) / report.factor
+    cheaper = (plain.init.median - layer.init.median) / report.factor
+    if sooner <= 0 or cheaper <= 0:
+        return ""
+    return (
+        f"A cold start takes {sooner:,.0f} ms less than with a plain installation; a million of"
+        f" them cost {money(one, cheaper)} less."
+    )
+
+
+def assumption(one: ReportedArtifact) -> str:
+    """Return what a price is calculated with."""
+    prices = billing.load()
+    unit = prices.table[PRICE_KEYS[one.manifest.architecture]]
+    why = f"the most that {', '.join(one.users)} have" if len(one.users) > 1 else ""
+    why = why or (f"the memory of {one.users[0]}" if one.users else "the default of layers.yaml")
+    return (
+        f"Lambda bills INIT by duration and memory, here at {one.memory:,} MB ({why}) and"
+        f" {unit:.10f} {prices.currency} per GB-second on {one.manifest.architecture},"
+        f" us-east-1, read on {prices.date}. The request and the first invocation are not in it."
+    )
+
+
+def history(one: ReportedArtifact) -> Table | None:
+    """Return the releases of a target, if there is more than one."""
+    found = one.history
+    if len(found) < 2:
+        return None
+    widest = max(release.unzipped for release in found) or 1
+    return table(
+        "release|size|unpacked#|zip#|cold start#|a million INITs#",
+        [
+            (
+                release.version,
+                Bar("", 0, 100 * release.unzipped / widest, "mine"),
+                size(release.unzipped),
+                size(release.zipped),
+                f"{release.cold_ms:,.0f} ms" if release.cold_ms is not None else "",
+                money(one, release.init_ms) if release.init_ms is not None else "",
+            )
+            for release in found
+        ],
+    )
 
 
 def proof(report: SmokeReport | None) -> dict[str, Any]:
@@ -251,15 +386,9 @@ def _distributions(manifest: Manifest) -> Table:
     )
 
 
-def _largest(manifest: Manifest) -> Table:
-    largest = sorted(manifest.files, key=lambda file: (-file.size, file.path))[:LARGEST]
-    return table(
-        "file|distribution|kind|unpacked#|zip#",
-        [
-            (one.path, one.distribution, figures.kind(one.path), size(one.size), size(one.zipped))
-            for one in largest
-        ],
-    )
+def _dropped(manifest: Manifest) -> Table | None:
+    rows = [(one.name, one.version, one.reason) for one in manifest.dropped]
+    return table("distribution|version|why", rows) if rows else None
 
 
 def _facts(manifest: Manifest) -> Table:
@@ -273,8 +402,6 @@ def _facts(manifest: Manifest) -> Table:
         ("needs at most", highest or "no native code"),
         ("bytecode", manifest.bytecode.note or _bytecode(manifest)),
     ]
-    if manifest.dropped:
-        rows.append(("left out", ", ".join(sorted(one.name for one in manifest.dropped))))
     return table("what|value", rows)
 
 

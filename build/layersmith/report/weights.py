@@ -1,4 +1,4 @@
-"""Shows what `analyze` found: verdict, distributions with bars, the dependency tree, advice."""
+"""Shows what `weigh` found: verdict, distributions with bars, the dependency tree, advice."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.tree import Tree
 
-    from layersmith.weigh.models import DistributionWeight, Limit, Verdict, Weighing
+    from layersmith.weigh.models import Advice, DistributionWeight, Limit, Verdict, Weighing
 
 TOP = 15
 """Distributions that the table shows."""
 
+NAMED = 5
+"""Requirements that the heading names."""
+
 STYLES = {"fits": "bold green", "fits with excludes": "bold yellow", "does not fit": "bold red"}
-HEADINGS = ("distribution", "own", "retained", "zip", "size", "native", "python", "pulled by")
-NUMBERS = ("own", "retained", "zip", "native", "python")
-DROPPED = ("size", "python", "native", "zip")
+HEADINGS = ("distribution", "own", "retained", "zip", "size", "pulled by")
+NUMBERS = ("own", "retained", "zip")
+DROPPED = ("size", "zip")
 """Columns below which the table has less to show."""
 
 
@@ -69,17 +72,22 @@ def traffic_text(weighing: Weighing) -> str:
 def _head(weighing: Weighing, out: Console) -> None:
     from rich.text import Text  # noqa: PLC0415 -- start-up time
 
-    asked = ", ".join(weighing.requirements) or weighing.identifier
+    named, rest = weighing.requirements[:NAMED], len(weighing.requirements) - NAMED
+    asked = ", ".join(named) + (f" and {rest} more" if rest > 0 else "") or weighing.identifier
     out.print(f"{asked} on {weighing.runtime} {weighing.architecture}", style="bold", markup=False)
     word = weighing.verdict.word
     out.print(Text.assemble((word, STYLES[word]), f": {weighing.verdict.text}"))
-    installed, layer = weighing.installed, weighing.layer
-    out.print(
-        f"as installed {megabytes(installed.unzipped)}, zip {megabytes(installed.zipped)},"
-        f" {installed.files:,} files, {installed.distributions} distributions;"
-        f" as a build packs it {megabytes(layer.unzipped)} before stripping and bytecode",
-        markup=False,
-    )
+    rows = [("as installed", weighing.installed, 0)]
+    rows.append(("as a layer", weighing.layer, weighing.bytecode))
+    if weighing.with_recipes:
+        rows.append(("with `recipes: all`", weighing.with_recipes, 0))
+    for name, total, compiled in rows:
+        more = f" and about {megabytes(compiled)} of bytecode" if compiled > 0 else ""
+        out.print(
+            f"{name}: {megabytes(total.unzipped)}{more}, zip {megabytes(total.zipped)},"
+            f" {total.files:,} files, {total.distributions} distributions",
+            markup=False,
+        )
 
 
 def _limits(verdict: Verdict, out: Console) -> None:
@@ -95,7 +103,7 @@ def _limits(verdict: Verdict, out: Console) -> None:
 def _limit(limit: Limit, out: Console) -> tuple[str, ...]:
     over = limit.margin < 0
     colour = "red" if over and limit.hard else "yellow" if over else "green"
-    drawn = bar(limit.value / limit.limit, 20, ascii_only=is_ascii(out))
+    drawn = bar(limit.value / limit.limit, 16, ascii_only=is_ascii(out))
     left = f"{megabytes(abs(limit.margin))} {'over' if over else 'left'}"
     note = f" ({limit.note})" if over and limit.note else ""
     return (
@@ -115,21 +123,15 @@ def _table(weighing: Weighing, out: Console, top: int) -> RenderableType:
 
 
 def _row(one: DistributionWeight, most: int, out: Console) -> list[str]:
-    why = f" ({one.left_out})" if one.left_out else ""
+    why = " (left out)" if one.left_out else ""
     return [
         f"{one.name} {one.version}",
         size(one.unzipped),
         size(one.retained),
         size(one.zipped),
-        bar(one.unzipped / max(most, 1), 16, ascii_only=is_ascii(out)),
-        _share(one.native, one.unzipped),
-        _share(one.python, one.unzipped),
+        bar(one.unzipped / max(most, 1), 12, ascii_only=is_ascii(out)),
         (" <- ".join(reversed(one.chain[:-1])) or "asked for") + why,
     ]
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.0f} %" if whole and part else ""
 
 
 def _forest(weighing: Weighing, depth: int) -> list[Tree]:
@@ -183,14 +185,27 @@ def _label(one: DistributionWeight) -> str:
 
 
 def _advice(weighing: Weighing, out: Console) -> None:
-    rows = []
-    for one in weighing.advice:
-        about = "about " if one.estimate else ""
-        saved = f"{about}-{size(one.unzipped)}" if one.unzipped else ""
-        dated = f" ({one.source}, {one.date})" if one.source else ""
-        done = "done: " if one.done else ""
-        rows.append((saved, f"{one.kind}: {one.subject}", f"{done}{one.text}{dated}"))
+    rows = [_advised(one) for one in weighing.advice if not _is_runtimes(one)]
     if rows:
         headings = ("saves", "what", "how")
         title = "what would make it smaller"
         out.print(console.table(headings, rows, right=("saves",), title=title))
+    if provided := [one for one in weighing.advice if _is_runtimes(one)]:
+        out.print(
+            f"left to the runtime: {', '.join(one.subject for one in provided)},"
+            f" {size(sum(one.unzipped for one in provided))} (`keep-provided` puts them in)",
+            markup=False,
+        )
+
+
+def _is_runtimes(one: Advice) -> bool:
+    """Whether it says what a build does by itself: leave to the runtime what the runtime has."""
+    return one.done and one.kind == "provided"
+
+
+def _advised(one: Advice) -> tuple[str, str, str]:
+    about = "about " if one.estimate else ""
+    saved = f"{about}-{size(one.unzipped)}" if one.unzipped else ""
+    dated = f" ({one.source}, {one.date})" if one.source else ""
+    done = "done: " if one.done else ""
+    return saved, f"{one.kind}: {one.subject}", f"{done}{one.text}{dated}"

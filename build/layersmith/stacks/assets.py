@@ -45,13 +45,13 @@ def collect(lambdas: Path, machines: Path) -> dict[str, Asset]:
     """Return every function and state machine as an asset, by parameter.
 
     Args:
-        lambdas: Folder with ``<function>/handler.py``.
+        lambdas: Folder with a folder of Python files for each function.
         machines: Folder with ``<machine>.asl.json``.
 
     Raises:
-        ConfigError: A state machine is not JSON, or a handler is not Python.
+        ConfigError: A state machine is not JSON, or a function's module is not Python.
     """
-    assets = [_function(path.parent) for path in sorted(lambdas.glob("*/handler.py"))]
+    assets = [_function(path) for path in sorted(lambdas.glob("*")) if _is_function(path)]
     assets += [_machine(path) for path in sorted(machines.glob("*.asl.json"))]
     return {asset.parameter: asset for asset in assets}
 
@@ -117,7 +117,7 @@ def zip_function(folder: Path) -> bytes:
     do the work of others without an invocation of each.
 
     Raises:
-        ConfigError: The handler is not Python.
+        ConfigError: One of its modules is not Python.
     """
     return zips.pack(
         _files(folder)
@@ -130,14 +130,28 @@ def zip_function(folder: Path) -> bytes:
 
 
 def _imported(folder: Path) -> list[Path]:
-    path = folder / "handler.py"
+    modules = {
+        node.module
+        for path in sorted(folder.glob("*.py"))
+        for node in ast.walk(_parsed(path))
+        if isinstance(node, ast.ImportFrom) and not node.level
+    }
+    siblings = [folder.parent / module for module in sorted(filter(None, modules))]
+    return [one for one in siblings if one != folder and _is_function(one)]
+
+
+def _parsed(path: Path) -> ast.Module:
     try:
-        tree = ast.parse(path.read_bytes())
+        return ast.parse(path.read_bytes())
     except SyntaxError as error:
         raise ConfigError(f"{path} is not Python: {error}") from error
-    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    siblings = [folder.parent / module for module in sorted(filter(None, modules))]
-    return [one for one in siblings if one != folder and (one / "handler.py").is_file()]
+
+
+def _is_function(folder: Path) -> bool:
+    """Whether a folder is a function: Python files that no pyproject.toml makes a package of."""
+    files = (path.relative_to(folder) for path in folder.rglob("*.py"))
+    own = (path for path in files if not SKIPPED & set(path.parts))
+    return not (folder / "pyproject.toml").exists() and any(own)
 
 
 def _function(folder: Path) -> Asset:

@@ -105,11 +105,15 @@ def run_all(
             raise
         except ShipError as error:
             said = f"{error.message}: {error.cause}" if error.cause else error.message
-            return TrialOutcome(region, layer, None, said, error.hint or "")
+            return TrialOutcome(
+                region, layer, None, said.removeprefix(f"{region}: "), error.hint or ""
+            )
 
     done, failed = observed.in_parallel(one, regions, workers=AT_ONCE)
     lost = {
-        each.region: TrialOutcome(each.region, UNKNOWN, None, each.reason, each.hint)
+        each.region: TrialOutcome(
+            each.region, UNKNOWN, None, each.reason.removeprefix(f"{each.region}: "), each.hint
+        )
         for each in failed
     }
     return [(done | lost)[region] for region in regions]

@@ -123,12 +123,7 @@ def parse(name: str, body: str) -> Template:
     Raises:
         ConfigError: It is not YAML, holds no resources, or is too large for CloudFormation.
     """
-    try:
-        with damage.told(f"{name}.yaml", ConfigError, kind="template"):
-            # A SafeLoader with tags of its own; it constructs plain data only.
-            document = yaml.load(body, Loader=_Loader)  # noqa: S506
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}.yaml is not YAML: {error}") from error
+    document = document_of(f"{name}.yaml", body)
     if not isinstance(document, dict) or not document.get("Resources"):
         raise ConfigError(f"{name}.yaml declares no resources")
     if len(body.encode()) > SIZE_LIMIT:
@@ -137,6 +132,26 @@ def parse(name: str, body: str) -> Template:
             hint="split it into two stacks",
         )
     return Template(name, body, document)
+
+
+def document_of(file: str, body: str) -> Any:
+    """Return what a YAML file says, with CloudFormation's short tags in their long form.
+
+    Args:
+        file: Its name, for messages.
+        body: Its text.
+
+    Raises:
+        ConfigError: It is not YAML.
+    """
+    try:
+        with damage.told(file, ConfigError, kind="template"):
+            # A SafeLoader with tags of its own; it constructs plain data only.
+            return yaml.load(body, Loader=_Loader)  # noqa: S506
+    except yaml.YAMLError as error:
+        mark, what = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+        raise ConfigError(f"{where}: {file} is not YAML: {what or error}") from error
 
 
 def order(templates: Iterable[Template]) -> list[Template]:

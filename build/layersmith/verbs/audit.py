@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 from layersmith import console
 from layersmith.assemble import files
 from layersmith.assemble import manifest as manifests
+from layersmith.assemble.tree import PREFIX
 from layersmith.audit import findings, together
 from layersmith.audit.judge import Declared, audit_zip, extras_of
 from layersmith.base import architectures, runtimes
@@ -112,7 +113,7 @@ def _overlaps(args: argparse.Namespace) -> list[Finding]:
     """Return how the built layers of one function differ; nothing for zips of others."""
     if _zips(args):
         return []
-    loaded, targets = options.chosen(args)
+    loaded, targets = options.chosen(args, packages=True)
     made = [_manifest(args.dist / f"{target.stem}.json") for target in targets]
     there = [one for one in made if one and (args.dist / one.artifact.filename).is_file()]
     try:
@@ -137,7 +138,7 @@ def _jobs(args: argparse.Namespace) -> list[partial[AuditReport]]:
         )
     if zips:
         return [partial(_judge_zip, path, args) for path in zips]
-    loaded, targets = options.chosen(args)
+    loaded, targets = options.chosen(args, packages=True)
     return [partial(_judge_built, target, args.dist, loaded.root) for target in targets]
 
 
@@ -152,7 +153,8 @@ def _judge_zip(path: Path, args: argparse.Namespace) -> AuditReport:
         left_out={one.name for one in made.dropped} if made else (),
         accepted=made.audit.accepted if made else {},
     )
-    return audit_zip(path, runtimes.get(runtime), architecture, declared=declared)
+    above = PREFIX if made and made.function else ""
+    return audit_zip(path, runtimes.get(runtime), architecture, declared=declared, above=above)
 
 
 def _manifest(path: Path) -> Manifest | None:
@@ -191,6 +193,7 @@ def _judge_built(target: Target, dist: Path, root: Path) -> AuditReport:
             made.inputs.requirements if made else (),
             files.provided(target, root),
         ),
+        above=PREFIX if target.function else "",
     )
 
 

@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from layersmith import cache, console, lock
-from layersmith.assemble import budgets
+from layersmith.assemble import budgets, files
 from layersmith.audit import together
 from layersmith.base import runtimes
 from layersmith.config import loader
@@ -18,6 +18,7 @@ from layersmith.errors import BudgetError, ConfigError, LayersmithError, ManyErr
 from layersmith.lock import provided
 from layersmith.lock import targets as locking
 from layersmith.pipeline import Build
+from layersmith.plan import plan
 from layersmith.report import recipe_notes, tables, unmatched
 from layersmith.verbs import options
 from layersmith.weigh import claims
@@ -35,6 +36,9 @@ what it does to a target:
   check the lock, fetch what the cache lacks, drop what the runtime provides, apply excludes and
   stubs, prune, strip, compile bytecode, audit every ELF file, judge the budgets, and write
   dist/<layer>-<version>-<runtime>-<arch>.zip with its manifest (.json) and SBOM (.cdx.json).
+  dist/latest/<layer>-<runtime>-<arch>.zip is the same file under a name that stays, and
+  dist/index.json lists what was built last of every target.
+  A function with `package: true` is built the same way, without a version in the name.
   The same inputs give the same bytes on every machine; a second run does nothing.
 
 examples:
@@ -62,6 +66,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="folder with the manifests of the last release, for budgets.growth",
     )
     parser.add_argument(
+        "--before",
+        type=Path,
+        metavar="DIR",
+        help="folder with the manifests of the main branch, for the step summary on GitHub",
+    )
+    parser.add_argument(
         "--force", action="store_true", help="rebuild targets even if they are up to date"
     )
 
@@ -74,7 +84,12 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.layer and not args.config.exists():
         _describe(args)
-    loaded, targets = options.chosen(args)
+    loaded, targets = options.chosen(args, packages=True)
+    functions = [target.function for target in targets if target.function]
+    if args.layer and functions:
+        # They are judged and proven together.
+        args.layer += {layer for function in functions for layer in function.layers}
+        loaded, targets = options.chosen(args, packages=True)
     options.warn_of_deprecated(target.runtime.name for target in targets)
     results = Build(
         root=loaded.root,
@@ -82,25 +97,39 @@ def run(args: argparse.Namespace) -> int:
         baseline=args.baseline,
         force=args.force,
         quiet=args.quiet or args.json,
+        planned=plan(loaded.config, packages=True),
     ).run(targets)
     if args.json:
         console.emit_json([tables.as_json(result) for result in results])
     else:
         tables.show(results)
-    tables.step_summary(tables.markdown(results))
+    before = tables.manifests_in(args.before)
+    tables.step_summary(tables.summary("Layers built", tables.built(results), before))
+    _set_outputs(args.dist, results)
     made = [result.manifest for result in results if result.manifest]
     _warn(loaded, made, args.dist)
     _say_all(results, loaded.root)
     errors = [result.error for result in results if result.error]
     try:
-        functions = budgets.check_functions(loaded.config, made, loaded.root)
+        fitting = budgets.check_functions(loaded.config, made, loaded.root)
     except BudgetError as problem:
         errors += problem.parts or [problem]
     if errors:
         raise ManyErrors(errors)
-    if functions:
-        console.info(f"every function fits with its layers; the largest is {functions[0]}")
+    if fitting:
+        console.info(f"every function fits with its layers; the largest is {fitting[0]}")
     return 0
+
+
+def _set_outputs(dist: Path, results: Sequence[BuildResult]) -> None:
+    """Tell the running GitHub step where the artifacts are."""
+    zips = [dist / one.manifest.artifact.filename for one in results if one.manifest]
+    index = dist / "index.json"
+    tables.step_outputs(
+        dist=str(dist.resolve()),
+        zips=[str(path.resolve()) for path in zips],
+        index=str(index.resolve()) if index.is_file() else "",
+    )
 
 
 def _describe(args: argparse.Namespace) -> None:
@@ -164,6 +193,10 @@ def _say(result: BuildResult, root: Path) -> None:
         return
     for said in provided.notes_on(target, manifest.inputs.requirements):
         console.info(f"{target.identifier}: {said}")
+    hidden = [one.files for one in manifest.pruned if one.rule == files.HIDDEN]
+    if hidden:
+        left = console.counted(sum(hidden), "hidden file")
+        console.info(f"{target.identifier}: left out of its code: {left} (or folders)")
     claimed = claims.notes(target, lock.check(target, root), root, ask=False)
     warnings = [*target.recipes.warnings, *recipe_notes.warnings(manifest)]
     for said in [*claimed, *warnings, *manifest.audit.warnings]:

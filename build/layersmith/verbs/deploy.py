@@ -31,6 +31,7 @@ artifact bucket, the boundary of the stage's roles, GitHub's roles. A run with
 --cloudformation-role leaves these stacks alone and says if one differs from its template.
 
 examples:
+  python build/layers.py deploy --stage dev --bootstrap --plan
   python build/layers.py deploy --stage dev --bootstrap
   python build/layers.py deploy --stage dev --plan
   python build/layers.py deploy --stage dev --set chroma.ImageUri=$IMAGE --yes
@@ -46,11 +47,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_stage(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--plan", action="store_true", help="show what would change, change nothing")
-    what.add_argument(
-        "--bootstrap", action="store_true", help="only what an administrator deploys, first of all"
-    )
     what.add_argument("--drift", action="store_true", help="show what differs from the templates")
     what.add_argument("--destroy", action="store_true", help="remove the stacks, as `destroy` does")
+    parser.add_argument(
+        "--bootstrap", action="store_true", help="only what an administrator deploys, first of all"
+    )
     parser.add_argument(
         "--only", action="append", default=[], metavar="STACK", help="this stack (repeatable)"
     )
@@ -71,6 +72,11 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: Options exclude each other, or the stage is wrong.
     """
+    if args.bootstrap and (args.drift or args.destroy):
+        raise ConfigError(
+            f"--bootstrap and --{'drift' if args.drift else 'destroy'} exclude each other",
+            hint="--bootstrap goes with --plan, --only and --set",
+        )
     if args.destroy:
         return destroy_verb.run(args)
     if args.drift:

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ManyErrors: Targets failed; the locks of the others were written.
     """
-    loaded, targets = options.chosen(args)
+    loaded, targets = options.chosen(args, packages=True)
     if args.check:
         results = [locking.check(target, loaded.root) for target in targets]
     else:

@@ -120,10 +120,16 @@ def warn_of_deprecated(names: Iterable[str]) -> None:
         console.warn(notice)
 
 
-def chosen(args: argparse.Namespace) -> tuple[LoadedConfig, list[Target]]:
+def chosen(
+    args: argparse.Namespace, *, packages: bool = False
+) -> tuple[LoadedConfig, list[Target]]:
     """Load the configuration and return it with the targets that the options choose.
 
     Recipes have changed their settings already, as far as the targets are locked.
+
+    Args:
+        args: The options.
+        packages: Whether the packages of functions are targets, too.
 
     Raises:
         ConfigError: The configuration or a recipe is not valid, or an option or `recipes` names
@@ -139,6 +145,7 @@ def chosen(args: argparse.Namespace) -> tuple[LoadedConfig, list[Target]]:
         only_runtimes=args.runtime,
         architectures=args.arch,
         book=book,
+        packages=packages,
     )
     return loaded, [lock.with_recipes(target, loaded.root) for target in targets]
 

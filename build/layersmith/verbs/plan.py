@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ConfigError
 from layersmith.plan import matrix, rows
+from layersmith.report import tables
 from layersmith.verbs import options
 
 if TYPE_CHECKING:
@@ -43,12 +43,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    _, targets = options.chosen(args)
+    _, targets = options.chosen(args, packages=True)
     options.warn_of_deprecated(target.runtime.name for target in targets)
     jobs = matrix(targets, emulate=args.emulate) if args.matrix or args.github_output else None
     line = json.dumps(jobs, separators=(",", ":"))
     if args.github_output:
-        _write_output(args.github_output, line)
+        _require_step()
+        tables.step_outputs(**{args.github_output: line})
     if args.json:
         console.emit_json(jobs if args.matrix else rows(targets, emulate=args.emulate))
     elif args.matrix:
@@ -59,14 +60,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write_output(name: str, line: str) -> None:
-    path = os.environ.get("GITHUB_OUTPUT")
-    if not path:
+def _require_step() -> None:
+    if not os.environ.get("GITHUB_OUTPUT"):
         raise ConfigError(
             "--github-output needs a running GitHub step",
             cause="the variable GITHUB_OUTPUT is not set",
             hint="use --matrix to print the job matrix",
         )
-    # GitHub reads an output to the end of its line.
-    with Path(path).open("a", encoding="utf-8") as stream:
-        stream.write(f"{name}={line}\n")

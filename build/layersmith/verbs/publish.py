@@ -6,17 +6,22 @@ import argparse
 import base64
 import dataclasses
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersmith import cache, console
 from layersmith.base import damage
-from layersmith.errors import ShipError
+from layersmith.config import loader
+from layersmith.errors import LayersmithError, ManyErrors, ShipError
+from layersmith.report import tables
+from layersmith.ship import github
 from layersmith.ship.index import document as index
 from layersmith.ship.pointers import moves
 from layersmith.ship.publish import apply as publisher
 from layersmith.ship.publish import canary, download, observed, progress, ready
 from layersmith.ship.publish import plan as planner
+from layersmith.ship.release import steps, tagging
 from layersmith.verbs import options
 
 if TYPE_CHECKING:
@@ -41,13 +46,14 @@ examples:
   python build/layers.py publish apply --plan plan.json --yes
   python build/layers.py publish apply --layer chromadb-vector --region eu-west-1
   python build/layers.py publish fetch                    released zips back into dist/
+  python build/layers.py publish recent --days 30         hotfixes that layers.yaml does not name
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the sub-verbs and their options."""
     parser.epilog = EPILOG
-    verbs = parser.add_subparsers(dest="step", required=True, metavar="plan|apply|fetch")
+    verbs = parser.add_subparsers(dest="step", required=True, metavar="plan|apply|fetch|recent")
     shape = argparse.RawDescriptionHelpFormatter
     plan = verbs.add_parser(
         "plan", help="print what would be done", epilog=EPILOG, formatter_class=shape
@@ -69,9 +75,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     fetch.add_argument(
         "--skip-unreleased", action="store_true", help="skip versions that were never released"
     )
-    for sub in (plan, apply, fetch):
+    recent = verbs.add_parser(
+        "recent",
+        help="publish GitHub's releases of the last days that layers.yaml does not name",
+        epilog=EPILOG,
+        formatter_class=shape,
+    )
+    recent.add_argument("--days", type=int, default=30, help="how many days back (30)")
+    recent.add_argument("--index", type=Path, help="also write the JSON index to this file")
+    recent.set_defaults(yes=True, plan=None, github=False, skip_unreleased=True)
+    for sub in (plan, apply, fetch, recent):
         options.add_artifacts(sub)
-    for sub in (plan, apply):
+    for sub in (plan, apply, recent):
         options.add_publishing(sub)
         sub.add_argument("--pilot", action="store_true", help="only each layer's first region")
         sub.add_argument("--no-canary", action="store_true", help="move pointers without a start")
@@ -83,6 +98,13 @@ def run(args: argparse.Namespace) -> int:
     """Run the sub-verb."""
     if args.step == "fetch":
         return _fetch(args)
+    if args.step == "recent":
+        return _recent(args)
+    return _publish(args)
+
+
+def _publish(args: argparse.Namespace) -> int:
+    """Plan the publication, and apply it unless only the plan is asked for."""
     if options.is_outside(args):
         console.info(f"no target has a region in {args.partition}")
         return 0
@@ -90,7 +112,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.no_canary:
         canary.refuse_full(job.desired)
     options.warn_of_deprecated(want.runtime for want in job.desired)
-    console.info(f"reading {len(observed.by_region(job.desired, counted=True))} regions")
+    regions = observed.by_region(job.desired, counted=True)
+    console.info(f"reading {console.counted(len(regions), 'region')}")
     states, failed = observed.read_all(
         job.site.aws, job.site.stack, job.desired, workers=job.site.workers, counted=True
     )
@@ -127,7 +150,8 @@ def _plan(
         out.print(progress.actions_table(made.actions, out.width))
     progress.show(made.findings, failed)
     todo = f"{len(made.actions)} steps" if made.actions else "nothing"
-    console.info(f"{todo} to do in {job.site.where}")
+    unread = f"; {console.counted(len(failed), 'region')} could not be read" if failed else ""
+    console.info(f"{todo} to do in {job.site.where}{unread}")
     return ShipError.exit_code if made.findings or failed else 0
 
 
@@ -159,6 +183,8 @@ def _apply(
             }
         )
     progress.show(outcome.findings, outcome.quarantined)
+    told = (job.desired, outcome.done, outcome.findings, outcome.quarantined, job.site.where)
+    tables.step_summary(progress.published(*told) + tables.run_link())
     say = console.warn if outcome.findings or outcome.quarantined else console.success
     say(
         f"{len(outcome.done)} steps done, {len(outcome.findings)} findings, "
@@ -203,10 +229,56 @@ def _fetch(args: argparse.Namespace) -> int:
         on_github=args.github,
     )
     count = releases.fetch(targets, skip_unreleased=args.skip_unreleased)
+    tables.step_outputs(fetched=count)
     console.success(f"{count} zips fetched into {args.dist}")
     if args.json:
         console.emit_json({"fetched": count, "folder": str(args.dist)})
     return 0
+
+
+def _recent(args: argparse.Namespace) -> int:
+    """Publish recent releases that layers.yaml does not name, above all hotfixes.
+
+    Each is published as its own tag says: its layers.yaml and smoke tests. The zips are those in
+    the artifact buckets, where only reviewed releases get to: whoever can push a tag can make a
+    release on GitHub, too, but not that.
+    """
+    loaded = loader.load(args.config)
+    since = datetime.now(UTC) - timedelta(days=args.days)
+    tags = github.Repository.current().released(since)
+    found = [
+        one
+        for one in steps.elsewhere(loaded.config, tags)
+        if not args.layer or one["layer"] in args.layer
+    ]
+    root, failed, done = tagging.top(loaded.root), list[LayersmithError](), []
+    for one in found:
+        try:
+            with tagging.checkout(loaded.root, f"refs/tags/{one['tag']}") as tree:
+                config = tree / loaded.path.resolve().relative_to(root)
+                code = _release(args, one["layer"], config, tree / ".dist")
+        except LayersmithError as problem:
+            failed.append(problem)
+            continue
+        if code:
+            failed.append(ShipError(f"{one['tag']} is not in order everywhere; see above"))
+        done.append(one["tag"])
+    console.info(f"{console.counted(len(done), 'release')} besides those that layers.yaml names")
+    if args.json:
+        console.emit_json({"published": done})
+    if failed:
+        raise ManyErrors(failed)
+    return 0
+
+
+def _release(args: argparse.Namespace, layer: str, config: Path, dist: Path) -> int:
+    """Publish one release from its own work tree; return an exit code."""
+    chosen = {**vars(args), "config": config, "dist": dist, "layer": [layer], "json": False}
+    now = argparse.Namespace(**{**chosen, "built": False, "step": "fetch"})
+    _fetch(now)
+    if not any(dist.glob("*.zip")):
+        return 0
+    return _publish(argparse.Namespace(**{**chosen, "built": True, "step": "apply"}))
 
 
 def unchanged(path: Path, now: dict[str, Any]) -> None:

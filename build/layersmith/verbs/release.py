@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +10,7 @@ from layersmith import console, plan
 from layersmith.base import versions
 from layersmith.config import loader
 from layersmith.errors import ConfigError
+from layersmith.report import tables
 from layersmith.ship.release import bumps, steps, tagging
 from layersmith.verbs import options
 
@@ -189,12 +188,7 @@ def _from_tag(args: argparse.Namespace) -> int:
         "prerelease": versions.is_prerelease(version),
         "matrix": plan.matrix(targets),
     }
-    output = os.environ.get("GITHUB_OUTPUT")
-    if output:
-        with Path(output).open("a", encoding="utf-8") as stream:
-            for key, value in said.items():
-                text = value if isinstance(value, str) else json.dumps(value)
-                stream.write(f"{key}={text}\n")
+    tables.step_outputs(**said)
     console.emit_json(said)
     return 0
 

@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 what is in it:
-  for every target its files by size, budgets, import times, cold starts, proof, advice and
-  licences, as far as their records lie in dist/ (build, smoke, coldstart and analyze --save write
-  them); the functions of layers.yaml with all their layers; and the history over releases.
-  It is one file that needs no network.
+  first whether the layers may ship: proven, within budget, changed since the last release. Then for
+  every target what each step saved, its files by size, who pulls what, its budgets, cold starts
+  and their price, import times, proof, advice and licences, as far as their records lie in dist/
+  (build, smoke, coldstart and weigh --save write them); the functions of layers.yaml with all
+  their layers; releases of --history; and costs (dist/cost-history.jsonl of `cost --history-out`).
+  It is one file that needs no network, and prints one page per target.
 
 examples:
   python build/layers.py report
   python build/layers.py report --output report.html --history released/
-  nox -s analyze                                       weighs all layers, then writes the report
+  nox -s weigh                                       weighs all layers, then writes the report
 """
 
 
@@ -59,19 +61,32 @@ def run(args: argparse.Namespace) -> int:
     from layersmith.report import functions, html, records  # noqa: PLC0415 -- start-up time
 
     config = _config(args.config)
-    budgets = {name: layer.budgets for name, layer in config.layers.items()} if config else {}
-    artifacts = records.gather(args.dist, budgets, args.history)
+    artifacts = records.gather(args.dist, config, args.history)
     manifests = [one.manifest for one in artifacts]
     root = args.config.resolve().parent
     found = functions.compositions(config, manifests, root) if config else []
-    text = html.render(artifacts, found)
+    costs = records.costs([*args.history, args.dist])
+    text = html.render(artifacts, found, costs=costs, commit=records.commit(root))
+    answer = html.answer(artifacts, found)
     output = args.output or args.dist / "report.html"
     cache.write_text(output, text)
     console.success(
         f"wrote {output}: {console.counted(len(artifacts), 'target')}, {len(text) / 1e6:.1f} MB"
     )
+    console.info(answer.text)
+    for check, names in answer.reasons:
+        console.info(f"  {check.word}: {', '.join(names)}; {check.text}")
     if args.json:
-        console.emit_json({"report": str(output), "targets": len(artifacts)})
+        console.emit_json(
+            {
+                "report": str(output),
+                "targets": len(artifacts),
+                "verdict": answer.text,
+                "reasons": [
+                    {**check._asdict(), "targets": names} for check, names in answer.reasons
+                ],
+            }
+        )
     return 0
 
 

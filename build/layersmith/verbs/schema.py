@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersmith import cache, console
-from layersmith.config import reference, schema
-from layersmith.errors import ConfigError
+from layersmith.config import loader, reference, schema
+from layersmith.errors import ConfigError, LayersmithError, ManyErrors
 from layersmith.recipes import reference as recipes
 
 if TYPE_CHECKING:
@@ -27,16 +27,24 @@ examples:
   python build/layers.py schema            print the JSON Schema
   python build/layers.py schema --write    write both files
   python build/layers.py schema --check    exit code 2 if a file is not what would be written
+  python build/layers.py schema --check layers.yaml      exit code 2 if it is not valid
 """
 
 DATA: dict[str, dict[str, str]] = {
-    "analyze": {"reports": "layersmith.weigh.models.Weighing"},
+    "weigh": {"reports": "layersmith.weigh.models.Weighing"},
     "audit": {
         "reports": "layersmith.audit.findings.AuditReport",
         "functions": "layersmith.audit.findings.Finding",
     },
     "coldstart": {"": "layersmith.prove.cold.models.ColdStartReport"},
     "diff": {"diffs": "layersmith.report.diff_models.Diff"},
+    "init": {
+        "files": "layersmith.adopt.models.NewFile",
+        "layers": "layersmith.adopt.models.FoundLayer",
+        "functions": "layersmith.adopt.models.FoundFunction",
+        "notices": "layersmith.adopt.models.Notice",
+        "next": "builtins.str",
+    },
     "slim": {"": "layersmith.prove.slim.models.SlimReport"},
     "smoke": {
         "layers": "layersmith.prove.reports.SmokeReport",
@@ -59,6 +67,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the generated files (default: docs)",
     )
+    parser.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="LAYERS_YAML",
+        help="with --check: check these layers.yaml instead of the generated files",
+    )
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--write", action="store_true", help="write the files")
     choice.add_argument(
@@ -71,7 +86,10 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: With --check, a file is missing or not what would be written.
+        ManyErrors: A layers.yaml that --check names is not valid.
     """
+    if args.files:
+        return _check_valid(args)
     files = {
         args.docs / "layers.schema.json": schema.render(),
         args.docs / "layers-yaml.md": reference.render(),
@@ -99,6 +117,25 @@ def run(args: argparse.Namespace) -> int:
         console.emit_json(schema.schema())
     elif not (args.write or args.check):
         console.emit_text(schema.render().rstrip("\n"))
+    return 0
+
+
+def _check_valid(args: argparse.Namespace) -> int:
+    """Check that files are valid layers.yaml, as a hook of pre-commit does."""
+    if not args.check:
+        raise ConfigError("files are only named with --check", hint="see `schema --help`")
+    errors: list[LayersmithError] = []
+    for path in args.files:
+        try:
+            loader.load(path)
+        except LayersmithError as problem:
+            errors.append(problem)
+        else:
+            console.success(f"{path} is valid")
+    if errors:
+        raise ManyErrors(errors)
+    if args.json:
+        console.emit_json({"files": [str(path) for path in args.files]})
     return 0
 
 

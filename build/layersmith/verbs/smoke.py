@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from layersmith.config.loader import LoadedConfig
     from layersmith.plan import Target
+    from layersmith.prove.reports import FunctionProof, SmokeReport
     from layersmith.prove.smoke.run import SmokeOutcome
 
 EPILOG = """\
@@ -81,13 +82,11 @@ def run(args: argparse.Namespace) -> int:
     """
     from layersmith.prove.smoke.run import SmokeRun  # noqa: PLC0415 -- start-up time
 
-    loaded, targets = options.chosen(args)
+    loaded, targets = options.chosen(args, packages=True)
     outcome = SmokeRun(loaded, args.dist, kind=args.runner, image=args.image).run(
         targets, with_functions=not args.layer
     )
-    runners = {(one.runner.runtime, one.runner.image) for one in outcome.reports}
-    for runtime, image in sorted((name, image) for name, image in runners if image):
-        tables.step_summary(f"Proven for {runtime} in {image}.")
+    tables.step_summary(_markdown(outcome))
     if args.json:
         console.emit_json(
             {
@@ -128,25 +127,59 @@ def _accept(
 
 def _show(outcome: SmokeOutcome) -> None:
     for report in outcome.reports:
-        tests = report.smoke.tests if report.smoke else []
-        passed = sum(test.outcome == "passed" for test in tests)
-        imports = report.imports
-        broken = sum(1 + len(failed.hidden) for failed in imports.failed)
-        spare = len(imports.optional)
-        fine = imports.modules - broken - len(imports.excepted) - spare
-        console.emit_text(
-            f"{report.identifier}: {'proven' if report.ok else 'NOT PROVEN'}"
-            f" by {'its host twin' if report.runner.twin else report.runner.kind.capitalize()}:"
-            f" {fine} of {imports.modules} modules import"
-            f" ({spare} optional, {len(imports.excepted)} excepted),"
-            f" {passed} of {len(tests)} tests pass, {report.seconds:.1f} s"
-        )
+        verdict, *rest = _found(report)
+        console.emit_text(f"{report.identifier}: {verdict}: {', '.join(rest)}")
         if console.is_verbose():
-            for module, why in imports.optional.items():
+            for module, why in report.imports.optional.items():
                 console.info(f"{report.identifier}: optional: {module} {why}")
     for proof in outcome.functions:
-        state = "FAILED" if proof.error else "answers"
-        console.emit_text(
-            f"function {proof.function}: {state}, init {proof.init_ms:.0f} ms,"
-            f" event {proof.duration_ms:.0f} ms"
-        )
+        console.emit_text(f"{_name(proof)}: {', '.join(_answer(proof))}")
+
+
+def _markdown(outcome: SmokeOutcome) -> str:
+    """Return what was found for the step summary, and in which images."""
+    lines = ["### Layers started", "", "| target | verdict | modules | tests | time |"]
+    lines += ["|---|---|---|---|--:|"]
+    for report in outcome.reports:
+        verdict, *rest = _found(report)
+        cells = (f"`{report.identifier}`", f"{'✅' if report.ok else '❌'} {verdict}", *rest)
+        lines.append(f"| {' | '.join(cells)} |")
+    for proof in outcome.functions:
+        state, init, event = _answer(proof)
+        mark = "❌" if proof.error else "✅"
+        lines.append(f"| {_name(proof)} | {mark} {state} | {init} | {event} | |")
+    runners = {(one.runner.runtime, one.runner.image) for one in outcome.reports}
+    images = sorted((name, image) for name, image in runners if image)
+    lines += [f"\nProven for {runtime} in {image}." for runtime, image in images]
+    if outcome.errors:
+        lines += ["", tables.fenced("\n".join(str(one) for one in outcome.errors))]
+    return "\n".join([*lines, tables.run_link()])
+
+
+def _found(report: SmokeReport) -> tuple[str, str, str, str]:
+    """Return verdict, modules, tests and time of a target in words."""
+    tests = report.smoke.tests if report.smoke else []
+    passed = sum(test.outcome == "passed" for test in tests)
+    imports = report.imports
+    broken = sum(1 + len(failed.hidden) for failed in imports.failed)
+    spare = len(imports.optional)
+    fine = imports.modules - broken - len(imports.excepted) - spare
+    where = "its host twin" if report.runner.twin else report.runner.kind.capitalize()
+    aside = f"({spare} optional, {len(imports.excepted)} excepted)"
+    return (
+        f"{'proven' if report.ok else 'NOT PROVEN'} by {where}",
+        f"{fine} of {imports.modules} modules import {aside}",
+        f"{passed} of {len(tests)} tests pass",
+        f"{report.seconds:.1f} s",
+    )
+
+
+def _name(proof: FunctionProof) -> str:
+    return f"function {proof.function}{f' from {proof.package}' if proof.package else ''}"
+
+
+def _answer(proof: FunctionProof) -> tuple[str, str, str]:
+    """Return the state of a function and its times in words."""
+    good = "starts" if proof.duration_ms is None else "answers"
+    event = "no event" if proof.duration_ms is None else f"event {proof.duration_ms:.0f} ms"
+    return "FAILED" if proof.error else good, f"init {proof.init_ms:.0f} ms", event

@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
+    from chroma_store.deltas.compaction import CompactionReport
+    from chroma_store.deltas.log import ReplayReport
     from chroma_store.storage import Storage
 
     Action = Callable[[argparse.Namespace, Storage], dict[str, Any]]
 
 # A flip under a running session would cost it what its clients wrote.
 _FLIPS = frozenset({"snapshot", "compact", "promote"})
+_MAKES = frozenset({"snapshot", "import"})
+"""Actions with which a database begins."""
 
 EPILOG = """\
 STORE is a folder, or s3://bucket/prefix as the stack chroma exports it (StorageUrl).
@@ -30,9 +34,10 @@ actions:
   snapshot   make (a copy of) a data folder the current snapshot; stop its server first
   restore    write a snapshot's files into an empty folder (--snapshot ID; else the current one)
   list       the kept snapshots, the current one marked
-  deltas     the changes that no snapshot holds yet; --discard ID drops one that cannot be applied
+  deltas     the changes that no snapshot holds yet; --discard ID drops one, quarantined or not
   compact    make a new snapshot of the current one and its deltas
-  verify     read a snapshot whole and every pending delta, and compare every checksum
+  verify     read a snapshot whole and every pending delta, compare every checksum, and list what
+             compaction has set aside because Chroma does not take it
   promote    make a kept snapshot the current one again
   retain     delete snapshots beyond the rule; dry run unless --apply
   export     a collection to a Parquet file, pending deltas included
@@ -60,7 +65,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--space", choices=["cosine", "l2", "ip"], help="import: if the file has none"
     )
-    parser.add_argument("--discard", metavar="ID", help="deltas: drop this one for good")
+    parser.add_argument(
+        "--discard", metavar="ID", help="deltas: drop this one for good, its quarantine included"
+    )
     parser.add_argument("--migrate", action="store_true", help="let a newer Chroma migrate a copy")
     parser.add_argument("--keep-last", type=int, default=7, help="retain: ancestors (default 7)")
     parser.add_argument("--keep-days", type=int, default=7, help="retain: by age (default 7)")
@@ -80,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
         url = args.store if "://" in args.store else Path(args.store).absolute().as_uri()
         storage = open_storage(url)
+        _check_database(storage, args)
         flips = args.action in _FLIPS
         name = f"vectors-{args.action}"
         with held(storage, args.database, name) if flips else nullcontext():
@@ -89,6 +97,24 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(result)
     return 0
+
+
+def _check_database(storage: Storage, args: argparse.Namespace) -> None:
+    """Refuse a database that is not in the store, unless the action makes one."""
+    from vector_common.names import base, lease_key  # noqa: PLC0415
+
+    lease = lease_key(args.database)
+    if any(info.key != lease for info in storage.list(f"{base(args.database)}/")):
+        return
+    if args.action in _MAKES:
+        console.info(f"database {args.database} is new")
+        return
+    found = ", ".join(storage.folders("databases/")) or "none"
+    raise ConfigError(
+        f"there is no database {args.database} in {args.store}",
+        target=args.database,
+        hint=f"databases there: {found}; check --database and STORE",
+    )
 
 
 @contextmanager
@@ -161,10 +187,12 @@ def _restore(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 
 
 def _list(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.snapshots.pointer import read_pointer  # noqa: PLC0415
     from chroma_store.snapshots.store import SnapshotStore  # noqa: PLC0415
 
     store = SnapshotStore(storage, args.database)
-    head = store.head()
+    # Not `head`: where the pointer is missing, the list says what can be promoted.
+    head = read_pointer(storage, args.database)
     manifests = [store.manifest(identifier) for identifier in store.ids()]
     return {
         "current": head.snapshot_id if head else None,
@@ -187,7 +215,7 @@ def _list(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 def _deltas(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     log, _, consumed = _open(args, storage)
     if args.discard:
-        return {"discarded": args.discard, "dropped": log.drop([args.discard])}
+        return {"discarded": args.discard, "dropped": log.discard(args.discard)}
     pending = log.pending(consumed)
     return {
         "pending": len(pending),
@@ -205,27 +233,68 @@ def _compact(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
         report = compact(
             storage, args.database, Path(folder), migrate=args.migrate, say=console.info
         )
+    _warn(report)
     return {
         "snapshot": report.pointer.snapshot_id if report.pointer else None,
         "deltas": len(report.applied),
         "records": report.records,
+        "quarantined": len(report.set_aside),
         "uploaded": report.snapshot.bytes_uploaded if report.snapshot else 0,
         "seconds": round(report.seconds, 3),
     }
 
 
 def _verify(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.deltas.quarantine import SetAside  # noqa: PLC0415
+
     log, store, consumed = _open(args, storage)
     snapshot = args.snapshot or store.head()
     manifest = store.verify(snapshot) if snapshot else None
-    deltas = [log.read(info.id) for info in log.pending(consumed)]
+    quarantined = log.quarantined()
+    pending = log.pending(consumed)
+    changes = 0
+    for delta in log.read_ahead(pending):
+        if isinstance(delta, SetAside):
+            raise ShipError(
+                delta.summary.replace(" set aside", ""),
+                target=args.database,
+                hint="compact sets it aside; `vectors deltas --discard ID` deletes it",
+            )
+        changes += len(delta.records)
+        if delta.refused:
+            console.warn(
+                f"delta {delta.id}: {len(delta.refused)} changes break a rule and will be set aside"
+            )
+    if not (manifest or pending or quarantined):
+        raise ConfigError(
+            f"database {args.database} has no snapshot and no delta, so there is nothing to verify",
+            target=args.database,
+            hint="check --database and STORE",
+        )
+    for item in quarantined:
+        console.warn(f"delta {item.delta}: lies in quarantine: {item.reasons[0]}")
     return {
         "snapshot": manifest.snapshot_id if manifest else None,
         "chunks": len(manifest.chunks) if manifest else 0,
         "bytes": manifest.total_bytes if manifest else 0,
-        "deltas": len(deltas),
-        "changes": sum(len(delta.records) for delta in deltas),
+        "deltas": len(pending),
+        "changes": changes,
+        "quarantined": len(quarantined),
+        "quarantine": [
+            {
+                "delta": item.delta,
+                "collection": item.collection,
+                "changes": item.changes,
+                "reason": item.reasons[0],
+            }
+            for item in quarantined
+        ],
     }
+
+
+def _warn(report: CompactionReport | ReplayReport) -> None:
+    for line in (*(item.summary for item in report.set_aside), *report.notes):
+        console.warn(line)
 
 
 def _promote(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
@@ -258,7 +327,7 @@ def _export(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
         store.restore(Path(folder) / "data")
         with ChromaProcess(Path(folder) / "data") as server:
-            log.replay(server.base_url, consumed)
+            _warn(log.replay(server.base_url, consumed))
             return {"records": export_collection(server.base_url, collection, file)}
 
 

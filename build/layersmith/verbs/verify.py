@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import cache, console
 from layersmith.errors import ShipError
+from layersmith.report import tables
 from layersmith.ship import github
 from layersmith.ship.publish import drift, observed, progress
 from layersmith.verbs import options
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     text = progress.markdown(found, failed)
     if args.summary:
         cache.write_text(args.summary, text)
-    _step_summary(text)
+    tables.step_summary(text)
     if args.github_issue:
         repository, differs = github.Repository.current(), bool(found or failed)
         console.info(repository.report(text, differs=differs, scope=args.partition or ""))
@@ -78,11 +78,3 @@ def run(args: argparse.Namespace) -> int:
     places = f"{count} places in {len(states)} regions of {job.site.where}"
     console.success(f"{places} hold what was built")
     return 0
-
-
-def _step_summary(text: str) -> None:
-    """Add the result to the summary of the GitHub step, where this is one."""
-    path = os.environ.get("GITHUB_STEP_SUMMARY")
-    if path:
-        with Path(path).open("a", encoding="utf-8") as stream:
-            stream.write(text)

@@ -56,6 +56,7 @@ def advise(weighed: Weighed) -> list[Advice]:
         *_extras(weighed),
         *_platform(weighed),
         *_blas(weighed),
+        *_recipes(weighed),
     ]
     return sorted(found, key=lambda one: (-one.unzipped, one.kind, one.subject))
 
@@ -245,3 +246,23 @@ def _blas(weighed: Weighed) -> Iterator[Advice]:
             loses="speed of large matrix products",
             done=done,
         )
+
+
+def _recipes(weighed: Weighed) -> Iterator[Advice]:
+    """Say what `recipes: all` leaves out, with the lite BLAS where numpy's recipe brings it."""
+    bold = weighed.with_every_recipe
+    blas = [one for one in _blas(bold) if one.done and not weighed.target.settings.lite_blas]
+    now, then = weighed.layer, bold.layer
+    unzipped = now.unzipped - then.unzipped + sum(one.unzipped for one in blas)
+    if unzipped < WORTH:
+        return
+    names = sorted(use.name for use in bold.target.recipes.uses if use.taken)
+    yield Advice(
+        kind="recipes",
+        subject=", ".join(names),
+        text="`recipes: all` leaves out what a recipe knows to be rarely used;"
+        " `layersmith recipe show NAME` lists what is lost",
+        unzipped=unzipped,
+        zipped=now.zipped - then.zipped + sum(one.zipped for one in blas),
+        loses="what the recipes name",
+    )

@@ -1,4 +1,4 @@
-"""What requirements weigh, as data: what `analyze --json` prints, versioned. Sizes are bytes."""
+"""What requirements weigh, as data: what `weigh --json` prints, versioned. Sizes are bytes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ AdviceKind = Literal[
     "extra",
     "platform",
     "lite-blas",
+    "recipes",
     "elsewhere",
 ]
 
@@ -154,8 +155,11 @@ class Weighing(ManifestPart):
     layer: Totals
     """As a build packs them before it strips and compiles: without what the runtime provides,
     excludes and pruned files."""
+    with_recipes: Totals | None = None
+    """The same with ``recipes: all``; None where that saves next to nothing, or is set."""
     bytecode: int
-    """Bytes that a build's bytecode adds to ``layer``, estimated."""
+    """Bytes that a build's bytecode adds to ``layer``, estimated; with ``bytecode: only`` beyond
+    those of the sources that it replaces."""
     verdict: Verdict
     advice: list[Advice]
     """By bytes saved."""

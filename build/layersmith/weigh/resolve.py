@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layersmith import lock
-from layersmith.config.models import Layer
+from layersmith.config.models import Layer, RequirementsFile
 from layersmith.errors import LockError
 from layersmith.lock import inputs as lockinputs
-from layersmith.lock import rounds
+from layersmith.lock import provided, rounds
 from layersmith.plan import Target
 from layersmith.weigh.listings import ListingRequest
 
@@ -40,10 +40,10 @@ class Resolved:
 
 def target_of(
     name: str,
-    requirements: Sequence[str],
+    requirements: Sequence[str] | RequirementsFile,
     runtime: Runtime,
     architecture: str,
-    constraints: Sequence[str] = (),
+    constraints: Sequence[str] | RequirementsFile = (),
 ) -> Target:
     """Return a target for requirements that no layers.yaml names."""
     settings = Layer(
@@ -51,10 +51,14 @@ def target_of(
         version="0.0.0",
         runtimes=[runtime.name],
         architectures=[architecture],
-        requirements=list(requirements),
-        constraints=list(constraints),
+        requirements=_setting(requirements),
+        constraints=_setting(constraints),
     )
     return Target(name, runtime, architecture, settings)
+
+
+def _setting(given: Sequence[str] | RequirementsFile) -> list[str] | RequirementsFile:
+    return given if isinstance(given, RequirementsFile) else list(given)
 
 
 def resolve(target: Target, root: Path, *, refresh: bool = False) -> Resolved:
@@ -87,7 +91,8 @@ def _by_lock(target: Target, root: Path, refresh: bool) -> Resolved | None:
 def _by_rounds(target: Target, root: Path) -> Resolved:
     files, versions = [], {}
     inputs = lockinputs.collect(target, root)
-    resolution = rounds.resolution_of(target, inputs, root, [])
+    kept = provided.preferred(target, inputs.pins.items())
+    resolution = rounds.resolution_of(target, inputs, root, kept)
     for offer, file in resolution.chosen:
         if file.sha256 is None:
             raise LockError(

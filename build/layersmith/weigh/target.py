@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from layersmith.assemble import collect, describe, files, prune
 from layersmith.assemble.collect import Part
 from layersmith.assemble.tree import PREFIX, Entry, Tree
 from layersmith.errors import BuildError
+from layersmith.recipes.apply import AppliedRecipes
 from layersmith.weigh import listings as weigh_read
 from layersmith.weigh import resolve
-from layersmith.weigh.graph import Dependencies
+from layersmith.weigh.graph import ROOT, Dependencies
 from layersmith.weigh.listings import COMPRESSED_SHARE, Listed, zipped
 from layersmith.weigh.models import DistributionWeight, FileWeight, Totals, TrafficRecord
 from layersmith.weigh.remote import Traffic
@@ -36,11 +38,23 @@ ZIP_END = 22
 
 
 @dataclass(frozen=True)
+class ResolvedDistribution:
+    """A distribution as recipes look at it before there is a lock; see LockedDistribution."""
+
+    name: str
+    version: str
+    via: tuple[str, ...]
+    is_wheel: bool
+
+
+@dataclass(frozen=True)
 class Weighed:
     """A target on the scales, for the verdict and the advice.
 
     Attributes:
-        target: The target.
+        target: The target, with what recipes change in its settings.
+        root: Folder of layers.yaml, or the one in which uv looks for its configuration.
+        resolved: What it resolves to.
         asked: Its requirements (PEP 508).
         parts: Its distributions.
         graph: Which needs which.
@@ -52,6 +66,8 @@ class Weighed:
     """
 
     target: Target
+    root: Path
+    resolved: list[ResolvedDistribution]
     asked: list[str]
     parts: list[Part]
     graph: Dependencies
@@ -70,6 +86,17 @@ class Weighed:
     def layer(self) -> Totals:
         """Sums over what a build keeps."""
         return totals(self.tree)
+
+    @cached_property
+    def with_every_recipe(self) -> Weighed:
+        """The same with ``recipes: all``."""
+        written = self.target.recipes.written or self.target.settings
+        settings = written.model_copy(update={"recipes": "all"})
+        bare = replace(self.target, settings=settings, recipes=AppliedRecipes())
+        target = bare.under(self.resolved)
+        reasons = _reasons(self.parts, target)
+        tree = _tree(self.parts, self.entries, reasons, target, self.root)
+        return replace(self, target=target, tree=tree, reasons=reasons)
 
 
 def weigh(target: Target, root: Path) -> Weighed:
@@ -108,11 +135,19 @@ def weigh(target: Target, root: Path) -> Weighed:
     for package in resolved.inputs.packages.values():
         parts.append(Part(package.name, _version(package.folder), "local"))
         entries[package.name] = _local(package.name, package.folder)
+    modules = files.modules(target, root)
+    if modules:
+        parts.append(Part(files.MODULES, files.version(modules), "files"))
+        entries[files.MODULES] = [one.entry for one in modules]
     own = files.read(target, root)
     if own:
         parts.append(Part(files.OWNER, files.version(own), "files"))
         entries[files.OWNER] = [one.entry for one in own]
     graph = _graph(parts, resolved, target)
+    found = _resolved(parts, graph)
+    if not resolved.locked:
+        # One with a lock comes with its recipes.
+        target = target.under(found)
     reasons = _reasons(parts, target)
     record = TrafficRecord(
         requests=traffic.requests,
@@ -121,11 +156,34 @@ def weigh(target: Target, root: Path) -> Weighed:
         artifacts=sum(listing.download for listing in listings),
     )
     tree = _tree(parts, entries, reasons, target, root)
-    files.add(tree, own, target)
     downloads = dict(zip((w.name for w in resolved.files), listings, strict=True))
-    found = _distributions(parts, entries, graph, reasons, downloads)
-    asked = resolved.inputs.requirements
-    return Weighed(target, asked, parts, graph, entries, tree, reasons, found, record)
+    return Weighed(
+        target=target,
+        root=root,
+        resolved=found,
+        asked=resolved.inputs.requirements,
+        parts=parts,
+        graph=graph,
+        entries=entries,
+        tree=tree,
+        reasons=reasons,
+        distributions=_distributions(parts, entries, graph, reasons, downloads),
+        traffic=record,
+    )
+
+
+def _resolved(parts: Iterable[Part], graph: Dependencies) -> list[ResolvedDistribution]:
+    via: dict[str, list[str]] = {name: [ROOT] for name in graph.roots}
+    for name, needs in graph.edges.items():
+        for need in needs:
+            via.setdefault(need, []).append(name)
+    return [
+        ResolvedDistribution(
+            part.name, part.version, tuple(via.get(part.name, ())), part.origin == "wheel"
+        )
+        for part in parts
+        if part.origin in {"wheel", "sdist"}
+    ]
 
 
 def totals(entries: Iterable[Entry]) -> Totals:
@@ -159,7 +217,7 @@ def _graph(parts: list[Part], resolved: Resolved, target: Target) -> Dependencie
     return Dependencies([root for root in roots if root in names], edges)
 
 
-def _reasons(parts: list[Part], target: Target) -> dict[str, str]:
+def _reasons(parts: Iterable[Part], target: Target) -> dict[str, str]:
     reasons = {}
     for part in parts:
         reason = collect.reason_to_drop(part.name, target)
@@ -171,16 +229,17 @@ def _reasons(parts: list[Part], target: Target) -> dict[str, str]:
 
 
 def _tree(
-    parts: list[Part],
+    parts: Iterable[Part],
     entries: Mapping[str, list[Entry]],
     reasons: Mapping[str, str],
     target: Target,
     root: Path,
 ) -> Tree:
+    """Return the files that a build would keep."""
     tree = Tree()
     for part in parts:
         stub = target.settings.stubs.get(part.name)
-        if part.origin == "files":
+        if part.name == files.OWNER:
             # They are never pruned.
             continue
         if stub:
@@ -193,6 +252,7 @@ def _tree(
             # Two distributions may own one path; whether their bytes agree a build will see.
             tree.entries.setdefault(entry.path, entry)
     prune.prune(tree, target.settings.prune, target.recipes.uses)
+    files.add(tree, files.read(target, root), target)
     return tree
 
 

@@ -8,7 +8,8 @@ from layersmith.assemble.budgets import BYTECODE_SHARE, LayerBytes, megabytes
 from layersmith.base import runtimes
 from layersmith.config.models import BytecodeMode
 from layersmith.weigh import advice as advising
-from layersmith.weigh.models import Advice, Limit, Verdict, Weighing, Word
+from layersmith.weigh.listings import zipped
+from layersmith.weigh.models import Advice, Limit, Totals, Verdict, Weighing, Word
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -20,7 +21,7 @@ BYTECODE_ZIPPED = 0.40
 
 
 def report(weighed: Weighed) -> Weighing:
-    """Return all that `analyze` says about a target."""
+    """Return all that `weigh` says about a target."""
     found = advising.advise(weighed)
     judged = verdict(weighed, found)
     if judged.word != "fits":
@@ -32,6 +33,7 @@ def report(weighed: Weighed) -> Weighing:
         architecture=weighed.target.architecture,
         installed=weighed.installed,
         layer=weighed.layer,
+        with_recipes=_under_recipes(weighed, found),
         bytecode=bytecode(weighed)[0],
         verdict=judged,
         advice=found,
@@ -43,16 +45,24 @@ def report(weighed: Weighed) -> Weighing:
 
 
 def bytecode(weighed: Weighed, without: Collection[str] = ()) -> tuple[int, int]:
-    """Return the unzipped and zipped bytes that a build's bytecode adds, estimated."""
-    if weighed.target.settings.bytecode is not BytecodeMode.UNCHECKED_HASH:
+    """Return the unzipped and zipped bytes that a build's bytecode adds, estimated.
+
+    ``optimize`` is not regarded: how much it saves depends on the docstrings.
+    """
+    mode = weighed.target.settings.bytecode
+    if mode is BytecodeMode.NONE:
         return 0, 0
-    sources = sum(
-        entry.size
+    sources = [
+        entry
         for entry in weighed.tree
         if entry.path.endswith(".py") and entry.distribution not in without
-    )
-    compiled = round(sources * BYTECODE_SHARE)
-    return compiled, round(compiled * BYTECODE_ZIPPED)
+    ]
+    size = sum(entry.size for entry in sources)
+    compiled = round(size * BYTECODE_SHARE)
+    packed = round(compiled * BYTECODE_ZIPPED)
+    if mode is BytecodeMode.ONLY:
+        return compiled - size, packed - sum(zipped(entry) for entry in sources)
+    return compiled, packed
 
 
 def verdict(weighed: Weighed, found: Sequence[Advice]) -> Verdict:
@@ -61,10 +71,12 @@ def verdict(weighed: Weighed, found: Sequence[Advice]) -> Verdict:
     compiled, packed = bytecode(weighed)
     saved = [one for one in found if one.kind == "lite-blas" and one.done]
     total = layer.unzipped + compiled - sum(one.unzipped for one in saved)
-    zipped = layer.zipped + packed - sum(one.zipped for one in saved)
-    limits = _limits(weighed, total, zipped)
+    archive = layer.zipped + packed - sum(one.zipped for one in saved)
+    limits = _limits(weighed, total, archive)
     made_of = f"{megabytes(total)}"
-    if compiled:
+    if weighed.target.settings.bytecode is BytecodeMode.ONLY:
+        made_of += " (estimated, with bytecode in place of sources)"
+    elif compiled:
         made_of += f" ({megabytes(total - compiled)} and about {megabytes(compiled)} of bytecode)"
     limit = runtimes.UNZIPPED_LIMIT
     if total <= limit:
@@ -83,6 +95,7 @@ def verdict(weighed: Weighed, found: Sequence[Advice]) -> Verdict:
         word=word,
         text=f"{made_of} are {megabytes(total - limit)} more than Lambda takes"
         + _after(names, slim, limit)
+        + _with_recipes(found, total)
         + _bytecode_advice(weighed, total, compiled),
         limits=limits,
         excludes=names,
@@ -106,6 +119,21 @@ def _after(names: Sequence[str], slim: int, limit: int) -> str:
     if slim <= limit:
         return f"{left}, {megabytes(limit - slim)} below the limit"
     return f"{left}, still {megabytes(slim - limit)} too many"
+
+
+def _under_recipes(weighed: Weighed, found: Sequence[Advice]) -> Totals | None:
+    """Return the sums with ``recipes: all``, a BLAS that is not built yet included."""
+    saved = next((one for one in found if one.kind == "recipes"), None)
+    if saved is None:
+        return None
+    now, then = weighed.layer, weighed.with_every_recipe.layer
+    sizes = {"unzipped": now.unzipped - saved.unzipped, "zipped": now.zipped - saved.zipped}
+    return then.model_copy(update=sizes)
+
+
+def _with_recipes(found: Sequence[Advice], total: int) -> str:
+    saved = next((one.unzipped for one in found if one.kind == "recipes"), None)
+    return f"; with `recipes: all`, about {megabytes(total - saved)}" if saved else ""
 
 
 def _safe(found: Sequence[Advice]) -> tuple[set[str], list[str]]:

@@ -11,7 +11,7 @@ from chroma_store.snapshots.store import PointerMoved
 from chroma_store.storage import open_storage
 from vector_common.errors import EXIT_DONE, FlipError, StartError, VectorError
 
-from chroma_supervisor.logs import event
+from chroma_supervisor.logs import event, report_set_aside
 
 if TYPE_CHECKING:
     from chroma_supervisor.settings import Settings
@@ -46,6 +46,7 @@ def run(settings: Settings) -> int:
         return _failed(type(error).__name__, error, StartError.exit_code)
     finally:
         lease.release()
+    report_set_aside(report.set_aside, report.notes)
     event(
         "report",
         sessionId=settings.session_id,
@@ -54,6 +55,7 @@ def run(settings: Settings) -> int:
         flipped=report.snapshot is not None,
         deltas=len(report.applied),
         records=report.records,
+        quarantined=len(report.set_aside),
         seconds=round(report.seconds, 3),
     )
     return EXIT_DONE

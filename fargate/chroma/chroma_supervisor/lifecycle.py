@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vector_common.errors import (
     EXIT_BUG,
     EXIT_DONE,
+    EXIT_UNCOUNTED,
     FlipError,
     NobodyWaitsError,
     StartError,
@@ -61,7 +62,8 @@ class Supervisor:
         """Live through the session.
 
         Returns:
-            The exit code of the process: 0, or that of the error that ended the session.
+            The exit code of the process: 0, 7 if Chroma could not say what it held, or that of
+            the error that ended the session.
         """
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -72,11 +74,11 @@ class Supervisor:
                 await self._serve()
                 report = await self._close()
                 await asyncio.to_thread(self._succeed, report)
+                return EXIT_DONE if report.counted else EXIT_UNCOUNTED
         except Exception as error:  # who waits must hear of every end
             return await asyncio.to_thread(self._fail, error)
         finally:
             await asyncio.to_thread(self._release)
-        return EXIT_DONE
 
     # Opening: each step blocks, and runs in a thread while the proxy answers 503.
 

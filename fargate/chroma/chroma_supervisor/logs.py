@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from chroma_store.deltas.quarantine import SetAside
+
+_METRIC: dict[str, Any] = {
+    "_aws": {
+        "CloudWatchMetrics": [
+            {
+                "Namespace": "Vectors",
+                "Dimensions": [["stage"]],
+                "Metrics": [{"Name": "Quarantined", "Unit": "Count"}],
+            }
+        ]
+    },
+    "Quarantined": 1,
+}
 
 LOGGER = logging.getLogger("chroma_supervisor")
 
@@ -19,15 +35,20 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line of JSON without a line break."""
+        ours = record.name == LOGGER.name
         line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
             + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            # Of libraries only the first line: below it, and in exceptions, they quote requests.
+            "event": record.getMessage() if ours else record.getMessage().partition("\n")[0],
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            kind = record.exc_info[0]
+            line["exception"] = (
+                self.formatException(record.exc_info) if ours else kind and kind.__name__
+            )
         return json.dumps(line, default=str)
 
 
@@ -35,14 +56,15 @@ def configure(level: str) -> None:
     """Send every logger of the process to stdout as JSON.
 
     Args:
-        level: A level name of :mod:`logging`, such as ``INFO``.
+        level: A level name of :mod:`logging`, such as ``INFO``; any other counts as that, so that
+            the settings' check can say what is wrong with it.
     """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    LOGGER.setLevel(level)
+    LOGGER.setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
 
 
 def event(
@@ -54,3 +76,23 @@ def event(
 ) -> None:
     """Log one event of the session; never pass it a token or a request's body."""
     LOGGER.log(level, name, extra={"fields": {**(fields or {}), **more}})
+
+
+def report_set_aside(found: Iterable[SetAside], notes: Iterable[str]) -> None:
+    """Log what a replay could not apply, one event per delta.
+
+    The events are in CloudWatch's embedded metric format: a stage has an alarm on their number.
+    """
+    for item in found:
+        event(
+            "quarantined",
+            _METRIC | {"_aws": {**_METRIC["_aws"], "Timestamp": time.time_ns() // 1_000_000}},
+            level=logging.ERROR,
+            stage=os.environ.get("STAGE", "local"),
+            delta=item.delta,
+            collection=item.collection,
+            changes=item.changes,
+            reason=item.reasons[0],
+        )
+    for note in notes:
+        event("replay_note", level=logging.WARNING, message=note)

@@ -33,6 +33,8 @@ class Report:
         bytes_total: Bytes of the snapshot.
         seconds: From the first byte read to the flip.
         deltas: Deltas that are now in the snapshot.
+        counted: Whether Chroma could say what it held; ``records`` is empty if not.
+        quarantined: Deltas of which something was set aside, because Chroma does not take it.
     """
 
     snapshot_id: str | None
@@ -42,6 +44,8 @@ class Report:
     bytes_total: int = 0
     seconds: float = 0.0
     deltas: int = 0
+    quarantined: int = 0
+    counted: bool = True
 
     def document(self) -> dict[str, object]:
         """The report as Step Functions and the log get it."""
@@ -53,6 +57,8 @@ class Report:
             "bytesTotal": self.bytes_total,
             "snapshotSeconds": round(self.seconds, 3),
             "deltas": self.deltas,
+            "quarantined": self.quarantined,
+            "counted": self.counted,
         }
 
 

@@ -71,6 +71,9 @@ class Settings:
     listen_port: int = 8080
     public_address: str = ""
     heartbeat_interval: float = 20.0
+    probe_interval: float = 5.0
+    """Between two questions whether Chroma answers, and how long each may take; at the third
+    without an answer it is started again."""
     lease_wait: float = 90.0
     """How long to wait for another session of the database to end; its lease lasts 60 s."""
     checkpoint_interval: float = 0.0
@@ -180,6 +183,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         listen_port=int(read.number("LISTEN_PORT", 8080, low=0, high=65535)),
         public_address=read.text("PUBLIC_ADDRESS"),
         heartbeat_interval=read.number("HEARTBEAT_INTERVAL", 20.0, low=0.05, high=3600),
+        probe_interval=read.number("PROBE_INTERVAL", 5.0, low=0.05, high=3600),
         lease_wait=read.number("LEASE_WAIT", 90.0, low=0, high=3600),
         checkpoint_interval=read.number("CHECKPOINT_INTERVAL", 0.0, low=0, high=86400),
         drain_timeout=read.number("DRAIN_TIMEOUT", 5.0, low=0, high=60),

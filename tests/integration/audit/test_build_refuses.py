@@ -129,7 +129,9 @@ def test_only_the_good_one_is_written(
     assert built.returncode == 6, built.stderr
     stem = "good-1.0.0-python3.13-arm64"
     names = {path.name for path in (folder / "dist").iterdir()}
-    assert names == {f"{stem}.zip", f"{stem}.json", f"{stem}.cdx.json"}
+    assert names == {f"{stem}.zip", f"{stem}.json", f"{stem}.cdx.json", "index.json", "latest"}
+    index = json.loads((folder / "dist" / "index.json").read_text())
+    assert [one["file"] for one in index["artifacts"]] == [f"{stem}.zip"]
     manifest = json.loads((folder / "dist" / f"{stem}.json").read_text())
     assert manifest["audit"]["machine"] == "aarch64"
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith import cache, lock
+from layersmith.base import runtimes
 from layersmith.config import loader
+from layersmith.engine import emulation
 from layersmith.lock import build_pins, wheelstore
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.plan import Target, plan
+from layersmith.prove import pytest_site
+from layersmith.prove.base_images import runtime_packages
 
 from tests.support import cli
 from tests.support.envelopes import data_of
@@ -49,12 +55,24 @@ class Project:
             wheelstore.admit(sha256, wheel.name, content)
             entries.append(LockEntry(name.replace("_", "-"), version, sha256, wheel.name))
         for target in self.targets():
-            inputs = lockinputs.collect(target, self.root)
+            held = {entry.name for entry in entries}
+            inputs = lockinputs.collect(target, self.root, held=held)
             lock.write(
                 build_pins.add(Lock(entries, inputs.digest, inputs.parts), None, target, self.root),
                 lock.lock_path(target, self.root),
                 target.identifier,
             )
+
+    def offer(self, folder: Path) -> None:
+        """Let a folder of wheels be the only index."""
+        text = f"no-index = true\nfind-links = {json.dumps([str(folder)])}\n"
+        (self.root / "uv.toml").write_text(text)
+
+    def know(self, client: list[Path]) -> None:
+        """Give the project's cache what proofs need, as after an earlier one."""
+        self.cache.mkdir(exist_ok=True)
+        for folder in client:
+            (self.cache / folder.name).symlink_to(folder)
 
     def run(
         self, *words: str, script: Path = cli.LAYERS, check: int | None = 0, **env: str
@@ -74,9 +92,32 @@ class Project:
     def zips(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(self.dist.glob("*.zip"))}
 
+    def listed(self) -> dict[str, dict[str, Any]]:
+        """Return the entries of dist/index.json by zip, after it is sure that they are true."""
+        path = self.dist / "index.json"
+        if not path.exists():
+            return {}
+        index = json.loads(path.read_text())
+        assert index["format"] == 1
+        for one in index["artifacts"]:
+            manifest = json.loads((self.dist / one["manifest"]).read_text())
+            assert manifest["artifact"]["sha256"] == one["sha256"]
+            for name in (one["file"], one["latest"]):
+                content = (self.dist / name).read_bytes()
+                assert (cache.sha256_bytes(content), len(content)) == (one["sha256"], one["zipped"])
+        return {one["file"]: one for one in index["artifacts"]}
+
     def leftovers(self) -> list[Path]:
         """Return files that only a killed run leaves, under names that nobody reads."""
         return [path for path in self.dist.rglob("*") if path.suffix == ".part"]
+
+
+@pytest.fixture(scope="session")
+def client() -> list[Path]:
+    """Folders of the cache with what proofs need, which only an index has."""
+    runtime = runtimes.get(f"python3.{sys.version_info[1]}")
+    packages = runtime_packages.folder(runtime, emulation.host_architecture())
+    return [packages.parent, pytest_site.folder(runtime.minor).parent]
 
 
 @pytest.fixture

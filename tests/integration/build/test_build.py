@@ -53,7 +53,9 @@ def test_a_build_writes_zip_manifest_and_sbom(demo: Project) -> None:
     (result,) = demo.build()
     assert result["status"] == "built"
     found = {path.name for path in demo.dist.iterdir()}
-    assert found == {f"demo-1.0.0-python3.11-arm64{end}" for end in (".zip", ".json", ".cdx.json")}
+    ends = (".zip", ".json", ".cdx.json")
+    named = {f"demo-1.0.0-python3.11-arm64{end}" for end in ends}
+    assert found == {*named, "index.json", "latest"}
     inside = names(demo.dist / "demo-1.0.0-python3.11-arm64.zip")
     assert "python/alpha/core.py" in inside
     assert not any("tests" in name or name.endswith(".pyi") for name in inside)
@@ -75,6 +77,12 @@ def test_the_manifest_says_what_the_zip_holds(demo: Project) -> None:
     (alpha,) = manifest["distributions"]
     assert alpha["modules"] == ["alpha"]
     assert {rule["rule"] for rule in manifest["pruned"]} == {"tests", "type-stubs"}
+    steps = manifest["steps"]
+    assert list(steps) == ["collect", "prune", "strip", "bytecode"]
+    left_out = sum(rule["unzipped"] for rule in manifest["pruned"])
+    assert steps["collect"] - steps["prune"] == left_out
+    compiled = sum(one["size"] for one in manifest["files"] if one["path"].endswith(".pyc"))
+    assert steps["bytecode"] - steps["strip"] == compiled
 
 
 def test_what_is_imported_stays_and_documents_do_not_collide(
@@ -404,7 +412,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(demo: Project, tmp_path: Path) 
     )
     done = demo.run("build", script=script, check=5)
     assert f"the disk is full: the folder of artifacts {demo.dist}" in done.stderr
-    assert not list(demo.dist.glob("*"))
+    assert not [path for path in demo.dist.rglob("*") if path.is_file()]
     demo.build()
 
 
@@ -424,26 +432,35 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_killed_before_any_rename_the_next_run_is_right(demo: Project, tmp_path: Path) -> None:
-    demo.build()
-    expected = demo.zips()
+    texts = [CONFIG, f"{CONFIG}    bytecode: none\n"]
+    expected = []
+    for text in texts:
+        demo.write(text)
+        demo.build()
+        expected.append(demo.zips())
     script = tmp_path / "killer.py"
     script.write_text(KILLER.format(build=str(cli.ROOT / "build")))
     for kill_at in range(1, 30):
-        shutil.rmtree(demo.dist)
+        if kill_at == 1:
+            shutil.rmtree(demo.dist)
+        demo.write(texts[kill_at % 2])  # otherwise dist/ holds what the other one makes
         for section in ("layers", "bytecode"):
             shutil.rmtree(demo.cache / section, ignore_errors=True)
         done = demo.run("build", script=script, check=None, KILL_AT=str(kill_at))
+        demo.listed()
         if done.returncode == 0:
             break
         assert done.returncode == -9
-        for path in demo.dist.glob("*.zip"):
+        for path in demo.dist.rglob("*.zip"):
             assert zipfile.ZipFile(path).testzip() is None
         demo.build()
-        assert demo.zips() == expected
+        assert demo.zips() == expected[kill_at % 2]
+        assert set(demo.listed()) == set(demo.zips())
     else:
         pytest.fail("the build renames more often than was tried")
-    assert kill_at > 5
+    assert kill_at > 8
 
 
 def test_two_builds_at_once(demo: Project) -> None:
@@ -459,6 +476,76 @@ def test_two_builds_at_once(demo: Project) -> None:
     (path,) = demo.dist.glob("*.zip")
     assert zipfile.ZipFile(path).testzip() is None
     assert demo.build()[0]["status"] == "unchanged"
+    assert set(demo.listed()) == {path.name}
+    assert not demo.leftovers()
+
+
+TWO = f"""\
+{CONFIG}  other:
+    description: another one
+    version: 1.0.0
+    requirements: [alpha]
+"""
+
+
+def test_the_index_and_the_names_without_versions_are_true(
+    project: Project, tmp_path: Path
+) -> None:
+    wheel = wheels.make(tmp_path, "alpha", SOURCES)
+    project.write(TWO)
+    project.lock(wheel)
+    project.build()
+    demo, other = (f"{name}-1.0.0-python3.11-arm64.zip" for name in ("demo", "other"))
+    latest = project.dist / "latest/demo-python3.11-arm64.zip"
+    assert set(project.listed()) == {demo, other}
+    assert latest.samefile(project.dist / demo)
+
+    # One target of a new version: the others stay what they were.
+    project.write(TWO.replace("1.0.0", "1.1.0"))
+    project.lock(wheel)
+    project.build("demo")
+    newer = demo.replace("1.0.0", "1.1.0")
+    assert set(project.listed()) == {newer, other}
+    assert latest.read_bytes() == (project.dist / newer).read_bytes()
+
+    # An index that is damaged, and files that are gone.
+    (project.dist / "index.json").write_text("{")
+    latest.unlink()
+    project.write(TWO)
+    project.lock(wheel)
+    project.build("demo")
+    assert set(project.listed()) == {demo, other}
+    (project.dist / other).unlink()
+    project.build("demo")
+    assert set(project.listed()) == {demo}
+    project.build()
+    assert set(project.listed()) == {demo, other}
+
+    # A layer that layers.yaml no longer has.
+    project.write(CONFIG)
+    project.build()
+    assert set(project.listed()) == {demo}
+    assert (project.dist / other).is_file()
+
+
+def test_where_files_have_no_second_names_they_are_copied(demo: Project, tmp_path: Path) -> None:
+    script = tmp_path / "copies.py"
+    script.write_text(
+        "import errno, os, sys\n"
+        f"sys.path.insert(0, {str(cli.ROOT / 'build')!r})\n"
+        "def refused(*args, **kwargs): raise OSError(errno.EPERM, 'Operation not permitted')\n"
+        "os.link = refused\n"
+        "from layersmith.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    demo.build(script=script)
+    (entry,) = demo.listed().values()
+    paths = [demo.dist / entry[key] for key in ("file", "latest")]
+    assert not paths[0].samefile(paths[1])
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    before = paths[1].stat().st_mtime_ns
+    demo.build(script=script)
+    assert paths[1].stat().st_mtime_ns == before
     assert not demo.leftovers()
 
 

@@ -73,7 +73,7 @@ def test_a_layer_of_files_alone_from_lock_to_audit(native: Project) -> None:
     }
     (report,) = data_of(native.run("audit", "--json").stdout)["reports"]
     assert (report["elf_files"], report["findings"]) == (2, [])
-    (weighed,) = data_of(native.run("analyze", "--json").stdout)["reports"]
+    (weighed,) = data_of(native.run("weigh", "--json").stdout)["reports"]
     assert weighed["layer"]["unzipped"] == sum(size for size, _ in found.values())
 
 

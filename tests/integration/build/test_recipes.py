@@ -8,10 +8,6 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith.base import runtimes
-from layersmith.engine import emulation
-from layersmith.prove import pytest_site
-from layersmith.prove.base_images import runtime_packages
 
 from tests.support import cli, wheels
 from tests.support.envelopes import data_of
@@ -73,20 +69,10 @@ SLOW = {"slow_checks.py": b"def check(x):\n    return x\n" + b"# slow\n" * 500}
 STEM = "demo-1.0.0-python3.11-arm64"
 
 
-@pytest.fixture(scope="session")
-def client() -> list[Path]:
-    """Folders of the cache with what proofs need, which only an index has."""
-    runtime = runtimes.get(f"python3.{sys.version_info[1]}")
-    packages = runtime_packages.folder(runtime, emulation.host_architecture())
-    return [packages.parent, pytest_site.folder(runtime.minor).parent]
-
-
 @pytest.fixture
 def proving(team: Project, client: list[Path]) -> Project:
     """The project on a machine that has started layers before."""
-    team.cache.mkdir(exist_ok=True)
-    for folder in client:
-        (team.cache / folder.name).symlink_to(folder)
+    team.know(client)
     return team
 
 
@@ -102,8 +88,7 @@ def team(project: Project, tmp_path: Path) -> Project:
     wheels.make(offered, "numbers_lib", NUMBERS, requires=["slow-checks"])
     wheels.make(offered, "slow_checks", SLOW)
     wheels.make(offered, "other", {"other.py": b"x = 1\n"})
-    links = json.dumps([str(offered)])
-    (project.root / "uv.toml").write_text(f"no-index = true\nfind-links = {links}\n")
+    project.offer(offered)
     project.write(CONFIG)
     project.run("lock")
     return project

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = {
+    "weigh": [],
+    "init": [],
     "plan": [],
     "lock": ["--check"],
     "build": [],
@@ -25,7 +27,6 @@ COMMANDS = {
     "image": [],
     "smoke": [],
     "coldstart": [],
-    "analyze": [],
     "slim": [],
     "recipe list": [],
     "recipe show": ["numpy"],
@@ -57,7 +58,7 @@ COMMANDS = {
 }
 """Every command with the least that it takes; nothing of what they name is there."""
 
-SUCCEEDS_ANYWHERE = {"completion", "recipe list", "recipe show"}
+SUCCEEDS_ANYWHERE = {"init", "completion", "recipe list", "recipe show"}
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:sessions:one"
 DEPLOY = "deploy --stage dev --set chroma.ImageUri=image --plan"
 
 VERBS = (
-    *("plan", "lock", "lock --check", "build --force", "audit", "analyze", "report"),
+    *("init", "plan", "lock", "lock --check", "build --force", "audit", "weigh", "report"),
     *("diff dist dist", "doctor", "smoke --runner host", "coldstart --runner host"),
     *("slim --runner host", "release demo", "publish plan", "arn demo", "cost", "gc"),
     *(DEPLOY, "destroy --stage dev --yes", "stacks order"),
@@ -52,7 +52,7 @@ VERBS = (
 DRIVER = """
 import importlib, json, os, pkgutil, sys, traceback
 sys.path[:0] = sys.argv[1:]
-import docker, plotly.graph_objects
+import docker
 import layersmith
 from layersmith import cli
 
@@ -179,12 +179,12 @@ AWS = [
     *("session run --database d --input work.json", f"session stop {EXECUTION}"),
     "vectors verify --database d s3://bucket/vectors",
 ]
-USING_CACHE = ("lock", "build --force", "analyze")
+USING_CACHE = ("lock", "build --force", "weigh")
 CACHE = dict.fromkeys(USING_CACHE, "the cache {}")
 DIST = dict.fromkeys(("build --force", "audit", "diff dist dist", "report"), "dist")
 CONFIGURED = dict.fromkeys(("plan", "lock", "build --force", "audit"), "layers.yaml")
 
-WORKING = ("plan", "lock", "lock --check", "build --force", "audit", "analyze", "report")
+WORKING = ("plan", "lock", "lock --check", "build --force", "audit", "weigh", "report")
 
 MACHINES = {
     "sound": Machine(close("home", 0o755), works=WORKING),
@@ -204,13 +204,13 @@ MACHINES = {
     ),
     "cache read-only": Machine(
         cache_read_only,
-        {"lock": "the cache {}", "build --force": "the cache {}", "analyze": "the cache {}"},
+        {"lock": "the cache {}", "build --force": "the cache {}", "weigh": "the cache {}"},
     ),
     "cache a file": Machine(file_at("cache"), CACHE),
     "locks read-only": Machine(new_requirement, {"lock": "the folder of locks {}"}),
     "locks closed": Machine(
         close("project/locks"),
-        dict.fromkeys(("lock", "lock --check", "build --force", "analyze"), "locks"),
+        dict.fromkeys(("lock", "lock --check", "build --force", "weigh"), "locks"),
     ),
     "locks a file": Machine(file_at("project/locks"), {"lock": "the folder of locks {}"}),
     "dist read-only": Machine(
@@ -437,7 +437,7 @@ def full(sound: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_named_as_the_cache(full: Path) -> None:
-    verbs = ("lock", "build --force", "analyze")
+    verbs = ("lock", "build --force", "weigh")
     for verb, (code, text) in zip(verbs, run([job(v, full, {}) for v in verbs]), strict=True):
         assert f"the disk is full: the cache {full}/cache" in text, f"{verb}: {text}"
         assert "set LAYERSMITH_CACHE" in text

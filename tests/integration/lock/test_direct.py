@@ -158,3 +158,20 @@ def test_a_source_of_a_local_package_that_is_a_repository_is_named(
     line = str(error.hint).split("`")[1]
     project.write("packages: [app]", f"requirements: ['{line}']")
     assert project.lock().entry("thing")
+
+
+def test_a_source_of_the_file_of_requirements_is_a_requirement(
+    project: Project, index: Index, repository: Repository
+) -> None:
+    index.wheel("a", "1.0")
+    (project.root / "app").mkdir()
+    (project.root / "app" / "pyproject.toml").write_text(
+        "[dependency-groups]\nmain = ['thing>=1', 'a']\n[tool.uv.sources]\nthing = "
+        f"{{ git = '{repository.folder.as_uri()}', subdirectory = 'pkg', branch = 'main' }}\n"
+    )
+    project.write("requirements: {file: app/pyproject.toml, groups: [main]}")
+    found = project.lock()
+    thing = found.entry("thing")
+    assert thing
+    assert thing.commit == repository.git("rev-parse", "HEAD")
+    assert lock.check(project.targets()[0], project.root) == found

@@ -110,3 +110,51 @@ def test_what_an_extra_brought_is_wanted(project: Project, index: Index) -> None
     project.write("requirements: [client, boto3]")
     (result,) = project.results()
     assert [note for note in result.notes if "only boto3 needs awscrt" in note]
+
+
+MANAGED = "managed-layers: [{name: theirs, distributions: {dated: '1.0', lib: '1.0'}}]"
+
+
+def test_what_a_managed_layer_brings_is_locked_in_its_version(
+    project: Project, index: Index
+) -> None:
+    index.wheel("lib", "1.0")
+    index.wheel("lib", "2.0")
+    index.wheel("app", "1.0", requires=["lib"])
+    project.write("requirements: [app]", MANAGED)
+    (result,) = project.results()
+    assert result.lock
+    assert result.lock.entry("lib").version == "1.0"  # type: ignore[union-attr]
+    assert "left out, because theirs brings it: lib 1.0" in result.notes
+    target = project.targets()[0]
+    assert lock.check(target, project.root) == result.lock
+    assert set(target.provided) >= {"lib", "dated", "urllib3"}
+
+    project.write("requirements: [app]", MANAGED.replace("lib: '1.0'", "lib: '2.0'"))
+    with pytest.raises(LockError, match="managed-layers changed since it was written"):
+        lock.check(project.targets()[0], project.root)
+    project.write("requirements: [app, lib>=2]", MANAGED)
+    error = project.refused()
+    assert (
+        "the managed layer theirs provides lib 1.0, which `lib>=2` of layers.yaml excludes"
+        in error.message
+    )
+    assert "keep-provided: [lib]" in str(error.hint)
+    project.write("requirements: [app, lib>=2]", MANAGED, "keep-provided: [lib]")
+    assert project.lock().entry("lib").version == "2.0"  # type: ignore[union-attr]
+
+
+def test_a_layer_of_what_a_managed_layer_brings_is_empty(project: Project, index: Index) -> None:
+    index.wheel("lib", "1.0")
+    project.write("requirements: [lib, urllib3]", MANAGED)
+    error = project.refused()
+    assert error.message == "nothing is left in the layer"
+    assert "the managed layer theirs and python3.13 provide lib and urllib3" in str(error.cause)
+
+
+def test_an_unknown_managed_layer_is_said(project: Project) -> None:
+    project.write("requirements: [client]", "managed-layers: [Unheard-Of, Datadog-Extension-ARM]")
+    (result,) = project.results()
+    (note,) = result.notes
+    assert "the managed layer Unheard-Of is not known" in note
+    assert "managed-layers: [{name: Unheard-Of, distributions:" in note

@@ -16,12 +16,14 @@ from layersmith.prove.runners.runtime_api import REQUEST_LIMIT
 
 from tests.support import clocks
 
+from .conftest import HERE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from layersmith.prove.runners.choice import Runner
 
-    from .conftest import MakeFunction
+    from .conftest import Call, MakeFunction
 
 
 def test_an_answer_with_its_times(runner: Runner, function: MakeFunction) -> None:
@@ -273,3 +275,43 @@ def test_the_runtime_brings_boto3(runner: Runner, function: MakeFunction) -> Non
     spec = function("import boto3\n\ndef handler(event, context):\n    return boto3.__file__")
     with runner.start(spec) as running:
         assert "/site-packages/" not in running.invoke({}).payload
+
+
+def test_functions_start_by_their_own_handlers(call: Call, tmp_path: Path) -> None:
+    def write(name: str, text: str) -> None:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
+
+    write("shared.py", "def greeting():\n    return 'hello'\n")
+    write("event.json", '{"name": "ada"}')
+    body = "    return greeting() + ' ' + event['name']\n"
+    write(
+        "orders/app.py",
+        f"from shared import greeting\ndef lambda_handler(event, context):\n{body}",
+    )
+    write("deep/src/orders/app.py", "from .work import main\n")
+    write("deep/src/orders/work.py", "def main(event, context):\n    return event['nobody']\n")
+    functions = """\
+functions:
+  orders: {layers: [shared], code: orders, handler: app.lambda_handler, event: event.json}
+  deep: {layers: [shared], code: deep, handler: src/orders.app.main, event: event.json}
+  default: {layers: [shared], code: orders, event: event.json}
+"""
+    write(
+        "layers.yaml",
+        f"layers:\n  shared: {{description: d, version: 1.0.0, runtimes: ['{HERE}'],"
+        f" files: {{python/shared.py: shared.py}}}}\n{functions}",
+    )
+    paths = ["--config", str(tmp_path / "layers.yaml"), "--dist", str(tmp_path / "dist")]
+    for words in (["lock"], ["build", "--quiet"]):
+        done = call(words[0], *paths[: 2 if words == ["lock"] else None], *words[1:])
+        assert done.returncode == 0, done.stderr
+    done = call("smoke", *paths, "--runner", "host")
+    assert done.returncode == 8
+    assert "function orders: answers" in done.stdout
+    assert "function deep: FAILED" in done.stdout
+    assert "KeyError: 'nobody'" in done.stderr
+    assert "layers.yaml:6:3: functions.default.handler: there is no handler.py in orders" in (
+        done.stderr
+    )
+    assert "`handler` may be app.lambda_handler" in done.stderr

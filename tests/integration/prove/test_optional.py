@@ -66,6 +66,8 @@ SETTINGS: dict[str, dict[str, object]] = {
     "pruned": {"prune": {"add": ["bank/api.py"]}},
     "pruned-whole": {"prune": {"add": ["bank/"]}},
     "stubbed": {"stubs": {"bank": {"path": "stub", "reason": "small"}}},
+    "modules": {"modules": ["ours/"]},
+    "managed": {"managed-layers": [{"name": "theirs", "distributions": {"bank": "1.0"}}]},
     "top-level": {"requirements": ["shop", "window"]},
 }
 
@@ -85,6 +87,7 @@ BROKEN = {
     "pruned": ("No module named 'bank.api'", "the prune rule 'bank/api.py' leaves it out"),
     "pruned-whole": ("No module named 'bank'", "the prune rule 'bank/'"),
     "stubbed": ("cannot import name 'transfer' from 'bank'", None),
+    "modules": ("import ours.console fails: ImportError: cannot import name 'WinDLL'", None),
     "top-level": ("No module named 'layersmith_no_such_thing'", "add the distribution"),
 }
 """Layer -> what Python says, and what to do about it."""
@@ -99,6 +102,8 @@ def smoked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         wheels.make(root, "bank", BANK),
     ]
     window = wheels.make(root, "window", {"window.py": b"import layersmith_no_such_thing\n"})
+    (root / "ours").mkdir()
+    (root / "ours" / "console.py").write_bytes(SHOP["shop/console.py"])
     (root / "stub").mkdir()
     (root / "stub" / "bank.py").write_text("Account = None\n")
     found: dict[str, Any] = {}
@@ -108,7 +113,8 @@ def smoked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         project.write(layers_yaml(*names))
         project.lock(*used)
         project.build()
-        done = project.run("smoke", "--runner", "host", "--json", check=None)
+        smoke = ("smoke", "--runner", "host", "--json")
+        done = project.run(*smoke, check=None, UV_FIND_LINKS=str(root))
         found |= {
             one["identifier"].removesuffix(f"-{HERE}-arm64"): one
             for one in data_of(done.stdout)["layers"]
@@ -125,6 +131,13 @@ def test_what_nobody_asked_for_is_optional(smoked: dict[str, Any]) -> None:
         "shop.tables",
         "shop.went_on",
     }
+
+
+def test_a_package_of_the_index_stands_for_a_managed_layer(smoked: dict[str, Any]) -> None:
+    assert smoked["managed"]["problems"] == []
+    assert "shop.pay" not in smoked["managed"]["imports"]["optional"]
+    told = "\n".join(smoked["managed"]["warnings"])
+    assert "bank 1.0 of the package index stood for the managed layer theirs" in told
 
 
 @pytest.mark.parametrize("layer", BROKEN)

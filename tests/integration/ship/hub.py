@@ -27,6 +27,7 @@ class Hub:
         self.releases: dict[str, dict[str, Any]] = {}
         self.assets: dict[str, dict[str, bytes]] = {}
         self.pulls: list[dict[str, Any]] = []
+        self.comments: list[dict[str, Any]] = []
         self.url = ""
 
     def release(
@@ -63,6 +64,16 @@ class Hub:
                 issue = self.issues[int(number) - 1]
                 issue.update(body)
                 return 200, issue, None
+            case "GET", ["issues", number, "comments"]:
+                return 200, [one for one in self.comments if one["issue"] == number], None
+            case "POST", ["issues", number, "comments"]:
+                user = {"login": "github-actions[bot]"}
+                made = {**body, "id": len(self.comments) + 1, "issue": number, "user": user}
+                self.comments.append(made)
+                return 201, made, None
+            case "PATCH", ["issues", "comments", number]:
+                self.comments[int(number) - 1].update(body)
+                return 200, self.comments[int(number) - 1], None
             case "GET", ["actions", "runs"]:
                 page = int(query.get("page", ["1"])[0])
                 following = f"{self.url}{path}?page=2" if page == 1 else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import pytest
 import yaml
 
 from tests.support import cli, workflows
-from tests.support.workflows import Forge
+from tests.support.workflows import Forge, git
 
 if TYPE_CHECKING:
     from tests.integration.ship.conftest import AwsServer
@@ -24,14 +23,6 @@ LAYER = "chromadb-vector"
 """The name of a layer here, because sessions name it; its content is one module."""
 TWO = ["eu-west-1", "us-east-1"]
 LEFT_OUT = ("tests/", "locks/chromadb-", "locks/imaging-", "locks/vector-")
-
-
-def git(root: Path, *words: str) -> str:
-    identity = ["-c", "user.name=Tests", "-c", "user.email=tests@example.org"]
-    done = subprocess.run(
-        ["git", *identity, *words], cwd=root, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 class Checkout:
@@ -161,12 +152,14 @@ def test_a_release_from_the_shell_to_one_github_release(
     assert {one["region"] for one in index["layers"]} == {TWO[0]}
     assert hub.releases[tag]["prerelease"] is False
     assert published(aws, TWO[0], "x86_64") == {"1.0.0": 1}
-    assert "by its tag, not pinned" in checkout.forge.jobs["first-0"].summary
+    assert "by its tag, not pinned" in checkout.forge.jobs["layers/target-0"].summary
     assert set(checkout.forge.jobs) == {
-        *("plan-0", "first-0", "first-1", "second-0", "second-1"),
-        *("attest-0", "publish-0", "publish-1", "publish-2", "release-0"),
+        *("layers/plan-0", "layers/target-0", "layers/target-1", "layers/again-0"),
+        *("layers/again-1", "layers/compare-0", "layers/summary-0"),
+        *("attest-0", "publish/publish-0", "publish-1/publish-0", "release-0"),
     }
-    assert "no target has a region in aws-cn" in checkout.forge.jobs["publish-1"].said
+    assert "no target has a region in aws-cn" in checkout.forge.jobs["publish-1/publish-0"].said
+    assert "Layers published to" in checkout.forge.jobs["publish/publish-0"].summary
 
 
 @pytest.mark.slow
@@ -189,10 +182,10 @@ def test_the_nightly_run_brings_a_hotfix_of_an_older_version_everywhere(
     assert set(published(aws, TWO[1])) == {"1.0.1", "1.1.0", "1.0.2-rc.1"}
     for region in TWO:
         assert latest(aws, region) == str(published(aws, region)["1.1.0"])
-    work = checkout.forge.jobs["publish-0"].folder
+    work = checkout.forge.jobs["publish/publish-0"].folder
     assert git(work, "status", "--porcelain") == ""
     assert len(git(work, "worktree", "list").splitlines()) == 1
-    assert set(checkout.forge.jobs) == {"publish-0", "publish-1", "publish-2"}
+    assert set(checkout.forge.jobs) == {"publish/publish-0", "verify-0", "verify-1", "verify-2"}
 
 
 @pytest.mark.slow
@@ -204,12 +197,14 @@ def test_a_night_opens_and_closes_the_issue_about_drift(
 
     jobs = checkout.forge.run(WORKFLOWS / "nightly.yml", "schedule", "refs/heads/main")
 
-    assert "not in order: publish, verify" in jobs["publish-0"].failed
+    assert "Publish, prove by a canary, promote" in jobs["publish/publish-0"].failed
+    assert "an issue where they do not" in jobs["verify-0"].failed
+    assert TWO[1] in jobs["publish/publish-0"].summary
     assert [(one["state"], one["labels"]) for one in hub.issues] == [("open", ["layer-drift-aws"])]
     assert TWO[1] in hub.issues[0]["body"]
     kept = checkout.forge.folder / "artifacts" / "nightly-aws"
     assert {path.name for path in kept.iterdir()} == {
-        *("layers-index.json", "drift.md", "arns.html", "arns.csv", "cost-history.jsonl")
+        *("drift.md", "arns.html", "arns.csv", "cost-history.jsonl")
     }
 
     aws.faults()
@@ -227,7 +222,10 @@ def test_the_jobs_of_pushes_and_deployments(checkout: Checkout) -> None:
         "AWS_CLOUDFORMATION_ROLE": "role",
     }
     checkout.run("build.yml", event="push", emulate=False)
-    assert set(checkout.forge.jobs) == {"plan-0", "target-0", "target-1", "target-2"}
+    assert set(checkout.forge.jobs) == {
+        *("layers/plan-0", "layers/target-0", "layers/target-1", "layers/target-2"),
+        "layers/summary-0",
+    }
     checkout.run("ci.yml")
     assert ["python", "-m", "pytest", "tests/e2e"] in workflows.calls(
         checkout.forge.jobs["rehearsal-0"]
@@ -295,6 +293,8 @@ def test_a_night_in_china(aws: AwsServer, hub: Hub, checkout: Checkout) -> None:
 
     checkout.run("nightly.yml", event="schedule")
 
-    assert "has no region in aws-cn" in checkout.forge.jobs["publish-1"].said
-    assert "no layer of layers.yaml is published yet" in checkout.forge.jobs["publish-1"].said
-    assert checkout.forge.jobs["publish-0"].said == ""
+    china = checkout.forge.jobs["publish-1/publish-0"]
+    assert "has no region in aws-cn" in china.said
+    assert "0 zips fetched" in china.said
+    assert checkout.forge.jobs["verify-0"].said == ""
+    assert "publish/publish-0" not in checkout.forge.jobs

@@ -57,6 +57,10 @@ def test_the_foundation_comes_up_from_nothing_by_one_command(
     cloud: Cloud, templates: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cloud.client("cloudformation").describe_stacks()["Stacks"] == []
+    assert deploy(cloud, templates, "--bootstrap", "--plan", "--json") == 0
+    (first,) = data_of(capsys.readouterr().out)
+    assert (first["stack"], first["result"]) == ("artifacts", "proposed")
+    assert cloud.client("cloudformation").describe_stacks()["Stacks"] == []
     assert deploy(cloud, templates, "--bootstrap", "--yes", "--json") == 0
     outcomes = data_of(capsys.readouterr().out)
     assert [(one["stack"], one["result"]) for one in outcomes] == [

@@ -85,6 +85,38 @@ def answer(connection: socket.socket) -> bytes:
     return b"".join(pieces)
 
 
+MALFORMED = [
+    "GET /api/v2/heartbeat HTTP/1.1\r\nHost: chroma\r\nAuthorization : Bearer {token}\r\n\r\n",
+    "GET /api/v2/heartbeat HTTP/1.1\r\nHost: chroma\r\nAuthorization: Bearer {token}\x01\r\n\r\n",
+    "GET /api/v2/{token} HTTP/9\r\n\r\n",
+    "GET /api/v2/heartbeat HTTP/1.1\r\nBearer {token}\r\n\r\n",
+    "POST /api/v2 HTTP/1.1\r\nAuthorization: Bearer {token}\r\nContent-Length: {token}\r\n\r\n",
+    "POST /api/v2 HTTP/1.1\r\nAuthorization: Bearer {token}\r\nTransfer-Encoding: {token}\r\n\r\n",
+    "{token} / HTTP/1.1\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("request_text", MALFORMED, ids=range(len(MALFORMED)))
+def test_nothing_of_a_malformed_request_is_logged_or_sent_back(
+    session: Any, wire: Callable[[], socket.socket], request_text: str
+) -> None:
+    before = len(session.events)
+    connection = wire()
+    connection.sendall(request_text.replace("{token}", session.token).encode("latin-1"))
+    connection.shutdown(socket.SHUT_WR)
+    reply = answer(connection)
+    assert status(reply) in {400, 401, 405, 0}
+    assert session.token.encode() not in reply
+    assert b"aiohttp" not in reply
+    assert b"Python" not in reply
+    with session.client() as client:
+        assert client.get("/_session/status").status_code == 200
+    said = json.dumps(session.events[before:])
+    assert session.token not in said
+    assert "Traceback" not in said
+    assert "not json" not in said
+
+
 def status(reply: bytes) -> int:
     return int(reply.split(b" ", 2)[1]) if reply else 0
 

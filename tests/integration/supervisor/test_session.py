@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +16,10 @@ from typing import Any
 
 import httpx
 import pytest
+from chroma_store.deltas.compaction import compact
+from chroma_store.deltas.log import DeltaLog
+from chroma_store.storage import open_storage
+from vector_common.records import CollectionSpec
 
 from tests.support import clocks
 from tests.support.chroma_sessions import PACKAGES, make_bucket
@@ -78,22 +84,92 @@ def test_a_session_that_changes_nothing_makes_no_snapshot(start: Any, words: Any
 def test_deltas_are_replayed_before_the_session_is_ready(
     start: Any, words: Any, store: str
 ) -> None:
-    from chroma_store.deltas.log import DeltaLog
-    from chroma_store.storage import open_storage
-    from vector_common.records import CollectionSpec
+    from vector_common.deltas import encode_lines
+    from vector_common.ids import new_id
+    from vector_common.names import delta_key
 
     log = DeltaLog(open_storage(store), "receipts")
     spec = CollectionSpec("words", 3, "l2")
     log.append([{"op": "upsert", "id": "id-1", "embedding": [1.0, 1.0, -1.0]}], spec)
     log.append([{"op": "upsert", "id": "id-2", "embedding": [2.0, 1.0, -2.0]}], spec)
     log.append([{"op": "delete", "id": "id-1"}], spec)
-    session = start()
+    # Of a writer without today's checks.
+    odd = new_id()
+    line = b'{"op":"update","id":"id-2","metadata":{"$set":1}}\n'
+    log.storage.put(delta_key("receipts", odd), encode_lines(odd, spec, [line]))
+    session = start(STAGE="layersmith-dev")
     assert session.wait("replayed")["records"] == 3
     with session.client() as http:
         assert words(http).ids() == {"id-2"}
     assert session.finish() == 0
-    assert session.wait("report")["deltas"] == 3
+    assert session.wait("report")["deltas"] == 4
+    assert session.wait("report")["quarantined"] == 1
+    aside = session.wait("quarantined")
+    assert (aside["delta"], aside["changes"], aside["stage"]) == (odd, 1, "layersmith-dev")
+    assert "'$set'" in aside["reason"]
+    assert aside["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"] == "Quarantined"
     assert log.pending() == []
+    assert [item.delta for item in log.quarantined()] == [odd]
+
+
+def test_what_was_acknowledged_outlives_a_server_that_hangs(
+    start: Any, words: Any, store: str
+) -> None:
+    session = start(PROBE_INTERVAL=str(clocks.seconds(0.3)))
+    with session.client() as http:
+        assert words(http).upsert(1, 2) == 200
+        os.kill(session.server_pid(), signal.SIGSTOP)
+        session.wait("server_hung")
+        session.wait("phase", phase="recovering")
+        clocks.wait(lambda: http.get("/_session/status").json()["phase"] == "serving", "serving")
+        assert words(http).upsert(3) == 200
+    # Now at the end, when nobody asks any more.
+    os.kill(session.server_pid(), signal.SIGSTOP)
+    assert session.terminate() == 0
+    assert session.wait("counts_unknown")["again"] is False
+    assert session.wait("report")["records"] == {"words": 3}
+
+
+def test_what_was_acknowledged_outlives_a_full_volume(
+    start: Any, words: Any, small_volume: Path
+) -> None:
+    session = start(DATA_DIR=str(small_volume))
+    with session.client() as http:
+        collection = words(http)
+        assert collection.upsert(*range(20)) == 200
+        filler = small_volume / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"x" * 4096)
+        assert collection.upsert(99) >= 400
+    assert session.terminate() in {0, 7}
+    assert session.wait("report")["flipped"]
+    second = start(volume="second")
+    with second.client() as http:
+        assert words(http).ids() == {f"id-{n}" for n in range(20)}
+
+
+def test_files_are_stored_though_nobody_can_count_them(
+    start: Any, words: Any, store: str, tmp_path: Path
+) -> None:
+    session = start(program=[str(Path(__file__).with_name("uncounted.py"))])
+    with session.client() as http:
+        assert words(http).upsert(1, 2) == 200
+    assert session.finish() == 7
+    report = session.wait("report")
+    assert (report["flipped"], report["counted"], report["records"]) == (True, False, {})
+    assert session.find("counts_unknown", again=True)
+    second = start(volume="second")
+    with second.client() as http:
+        assert words(http).ids() == {"id-1", "id-2"}
+    storage = open_storage(store)
+    DeltaLog(storage, "receipts").append(
+        [{"id": "id-3", "embedding": [1.0, 1.0, 1.0]}], CollectionSpec("words", 3, "l2")
+    )
+    second.finish()
+    compacted = compact(storage, "receipts", tmp_path / "work")
+    assert compacted.snapshot
+    assert [c.count for c in compacted.snapshot.manifest.collections] == [3]
 
 
 def test_idleness_ends_a_session_and_requests_keep_it(start: Any, words: Any) -> None:
@@ -215,9 +291,6 @@ def free_port() -> int:
 
 
 def test_compaction_waits_for_no_session_and_takes_what_is_pending(start: Any, store: str) -> None:
-    from chroma_store.deltas.log import DeltaLog
-    from chroma_store.storage import open_storage
-    from vector_common.records import CollectionSpec
 
     log = DeltaLog(open_storage(store), "receipts")
     spec = CollectionSpec("words", 3, "l2")

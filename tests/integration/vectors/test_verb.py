@@ -105,8 +105,39 @@ def test_a_bucket_is_a_store(s3: Any, s3_url: str, tmp_path: Path) -> None:
     assert "Unable to locate credentials" in Verb(url).run("list", code=9)
 
 
+def test_what_is_missing_is_no_empty_database(tmp_path: Path) -> None:
+    verb = Verb(str(tmp_path / "store"))
+    storage = open_storage((tmp_path / "store").as_uri())
+    DeltaLog(storage, "other").append(changes(random.Random(1), 3), SPEC)
+    into = ("--into", str(tmp_path / "data"))
+    for action in ("compact", "verify", "deltas", "list", "retain", "restore"):
+        said = verb.run(action, *(into if action == "restore" else ()), code=2)
+        assert "there is no database db in" in said
+        assert "databases there: other" in said
+    assert storage.folders("databases/") == ("other",), "no lease of a database that is not"
+
+    batch = changes(random.Random(2), 10)
+    log, model = DeltaLog(storage, "db"), Model()
+    log.append(batch, SPEC)
+    model.apply(batch)
+    snapshot = verb.run("compact")["snapshot"]
+    (tmp_path / "store/databases/db/pointer.json").unlink()
+    log.append([{"op": "delete", "id": "none"}], SPEC)
+    for action in ("compact", "verify", "deltas", "retain", "restore"):
+        said = verb.run(action, *(into if action == "restore" else ()), code=9)
+        assert "its pointer is missing" in said
+        assert snapshot in said
+    assert [s["snapshot"] for s in verb.run("list")["snapshots"]] == [snapshot]
+    assert verb.run("promote", "--snapshot", snapshot)["generation"] == 1
+    assert recovered(SnapshotStore(storage, "db"), log, tmp_path / "out") == model.records
+
+    storage.put("databases/empty/collections/things.json", b"{}")
+    assert "nothing to verify" in verb.run("verify", "--database", "empty", code=2)
+
+
 def test_mistakes_end_with_a_code_and_a_sentence(tmp_path: Path) -> None:
     verb = Verb(str(tmp_path / "store"))
+    open_storage((tmp_path / "store").as_uri()).put("databases/db/claims/0.json", b"{}")
     assert "needs --into" in verb.run("restore", code=2)
     assert "holds no chroma.sqlite3" in verb.run("snapshot", "--data", str(tmp_path), code=2)
     missing = "01a1ffc4-be0a-7000-a768-c95e47ef6243"
@@ -131,9 +162,14 @@ def test_a_delta_that_cannot_be_applied_is_discarded(tmp_path: Path) -> None:
     bad = log.append([{"id": "x", "embedding": [1.0] * 4}], SPEC)[0]
     path = tmp_path / f"store/databases/db/deltas/{bad}.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"x"', b'"y"'))
-    assert bad in verb.run("compact", code=9)
-    assert verb.run("deltas", "--discard", bad)["dropped"] == 1
-    assert verb.run("compact")["deltas"] == 1
+    assert bad in verb.run("verify", code=9)
+    compacted = verb.run("compact")
+    assert (compacted["deltas"], compacted["quarantined"]) == (2, 1)
+    [aside] = verb.run("verify")["quarantine"]
+    assert aside["delta"] == bad
+    assert "checksum" in aside["reason"]
+    assert verb.run("deltas", "--discard", bad)["dropped"] == 2
+    assert verb.run("verify")["quarantined"] == 0
     found = recovered(SnapshotStore(storage, "db"), log, tmp_path / "out")
     assert found == model.records
 

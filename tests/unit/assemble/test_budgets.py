@@ -16,7 +16,7 @@ from layersmith.assemble.manifest import (
 )
 from layersmith.base import runtimes
 from layersmith.base.runtimes import get
-from layersmith.config.models import Budgets, BytecodeMode, Config, Function, Layer
+from layersmith.config.models import Budgets, BytecodeMode, Config, Function, Layer, ManagedContents
 from layersmith.errors import BudgetError
 from layersmith.plan import Target
 
@@ -163,6 +163,25 @@ def test_a_function_is_judged_with_all_its_layers_and_its_code(tmp_path: Path) -
         budgets.check_functions(*composed(one=half, two=half - 9), tmp_path)
 
 
+def test_a_function_that_is_packaged_is_judged_with_its_package(tmp_path: Path) -> None:
+    half = runtimes.UNZIPPED_LIMIT // 2
+    config, manifests = composed(one=half, two=half - 10)
+    packaged = Function(layers=["one", "two"], code="code", package=True)
+    config = config.model_copy(update={"functions": {"work": packaged}})
+    (tmp_path / "code").mkdir()
+    (found,) = budgets.check_functions(config, [*manifests, manifest("work", 10)], tmp_path)
+    assert found.unzipped == runtimes.UNZIPPED_LIMIT
+    with pytest.raises(BudgetError, match="work on"):
+        budgets.check_functions(config, [*manifests, manifest("work", 11)], tmp_path)
+
+
+def test_a_function_may_have_the_name_of_its_layer(tmp_path: Path) -> None:
+    config, manifests = composed(work=100)
+    (tmp_path / "code").mkdir()
+    (found,) = budgets.check_functions(config, manifests, tmp_path)
+    assert found.unzipped == 100
+
+
 def test_every_function_that_is_too_large_is_named(tmp_path: Path) -> None:
     config, manifests = composed(one=runtimes.UNZIPPED_LIMIT, two=1)
     more = {**config.functions, "again": Function(layers=["one", "two"])}
@@ -175,3 +194,18 @@ def test_every_function_that_is_too_large_is_named(tmp_path: Path) -> None:
 def test_a_function_whose_layer_was_not_built_is_not_judged(tmp_path: Path) -> None:
     config, manifests = composed(one=1, two=2)
     assert budgets.check_functions(config, manifests[:1], tmp_path) == []
+
+
+def test_managed_layers_count_for_a_function_where_their_size_is_known(tmp_path: Path) -> None:
+    config, manifests = composed(one=100, two=50)
+    (tmp_path / "code").mkdir()
+    managed = [ManagedContents(name="geo", unzipped=1000), "other"]
+    layers = {
+        name: layer.model_copy(update={"managed_layers": managed})
+        for name, layer in config.layers.items()
+    }
+    (found,) = budgets.check_functions(
+        config.model_copy(update={"layers": layers}), manifests, tmp_path
+    )
+    assert (found.unzipped, found.unknown) == (1150, ("other",))
+    assert "without other, whose size is not known" in str(found)

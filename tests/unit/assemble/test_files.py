@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -188,3 +189,23 @@ def test_libraries_are_not_modules(root: Path) -> None:
     sizes = dict.fromkeys(tree.entries, 1)
     (record,) = describe.distributions(tree, [part], {}, sizes)
     assert (record.modules, record.files, record.origin) == (["y"], 2, "files")
+
+
+def test_modules_are_read_without_what_lies_beside_them(root: Path) -> None:
+    for name in ("__init__.py", ".hidden", "old.pyc", "data.csv"):
+        (root / "native" / name).write_bytes(b"")
+    (root / "native" / "deep" / "link.py").symlink_to("../__init__.py")
+    layer = target({"etc": "native"}).settings.model_copy(
+        update={"files": {}, "modules": ["native/", "native/__init__.py"]}
+    )
+    demo = replace(target({"etc": "native"}), settings=layer)
+    read = {one.path: one.owner for one in files.modules(demo, root)}
+    inside = ("__init__.py", "data.csv", "libx.so.1", "libx.so.1.0", "deep/link.py", "deep/tool")
+    assert set(read) == {"python/__init__.py", *(f"python/native/{name}" for name in inside)}
+    assert set(read.values()) == {"modules:"}
+    before = files.digests(demo, root)
+    (root / "native" / "data.csv").write_bytes(b"changed")
+    assert files.digests(demo, root) != before
+    (root / "native" / "out").symlink_to("../../secret")
+    with pytest.raises(BuildError, match="modules: native/out is a link that leaves"):
+        files.modules(demo, root)

@@ -147,6 +147,6 @@ def test_a_managed_layer_with_the_same_distribution(name: str) -> None:
             "python/numpy-2.3.5.dist-info/METADATA": b"Name: numpy\n",
         }
     )
-    finding = only(judge(files, managed=[name, "SomethingElse"]))
+    finding = only(judge(files, managed={name: {"numpy": "2.5"}, "SomethingElse": {}}))
     assert (finding.code, finding.distribution) == ("MANAGED-CONFLICT", "numpy")
     assert finding.severity is Severity.WARNING

@@ -85,9 +85,11 @@ def test_extras_that_were_asked_for_are_followed() -> None:
 
 def test_what_is_left_out_for_a_reason_and_what_a_managed_layer_brings() -> None:
     app = distribution("app", "grpcio", "pandas")
-    assert unmet(app, left_out=["grpcio"], managed=["AWSSDKPandas-Python313-Arm64"]) == []
+    assert unmet(app, left_out=["grpcio"], managed={"AWSSDKPandas": {"pandas": "3.1"}}) == []
     (finding,) = unmet(app, left_out=["grpcio"])
     assert finding.distribution == "pandas"
+    (finding,) = unmet(distribution("app", "pandas<3"), managed={"theirs": {"pandas": "3.1"}})
+    assert finding.what == "app requires pandas <3, and theirs provides pandas 3.1"
 
 
 def test_a_stub_meets_what_its_distribution_would() -> None:

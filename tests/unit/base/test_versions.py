@@ -52,7 +52,7 @@ def test_diff_takes_the_newer(release: str, tmp_path: Path) -> None:
 
 
 def test_the_report_shows_the_newer(release: str, tmp_path: Path) -> None:
-    (artifact,) = records.gather(tmp_path, {})
+    (artifact,) = records.gather(tmp_path)
     assert artifact.manifest.version == release
     assert [one.version for one in artifact.history][-1] == release
 

@@ -76,11 +76,11 @@ def test_a_key_must_be_text() -> None:
     assert "single word" in complaints("? [a, b]\n: 1\n")[0][2]
 
 
-def test_merge_keys_point_to_defaults() -> None:
+def test_merge_keys_point_to_fragments() -> None:
     text = "base: &base {x: 1}\nlayer:\n  <<: *base\n"
     ((line, _, message),) = complaints(text)
     assert line == 3
-    assert "defaults" in message
+    assert "fragments" in message
 
 
 def test_aliases_are_followed() -> None:

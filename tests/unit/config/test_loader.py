@@ -172,7 +172,7 @@ def test_a_problem_of_the_defaults_is_reported_once(problems: Problems) -> None:
         ("requirements: ['x @ git+https://token@h.test/x']", "6:20", "holds a login"),
         ("requirements: ['x @ file:///x']", "6:20", "list a folder under `packages`"),
         ("requirements: {file: requirements.txt}", "6:26", "there is no file requirements.txt"),
-        ("requirements: []", "3:3", "a layer needs requirements, packages or files"),
+        ("requirements: []", "3:3", "a layer needs requirements, packages, modules or files"),
         ("files: {/lib/x: x}", "7:13", "not a path in the layer"),
         ("files: {lib/../x: x}", "7:13", "not a path in the layer"),
         ("files: {lib//x: x}", "7:13", "not a path in the layer"),
@@ -362,6 +362,123 @@ def test_layers_that_functions_use_together(
         assert message in found
 
 
+APP = """\
+import os
+from other import imported as handled
+try:
+    from fast import run
+except ImportError:
+    def run(event, context): ...
+if os.environ:
+    made, (also, _) = handled, (run, 1)
+def lambda_handler(event, context):
+    def hidden(): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("handler", "message"),
+    [
+        ("app.lambda_handler", None),
+        ("app.handled", None),
+        ("app.run", None),
+        ("app.also", None),
+        ("src/orders/app.main", None),
+        ("src.orders.app.main", None),
+        ("src/orders.main", None),
+        ("src/broken.main", None),
+        ("fast.main", None),
+        ("open.anything", None),
+        ("app.hidden", "handler: app.py does not define hidden"),
+        ("app.lambda_handle", "app.py does not define lambda_handle; did you mean app.lambda_h"),
+        ("src/app.main", "handler: there is no src/app.py in code; `handler` may be app.lambda_h"),
+        ("handler.handler", "handler: there is no handler.py in code"),
+        ("app", "'app' is not a handler: the module below `code`"),
+        ("../app.run", "is not a handler"),
+        ("app.py:run", "is not a handler"),
+    ],
+)
+def test_a_handler_is_found_in_the_code(
+    load: Load, problems: Problems, tmp_path: Path, handler: str, message: str | None
+) -> None:
+    modules = {
+        "app.py": APP,
+        "src/orders/app.py": "def main(): ...",
+        "src/orders/__init__.py": "from .app import *",
+        "src/broken.py": "def (",
+        "open.py": "def __getattr__(name): ...",
+        "fast.cpython-313-aarch64-linux-gnu.so": "",
+    }
+    for name, text in modules.items():
+        path = tmp_path / "code" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    text = f"{layer('')}functions:\n  f: {{layers: [one], code: code, handler: {handler}}}\n"
+    if message is None:
+        assert load(text).config.functions["f"].handler == handler
+    else:
+        assert message in "\n".join(found := problems(text))
+        assert found[0].startswith("layers.yaml:8:43: functions.f.handler: ")
+
+
+def test_a_handler_needs_code(problems: Problems) -> None:
+    text = f"{layer('')}functions:\n  f: {{layers: [one], handler: app.run}}\n"
+    assert problems(text) == [
+        "layers.yaml:8:31: functions.f.handler: a handler is looked for in `code`, which is missing"
+    ]
+
+
+PACKAGED = """\
+defaults: {runtimes: [python3.13], budgets: {zipped: 9MB, growth: 10%%}, strip: false}
+layers:
+  a: {description: d, version: 1.0.0, requirements: [x]}
+  b: {description: d, version: 1.0.0, requirements: [x], architectures: [x86_64, arm64]}
+functions:
+  %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("f: {package: true, layers: [a]}", "`package: true` needs `code`"),
+        ("f: {code: code}", "a function needs layers, or `package: true`"),
+        ("f: {layers: [a], requirements: [y]}", "with `package: true` take `requirements`"),
+        ("f: {layers: [a], keep-provided: [y]}", "with `package: true` take `keep-provided`"),
+        ("a: {package: true, code: code, layers: [b]}", "6:3: functions.a: a layer is called a"),
+        ("f: {package: true, code: .}", "functions.f.code: the folder of layers.yaml"),
+        ("f: {package: true, code: code, requirements: r.txt}", "there is no file r.txt"),
+        ("f: {package: true, code: code, requirements: [a b]}", "not a requirement (PEP 508)"),
+        ("f: {package: true, code: code, regions: [eu-west-1]}", "unknown key"),
+        (
+            "f: {package: true, code: code, layers: [b, a], architectures: [x86_64]}",
+            "functions.f.architectures: not all of its layers are built for x86_64",
+        ),
+        ("f: {package: true, code: code, handler: app.x}", "functions.f.handler: there is no app"),
+        ("f: {package: true, code: empty}", "functions.f.handler: there is no handler.py in empty"),
+    ],
+)
+def test_a_package_that_cannot_be_built_is_refused(
+    problems: Problems, tmp_path: Path, function: str, message: str
+) -> None:
+    for name in ("code/handler.py", "empty/note.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("def handler(event, context): ...\n", "utf-8")
+    assert message in "\n".join(problems(PACKAGED % function))
+
+
+def test_a_package_takes_the_defaults_that_decide_its_content(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/handler.py").write_text("def handler(event, context): ...\n", "utf-8")
+    functions = (
+        "f: {package: true, code: code, budgets: {zipped: 1MB}}\n  g: {layers: [a], code: code}"
+    )
+    found = load(PACKAGED % functions).config.functions
+    assert (found["f"].budgets.zipped, found["f"].budgets.growth) == (1_000_000, 10.0)
+    assert found["f"].strip is False
+    assert found["g"].budgets.zipped is None
+
+
 BESIDE = """\
 layers:
   below: {description: d, version: 1.0.0, files: {lib/x.so: x.so}, runtimes: [python3.13]}
@@ -392,3 +509,92 @@ def test_a_loaded_config_does_not_change(load: Load) -> None:
     one = load(GOOD).config.layers["one"]
     with pytest.raises(ValidationError, match="frozen"):
         one.version = "9.9.9"  # type: ignore[misc]
+
+
+def test_code_that_cannot_be_a_module(problems: Problems, tmp_path: Path) -> None:
+    for name in ("a/util.py", "b/util.py", "json/x.py", "good/x.txt", "my-code/x.py", "built/x.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "built" / "pyproject.toml").touch()
+    (tmp_path / "link").symlink_to("..")
+    modules = ["/abs", "../x.py", "link/", "utill.py", "a/util.py", "b/util.py", "json/", "good",
+               "my-code/", "built/", "a/"]  # fmt: skip
+    listed = "".join(f"      - {one}\n" for one in modules)
+    found = problems(
+        "layers:\n  a:\n    description: d\n    version: 1.0.0\n    runtimes: [python3.13]\n"
+        f"    modules:\n{listed}"
+    )
+    said = (
+        "'/abs' is not a path", "lies outside", "lies outside", "there is no file utill.py",
+        "a/util.py and b/util.py are both the module util", "would hide the module json",
+        "holds no Python module", "'my-code' is not the name of a module", "list it under `pack",
+    )  # fmt: skip
+    lines = [7, 8, 9, 10, 12, 13, 14, 15, 16]
+    assert len(found) == len(said)
+    for problem, line, part in zip(found, lines, said, strict=True):
+        assert problem.startswith(f"layers.yaml:{line}:9: ")
+        assert part in problem
+
+
+FRAGMENTS = """\
+defaults:
+  runtimes: [python3.13]
+  budgets: {growth: 5%}
+fragments:
+  small:
+    extends: quick
+    budgets: {zipped: 1MB}
+    excludes: {a: not needed}
+  quick:
+    budgets: {cold-start: 1s, zipped: 9MB}
+    excludes: {b: not needed}
+    strip: maybe
+layers:
+  one:
+    description: d
+    version: 1.0.0
+    requirements: [a]
+    extends: small
+    budgets: {zipped: 2MB}
+"""
+
+
+def test_a_layer_has_the_settings_of_its_fragments(load: Load, problems: Problems) -> None:
+    loaded = load(FRAGMENTS.replace("maybe", "false"))
+    one = loaded.config.layers["one"]
+    assert (one.budgets.zipped, one.budgets.cold_start, one.budgets.growth) == (2_000_000, 1, 5)
+    assert (one.excludes, one.strip) == ({"a": "not needed"}, False)
+    assert loaded.position("layers", "one", "strip") == (12, 5)
+    assert problems(FRAGMENTS) == [
+        "layers.yaml:12:12: fragments.quick.strip: true or false is expected here"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "extends: small",
+            "extends: smal",
+            "18:14: layers.one.extends: unknown fragment smal; did",
+        ),
+        ("extends: quick", "extends: none", "6:14: fragments.small.extends: unknown fragment none"),
+        (
+            "strip: maybe",
+            "extends: small",
+            "6:14: fragments.small.extends: small extends itself: small -> quick -> small",
+        ),
+        (
+            "    extends: small",
+            "    extends: one",
+            "18:14: layers.one.extends: unknown fragment one",
+        ),
+        ("strip: maybe", "description: d", "12:5: fragments.quick.description: unknown key"),
+    ],
+)
+def test_fragments_that_cannot_be_extended(
+    problems: Problems, old: str, new: str, said: str
+) -> None:
+    assert problems(FRAGMENTS.replace(old, new).replace("maybe", "true"))[0].startswith(
+        f"layers.yaml:{said}"
+    )

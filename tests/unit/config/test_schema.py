@@ -138,3 +138,31 @@ def test_links_of_the_reference_lead_to_headings() -> None:
     links = {part.partition(")")[0] for part in text.split("](#")[1:]}
     assert links
     assert links <= anchors
+
+
+def test_every_key_and_every_word_is_described() -> None:
+    found = schema.schema()
+    for name, definition in {"Config": found, **found["$defs"]}.items():
+        for key, value in definition.get("properties", {}).items():
+            assert value.get("description"), f"{name}.{key}"
+    for choice in choices(found):
+        assert all(choice["enumDescriptions"]), choice["enum"]
+        assert len(choice["enumDescriptions"]) == len(choice["enum"])
+
+
+def choices(node: Any) -> list[dict[str, Any]]:
+    """Return the parts of a schema that list words."""
+    below = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    here = [node] if isinstance(node, dict) and "enum" in node else []
+    return here + [found for one in below for found in choices(one)]
+
+
+def test_named_files_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    layer = "{description: d, version: 1.0.0, runtimes: [python3.13], requirements: [x]%s}"
+    good.write_text(f"layers: {{a: {layer % ''}}}\n")
+    bad.write_text(f"layers: {{a: {layer % ', colour: red'}}}\n")
+    assert cli.main(["schema", "--check", str(good)]) == 0
+    assert cli.main(["schema", "--check", str(good), str(bad)]) == 2
+    assert "bad.yaml:1:" in capsys.readouterr().err
+    assert cli.main(["schema", str(good)]) == 2

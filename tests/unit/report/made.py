@@ -17,6 +17,7 @@ from layersmith.assemble.manifest import (
 from layersmith.prove.cold.importtime import Import, ImportTree
 from layersmith.prove.cold.models import ColdStartReport, Sample, Variant
 from layersmith.prove.models import RunnerFacts
+from layersmith.prove.reports import ImportsProof, SmokeReport
 from layersmith.report import figures
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def manifest(
     runtime: str = "python3.13",
     versions: Mapping[str, str] | None = None,
     licence: str | None = "MIT",
+    steps: Mapping[str, int] | None = None,
+    requires: Mapping[str, list[str]] | None = None,
 ) -> Manifest:
     """Return a manifest of distributions and their files, in bytes."""
     versions = versions or {}
@@ -60,7 +63,7 @@ def manifest(
             bytecode=sum(size for path, size in found.items() if path.endswith(".pyc")),
             files=len(found),
             modules=[name],
-            requires=[],
+            requires=(requires or {}).get(name, []),
             license=licence,
         )
         for name, found in files.items()
@@ -85,6 +88,7 @@ def manifest(
         inputs=Inputs(digest="", lock="", requirements=list(files), packages={}),
         distributions=distributions,
         dropped=[],
+        steps=dict(steps or {}),
         pruned=[],
         bytecode=BytecodeRecord(mode="unchecked-hash", compiled=1),
         audit=AuditRecord(elf_files=1, machine="aarch64", highest={"GLIBC": "2.28"}),
@@ -141,4 +145,21 @@ def import_tree(made: Manifest, scale: int = 1) -> ImportTree:
         total_us=12_000 + 40_000 * scale,
         by_distribution={"fast": 40_000 * scale, "plain": 10_000},
         roots=[json, plain],
+    )
+
+
+def smoke(made: Manifest, *, twin: bool = False, ok: bool = True) -> SmokeReport:
+    """Return the proof of an artifact, or of its twin."""
+    kind, architecture = ("host", "x86_64") if twin else ("docker", made.architecture)
+    return SmokeReport(
+        identifier=made.identifier,
+        runtime=made.runtime,
+        architecture=made.architecture,
+        sha256=made.artifact.sha256,
+        runner=RunnerFacts.model_validate(
+            {"kind": kind, "runtime": made.runtime, "architecture": architecture, "twin": twin}
+        ),
+        imports=ImportsProof(modules=1, failed=[], excepted={}, unneeded=[], slowest_ms={}),
+        problems=[] if ok else ["it does not start"],
+        seconds=1.0,
     )

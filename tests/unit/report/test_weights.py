@@ -1,4 +1,4 @@
-"""What `analyze` prints, for small and for very large graphs."""
+"""What `weigh` prints, for small and for very large graphs."""
 
 from __future__ import annotations
 

@@ -116,3 +116,17 @@ def test_a_name_is_cut_only_where_it_is_too_long() -> None:
     fits = "x" * (canary.FUNCTION_NAME_LIMIT - len("canary-"))
     assert canary.function_name(want(name=fits)) == f"canary-{fits}"
     assert canary.function_name(want(name=f"{fits}x")) != f"canary-{fits}x"
+
+
+def test_a_managed_layer_is_used_where_its_arn_is_of_the_region() -> None:
+    here, there = (f"arn:aws:lambda:eu-{one}-1:336392948345:layer:P:5" for one in ("west", "south"))
+    answer = b'{"failures": [], "imported": 1, "tests": 0}'
+    aws = FakeAws(invoke=said(answer))
+    assert proven(aws, managed=(here,)).detail == "1 modules, 0 tests"
+    assert aws.asked("create_function")[0]["Layers"] == [here, "arn:layer"]
+    aws = FakeAws(invoke=said(answer))
+    verdict = proven(aws, managed=(here, there))
+    assert verdict.detail.startswith(
+        f"starts, and imports nothing: the ARN of {there} in eu-west-1"
+    )
+    assert json.loads(aws.asked("invoke")[0]["Payload"]) == {"modules": [], "smoke": False}

@@ -54,6 +54,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             SimpleNamespace(modules=["alpha", "_private"]),
             SimpleNamespace(modules=["alpha", "beta"]),
         ],
+        dropped=[],
     )
     monkeypatch.setattr(manifests, "read", lambda _: manifest)
     return manifest

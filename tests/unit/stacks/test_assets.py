@@ -61,6 +61,18 @@ def test_a_function_brings_the_functions_that_it_imports(tmp_path: Path) -> None
         assets.collect(tmp_path / "lambdas", tmp_path)
 
 
+def test_a_function_may_have_any_module_and_a_package_is_none(tmp_path: Path) -> None:
+    lambdas = tmp_path / "tests/lambdas"
+    for name in ("orders/src/app.py", "common/src/shared.py", "docs/tests/test_it.py"):
+        (lambdas / name).parent.mkdir(parents=True)
+        (lambdas / name).write_text("def run(event, context): ...\n", "utf-8")
+    (lambdas / "common/pyproject.toml").touch()
+    found = assets.collect(lambdas, tmp_path)
+    assert set(found) == {"OrdersKey"}
+    with zipfile.ZipFile(io.BytesIO(found["OrdersKey"].content)) as archive:
+        assert archive.namelist() == ["src/app.py"]
+
+
 def test_a_definition_that_is_no_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.asl.json").write_text("{", "utf-8")
     with pytest.raises(ConfigError, match="not JSON"):

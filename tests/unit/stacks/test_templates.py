@@ -47,6 +47,7 @@ def test_a_killed_session_is_started_again_and_one_that_ended_is_not() -> None:
     assert container["RestartPolicy"]["IgnoredExitCodes"] == [
         errors.EXIT_DONE,
         *(error.exit_code for error in ends),
+        errors.EXIT_UNCOUNTED,
     ]
     [volume] = [mount for mount in container["MountPoints"] if mount.get("SourceVolume") == "data"]
     assert volume["ContainerPath"] == "/data", "what the next process goes on with"
@@ -181,7 +182,7 @@ def test_every_template_fits_a_request_or_goes_through_s3() -> None:
 
 def test_pointers_are_read_by_parameters_that_every_update_reads_again() -> None:
     # CloudFormation does not resolve {{resolve:ssm:...}} anew when only the parameter changed.
-    told = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *FOLDER.glob("*.yaml")]
+    told = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *FOLDER.glob("*.yaml")]
     assert [path.name for path in told if "{{resolve:ssm" in path.read_text("utf-8")] == []
     assert "AWS::SSM::Parameter::Value" in (ROOT / "docs/publishing.md").read_text("utf-8")
 

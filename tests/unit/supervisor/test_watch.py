@@ -22,6 +22,7 @@ ENVIRONMENT = {
     "TOKEN_REFERENCE": "file:///token",
     "SESSION_DEADLINE": "100",
     "IDLE_TIMEOUT": "10",
+    "PROBE_INTERVAL": "0.05",
 }
 
 
@@ -33,12 +34,20 @@ class Database:
         self.starts = 0
         self.bytes = 0
         self.refuses = False
+        self.hangs = False
 
     def server_died(self) -> int | None:
         if not self.deaths:
             return None
         self.deaths -= 1
         return -9
+
+    def server_answers(self, timeout: float) -> bool:
+        return not self.hangs
+
+    def kill_server(self) -> None:
+        self.hangs = False
+        self.deaths = 1
 
     def start_server(self) -> str:
         self.starts += 1
@@ -85,6 +94,16 @@ def test_a_request_under_way_is_no_idleness(under_way: int, reason: str | None) 
 
     session, _ = watch(arrange, 0.3)
     assert session.stop_reason == reason
+
+
+def test_a_server_that_does_not_answer_is_started_again() -> None:
+    def arrange(_: Session, database: Database) -> None:
+        database.hangs = True
+
+    session, database = watch(arrange, 4.0)
+    assert (database.hangs, database.starts) == (False, 1)
+    assert session.upstream == "http://127.0.0.1:1"
+    assert session.stop_reason is None
 
 
 def test_a_dead_server_is_started_again_at_its_new_address() -> None:

@@ -8,6 +8,7 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from chroma_store.deltas import log as log_module
 from chroma_store.deltas import replay
 from chroma_store.deltas.compaction import check_counts
 from chroma_store.deltas.log import DeltaLog
@@ -53,8 +54,8 @@ class Recorder:
         self.calls: list[tuple[str, list[str]]] = []
         self.metadatas: list[Any] = []
 
-    def ensure(self, spec: CollectionSpec) -> str:
-        return spec.name
+    def ensure(self, spec: CollectionSpec) -> tuple[str, str]:
+        return spec.name, spec.space
 
     def count(self, _: str) -> int:
         return len(self.there)
@@ -78,10 +79,16 @@ def changes(*ops: tuple[str, str]) -> list[VectorRecord]:
     return [VectorRecord(op, i, None, {"k": 1}, None) for op, i in ops]  # type: ignore[arg-type]
 
 
+def apply(server: Any, records: list[VectorRecord]) -> int:
+    growth, refused = replay.apply(server, "c", [replay.Change("d", r) for r in records])
+    assert not refused
+    return growth
+
+
 def test_records_go_in_batches_of_a_thousand() -> None:
     server: Any = Recorder()
     net = changes(*(("upsert", f"{n}") for n in range(2001)))
-    assert replay.apply(server, "c", net) == 2001
+    assert apply(server, net) == 2001
     assert [len(ids) for what, ids in server.calls if what == "upsert"] == [1000, 1000, 1]
 
 
@@ -90,25 +97,29 @@ def test_only_what_is_there_is_removed_or_merged() -> None:
     net = changes(
         ("delete", "old"), ("delete", "none"), ("update", "new"), ("upsert", "doc"), ("upsert", "x")
     )
-    assert replay.apply(server, "c", net) == 0
-    assert server.calls[1:] == [("delete", ["old", "doc"]), ("upsert", ["doc", "x"])]
-    assert server.metadatas == [{"k": 1}, {"k": 1}]
+    assert apply(server, net) == 0
+    assert server.calls[1:] == [
+        ("upsert", ["doc", "x"]),
+        ("delete", ["old", "doc"]),
+        ("upsert", ["doc"]),
+    ]
+    assert server.metadatas == [{"gone": None, "k": 1}, {"k": 1}, {"k": 1}]
 
 
 def test_former_metadata_is_taken_away_by_nulls() -> None:
     server: Any = Recorder({"a": ({"gone", "k"}, False)})
-    assert replay.apply(server, "c", changes(("upsert", "a"))) == 0
+    assert apply(server, changes(("upsert", "a"))) == 0
     assert server.metadatas == [{"gone": None, "k": 1}]
     server.metadatas.clear()
-    replay.apply(server, "c", [VectorRecord("upsert", "new", None, None, None)])
+    apply(server, [VectorRecord("upsert", "new", None, None, None)])
     assert server.metadatas == [None]
 
 
 def test_an_update_of_nothing_is_not_sent() -> None:
     server: Any = Recorder({"a": (set(), False)})
-    assert replay.apply(server, "c", [VectorRecord("update", "a", None, None, None)]) == 0
+    assert apply(server, [VectorRecord("update", "a", None, None, None)]) == 0
     assert [what for what, _ in server.calls] == ["parts"]
-    assert replay.apply(server, "c", changes(("update", "a"))) == 0
+    assert apply(server, changes(("update", "a"))) == 0
     assert server.calls[-1] == ("update", ["a"])
 
 
@@ -141,17 +152,95 @@ def test_the_log_lists_reads_and_drops(storage: Storage) -> None:
         log.pending()
 
 
-def test_a_refused_delta_is_named(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+class Picky(Recorder):
+    """A server that refuses every request that holds certain records."""
+
+    def __init__(self, *bad: str) -> None:
+        super().__init__()
+        self.bad = set(bad)
+
+    def upsert(self, _: str, records: list[VectorRecord], metadatas: list[Any]) -> None:
+        super().upsert(_, records, metadatas)
+        if self.bad & {record.id for record in records}:
+            raise PayloadTooLarge("no")
+
+
+def test_a_refused_batch_is_halved_until_the_culprits_are_alone() -> None:
+    server: Any = Picky("3", "1000")
+    net = [replay.Change("d", r) for r in changes(*(("upsert", f"{n}") for n in range(1500)))]
+    growth, refused = replay.apply(server, "c", net)
+    assert growth == 1498
+    assert [(change.record.id, reason) for change, reason in refused] == [
+        ("3", "no"),
+        ("1000", "no"),
+    ]
+    # Halving 1,000 and 500 records: far fewer requests than records.
+    assert len(server.calls) < 50
+
+
+def test_batches_are_cut_by_bytes() -> None:
+    server: Any = Recorder()
+    text = "x" * (replay._BATCH_BYTES // 3)
+    apply(server, [VectorRecord("upsert", f"{n}", None, None, text) for n in range(5)])
+    assert [len(ids) for what, ids in server.calls if what == "upsert"] == [2, 2, 1]
+
+
+def test_a_server_that_fails_names_the_deltas(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = DeltaLog(storage, "db")
     [one] = log.append([CHANGE], SPEC)
 
-    def refuse(*_: object) -> None:
-        raise BadRequest("no")
+    def fail(*_: object) -> None:
+        raise Unavailable("no answer")
 
-    monkeypatch.setattr("chroma_store.deltas.log.apply_deltas", refuse)
-    with pytest.raises(Conflict, match=one):
+    monkeypatch.setattr(ChromaHttp, "ensure", fail)
+    with pytest.raises(Unavailable, match=f"deltas {one} to {one}: no answer"):
         log.replay("http://127.0.0.1:1")
     assert storage.get(delta_key("db", one)).data
+
+
+class Counting:
+    """A store whose reads take a moment, and which knows how many are under way."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._lock = threading.Lock()
+        self.now = self.most = self.begun = 0
+
+    def get(self, key: str) -> Any:
+        with self._lock:
+            self.now, self.begun = self.now + 1, self.begun + 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.01)
+        with self._lock:
+            self.now -= 1
+        return self._storage.get(key)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+
+def test_deltas_are_read_ahead_in_order_and_within_bounds(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = DeltaLog(storage, "db")
+    ids = [delta for _ in range(60) for delta in written.append([CHANGE], SPEC)]
+    slow: Any = Counting(storage)
+    log = DeltaLog(slow, "db")
+    read = [delta.id for delta in log.read_ahead(log.pending()) if isinstance(delta, Delta)]
+    assert read == ids
+    assert 1 < slow.most <= log_module.AHEAD_THREADS
+
+    slow.most = slow.begun = 0
+    infos = log.pending()
+    monkeypatch.setattr(log_module, "AHEAD_BYTES", 3 * infos[0].size)
+    ahead = log.read_ahead(infos)
+    next(ahead)
+    assert slow.begun <= 4
+    assert slow.most <= 3
+    ahead.close()
+    assert slow.begun <= 4
 
 
 def test_counts_must_come_out() -> None:

@@ -13,7 +13,7 @@ from vector_common.records import CollectionSpec, parse_embedding, parse_records
 
 SPEC = CollectionSpec("receipts", 2)
 
-floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
+floats = st.floats(-1e9, 1e9, width=32)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 scalars = st.one_of(
     texts,
@@ -22,9 +22,9 @@ scalars = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
 )
 metadata = st.none() | st.dictionaries(
-    texts.filter(lambda key: key and not key.startswith("chroma:")), scalars, max_size=4
+    texts.filter(lambda key: key and not key.startswith(("chroma:", "#", "$"))), scalars, max_size=4
 )
-vectors = st.lists(floats, min_size=2, max_size=2).filter(any)
+vectors = st.lists(floats, min_size=2, max_size=2).filter(lambda vector: math.hypot(*vector) > 1e-9)
 
 
 @st.composite

@@ -222,3 +222,27 @@ def test_the_data_are_dated_and_sourced(table: str) -> None:
         names = [row["name"], row.get("instead", "x"), row.get("by", "x")]
         assert all(name == canonicalize_name(name) for name in names)
         assert row.get("unzipped", 1) > 0
+
+
+def test_recipes_apply_and_what_all_of_them_save_is_said(scales: Scales) -> None:
+    # joblib's recipe leaves out joblib/test/ where layers.yaml takes it.
+    scales.add("joblib", {"joblib/__init__.py": 10, "joblib/test/data.bin": MB})
+    weighed = scales.weigh("joblib", prune={"defaults": False})
+    (advice_given,) = given(weighed, "recipes").values()
+    assert (advice_given.subject, advice_given.unzipped) == ("joblib", MB)
+    found = verdict.report(weighed)
+    assert found.with_recipes is not None
+    assert found.with_recipes.unzipped == found.layer.unzipped - MB
+    taken = scales.weigh("joblib", prune={"defaults": False}, recipes=["joblib"])
+    assert taken.layer.unzipped == found.with_recipes.unzipped
+    assert verdict.report(taken).with_recipes is None
+
+
+def test_bytecode_in_place_of_sources(scales: Scales) -> None:
+    scales.add("app", {"app.py": MB})
+    both, only = (
+        verdict.report(scales.weigh("app", bytecode=mode)).verdict
+        for mode in ("unchecked-hash", "only")
+    )
+    assert both.limits[0].value - only.limits[0].value == MB
+    assert "with bytecode in place of sources" in only.text

@@ -110,6 +110,10 @@ def _error(collisions: Sequence[tuple[Entry, Entry]]) -> BuildError:
     first, other = collisions[0]
     more = f" ({len(collisions)} such paths)" if len(collisions) > 1 else ""
     hint = f"list {first.distribution} or {other.distribution} under `excludes`"
+    own = [one for one in (first.distribution, other.distribution) if one.endswith(":")]
+    if own:
+        # No distribution: what layers.yaml brings under this key.
+        hint = f"rename the file that is listed under `{own[0].removesuffix(':')}`"
     # A glob without a slash would match files of this name in every folder.
     globs = [one.inner for one, _ in collisions if "/" in one.inner]
     if len(globs) == len(collisions) <= MOST_GLOBS:

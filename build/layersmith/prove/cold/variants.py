@@ -103,7 +103,8 @@ def prepare(
 
 def below(built: Built, runner: Runner, folder: Path, opt: Path) -> tuple[Path, ...]:
     """Return a layer's folder with the layers that lie below it in front."""
-    return (*twin.placed(built.beside, runner, folder), opt)
+    managed = twin.stand_in([built.manifest], runner, folder / "managed:")
+    return (*twin.placed(built.beside, runner, folder), *managed, opt)
 
 
 def _opt(built: Built, name: VariantName, runner: Runner, into: Path) -> Path:

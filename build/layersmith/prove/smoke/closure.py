@@ -94,6 +94,7 @@ class Closure:
             or self.pruned_by(name) is not None
             or any(_within(name, module) for module in self.runtime.provided_modules)
             or self.left_out_with(name, asker) is not None
+            or any(self._may_bring(one, name, None) for one in self._managed)
         )
 
     def left_out_with(self, name: str, asker: str | None) -> str | None:
@@ -157,7 +158,8 @@ class Closure:
         if self.manifest:
             wanted |= {name for one in self.manifest.distributions for name in one.requires}
             wanted |= {one.name for one in self.manifest.dropped}
-        return frozenset(wanted - self._present - {one.name for one in self.runtime.provides})
+        elsewhere = {one.name for one in self.runtime.provides} | self._managed
+        return frozenset(wanted - self._present - elsewhere)
 
     def _recorded(self, name: str) -> bool:
         """Whether a distribution had the module, or a package around it, or one below it."""
@@ -193,6 +195,12 @@ class Closure:
         """Distributions of which a stub is in the layer, which may lack modules."""
         known = self.manifest.distributions if self.manifest else []
         return frozenset(one.name for one in known if one.origin == "stub")
+
+    @cached_property
+    def _managed(self) -> frozenset[str]:
+        """Distributions that a managed layer brings; proofs have them from the index."""
+        dropped = self.manifest.dropped if self.manifest else []
+        return frozenset(one.name for one in dropped if one.managed)
 
     @cached_property
     def _own(self) -> frozenset[str | None]:

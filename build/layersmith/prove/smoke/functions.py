@@ -7,20 +7,26 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layersmith.config import handlers
 from layersmith.errors import ConfigError
 from layersmith.prove import twin
 from layersmith.prove.models import FunctionSpec
-from layersmith.prove.reports import FunctionProof
+from layersmith.prove.reports import FunctionProof, ImportsProof, SmokeReport
+from layersmith.prove.runners import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from layersmith.assemble.manifest import Manifest
+    from layersmith.config.loader import LoadedConfig
     from layersmith.config.models import Function
     from layersmith.prove.runners.choice import Runner
 
-HANDLER = "handler.handler"
-"""Where every function of layers.yaml has its entry point: handler() in handler.py."""
+OPEN = 0o755
+"""Mode of a folder that everybody may read."""
+
+TASK = "_task"
+"""Folder that stands for /var/task, beside those of layers, which cannot have such a name."""
 
 
 def prove(
@@ -28,54 +34,111 @@ def prove(
     function: Function,
     layers: Sequence[tuple[Path, Manifest]],
     runner: Runner,
-    root: Path,
+    loaded: LoadedConfig,
+    *,
+    package: tuple[Path, Manifest] | None = None,
 ) -> FunctionProof:
     """Start a function and send it its sample event; a function that fails is data.
 
+    Without an event it is only started.
+
     Args:
         name: Of the function.
-        function: What layers.yaml says; it has code and an event.
+        function: What layers.yaml says; it has code.
         layers: Zips and manifests of its layers, in their order.
         runner: An open runner.
-        root: Folder that the paths of layers.yaml are relative to.
+        loaded: layers.yaml.
+        package: Its own zip and manifest, which it is started from; by default from its code.
 
     Raises:
-        ConfigError: Its folder or its event is missing, or the event is not valid JSON.
-        ProofError: The machine cannot start anything.
+        ConfigError: Its handler or its event is missing, or the event is not valid JSON.
+        ProofError: The machine cannot start anything, or a zip is damaged.
     """
-    event = _event(name, function, root)
-    code = root / str(function.code)
-    if not (code / "handler.py").is_file():
-        raise ConfigError(f"functions.{name}: there is no handler.py in {function.code}")
-    with tempfile.TemporaryDirectory(prefix="layersmith-function-") as folder:
+    event = _event(name, function, loaded)
+    code = loaded.root / str(function.code)
+    if missing := handlers.problem(code, function.handler):
+        raise _wrong(loaded, name, "handler", missing)
+    with tempfile.TemporaryDirectory(prefix="layersmith-function-") as made:
+        folder = Path(made)
+        folder.chmod(OPEN)  # a function in a container is another user
         spec = FunctionSpec(
-            handler=HANDLER,
-            code=code,
-            layers=twin.placed(layers, runner, Path(folder)),
+            handler=function.handler,
+            code=_unpacked(package, runner, folder) if package else code,
+            layers=twin.placed(layers, runner, folder),
             memory=function.memory,
             timeout=function.timeout,
             name=name,
         )
         with runner.start(spec) as instance:
-            answer = instance.invoke(event)
+            answer = instance.invoke(event) if function.event else None
+            error = answer.error if answer else instance.init.error
             return FunctionProof(
                 function=name,
                 layers=list(function.layers),
+                package=package[0].name if package else None,
                 init_ms=instance.init.duration_ms,
-                duration_ms=answer.duration_ms,
-                peak_memory=answer.peak_memory,
-                error=answer.error,
-                logs=instance.logs()[-4000:] if answer.error else "",
+                duration_ms=answer.duration_ms if answer else None,
+                peak_memory=answer.peak_memory if answer else None,
+                error=error,
+                logs=instance.logs()[-4000:] if error else "",
             )
 
 
-def _event(name: str, function: Function, root: Path) -> object:
-    path = root / str(function.event)
+def report(proof: FunctionProof, manifest: Manifest, runner: Runner, seconds: float) -> SmokeReport:
+    """Return the record of a package that was started; its modules are not imported one by one.
+
+    Args:
+        proof: How the function went.
+        manifest: Of its package.
+        runner: What it ran on.
+        seconds: How long that took.
+    """
+    warnings = []
+    if runner.facts.twin:
+        warnings.append(f"{runner.facts.described}; run it with Docker before it is shipped")
+    if proof.duration_ms is None:
+        warnings.append("it was only started, as it has no `event`")
+    nothing = ImportsProof(modules=0, failed=[], excepted={}, unneeded=[], slowest_ms={})
+    return SmokeReport(
+        identifier=manifest.identifier,
+        runtime=manifest.runtime,
+        architecture=manifest.architecture,
+        sha256=manifest.artifact.sha256,
+        runner=runner.facts,
+        imports=nothing,
+        problems=[str(proof.error)] if proof.error else [],
+        warnings=warnings,
+        seconds=round(seconds, 2),
+    )
+
+
+def _unpacked(package: tuple[Path, Manifest], runner: Runner, folder: Path) -> Path:
+    """Unpack the package of a function, or make its twin, and return what stands for /var/task."""
+    into = folder / TASK
+    if runner.facts.twin:
+        return twin.make(*package, runner.runtime, runner.architecture, into)
+    return unpack.unpack([package[0]], into)
+
+
+def _event(name: str, function: Function, loaded: LoadedConfig) -> object:
+    if function.event is None:
+        return None
     try:
-        return json.loads(path.read_bytes())
+        return json.loads((loaded.root / function.event).read_bytes())
     except FileNotFoundError:
-        raise ConfigError(f"functions.{name}: the event {function.event} is not there") from None
+        raise _wrong(loaded, name, "event", f"there is no file {function.event}") from None
     except ValueError as problem:
-        raise ConfigError(
-            f"functions.{name}: {function.event} is not valid JSON", cause=str(problem)
-        ) from problem
+        wrong = _wrong(loaded, name, "event", f"{function.event} is not valid JSON")
+        wrong.cause = str(problem)
+        raise wrong from problem
+
+
+def _wrong(loaded: LoadedConfig, name: str, key: str, what: str) -> ConfigError:
+    """Return the error for a key of a function, with its line."""
+    line, column = loaded.position("functions", name, key)
+    return ConfigError(
+        f"{loaded.path.name}:{line}:{column}: functions.{name}.{key}: {what}",
+        file=str(loaded.path),
+        line=line,
+        column=column,
+    )

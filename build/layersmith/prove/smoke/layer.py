@@ -280,6 +280,7 @@ def _report(
             "the layer has no module and no smoke file: only its audit and the layers that use it"
             " prove it"
         )
+    warnings += _stand_ins(subject)
     found_wrong = problems(imports, forbidden, smoke)
     optimize = subject.manifest.bytecode.optimize if subject.manifest else 0
     if found_wrong and optimize:
@@ -297,6 +298,20 @@ def _report(
         warnings=warnings,
         seconds=round(seconds, 2),
     )
+
+
+def _stand_ins(subject: Subject) -> Iterator[str]:
+    """Say what stood for the managed layers, whose zips are not here."""
+    manifests = [one for _, one in subject.beside] + [subject.manifest] * bool(subject.manifest)
+    found: dict[str, set[str]] = {}
+    for one in (one for manifest in manifests if manifest for one in manifest.dropped):
+        if one.managed:
+            found.setdefault(one.managed, set()).add(f"{one.name} {one.version}")
+    for layer, held in found.items():
+        yield (
+            f"{', '.join(sorted(held))} of the package index stood for the managed layer {layer},"
+            " whose own files were not tested"
+        )
 
 
 def problems(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
+from layersmith.assemble import files
 from layersmith.prove.smoke import modules, rules
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def reason(
     pattern = modules.excepted(module, known)
     if pattern is not None:
         return known[pattern]
+    if closure.owner(module) == files.MODULES:
+        return None
     named = rules.by_name(module)
     if named is not None or closure.is_top(module):
         return named

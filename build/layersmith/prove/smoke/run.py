@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,10 @@ class SmokeRun:
             console.info(f"{first.runtime.name}: {opened.facts.described}")
             for target in targets:
                 try:
-                    self._prove(target, opened, outcome)
+                    if target.function:
+                        self._prove_package(target, target.function, opened, outcome)
+                    else:
+                        self._prove(target, opened, outcome)
                 except LayersmithError as problem:
                     problem.target = target.identifier
                     outcome.errors.append(problem)
@@ -102,22 +106,42 @@ class SmokeRun:
         with console.phases(target.identifier) as show:
             report = layer.prove(subject, opened, show)
         outcome.reports.append(report)
+        self._record(target, report)
+        if not report.ok:
+            raise unproven(report)
+
+    def _record(self, target: Target, report: SmokeReport) -> None:
         text = json.dumps(report.model_dump(mode="json"), indent=1) + "\n"
         cache.write_text(self.dist / f"{target.stem}.smoke.json", text)
         for warning in report.warnings:
             console.warn(f"{target.identifier}: {warning}")
-        if not report.ok:
-            raise unproven(report)
+
+    def _prove_package(
+        self, target: Target, function: Function, opened: Runner, outcome: SmokeOutcome
+    ) -> None:
+        """Start a function from its own zip, with its layers."""
+        layers = outputs.built(target.beside, self.dist)
+        package = outputs.built([target], self.dist)[0]
+        started = time.monotonic()
+        proof = functions.prove(
+            target.layer, function, layers, opened, self.loaded, package=package
+        )
+        outcome.functions.append(proof)
+        seconds = time.monotonic() - started
+        report = functions.report(proof, package[1], opened, seconds)
+        self._record(target, report)
+        if proof.error:
+            raise _failed(proof)
 
     def _prove_functions(self, first: Target, opened: Runner, outcome: SmokeOutcome) -> None:
         for name, function in self.loaded.config.functions.items():
-            if function.code is None or function.event is None:
+            if function.code is None or function.event is None or function.package:
                 continue
             try:
                 layers = self._layers_of(function, first)
                 if layers is None:
                     continue
-                proof = functions.prove(name, function, layers, opened, self.loaded.root)
+                proof = functions.prove(name, function, layers, opened, self.loaded)
                 outcome.functions.append(proof)
                 if proof.error:
                     raise _failed(proof)
@@ -152,8 +176,9 @@ def unproven(report: SmokeReport) -> ProofError:
 
 
 def _failed(proof: FunctionProof) -> ProofError:
+    what = "does not start" if proof.duration_ms is None else "does not handle its sample event"
     return ProofError(
-        f"does not handle its sample event: {proof.error}",
+        f"{what}: {proof.error}",
         cause="\n".join([*(proof.error.trace if proof.error else []), proof.logs]).strip() or None,
         hint="run it separately with `python build/layers.py smoke --runtime ...` after a change",
     )

@@ -1,172 +1,197 @@
 "use strict";
 (() => {
-  const figures = JSON.parse(document.getElementById("figures").textContent);
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const drawn = new Map();
-  const config = { displayModeBar: false, responsive: true, scrollZoom: false };
-
-  // light-dark() is resolved by the browser: a probe element tells what a variable means now.
-  const probe = document.createElement("i");
-  probe.hidden = true;
-  document.body.append(probe);
-  const colour = (name) => {
-    probe.style.color = `var(--${name})`;
-    return getComputedStyle(probe).color;
+  const KINDS = ["native", "python", "bytecode", "data"];
+  const LISTED = 12;
+  const PAGE = 1020; // CSS pixels of an A4 page between margins of 12 mm, less what rounding takes
+  const data = JSON.parse(document.getElementById("files").textContent);
+  const size = (n) => n < 1e5 ? `${(n / 1e3).toFixed(1)} kB` : `${(n / 1e6).toFixed(2)} MB`;
+  const element = (name, text, classes) => {
+    const made = document.createElement(name);
+    made.textContent = text ?? "";
+    made.className = classes ?? "";
+    return made;
   };
 
-  const kindColour = (kind) => ({
-    layer: "card", distribution: "tile", root: "tile", "standard library": "other",
-  }[kind] || kind);
-
-  function inkOn(kind) {
-    if (["python", "bytecode", "data"].includes(kind)) return `on-${kind}`;
-    if (kind === "c1") return "on-python";
-    return kind === "native" || /^c\d$/.test(kind) ? "on-native" : "text";
+  // A file, or a folder with what is below it, the largest first. Its kind is the largest below it.
+  function node(name, value, path, owner) {
+    const here = { name, owner, path: path + name };
+    if (Array.isArray(value)) return Object.assign(here, { size: value[0], zipped: value[1], kind: value[2] });
+    const above = name.endsWith("/") ? here.path : ""; // a distribution is no folder of its files
+    here.below = Object.entries(value).map(([key, one]) => node(key, one, above, owner ?? key));
+    here.below.sort((a, b) => b.size - a.size);
+    const kinds = [0, 0, 0, 0];
+    for (const leaf of leaves(here)) kinds[leaf.kind] += leaf.size;
+    here.kind = kinds.indexOf(Math.max(...kinds));
+    here.size = here.below.reduce((sum, one) => sum + one.size, 0);
+    here.zipped = here.below.reduce((sum, one) => sum + one.zipped, 0);
+    return here;
   }
 
-  function themedTrace(trace, theme) {
-    const copy = structuredClone(trace);
-    if (trace.type === "treemap" || trace.type === "icicle") {
-      const kinds = trace.customdata.map((row) => row[1]);
-      copy.marker = {
-        ...copy.marker,
-        colors: kinds.map((kind) => theme.of(kindColour(kind))),
-        line: { color: theme.of("card"), width: 1 },
-      };
-      copy.textfont = { size: 12, color: kinds.map((kind) => theme.of(inkOn(kind))) };
-      copy.pathbar = { ...copy.pathbar, textfont: { color: theme.of("text"), size: 13 } };
-      if (trace.type === "treemap") copy.marker.cornerradius = 3;
-    } else if (trace.type === "box") {
-      const name = { layer: "native", "no-bytecode": "bytecode", plain: "python", floor: "data" }[trace.meta];
-      copy.marker = { color: theme.of(name), size: 6, opacity: 0.75 };
-      copy.line = { color: theme.of(name), width: 2 };
-    } else {
-      copy.marker = { ...copy.marker, color: theme.of(trace.meta), size: trace.type === "scatter" ? 8 : undefined };
-      if (trace.type === "scatter") copy.line = { color: theme.of(trace.meta), width: 2 };
-    }
-    return copy;
-  }
+  const leaves = (one) => one.below ? one.below.flatMap(leaves) : [one];
 
-  function themedLayout(layout, theme) {
-    const copy = structuredClone(layout);
-    copy.font = { color: theme.of("text"), size: 13, family: getComputedStyle(document.body).fontFamily };
-    copy.autosize = true;
-    copy.hoverlabel = { bgcolor: theme.of("card"), bordercolor: theme.of("quiet"), font: { color: theme.of("text") } };
-    for (const axis of ["xaxis", "yaxis"]) {
-      if (!copy[axis]) continue;
-      Object.assign(copy[axis], {
-        gridcolor: theme.of("line"), linecolor: theme.of("line"), zeroline: false, fixedrange: true,
-        tickfont: { color: theme.of("quiet") },
-      });
-    }
-    for (const shape of copy.shapes || []) shape.line = { ...shape.line, color: theme.of("bad"), width: 1.5 };
-    for (const note of copy.annotations || []) note.font = { color: theme.of("bad"), size: 12 };
-    return copy;
-  }
-
-  function currentTheme() {
-    const cache = new Map();
-    const of = (name) => {
-      if (!cache.has(name)) cache.set(name, colour(name));
-      return cache.get(name);
-    };
-    return { of };
-  }
-
-  function narrow(layout, traces) {
-    if (!layout.xaxis) {
-      layout.height = Math.min(layout.height, 420);
-      return;
-    }
-    layout.font.size = 11;
-    layout.xaxis.nticks = 4;
-    if (traces > 1 && layout.legend) {
-      layout.legend = { orientation: "h", y: -0.2, yanchor: "top" };
-      layout.height += 20 * traces;
-      layout.margin.b = 20 + 20 * traces;
-    }
-  }
-
-  function draw(holder) {
-    const name = holder.dataset.figure;
-    const figure = figures[name];
-    const theme = currentTheme();
-    const data = figure.data.map((trace) => themedTrace(trace, theme));
-    const layout = themedLayout(figure.layout, theme);
-    if (holder.clientWidth < 480) narrow(layout, data.length);
-    const level = drawn.get(holder)?.level;
-    if (level !== undefined && data[0].ids) data[0].level = level;
-    const first = !drawn.has(holder);
-    drawn.set(holder, { level });
-    Plotly.react(holder, data, layout, config).then(() => {
-      holder.dataset.drawn = "yes";
-      if (!first) return;
-      for (const event of ["plotly_treemapclick", "plotly_icicleclick"]) {
-        holder.on(event, (clicked) => {
-          const next = clicked.nextLevel;
-          if (next === undefined) return;
-          drawn.get(holder).level = next;
-          follow(holder, next);
-        });
+  // Squarified treemap (Bruls, Huizing and van Wijk, 2000): rows along the shorter side.
+  function squarify(nodes, x, y, w, h, place) {
+    let rest = nodes.filter((one) => one.size > 0);
+    let left = rest.reduce((sum, one) => sum + one.size, 0);
+    while (rest.length) {
+      const scale = w * h / left, side = Math.min(w, h);
+      const worst = (sum, small, large) => Math.max(side * side * large / (sum * sum), sum * sum / (side * side * small));
+      let count = 0, sum = 0;
+      for (; count < rest.length; count++) {
+        const next = sum + rest[count].size * scale;
+        if (count && worst(next, rest[count].size * scale, rest[0].size * scale) > worst(sum, rest[count - 1].size * scale, rest[0].size * scale)) break;
+        sum = next;
       }
-    });
-  }
-
-  // The list beside a chart does by keyboard what a click into the chart does.
-  function follow(holder, level) {
-    const list = document.querySelector(`select[data-zooms="${CSS.escape(holder.dataset.figure)}"]`);
-    if (list) list.value = [...list.options].some((one) => one.value === level) ? level : list.options[0].value;
-    holder.dataset.level = level;
-  }
-
-  for (const list of document.querySelectorAll("select[data-zooms]")) {
-    list.addEventListener("change", () => {
-      const holder = document.querySelector(`[data-figure="${CSS.escape(list.dataset.zooms)}"]`);
-      if (!drawn.has(holder)) draw(holder);
-      drawn.get(holder).level = list.value;
-      holder.dataset.level = list.value;
-      Plotly.restyle(holder, { level: [list.value] });
-    });
-  }
-
-  const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      if (entry.isIntersecting && !drawn.has(entry.target)) draw(entry.target);
+      const thick = sum / side;
+      let along = 0;
+      for (const one of rest.slice(0, count)) {
+        const length = one.size * scale / thick;
+        if (w >= h) place(one, x, y + along, thick, length);
+        else place(one, x + along, y, length, thick);
+        along += length;
+        left -= one.size;
+      }
+      if (w >= h) { x += thick; w -= thick; } else { y += thick; h -= thick; }
+      rest = rest.slice(count);
     }
-  }, { rootMargin: "400px" });
-  document.querySelectorAll("[data-figure]").forEach((holder) => seen.observe(holder));
+  }
 
-  const redraw = () => { for (const holder of drawn.keys()) if (holder.clientWidth) draw(holder); };
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  function explorer(panel) {
+    const root = node("", data[panel.dataset.files], "");
+    const [crumbs, map, list, found, search] = [".crumbs", ".map", ".list", ".found", "input"].map((one) => panel.querySelector(one));
+    let trail = [root];
+
+    const matches = (one) => {
+      const wanted = search.value.trim().toLowerCase();
+      return !wanted || leaves(one).some((leaf) => `${leaf.owner} ${leaf.path}`.toLowerCase().includes(wanted));
+    };
+
+    function tile(one, x, y, w, h, classes, text) {
+      const made = element("div", text, classes + (matches(one) ? "" : " dim"));
+      const [W, H] = [map.clientWidth, map.clientHeight];
+      made.style.cssText = `left:${100 * x / W}%;top:${100 * y / H}%;width:${100 * Math.max(w - 1, .5) / W}%;height:${100 * Math.max(h - 1, .5) / H}%`;
+      made.title = `${one.path}\n${size(one.size)}`;
+      map.append(made);
+      return made;
+    }
+
+    function place(one, trace, x, y, w, h) {
+      if (w * h < 9) return;
+      const nested = one.below && w > 50 && h > 44;
+      const fits = w > 44 && h > 15;
+      const made = tile(one, x, y, w, h, nested ? "folder" : `leaf k-${KINDS[one.kind]}`, fits ? (w > 120 ? `${one.name}  ${size(one.size)}` : one.name) : "");
+      const target = one.below ? [...trace, one] : trace;
+      if (target.length > trail.length) made.addEventListener("click", () => open(target.slice(0, trail.length + 1), false));
+      if (nested) squarify(one.below, x + 2, y + 17, w - 5, h - 20, (child, ...box) => place(child, target, ...box));
+    }
+
+    function draw() {
+      map.replaceChildren();
+      squarify(trail.at(-1).below, 0, 0, map.clientWidth, map.clientHeight, (one, ...box) => place(one, trail, ...box));
+      map.dataset.drawn = map.clientWidth;
+    }
+
+    function enter(next, focus) {
+      trail = next;
+      crumbs.replaceChildren(...trail.map((one, depth) => {
+        const last = depth === trail.length - 1;
+        const crumb = element(last ? "span" : "button", depth ? one.name : "whole layer");
+        if (last) Object.assign(crumb, { tabIndex: -1, ariaCurrent: "location" });
+        else crumb.addEventListener("click", () => enter(trail.slice(0, depth + 1), true));
+        return crumb;
+      }));
+      show();
+      if (focus) crumbs.lastChild.focus();
+    }
+
+    // What holds nothing but a folder is opened with it.
+    function open(next, focus = true) {
+      const below = next.at(-1).below;
+      if (below.length === 1 && below[0].below) open([...next, below[0]], focus);
+      else enter(next, focus);
+    }
+
+    function show() {
+      const here = trail.at(-1), searching = search.value.trim() !== "";
+      const rows = searching ? leaves(here).filter(matches).sort((a, b) => b.size - a.size) : here.below;
+      const total = rows.reduce((sum, one) => sum + one.size, 0);
+      const what = searching ? (rows.length === 1 ? "file found" : "files found") : (rows.length === 1 ? "entry" : "entries");
+      found.textContent = `${rows.length.toLocaleString("en")} ${what}, ${size(total)}${rows.length > LISTED ? `; the ${LISTED} largest are listed` : ""}`;
+      list.replaceChildren(...rows.slice(0, LISTED).map((one) => {
+        const row = element("li");
+        const name = element(one.below ? "button" : "span", searching ? one.path : one.name);
+        if (one.below) name.addEventListener("click", () => open([...trail, one]));
+        row.append(element("i", "", `k-${KINDS[one.kind]}`), name, element("span", size(one.size)), element("span", `${size(one.zipped)} zip`, "quiet"));
+        return row;
+      }));
+      draw();
+    }
+
+    search.addEventListener("input", show);
+    panel.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || (event.target === search && search.value)) return;
+      if (trail.length > 1) enter(trail.slice(0, -1), true);
+    });
+    panel.closest(".target").addEventListener("redraw", draw);
+    new ResizeObserver(() => { if (map.clientWidth && map.clientWidth !== Number(map.dataset.drawn)) draw(); }).observe(map);
+    open(trail, false);
+  }
 
   const themes = ["", "light", "dark"];
   const button = document.getElementById("theme");
-  const remembered = (() => { try { return localStorage.getItem("layersmith-theme") || ""; } catch { return ""; } })();
   function setTheme(name) {
     if (name) document.documentElement.dataset.theme = name;
     else delete document.documentElement.dataset.theme;
-    button.textContent = { "": "Theme: as the system", light: "Theme: light", dark: "Theme: dark" }[name];
+    button.textContent = { "": "Theme: system", light: "Theme: light", dark: "Theme: dark" }[name];
     try { localStorage.setItem("layersmith-theme", name); } catch { /* a file may have no storage */ }
-    redraw();
   }
   button.addEventListener("click", () => {
     const now = document.documentElement.dataset.theme || "";
     setTheme(themes[(themes.indexOf(now) + 1) % themes.length]);
   });
-  if (themes.includes(remembered) && remembered) setTheme(remembered);
+  try { setTheme(localStorage.getItem("layersmith-theme") || ""); } catch { /* the same */ }
 
   const picker = document.getElementById("target");
   const sections = [...document.querySelectorAll("section.target")];
+  const explored = new Set();
+  function explore(section) {
+    if (explored.has(section)) return;
+    explored.add(section);
+    explorer(section.querySelector("[data-files]"));
+  }
   function show(name, jump) {
-    const known = sections.some((one) => one.id === name);
-    const chosen = known ? name : sections[0].id;
-    for (const one of sections) one.hidden = one.id !== chosen;
-    picker.value = chosen;
-    for (const holder of drawn.keys()) if (holder.clientWidth) Plotly.Plots.resize(holder);
-    if (jump && known) document.getElementById(chosen).scrollIntoView({ behavior: still ? "auto" : "smooth" });
+    const known = sections.find((one) => one.id === name);
+    const chosen = known ?? sections[0];
+    for (const one of sections) one.hidden = one !== chosen;
+    picker.value = chosen.id;
+    explore(chosen);
+    if (jump && known) known.scrollIntoView();
   }
   picker.addEventListener("change", () => { location.hash = picker.value; });
   addEventListener("hashchange", () => show(decodeURIComponent(location.hash.slice(1)), true));
-  document.documentElement.dataset.ready = "yes";
+
+  // On paper every target is shown, each shrunk so far that it takes one page.
+  const fits = document.querySelectorAll(".fit");
+  addEventListener("beforeprint", () => {
+    document.documentElement.classList.add("printing");
+    for (const one of sections) {
+      one.hidden = false;
+      explore(one);
+      one.dispatchEvent(new Event("redraw"));
+    }
+    for (const one of fits) {
+      let zoom = 1;
+      for (let round = 0; round < 3 && one.getBoundingClientRect().height > PAGE; round++) {
+        one.style.zoom = zoom *= PAGE / one.getBoundingClientRect().height;
+      }
+    }
+  });
+  addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("printing");
+    for (const one of fits) one.style.zoom = "";
+    show(picker.value, false);
+  });
+
   show(decodeURIComponent(location.hash.slice(1)), Boolean(location.hash));
+  document.documentElement.dataset.ready = "yes";
 })();

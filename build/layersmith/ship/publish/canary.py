@@ -78,14 +78,23 @@ def prove(aws: Aws, region: str, want: Desired, arn: str, *, role: str = ROLE) -
     _remove(client, region, name)
     try:
         with failures.explained(region, "lambda"):
-            layers = [*_beside(client, region, want), arn]
+            layers = [*_beside(client, region, want), *managed_in(region, want), arn]
             _create(client, want, name, layers, role_arn)
-            answer = client.invoke(FunctionName=name, Payload=json.dumps(event(want)).encode())
+            payload = json.dumps(event(want, region)).encode()
+            answer = client.invoke(FunctionName=name, Payload=payload)
             body = answer["Payload"].read()
             failed = answer.get("FunctionError")
     finally:
         _remove(client, region, name)
-    return judge(body, failed)
+    verdict = judge(body, failed)
+    lacking = [layer for layer in want.managed if layer not in managed_in(region, want)]
+    if verdict.passed and lacking:
+        return CanaryVerdict(
+            True,
+            f"starts, and imports nothing: the ARN of {', '.join(lacking)} in {region} is not"
+            " under `managed-layers`",
+        )
+    return verdict
 
 
 def function_name(want: Desired) -> str:
@@ -118,8 +127,19 @@ def refuse_full(desired: Iterable[Desired]) -> None:
             )
 
 
-def event(want: Desired) -> dict[str, Any]:
-    """Return the smoke event: what the handler shall import and run."""
+def managed_in(region: str, want: Desired) -> list[str]:
+    """Return the managed layers that a function of a region can use: ARNs of versions there."""
+    place = f":lambda:{region}:"
+    return [one for one in want.managed if place in one and one.rpartition(":")[2].isdecimal()]
+
+
+def event(want: Desired, region: str) -> dict[str, Any]:
+    """Return the smoke event: what the handler shall import and run.
+
+    Without the managed layers that bring what was left out, nothing can be imported.
+    """
+    if len(managed_in(region, want)) < len(want.managed):
+        return {"modules": [], "smoke": False}
     return {"modules": list(want.modules), "smoke": want.smoke is not None}
 
 

@@ -105,6 +105,7 @@ def one(target: Target, dist: Path, root: Path, where: Sequence[str]) -> Desired
             *(one.arn for one in settings.beside if not isinstance(one, str)),
         ),
         reference=reference,
+        managed=tuple(dict.fromkeys(one.managed for one in manifest.dropped if one.managed)),
     )
 
 

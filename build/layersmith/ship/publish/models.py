@@ -62,6 +62,7 @@ class Desired:
         smoke: Test file that the canary runs, if any.
         beside: Layers that the canary lays below it: names in AWS, or ARNs of versions.
         reference: Whether Lambda reads the zip from the artifact bucket instead of copying it.
+        managed: Managed layers, by name or ARN, that bring what was left out of it.
     """
 
     identifier: str
@@ -84,6 +85,7 @@ class Desired:
     counted: tuple[str, ...] = ()
     reference: bool = False
     unzipped: int = 0
+    managed: tuple[str, ...] = ()
 
     @property
     def place(self) -> tuple[str, str, str]:

@@ -137,11 +137,45 @@ def show(findings: Sequence[RegionFinding], quarantined: Sequence[Quarantined]) 
         console.stderr().print(quarantine_table(quarantined))
 
 
+def published(
+    desired: Sequence[Desired],
+    done: Sequence[Action],
+    findings: Sequence[RegionFinding],
+    quarantined: Sequence[Quarantined],
+    where: str,
+) -> str:
+    """Return what an apply did in GitHub's Markdown, for the step summary.
+
+    Args:
+        desired: The artifacts.
+        done: Steps that were done.
+        findings: What could not be brought into order.
+        quarantined: Regions that failed and were left out.
+        where: The accounts.
+    """
+    lines = [f"### Layers published to {where}", ""]
+    lines += ["| target | version | regions | published now | not in order |"]
+    lines += ["|---|---|--:|--:|--:|"]
+    for want in desired:
+        name = want.identifier
+        new = sum(one.step is Step.PUBLISH and one.target == name for one in done)
+        wrong = {one.region for one in findings if one.target == name}
+        wrong |= {one.region for one in quarantined} & {*want.regions}
+        lines.append(_row(name, want.version, str(len(want.regions)), str(new), str(len(wrong))))
+    return "\n".join([*lines, "", *_tables(findings, quarantined), ""])
+
+
 def markdown(findings: Sequence[RegionFinding], quarantined: Sequence[Quarantined]) -> str:
     """Return both tables in GitHub's Markdown, for the step summary and an issue."""
     lines = ["## Drift of published layers", ""]
     if not findings and not quarantined:
         return "\n".join([*lines, "Every region holds what was built.", ""])
+    lines += _tables(findings, quarantined)
+    return "\n".join([*lines, ""])
+
+
+def _tables(findings: Sequence[RegionFinding], quarantined: Sequence[Quarantined]) -> list[str]:
+    lines = []
     if findings:
         lines += ["| region | target | what | expected | found | next |", "|" + "---|" * 6]
         lines += [
@@ -151,7 +185,7 @@ def markdown(findings: Sequence[RegionFinding], quarantined: Sequence[Quarantine
     if quarantined:
         lines += ["", "| region left out | why | next |", "|" + "---|" * 3]
         lines += [_row(one.region, one.reason, one.hint) for one in quarantined]
-    return "\n".join([*lines, ""])
+    return lines
 
 
 def _row(*cells: str) -> str:

@@ -61,8 +61,10 @@ def compare(root: Path, commit: str, config: str, layer: str, built: Mapping[str
     with tagging.checkout(root, commit) as tree:
         dist = tree / ".release"
         _build(tree, root, config, layer, dist)
-        # An SBOM's name has one dot more.
-        paths = [path for path in dist.glob("*.json") if not path.name.endswith(".cdx.json")]
+        # An SBOM's name has one dot more, and the index is of all of them.
+        paths = [
+            path for path in dist.glob(f"{layer}-*.json") if not path.name.endswith(".cdx.json")
+        ]
         made = {one.identifier: one for one in map(manifests.read, paths)}
     refuse_plain(made)
     differ = [

@@ -176,7 +176,7 @@ def inputs(targets: Sequence[Target], root: Path) -> list[Path]:
         settings = target.settings
         path = lock.lock_path(target, root)
         found |= {path, *(root / folder for folder in _folders(path, target))}
-        found |= {root / source for source in settings.files.values()}
+        found |= {root / source for source in (*settings.files.values(), *settings.modules)}
         found |= {root / stub.path for stub in settings.stubs.values()}
         found |= {root / settings.smoke} if settings.smoke else set()
         found |= {target.book.team} if target.book.team else set()

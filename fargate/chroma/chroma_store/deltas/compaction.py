@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chroma_store.deltas.log import ReplayReport
+    from chroma_store.deltas.quarantine import SetAside
     from chroma_store.snapshots.manifest import CollectionInfo, SnapshotManifest
     from chroma_store.snapshots.store import Pointer, SnapshotReport, TransferLimits
     from chroma_store.storage import Storage
@@ -35,6 +36,8 @@ class CompactionReport:
         records: Changes in them.
         dropped: Objects of deltas that were deleted, left-overs of a killed run among them.
         snapshot: What the new snapshot cost; None if none was needed.
+        set_aside: Changes that Chroma does not take, which lie in quarantine now.
+        notes: What else its reader should know, one sentence a collection.
         seconds: It took.
     """
 
@@ -43,6 +46,8 @@ class CompactionReport:
     records: int
     dropped: int
     snapshot: SnapshotReport | None
+    set_aside: tuple[SetAside, ...]
+    notes: tuple[str, ...]
     seconds: float
 
 
@@ -70,8 +75,7 @@ def compact(
 
     Raises:
         PointerMoved: Another writer was first; the deltas stay.
-        Damaged: A stored object is not what it should be, or the counts do not come out.
-        Conflict: The server refuses a delta.
+        Damaged: The snapshot is not what it should be, or the counts do not come out.
         Unavailable, StoreError: Chroma or the store failed; run it again.
     """
     started = time.monotonic()
@@ -80,7 +84,9 @@ def compact(
     done = frozenset(store.manifest(head).consumed) if head else frozenset[str]()
     if not log.pending(done):
         say("nothing pending")
-        return CompactionReport(head, (), 0, log.drop(done), None, time.monotonic() - started)
+        return CompactionReport(
+            head, (), 0, log.drop(done), None, (), (), time.monotonic() - started
+        )
     work_dir.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="compaction-", dir=work_dir))
     try:
@@ -91,7 +97,14 @@ def compact(
     dropped = log.drop(taken.manifest.consumed)
     seconds = time.monotonic() - started
     return CompactionReport(
-        taken.pointer, replayed.applied, replayed.records, dropped, taken, seconds
+        taken.pointer,
+        replayed.applied,
+        replayed.records,
+        dropped,
+        taken,
+        replayed.set_aside,
+        replayed.notes,
+        seconds,
     )
 
 
@@ -120,7 +133,7 @@ def _rebuild(
     restored = store.restore(data_dir, chroma_version=version, migrate=migrate)
     say("serve")
     with ChromaProcess(data_dir) as server:
-        if restored.manifest:
+        if restored.manifest and restored.manifest.counted:
             _check_restored(server, restored.manifest)
         say("replay")
         replayed = log.replay(server.base_url, restored.consumed)
@@ -128,6 +141,7 @@ def _rebuild(
         holds = collections(server.base_url)
         check_counts(holds, replayed.expected, what="the replay")
         say("stop")
+    log.set_aside(replayed.set_aside)
     say("snapshot")
     taken = store.snapshot(
         data_dir,

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _API = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 _PAGE = 500
+Parts = tuple[set[str], bool]
+"""Of a record: its metadata keys, and whether it has a document."""
+
 _ERRORS: dict[int, type[VectorError]] = {
     **REFUSALS,
     400: BadRequest,
@@ -84,28 +87,40 @@ class ChromaHttp:
             if len(page) < _PAGE:
                 return sorted(found, key=lambda info: info.name)
 
-    def ensure(self, spec: CollectionSpec) -> str:
-        """The id of a collection, which is made if it is missing.
+    def ensure(self, spec: CollectionSpec) -> tuple[str, str | None]:
+        """The id and the space of a collection, which is made if it is missing.
+
+        One without records that has other settings is made anew: somebody who only asked for it,
+        or recreated it, settled them by Chroma's defaults.
 
         Raises:
-            Conflict: It is there with another dimension or space.
+            BadRequest: The server does not take its name.
+            Conflict: It has records of another dimension.
         """
+        item = self._create(spec)
+        fits = item["dimension"] in {None, spec.dimension} and _space(item) == spec.space
+        if not fits and not self.count(item["id"]):
+            self._call("DELETE", f"{_API}/{spec.name}")
+            item = self._create(spec, item.get("metadata"))
+        if item["dimension"] not in {None, spec.dimension}:
+            raise Conflict(
+                f"collection {spec.name}: the server has records of {item['dimension']} "
+                f"dimensions, its delta has {spec.dimension}"
+            )
+        return str(item["id"]), _space(item)
+
+    def _create(self, spec: CollectionSpec, metadata: object = None) -> Any:
         configuration = {"hnsw": {"space": spec.space}}
         body = {"name": spec.name, "get_or_create": True, "configuration": configuration}
-        item = self._call("POST", _API, body)
-        dimension, space = item["dimension"], _space(item)
-        if dimension not in {None, spec.dimension} or space != spec.space:
-            raise Conflict(
-                f"collection {spec.name}: the server has {dimension} dimensions in space "
-                f"{space}, its deltas have {spec.dimension} in {spec.space}"
-            )
-        return str(item["id"])
+        return self._call(
+            "POST", _API, body if metadata is None else {**body, "metadata": metadata}
+        )
 
     def count(self, collection: str) -> int:
         """How many records a collection has; given by its id."""
         return int(self._call("GET", f"{_API}/{collection}/count"))
 
-    def parts(self, collection: str, ids: Sequence[str]) -> dict[str, tuple[set[str], bool]]:
+    def parts(self, collection: str, ids: Sequence[str]) -> dict[str, Parts]:
         """Of the records that exist: their metadata keys, and whether they have a document."""
         body = {"ids": list(ids), "include": ["metadatas", "documents"]}
         answer = self._call("POST", f"{_API}/{collection}/get", body)
@@ -161,7 +176,10 @@ class ChromaHttp:
         self._call("POST", f"{_API}/{collection}/delete", {"ids": list(ids)})
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
-        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        data = None
+        if body is not None:
+            # UTF-8 takes half of the bytes that escapes take.
+            data = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
         try:
             answer = self._http.request(method, self._base + path, body=data, headers=self._headers)
         except urllib3.exceptions.HTTPError as error:

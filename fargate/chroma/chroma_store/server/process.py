@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from vector_common.errors import Unavailable
+from vector_common.errors import Unavailable, VectorError
 
 from chroma_store.server.client import ChromaHttp
 
@@ -99,6 +99,20 @@ class ChromaProcess:
         """The exit code of a server that ended by itself; None while it runs."""
         return self._process.poll() if self._process else None
 
+    def answers(self, timeout: float) -> bool:
+        """Whether it answers within so many seconds."""
+        try:
+            ChromaHttp(self.base_url, timeout=timeout).heartbeat()
+        except VectorError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End a server that does not answer; `poll` then tells so."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
     def stop(self, timeout: float = 30) -> None:
         """End the server so that its files are whole.
 
@@ -139,9 +153,9 @@ class ChromaProcess:
         return f"the end of its log: {' / '.join(lines) or '(none)'}"
 
 
-def collections(base_url: str) -> list[CollectionInfo]:
-    """What a server holds, for a manifest."""
-    return ChromaHttp(base_url).collections()
+def collections(base_url: str, timeout: float = 60) -> list[CollectionInfo]:
+    """What a server holds, for a manifest; ``timeout`` is for one answer, in seconds."""
+    return ChromaHttp(base_url, timeout=timeout).collections()
 
 
 def _environment() -> dict[str, str]:

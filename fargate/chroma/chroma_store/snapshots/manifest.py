@@ -109,6 +109,7 @@ class SnapshotManifest:
             Those whose objects are long gone are left out.
         files: In the order of their chunks.
         chunks: In the order of their bytes.
+        counted: False if the server could not say what it held; ``collections`` is empty then.
     """
 
     snapshot_id: str
@@ -120,6 +121,7 @@ class SnapshotManifest:
     consumed: dict[str, int] = field(default_factory=dict)
     files: tuple[FileEntry, ...] = ()
     chunks: tuple[Chunk, ...] = ()
+    counted: bool = True
 
     @property
     def total_bytes(self) -> int:
@@ -159,6 +161,8 @@ class SnapshotManifest:
                 for c in self.chunks
             ],
         }
+        if not self.counted:
+            value["counted"] = False
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
     @classmethod
@@ -214,6 +218,7 @@ def _build(raw: dict[str, Any]) -> SnapshotManifest:
             for path, size, chunk, offset in raw["files"]
         ),
         chunks=chunks,
+        counted=raw.get("counted") is not False,
     )
 
 

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from chroma_store.storage import Storage
 
 FORMAT = 1
+_EMPTY: dict[str, object] = {
+    "format": FORMAT,
+    "snapshot_id": None,
+    "manifest_sha256": None,
+    "generation": 0,
+}
+"""Of a database whose first snapshot is being made: written before its manifest, so that a manifest
+without a pointer means that the pointer was lost."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -54,6 +63,8 @@ def read_pointer(storage: Storage, database: str) -> Pointer | None:
         raw = json.loads(blob.data)
         if raw["format"] != FORMAT:
             raise Refused(f"pointer of {database}: format {raw['format']!r} is unknown")
+        if raw == _EMPTY:
+            return None
         pointer = Pointer(
             str(raw["snapshot_id"]),
             str(raw["manifest_sha256"]),
@@ -67,6 +78,27 @@ def read_pointer(storage: Storage, database: str) -> Pointer | None:
     return pointer
 
 
+def has_pointer(storage: Storage, database: str) -> bool:
+    """Whether the pointer's object is there, though no snapshot may be current yet."""
+    try:
+        storage.get(pointer_key(database))
+    except NotFound:
+        return False
+    return True
+
+
+def begin_pointer(storage: Storage, database: str) -> str:
+    """Write the pointer of a database without a snapshot, and return its etag.
+
+    Raises:
+        PointerMoved: Another writer has made the first snapshot.
+    """
+    try:
+        return storage.put(pointer_key(database), _bytes(_EMPTY), if_none_match=True)
+    except PreconditionFailed:
+        raise _moved(database, "this one began") from None
+
+
 def flip_pointer(
     storage: Storage, database: str, parent: Pointer | None, snapshot_id: str, digest: str
 ) -> Pointer:
@@ -75,23 +107,28 @@ def flip_pointer(
     Raises:
         PointerMoved: It is not.
     """
+    etag = parent.etag if parent else begin_pointer(storage, database)
     generation = parent.generation + 1 if parent else 1
-    value = {
+    value: dict[str, object] = {
         "format": FORMAT,
         "snapshot_id": snapshot_id,
         "manifest_sha256": digest,
         "generation": generation,
     }
-    data = json.dumps(value, indent=1).encode()
     try:
-        if parent:
-            etag = storage.put(pointer_key(database), data, if_match=parent.etag)
-        else:
-            etag = storage.put(pointer_key(database), data, if_none_match=True)
+        new = storage.put(pointer_key(database), _bytes(value), if_match=etag)
     except (PreconditionFailed, NotFound):
-        raise PointerMoved(
-            f"database {database}: another writer made a snapshot since "
-            f"{parent.snapshot_id if parent else 'this one began'}; this one "
-            f"({snapshot_id}) is not current, and its deltas stay for the next compaction"
-        ) from None
-    return Pointer(snapshot_id, digest, generation, etag)
+        since = parent.snapshot_id if parent else "this one began"
+        raise _moved(database, since, f" ({snapshot_id})") from None
+    return Pointer(snapshot_id, digest, generation, new)
+
+
+def _bytes(value: dict[str, object]) -> bytes:
+    return json.dumps(value, indent=1).encode()
+
+
+def _moved(database: str, since: str, which: str = "") -> PointerMoved:
+    return PointerMoved(
+        f"database {database}: another writer made a snapshot since {since}; this one{which} is "
+        "not current, and its deltas stay for the next compaction"
+    )

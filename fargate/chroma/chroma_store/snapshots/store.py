@@ -24,7 +24,14 @@ from chroma_store.snapshots import restoring, uploading
 from chroma_store.snapshots.layout import scan
 from chroma_store.snapshots.manifest import SnapshotManifest
 from chroma_store.snapshots.packs import PackWriter, pack_key
-from chroma_store.snapshots.pointer import Pointer, PointerMoved, flip_pointer, read_pointer
+from chroma_store.snapshots.pointer import (
+    Pointer,
+    PointerMoved,
+    begin_pointer,
+    flip_pointer,
+    has_pointer,
+    read_pointer,
+)
 from chroma_store.snapshots.versions import check_version
 from chroma_store.storage import TransferLimits
 
@@ -154,8 +161,22 @@ class SnapshotStore:
         self.limits = limits or TransferLimits()
 
     def head(self) -> Pointer | None:
-        """The current pointer; None for a database without a snapshot."""
-        return read_pointer(self.storage, self.database)
+        """The current pointer; None for a database without a snapshot.
+
+        Raises:
+            Damaged: There are snapshots and no pointer, which is written before the first of them.
+        """
+        pointer = read_pointer(self.storage, self.database)
+        if pointer is None and (kept := self.ids()):
+            # The first snapshot may have been made between the two looks.
+            if not has_pointer(self.storage, self.database):
+                raise Damaged(
+                    f"database {self.database}: its pointer is missing, but it has {len(kept)} "
+                    f"snapshots, the newest of them {kept[-1]}; `vectors promote --snapshot ID` "
+                    "makes one the current snapshot"
+                )
+            pointer = read_pointer(self.storage, self.database)
+        return pointer
 
     def manifest(self, snapshot: Pointer | str) -> SnapshotManifest:
         """Read and check the manifest of a snapshot, given by pointer or by id.
@@ -225,7 +246,7 @@ class SnapshotStore:
         *,
         parent: Pointer | None,
         chroma_version: str,
-        collections: Iterable[CollectionInfo],
+        collections: Iterable[CollectionInfo] | None,
         consumed: Iterable[str] = (),
         snapshot_id: str | None = None,
     ) -> SnapshotReport:
@@ -238,7 +259,7 @@ class SnapshotStore:
             data_dir: Chroma's folder.
             parent: The pointer as it was when ``data_dir`` was restored.
             chroma_version: Of the server that wrote the files.
-            collections: What the server said that it holds.
+            collections: What the server said that it holds; None if it could not say.
             consumed: Ids of the deltas that were replayed since the restore.
             snapshot_id: From `vector_common.ids.new_id`, for a caller who must recognise its own
                 flip after a crash; a new one for every call.
@@ -266,7 +287,8 @@ class SnapshotStore:
             parent=parent.snapshot_id if parent else None,
             created_at=_now(),
             chroma_version=chroma_version,
-            collections=tuple(sorted(collections, key=lambda c: c.name)),
+            collections=tuple(sorted(collections or (), key=lambda c: c.name)),
+            counted=collections is not None,
             consumed=still_consumed(self.storage, self.database, former, consumed),
             files=layout.files,
             chunks=tuple(chunks),
@@ -294,7 +316,8 @@ class SnapshotStore:
             PointerMoved: Another writer flipped the pointer at the same time.
         """
         started = time.monotonic()
-        head = self.head()
+        # Not `head`: this is what helps where the pointer is missing.
+        head = read_pointer(self.storage, self.database)
         manifest = replace(
             self.manifest(snapshot_id),
             snapshot_id=new_id(),
@@ -339,6 +362,8 @@ class SnapshotStore:
         self, manifest: SnapshotManifest, parent: Pointer | None, started: float
     ) -> tuple[Pointer, int]:
         data = manifest.serialize()
+        if parent is None:
+            begin_pointer(self.storage, self.database)
         key = manifest_key(self.database, manifest.snapshot_id)
         self.storage.put(key, data, if_none_match=True)
         # Retention spares unfinished snapshots for a time; past it their packs may be gone.

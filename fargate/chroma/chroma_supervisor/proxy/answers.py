@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from vector_common.errors import VectorError
 
 
+SERVER_NAME = "chroma-supervisor"
+"""In place of aiohttp's and Python's versions."""
+
+
 @dataclass(eq=False)
 class Refusal(Exception):  # it is an answer, not a fault of this program
     """A request that is answered here and goes no further.
@@ -47,7 +51,7 @@ class Refusal(Exception):  # it is an answer, not a fault of this program
         answer = web.json_response(
             {"error": self.kind, "message": self.message},
             status=self.status,
-            headers=self.headers,
+            headers={"Server": SERVER_NAME, **self.headers},
         )
         if self.close:
             answer.force_close()

@@ -23,7 +23,13 @@ from chroma_supervisor.proxy.admission import (
     forwarded,
     grows_data,
 )
-from chroma_supervisor.proxy.answers import Refusal, too_many, unauthorized, unavailable
+from chroma_supervisor.proxy.answers import (
+    SERVER_NAME,
+    Refusal,
+    too_many,
+    unauthorized,
+    unavailable,
+)
 from chroma_supervisor.proxy.bodies import RequestBody
 from chroma_supervisor.proxy.limits import RequestGate, TooMany
 from chroma_supervisor.session.state import ADMIN_PREFIX, Phase, Session
@@ -39,7 +45,6 @@ if TYPE_CHECKING:
 SMALL_BODY = 64 * 1024
 """Up to so many bytes a body is passed on in one piece, which saves a task a request."""
 
-SERVER_NAME = "chroma-supervisor"
 HEALTH_PATH = f"{ADMIN_PREFIX}health"
 
 
@@ -67,6 +72,10 @@ class Proxy:
         answer.headers["Server"] = SERVER_NAME  # aiohttp would name its version
         self._session.answers[answer.status] += 1
         return answer
+
+    def count(self, status: int) -> None:
+        """Count an answer that another part gave."""
+        self._session.answers[status] += 1
 
     async def close(self) -> None:
         """Close the connections to the server."""

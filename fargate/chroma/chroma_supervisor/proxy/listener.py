@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+import logging
+from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
+from chroma_supervisor.logs import event
 from chroma_supervisor.proxy.admin import Admin
+from chroma_supervisor.proxy.answers import Refusal
 from chroma_supervisor.proxy.forwarding import Proxy
 
 if TYPE_CHECKING:
     import asyncio
     from types import TracebackType
-
-    from aiohttp.web_protocol import RequestHandler
 
     from chroma_supervisor.session.state import Session
 
@@ -25,6 +27,37 @@ LINGER_SECONDS = 1.0
 """How long the rest of a refused body is read and dropped, so that the client sees the answer."""
 
 SHUTDOWN_SECONDS = 1.0
+
+
+class QuietHandler(RequestHandler):
+    """Answers what is not HTTP in the proxy's own form, and logs none of it.
+
+    aiohttp would log a traceback that quotes the line at fault, a token among them, for anyone
+    who can connect, and answer with its version and that line.
+    """
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 -- it quotes the request
+    ) -> web.StreamResponse:
+        """The answer to a request that could not be read, or that met a bug."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("a part of the answer has been sent already")
+        if status >= 500:
+            event("unexpected", level=logging.ERROR, cause=type(exc).__name__)
+            refusal = Refusal(status, "InternalError", "The proxy failed.", close=True)
+        else:
+            refusal = Refusal(status, "BadRequest", "This is not a request of HTTP.", close=True)
+        if isinstance(self._manager, BoundedServer):
+            self._manager.proxy.count(status)
+        return refusal.response()
+
+    def log_exception(self, *_: object, **more: Any) -> None:
+        """Log the kind of an exception; its text may quote what a stranger sent."""
+        event("connection_failed", cause=type(more.get("exc_info")).__name__)
 
 
 class BoundedServer(web.Server):
@@ -49,6 +82,11 @@ class BoundedServer(web.Server):
             max_field_size=MAX_LINE_BYTES,
         )
         self._limit = limit
+        self.proxy = proxy
+
+    def __call__(self) -> RequestHandler:
+        """A handler for a new connection."""
+        return QuietHandler(self, loop=self._loop, **self._kwargs)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count a new connection, and close it if there are too many."""

@@ -19,9 +19,7 @@ from chroma_supervisor.session.state import POINTER_MOVED, Phase
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chroma_store.snapshots.manifest import CollectionInfo
-
-    from chroma_supervisor.session.database import SessionDatabase
+    from chroma_supervisor.session.database import Held, SessionDatabase
     from chroma_supervisor.session.state import Session
 
 
@@ -71,7 +69,7 @@ class Checkpoints:
         session.upstream = await asyncio.to_thread(database.start_server)
         session.enter(Phase.SERVING)
 
-    async def _store(self, held: tuple[CollectionInfo, ...], folder: Path) -> None:
+    async def _store(self, held: Held, folder: Path) -> None:
         try:
             report = await asyncio.to_thread(self._database.checkpoint, held, folder)
         except FlipError as error:

@@ -5,23 +5,24 @@ Everything in here blocks; the life cycle calls it from a thread, one call at a 
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chroma_store.deltas.log import DeltaLog
 from chroma_store.server.process import ChromaProcess, collections
+from chroma_store.snapshots.manifest import CollectionInfo
 from chroma_store.snapshots.store import PointerMoved, SnapshotStore
 from chroma_store.snapshots.versions import running_version
 from vector_common.errors import EXIT_BUG, FlipError, ServerError, StartError, VectorError
 from vector_common.ids import new_id
 
-from chroma_supervisor.logs import event
+from chroma_supervisor.logs import event, report_set_aside
 from chroma_supervisor.outside import Report
 from chroma_supervisor.session import marker
 
 if TYPE_CHECKING:
-    from chroma_store.snapshots.manifest import CollectionInfo
     from chroma_store.snapshots.store import Pointer, SnapshotReport
     from chroma_store.storage import Storage
 
@@ -33,6 +34,13 @@ SERVER_STARTS = 3
 
 SERVER_START_TIMEOUT = 60.0
 """Seconds; Chroma listens in a tenth of a second and reads an index when it is first asked."""
+
+
+COUNT_TIMEOUT = 10.0
+"""Seconds for one answer of a server that is to be stopped; Spot gives 120 in all."""
+
+Held = tuple[CollectionInfo, ...] | None
+"""What a server held when it was stopped; None if it could not say."""
 
 
 class SessionDatabase:
@@ -50,6 +58,7 @@ class SessionDatabase:
         self._parent: Pointer | None = None
         self._consumed: frozenset[str] = frozenset()
         self._applied: tuple[str, ...] = ()
+        self._quarantined = 0
         self._flips: tuple[str, ...] = ()
         self._token: SessionToken | None = None
         self._server: ChromaProcess | None = None
@@ -157,17 +166,20 @@ class SessionDatabase:
             The number of records in them.
 
         Raises:
-            StartError: A delta cannot be applied.
+            StartError: The deltas cannot be read, or Chroma or the storage fails.
         """
         assert self._server is not None
         records = 0
         if not self.adopted:
             try:
                 report = self._deltas.replay(self._server.base_url, self._consumed)
+                self._deltas.set_aside(report.set_aside)
             except VectorError as error:
                 raise StartError(f"The deltas could not be replayed: {error}") from error
             self._applied = tuple(report.applied)
             records = report.records
+            self._quarantined = len(report.set_aside)
+            report_set_aside(report.set_aside, report.notes)
         self._token = token
         self._write_marker()
         return records
@@ -187,29 +199,51 @@ class SessionDatabase:
             ),
         )
 
+    def server_answers(self, timeout: float) -> bool:
+        """Whether the server answers within so many seconds; True while there is none."""
+        server = self._server
+        return server is None or server.answers(timeout)
+
+    def kill_server(self) -> None:
+        """End a server that does not answer; `server_died` then tells so."""
+        if self._server is not None:
+            self._server.kill()
+
     def size(self) -> int:
         """Bytes of the database's files."""
         return sum(
             path.stat().st_size for path in self._settings.database_dir.rglob("*") if path.is_file()
         )
 
-    def stop_server(self) -> tuple[CollectionInfo, ...]:
+    def stop_server(self) -> Held:
         """Stop the server for good.
 
+        Its files hold what it answered however it ends, by SIGTERM or SIGKILL, so that one that
+        does not answer any more, or has no room left, costs its clients nothing but the counts.
+
         Returns:
-            What it held at the end, which the snapshot's manifest states.
-
-        Raises:
-            ServerError: It died and would not start again to say what it holds.
+            What it held at the end, which the snapshot's manifest states; None if it cannot say.
         """
-        if self.server_died() is not None:
-            self.start_server()
-        assert self._server is not None
-        held = tuple(collections(self._server.base_url))
+        for again in (False, True):
+            try:
+                if again or self.server_died() is not None:
+                    self.close()
+                    self._server = ChromaProcess(self._settings.database_dir)
+                    self._server.start()
+                    self._server.wait_ready(COUNT_TIMEOUT)
+                assert self._server is not None
+                held = tuple(collections(self._server.base_url, COUNT_TIMEOUT))
+            except (VectorError, OSError) as error:
+                event("counts_unknown", level=logging.ERROR, again=again, cause=str(error))
+                # SIGTERM has no effect on a server that hangs.
+                self.kill_server()
+            else:
+                self.close()
+                return held
         self.close()
-        return held
+        return None
 
-    def store(self, held: tuple[CollectionInfo, ...], *, wrote: bool) -> Report:
+    def store(self, held: Held, *, wrote: bool) -> Report:
         """Make the files of the stopped server the database's current snapshot.
 
         Args:
@@ -224,7 +258,7 @@ class SessionDatabase:
         if not (wrote or self._applied or self.adopted):
             marker.remove(self._settings.data_dir)
             before = self._parent.snapshot_id if self._parent else None
-            return Report(before, flipped=False, records=_counts(held))
+            return Report(before, flipped=False, records=_counts(held), counted=held is not None)
         report = self._flip(held, self._settings.database_dir)
         marker.remove(self._settings.data_dir)
         return report
@@ -239,7 +273,7 @@ class SessionDatabase:
         shutil.rmtree(target, ignore_errors=True)
         return Path(shutil.copytree(self._settings.database_dir, target))
 
-    def checkpoint(self, held: tuple[CollectionInfo, ...], folder: Path) -> Report:
+    def checkpoint(self, held: Held, folder: Path) -> Report:
         """Make a copy the database's current snapshot, while the server goes on.
 
         Args:
@@ -257,7 +291,7 @@ class SessionDatabase:
         self._write_marker()
         return report
 
-    def _flip(self, held: tuple[CollectionInfo, ...], folder: Path) -> Report:
+    def _flip(self, held: Held, folder: Path) -> Report:
         report = self._snapshot(held, folder)
         applied = self._applied
         self._drop(applied)
@@ -270,13 +304,20 @@ class SessionDatabase:
             bytes_total=report.bytes_total,
             seconds=report.seconds,
             deltas=len(applied),
+            quarantined=self._quarantined,
+            counted=held is not None,
         )
 
-    def _snapshot(self, held: tuple[CollectionInfo, ...], folder: Path) -> SnapshotReport:
+    def _snapshot(self, held: Held, folder: Path) -> SnapshotReport:
         earlier = self._flips
         snapshot_id = new_id()
         self._flips = (*earlier, snapshot_id)
-        self._write_marker()
+        try:
+            self._write_marker()
+        except OSError as error:
+            # A full volume. Without the marker, a lost answer is told from another session's flip
+            # by this process alone, and not by one that is started after it.
+            event("marker_not_written", level=logging.WARNING, cause=str(error))
         try:
             return self._snapshots.snapshot(
                 folder,
@@ -313,5 +354,5 @@ class SessionDatabase:
         self._server = self._warm = None
 
 
-def _counts(held: tuple[CollectionInfo, ...]) -> dict[str, int]:
-    return {collection.name: collection.count for collection in held}
+def _counts(held: Held) -> dict[str, int]:
+    return {collection.name: collection.count for collection in held or ()}

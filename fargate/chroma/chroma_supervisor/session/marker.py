@@ -47,11 +47,14 @@ class Marker:
 def write(data_dir: Path, marker: Marker) -> None:
     """Write the marker so that it is there whole, on disk, or not at all."""
     temporary = data_dir / f".{MARKER_NAME}.{os.getpid()}"
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump({"format": FORMAT, **asdict(marker)}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(data_dir / MARKER_NAME)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump({"format": FORMAT, **asdict(marker)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(data_dir / MARKER_NAME)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read(data_dir: Path) -> Marker | None:

@@ -24,6 +24,9 @@ SIZE_SECONDS = 2.0
 """Between two looks at the size of the files; at 1,400 vectors a second (384 dimensions, about
 4.6 kB each on disk) they grow by some 13 MB in between."""
 
+PROBES = 3
+"""So many questions in a row without an answer, and the server counts as hung."""
+
 RESTARTS = 3
 RESTART_WINDOW = 60.0
 """A server that dies more often than this in so many seconds is not started again."""
@@ -42,6 +45,9 @@ class Watcher:
         self._database = database
         self._deaths: deque[float] = deque(maxlen=RESTARTS + 1)
         self._next_size = 0.0
+        self._next_probe = time.monotonic() + session.settings.probe_interval
+        self._probe: asyncio.Task[bool] | None = None
+        self._unanswered = 0
         self._checkpoints = Checkpoints(session, database)
 
     async def until_stopped(self) -> None:
@@ -56,6 +62,7 @@ class Watcher:
         while not stopping.is_set():
             self._check_time()
             await self._check_server()
+            await self._check_answers()
             await self._check_size()
             await self._checkpoints.tick()
             with contextlib.suppress(TimeoutError):
@@ -86,6 +93,23 @@ class Watcher:
             event("server_not_restarted", level=logging.ERROR, cause=str(error))
             return
         session.enter(Phase.SERVING)
+
+    async def _check_answers(self) -> None:
+        """End a server that is there and does not answer; `_check_server` starts it again."""
+        interval = self._session.settings.probe_interval
+        if self._probe is None:
+            if time.monotonic() >= self._next_probe:
+                answers = asyncio.to_thread(self._database.server_answers, interval)
+                self._probe = asyncio.create_task(answers)
+            return
+        if not self._probe.done():
+            return
+        self._unanswered = 0 if self._probe.result() else self._unanswered + 1
+        self._probe, self._next_probe = None, time.monotonic() + interval
+        if self._unanswered >= PROBES:
+            self._unanswered = 0
+            event("server_hung", level=logging.WARNING, probes=PROBES, seconds=interval)
+            await asyncio.to_thread(self._database.kill_server)
 
     async def _check_size(self) -> None:
         session = self._session

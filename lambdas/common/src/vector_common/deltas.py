@@ -12,7 +12,7 @@ import base64
 import binascii
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vector_common.errors import (
@@ -36,6 +36,7 @@ from vector_common.records import (
     CollectionSpec,
     VectorRecord,
     pack_floats,
+    parse_change,
     parse_records,
     parse_spec,
     unpack_floats,
@@ -54,22 +55,48 @@ MAX_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedChange:
+    """A change as it was written, and why it cannot be applied."""
+
+    line: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
-    """A delta as it was read: its id, what its collection demands, and the changes in order."""
+    """A delta as it was read.
+
+    Attributes:
+        id: Its id.
+        spec: What its collection demands.
+        records: The changes in order.
+        refused: Changes of an earlier version's writer that break today's rules; not in
+            ``records``.
+        size: Bytes of its object.
+    """
 
     id: str
     spec: CollectionSpec
     records: list[VectorRecord]
+    refused: tuple[RefusedChange, ...] = ()
+    size: int = field(default=0, compare=False)
 
 
 def encode(delta: Delta) -> bytes:
     """The bytes of a delta; the same delta always gives the same bytes."""
-    lines = [_encode_record(record) for record in delta.records]
+    lines = [encode_record(record) for record in delta.records]
     return _assemble(delta.id, delta.spec, lines)
+
+
+def encode_lines(delta_id: str, spec: CollectionSpec, lines: list[bytes]) -> bytes:
+    """The bytes of a delta of changes that are lines already."""
+    return _assemble(delta_id, spec, lines)
 
 
 def decode(data: bytes, delta_id: str) -> Delta:
     """Read a delta back, checking everything.
+
+    A change that breaks a rule does not keep the others from being read; it is in ``refused``.
 
     Args:
         data: The object.
@@ -88,12 +115,19 @@ def decode(data: bytes, delta_id: str) -> Delta:
         if _digest(header, body) != digest or header["id"] != delta_id:
             raise Damaged(f"delta {delta_id}: checksum or id does not fit")
         spec = parse_spec(header["collection"])
-        records = parse_records([_decode_record(line) for line in body.splitlines()], spec)
-    except (ValueError, KeyError, AttributeError, TypeError, binascii.Error, BadRequest) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, BadRequest) as error:
         raise Damaged(f"delta {delta_id}: {error}") from error
-    if len(records) != header.get("count"):
-        raise Damaged(f"delta {delta_id}: {len(records)} records, header says otherwise")
-    return Delta(delta_id, spec, records)
+    lines = body.splitlines(keepends=True)
+    if len(lines) != header.get("count"):
+        raise Damaged(f"delta {delta_id}: {len(lines)} records, header says otherwise")
+    records: list[VectorRecord] = []
+    refused: list[RefusedChange] = []
+    for line in lines:
+        try:
+            records.append(parse_change(_decode_record(line), spec))
+        except (ValueError, TypeError, binascii.Error, BadRequest) as error:
+            refused.append(RefusedChange(line, str(error).removeprefix("records[0]")))
+    return Delta(delta_id, spec, records, tuple(refused), len(data))
 
 
 class DeltaWriter:
@@ -141,7 +175,7 @@ class DeltaWriter:
         if not records:
             return []
         self.settle(spec)
-        parts = list(_split([_encode_record(record) for record in records]))
+        parts = list(_split([encode_record(record) for record in records]))
         ids = [new_id() for _ in parts]
         if idempotency_key is not None:
             ids = self._claim(idempotency_key, spec, parts, ids)
@@ -231,7 +265,8 @@ def _split(lines: list[bytes]) -> Iterator[list[bytes]]:
     yield part
 
 
-def _encode_record(record: VectorRecord) -> bytes:
+def encode_record(record: VectorRecord) -> bytes:
+    """The line of a change; the same change always gives the same line."""
     value: dict[str, object] = {"op": record.op, "id": record.id}
     if record.embedding is not None:
         value["embedding"] = base64.b64encode(pack_floats(record.embedding)).decode()

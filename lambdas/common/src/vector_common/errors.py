@@ -14,6 +14,9 @@ EXIT_DONE = 0
 
 EXIT_BUG = 1
 
+EXIT_UNCOUNTED = 7
+"""As 0, but Chroma did not answer at the end: how many records there are is not known."""
+
 
 class VectorError(Exception):
     """Anything that a function or the data store refuses or could not do."""

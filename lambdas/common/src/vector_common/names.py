@@ -9,6 +9,8 @@ The layout below ``databases/<database>/``::
     lease.json                     who writes the database now, and for how long that counts
     deltas/<delta id>.jsonl        changes that no snapshot holds yet
     collections/<name>.json        dimension and space of a collection, set by its first delta
+    quarantine/<delta id>.jsonl    changes that Chroma does not take, as they were written
+    quarantine/<delta id>.json     why
     claims/<digest>.json           ids of the deltas of a batch that came with an idempotency key
 """
 
@@ -21,6 +23,9 @@ from vector_common.ids import is_id
 
 # Chroma's own rule for collections: 3 to 512 of these characters, a letter or digit at both ends.
 _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,510}[A-Za-z0-9]")
+# It answers 400 to what it reads as an address of IPv4, whose numbers have no zeros in front.
+_BYTE = r"(?:0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5])"
+_ADDRESS = re.compile(rf"{_BYTE}(?:\.{_BYTE}){{3}}")
 _DATABASE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*")
 
@@ -37,6 +42,8 @@ def check_collection(name: str) -> str:
             f"collection: {name[:80]!r} must be 3 to 250 of A-Z a-z 0-9 . _ - without '..', "
             "with a letter or digit at both ends"
         )
+    if _ADDRESS.fullmatch(name):
+        raise BadRequest(f"collection: {name!r} is an IP address, which Chroma refuses as a name")
     return name
 
 
@@ -98,6 +105,16 @@ def delta_id_of(key: str) -> str | None:
     """The id in a delta's key, or None if the key is not that of a delta."""
     name = key.rpartition("/")[2].removesuffix(".jsonl")
     return name if is_id(name) else None
+
+
+def quarantine_prefix(database: str) -> str:
+    """The prefix of what compaction has set aside."""
+    return f"{base(database)}/quarantine/"
+
+
+def quarantine_key(database: str, delta_id: str, suffix: str) -> str:
+    """The key of what was set aside of a delta (``.jsonl``), or of the reasons (``.json``)."""
+    return f"{quarantine_prefix(database)}{delta_id}{suffix}"
 
 
 def is_delta(key: str) -> bool:

@@ -23,12 +23,21 @@ MAX_DIMENSION = 16_384
 MAX_ID = 512
 MAX_DOCUMENT = 65_536
 MAX_METADATA_KEYS = 64
+MAX_VALUE = 65_536
+"""Characters of a metadata string. With all keys full of characters of four bytes a record has
+17 MB, under the 40 MiB that Chroma takes in a request."""
+MAX_LENGTH = 1e18
+"""Of a vector. Chroma calculates with 32-bit floats: squares of lengths beyond 1.8e19 overflow to
+infinity, which has no distance and is stored as no number for cosine."""
+MIN_LENGTH = 1e-18
+"""Of a vector for cosine, which Chroma divides by its length: squares below it underflow."""
 # Chroma keeps integers in SQLite's 64 bits.
 _INT64 = range(-(2**63), 2**63)
 # The first problems of a batch say enough.
 _MAX_PROBLEMS = 10
-# Chroma's own keys begin so.
-_RESERVED = "chroma:"
+# Chroma's own keys begin so; it answers 400 to keys with # or $ first, and one of its own keys with
+# a value of another type ends the thread that writes its index.
+_RESERVED = ("chroma:", "#", "$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,16 @@ def parse_records(raw: object, spec: CollectionSpec) -> list[VectorRecord]:
     return records
 
 
+def parse_change(raw: object, spec: CollectionSpec) -> VectorRecord:
+    """Check one change; see `parse_records`.
+
+    Raises:
+        BadRequest: With every problem.
+    """
+    [record] = parse_records([raw], spec)
+    return record
+
+
 def parse_embedding(
     raw: object, dimension: int | None, place: str = "embedding"
 ) -> array.array[float]:
@@ -182,8 +201,8 @@ def _record(
     vector = None
     if item.get("embedding") is not None:
         vector = _embedding(item["embedding"], spec.dimension, f"{place}.embedding", problems)
-        if vector is not None and spec.space == "cosine" and not any(vector):
-            problems.add(f"{place}.embedding", "is all zeros, which has no cosine distance")
+        if vector is not None:
+            _check_length(vector, spec.space, f"{place}.embedding", problems)
     elif op == "upsert":
         problems.add(f"{place}.embedding", "is missing; an upsert replaces the whole record")
     metadata = _metadata(item.get("metadata"), f"{place}.metadata", problems)
@@ -219,6 +238,19 @@ def _embedding(
     return vector
 
 
+def _check_length(
+    vector: array.array[float], space: Space, place: str, problems: _Problems
+) -> None:
+    length = math.hypot(*vector)
+    if space == "cosine" and not length:
+        problems.add(place, "is all zeros, which has no cosine distance")
+    elif length > MAX_LENGTH or (space == "cosine" and length < MIN_LENGTH):
+        problems.add(
+            place,
+            f"has the length {length:.3g}, with which Chroma cannot calculate in 32 bits; scale it",
+        )
+
+
 def _metadata(raw: object, place: str, problems: _Problems) -> dict[str, Scalar] | None:
     if raw is None:
         return None
@@ -227,11 +259,17 @@ def _metadata(raw: object, place: str, problems: _Problems) -> dict[str, Scalar]
         return None
     clean: dict[str, Scalar] = {}
     for key, value in raw.items():
-        if not isinstance(key, str) or not key or len(key) > MAX_ID or key.startswith(_RESERVED):
-            problems.add(place, f"key {str(key)[:40]!r} is empty, too long or reserved by Chroma")
+        if not _is_key(key):
+            problems.add(
+                place,
+                f"key {str(key)[:40]!a} is empty, longer than {MAX_ID} characters, not Unicode, or "
+                "reserved by Chroma (it begins with #, $ or chroma:)",
+            )
         elif not _is_scalar(value):
             problems.add(
-                f"{place}.{key[:40]}", "must be a string, a boolean, an int64 or a finite number"
+                f"{place}.{key[:40]}",
+                f"must be a string of at most {MAX_VALUE} characters, a boolean, an int64 or a "
+                "finite number",
             )
         else:
             clean[key] = value
@@ -245,7 +283,13 @@ def _is_scalar(value: object) -> bool:
         return value in _INT64
     if isinstance(value, float):
         return math.isfinite(value)
-    return isinstance(value, str) and _is_utf8(value)
+    return isinstance(value, str) and len(value) <= MAX_VALUE and _is_utf8(value)
+
+
+def _is_key(key: object) -> bool:
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_ID:
+        return False
+    return _is_utf8(key) and not key.startswith(_RESERVED)
 
 
 def _text(raw: object, place: str, limit: int, problems: _Problems, *, empty: bool = False) -> str:

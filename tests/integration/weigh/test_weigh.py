@@ -1,4 +1,4 @@
-"""`analyze` with real uv and real HTTP: what is transferred, and what goes wrong."""
+"""`weigh` with real uv and real HTTP: what is transferred, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def cli(index: RangeIndex, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return layers("analyze", *words, cwd=index.folder.parent, env=environment)
+    return layers("weigh", *words, cwd=index.folder.parent, env=environment)
 
 
 def big_wheel(index: RangeIndex, members: int, requires: tuple[str, ...] = ()) -> Path:
@@ -193,7 +193,7 @@ def test_a_conflict_is_explained_as_a_whole(index: RangeIndex) -> None:
 def test_words_that_cannot_be(
     words: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["analyze", *words]) == 2
+    assert main(["weigh", *words]) == 2
     assert told in capsys.readouterr().err
 
 
@@ -213,7 +213,7 @@ def test_the_verb_where_only_ascii_is_known(index: RangeIndex) -> None:
     index.wheel("small", "1.0")
     done = cli(index, "small", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
-    assert "...................." in done.stdout
+    assert "................" in done.stdout
 
 
 def test_json_and_check(index: RangeIndex) -> None:
@@ -233,10 +233,92 @@ def test_a_requirements_file(index: RangeIndex, capsys: pytest.CaptureFixture[st
     index.wheel("small", "1.0")
     path = index.folder.parent / "wanted.txt"
     path.write_text("# what we need\nsmall==1.0\n")
-    assert main(["analyze", str(path), "--json"]) == 0
+    assert main(["weigh", "-r", str(path), "--json"]) == 0
     (report,) = data_of(capsys.readouterr().out)["reports"]
     assert report["identifier"] == "wanted-python3.13-arm64"
     assert report["requirements"] == ["small==1.0"]
+
+
+UV_LOCK = """\
+[[package]]
+name = "small"
+version = "1.0"
+source = { registry = "https://index.invalid/simple" }
+"""
+PROJECT = '[project]\nname = "shop"\nversion = "1"\ndependencies = ["small"]\n'
+POETRY = '[tool.poetry]\nname = "a"\n[tool.poetry.dependencies]\nsmall = "^1.0"\n'
+PYLOCK = """\
+[[packages]]
+name = "small"
+version = "1.0"
+marker = "python_version >= '3.9'"
+[[packages]]
+name = "gone"
+version = "1.0"
+marker = "'x' in extras"
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "version"),
+    [
+        ("pyproject.toml", {"pyproject.toml": PROJECT}, "2.0"),
+        ("pyproject.toml", {"pyproject.toml": PROJECT, "uv.lock": UV_LOCK}, "1.0"),
+        ("uv.lock", {"pyproject.toml": PROJECT, "uv.lock": UV_LOCK}, "1.0"),
+        ("part/pyproject.toml", {"part/pyproject.toml": PROJECT, "uv.lock": UV_LOCK}, "1.0"),
+        ("pyproject.toml", {"pyproject.toml": POETRY}, "1.0"),
+        ("Pipfile", {"Pipfile": '[packages]\nsmall = "==1.0"\n'}, "1.0"),
+        ("pylock.toml", {"pylock.toml": PYLOCK}, "1.0"),
+    ],
+)
+def test_a_project_in_the_versions_of_its_lock(
+    index: RangeIndex,
+    name: str,
+    files: dict[str, str],
+    version: str,
+) -> None:
+    index.wheel("small", "1.0")
+    index.wheel("small", "2.0")
+    folder = index.folder.parent / "shop"
+    folder.mkdir()
+    for file, text in files.items():
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text(text)
+    done = cli(index, "-r", str(folder / name), "--json")
+    assert done.returncode == 0, done.stderr
+    (report,) = data_of(done.stdout)["reports"]
+    assert [(one["name"], one["version"]) for one in report["distributions"]] == [
+        ("small", version)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["-r", "gone.txt"], "there is no file gone.txt"),
+        (["-r", "uv.lock"], "there is no pyproject.toml beside uv.lock"),
+        (["-r", "Pipfile"], "nothing is required in Pipfile"),
+        (["-r", "Pipfile", "small"], "Pipfile cannot be weighed together with anything else"),
+    ],
+)
+def test_files_that_cannot_be_weighed(
+    words: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "uv.lock").write_text(UV_LOCK)
+    (tmp_path / "Pipfile").write_text("[dev-packages]\nsmall = '*'\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["weigh", *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_the_older_name_of_the_verb(index: RangeIndex, capsys: pytest.CaptureFixture[str]) -> None:
+    index.wheel("small", "1.0")
+    assert main(["analyze", "small", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verb"] == "weigh"
 
 
 def test_a_layer_by_name_is_weighed_by_its_lock(index: RangeIndex) -> None:

@@ -1,4 +1,4 @@
-"""`analyze`: say what requirements weigh, who pulls it, and whether it fits."""
+"""`weigh`: say what requirements weigh, who pulls it, and whether it fits."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from layersmith.verbs import options
 if TYPE_CHECKING:
     import argparse
 
+    from layersmith.adopt.models import Notice
+    from layersmith.config.models import RequirementsFile
     from layersmith.plan import Target
     from layersmith.weigh.models import Weighing
 
@@ -33,12 +35,14 @@ what it says:
   Nothing is built: sizes come from the directories of wheels, read by range requests.
 
 examples:
-  python build/layers.py analyze 'chromadb==1.5.9' --runtime python3.12 --arch arm64
-  python build/layers.py analyze 'psycopg[binary]' pandas --json
-  python build/layers.py analyze requirements.txt --all --depth 9
-  python build/layers.py analyze chromadb-vector          a layer of layers.yaml, by its lock
-  python build/layers.py analyze --save                   all layers; writes dist/*.analysis.json
-  python build/layers.py analyze 'chromadb==0.5.23' --exclude-newer 2024-12-20
+  python build/layers.py weigh -r requirements.txt        in any folder; no layers.yaml is needed
+  python build/layers.py weigh -r uv.lock                 what the project asks for, in its versions
+  python build/layers.py weigh 'chromadb==1.5.9' --runtime python3.12 --arch arm64
+  python build/layers.py weigh 'psycopg[binary]' pandas --json
+  python build/layers.py weigh -r requirements.txt --all --depth 9
+  python build/layers.py weigh chromadb-vector          a layer of layers.yaml, by its lock
+  python build/layers.py weigh --save                   all layers; writes dist/*.analysis.json
+  python build/layers.py weigh 'chromadb==0.5.23' --exclude-newer 2024-12-20
 
 exit code: 0 whatever the verdict is; with --check 7 where it does not fit.
 """
@@ -52,6 +56,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="WHAT",
         help="requirements (PEP 508), a requirements file, or names of layers; default: all layers",
+    )
+    parser.add_argument(
+        "-r",
+        "--requirements",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a requirements file (repeatable), or a pyproject.toml, Pipfile or lock of a project",
     )
     options.add_filters(parser, positional=False)
     options.add_dist(parser)
@@ -129,61 +142,80 @@ def _chosen(args: argparse.Namespace) -> tuple[Path, list[Target]]:
     """Return what is to be weighed, and the folder in which uv looks for its configuration."""
     from layersmith.config import loader  # noqa: PLC0415 -- start-up time
 
-    if not args.what:
+    if not args.what and not args.requirements:
         loaded, targets = options.chosen(args)
         return loaded.root, targets
     layers = loader.load(args.config).config.layers if args.config.is_file() else {}
     named = [word for word in args.what if word in layers]
-    if named and len(named) == len(args.what):
+    if named and len(named) == len(args.what) and not args.requirements:
         args.layer = [*args.layer, *named]
         loaded, targets = options.chosen(args)
         return loaded.root, targets
     if named or args.layer:
         raise ConfigError(
             "layers and requirements cannot be weighed together",
-            hint=f"name only layers, or run `analyze` once for each: {', '.join(named)}",
+            hint=f"name only layers, or run `weigh` once for each: {', '.join(named)}",
         )
-    return Path.cwd(), _from_requirements(args)
+    return _from_requirements(args)
 
 
-def _from_requirements(args: argparse.Namespace) -> list[Target]:
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415
-
+def _from_requirements(args: argparse.Namespace) -> tuple[Path, list[Target]]:
+    from layersmith.adopt import projects  # noqa: PLC0415 -- start-up time
     from layersmith.lock import requirements  # noqa: PLC0415 -- start-up time
     from layersmith.weigh import resolve  # noqa: PLC0415 -- start-up time
 
-    lines: list[str] = []
-    constraints: list[str] = []
-    for word in args.what:
-        path = Path(word)
-        if path.is_file():
-            found = requirements.read(path, path.resolve().parent)
-            lines += found.requirements
-            constraints += found.constraints
-            continue
-        try:
-            Requirement(word)
-        except InvalidRequirement as problem:
+    words = [word for word in args.what if not Path(word).is_file()]
+    paths = [*args.requirements, *(Path(word) for word in args.what if Path(word).is_file())]
+    for path in paths:
+        if not path.is_file():
+            raise ConfigError(f"there is no file {path}")
+    project = next((path for path in paths if projects.is_project(path)), None)
+    asked: list[str] | RequirementsFile
+    held: list[str] | RequirementsFile
+    if project:
+        if len(paths) > 1 or words:
             raise ConfigError(
-                f"{word!r} is not a requirement, a file or a layer: {problem}",
-                hint="quote requirements for the shell: analyze 'chromadb==1.5.9'",
-            ) from None
-        lines.append(word)
-    if not lines:
-        raise ConfigError(f"nothing is required in {', '.join(args.what)}")
-    first = re.match(r"[A-Za-z0-9._-]+", lines[0])
-    name = Path(args.what[0]).stem if Path(args.what[0]).is_file() else first[0] if first else "it"
+                f"{project.name} cannot be weighed together with anything else",
+                cause="the sources and versions of one project hold for what it asks for",
+                hint=f"run `weigh -r {project}` by itself",
+            )
+        notices: list[Notice] = []
+        root, asked, held = projects.asked(project, Path.cwd(), notices)
+        for one in notices:
+            console.warn(f"{one.file}: {one.text}")
+    else:
+        texts = [requirements.read(path, path.resolve().parent) for path in paths]
+        asked = [*(line for one in texts for line in one.requirements), *map(_requirement, words)]
+        held = [line for one in texts for line in one.constraints]
+        root = Path.cwd()
+    if not asked:
+        raise ConfigError(f"nothing is required in {', '.join(map(str, paths))}")
     for architecture in args.arch:
         if architecture not in architectures.NAMES:
             raise ConfigError(
                 f"unknown architecture {architecture!r}",
                 hint=f"known: {', '.join(architectures.NAMES)}",
             )
-    return [
-        resolve.target_of(name, lines, runtimes.get(runtime), architecture, constraints)
+    first = re.match(r"[A-Za-z0-9._-]+", words[0]) if words else None
+    name = paths[0].stem if paths else first[0] if first else "it"
+    return root, [
+        resolve.target_of(name, asked, runtimes.get(runtime), architecture, held)
         for runtime in args.runtime or [DEFAULT_RUNTIME]
         for architecture in args.arch or [DEFAULT_ARCHITECTURE]
     ]
+
+
+def _requirement(word: str) -> str:
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415
+
+    try:
+        Requirement(word)
+    except InvalidRequirement as problem:
+        raise ConfigError(
+            f"{word!r} is not a requirement, a file or a layer: {problem}",
+            hint="quote requirements for the shell: weigh 'chromadb==1.5.9'",
+        ) from None
+    return word
 
 
 def _date(text: str) -> str:

@@ -1,4 +1,4 @@
-"""`analyze` beside what a user would do instead: install to a folder and ask du, in the same run.
+"""`weigh` beside what a user would do instead: install to a folder and ask du, in the same run.
 
 Both answer for chromadb==1.5.9 on python3.12 arm64, as processes of their own. Cold means without
 any cache of layersmith or uv; warm means that both have run before.
@@ -45,12 +45,12 @@ class Peers:
         for name in ("layersmith", "uv"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
-    def analyze(self) -> int:
-        """Return what `analyze` says of the unpacked bytes."""
+    def weigh(self) -> int:
+        """Return what `weigh` says of the unpacked bytes."""
         argv: list[str | Path] = [
             sys.executable,
             ROOT / "build" / "layers.py",
-            "analyze",
+            "weigh",
             REQUIREMENT,
             "--json",
         ]
@@ -92,18 +92,18 @@ def peer_time(peer: Callable[[], int], before: Callable[[], None] | None) -> flo
 
 
 @pytest.mark.parametrize("state", ["cold", "warm"])
-def test_analyze_against_install_and_du(
+def test_weigh_against_install_and_du(
     benchmark: BenchmarkFixture, tmp_path: Path, state: str
 ) -> None:
     peers = Peers(tmp_path)
     before = peers.forget if state == "cold" else None
     if state == "warm":
-        ours, theirs = peers.analyze(), peers.install_and_du()
+        ours, theirs = peers.weigh(), peers.install_and_du()
         # du counts folders and uv's own notes, too.
         assert abs(ours - theirs) < 0.01 * ours
     slow = peer_time(peers.install_and_du, before)
     benchmark.pedantic(  # type: ignore[no-untyped-call]
-        peers.analyze, setup=before, rounds=ROUNDS
+        peers.weigh, setup=before, rounds=ROUNDS
     )
     if benchmark.stats is None:
         return

@@ -90,7 +90,7 @@ class RangeIndex(Index):
         self.handler.broken[name] = content
 
     def weigh(self, *requirements: str, runtime: str = "python3.13") -> Weighed:
-        """Weigh requirements as `analyze` does."""
+        """Weigh requirements as `weigh` does."""
         chosen = runtimes.get(runtime)
         target = resolve.target_of("demo", requirements, chosen, "arm64")
         return weigh.weigh(target, self.folder)

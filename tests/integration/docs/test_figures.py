@@ -1,0 +1,28 @@
+"""What README.md and docs/ show of a build is what the build in dist/ says."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import figures
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built() -> None:
+    if not figures.manifests():
+        pytest.skip("dist/ holds no layers to compare with; build them by `nox -s build`")
+
+
+@pytest.mark.slow
+def test_pages_and_pictures_are_those_of_the_build() -> None:
+    assert figures.stale() == []
+
+
+def test_another_size_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = figures.manifests()
+    name = f"imaging-{figures.RUNTIME}-arm64"
+    artifact = made[name].artifact.model_copy(update={"zipped": 1})
+    made[name] = made[name].model_copy(update={"artifact": artifact})
+    monkeypatch.setattr(figures, "manifests", lambda: made)
+    wrong = [path.name for path, text in figures.pages() if path.read_text("utf-8") != text]
+    assert wrong == ["README.md"]

@@ -1,0 +1,208 @@
+"""What is found in a repository, and what is said of what cannot be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from layersmith import __version__
+from layersmith.adopt import detect, write
+from layersmith.base import runtimes
+from layersmith.config import loader
+
+if TYPE_CHECKING:
+    from layersmith.adopt.models import FoundRepository
+
+ROOT = Path(__file__).parents[3]
+HEAD = "Transform: AWS::Serverless-2016-10-31\nResources:\n"
+NEEDS = {"src/requirements.txt": "alpha\n"}
+
+
+def function(name: str, **properties: str) -> str:
+    said = {"CodeUri": "src", "Handler": "app.run", "Architectures": "[arm64]", **properties}
+    inner = ", ".join(f"{key}: {value}" for key, value in said.items() if value)
+    return f"  {name}: {{Type: AWS::Serverless::Function, Properties: {{{inner}}}}}\n"
+
+
+def found(root: Path, **files: str) -> FoundRepository:
+    texts = {"src/app.py": "def run(event, context): ...\n", **files}
+    for name, text in texts.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return detect.detect(root)
+
+
+def notices(repository: FoundRepository) -> str:
+    return "\n".join(f"{one.file}: {one.text}" for one in repository.notices)
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("Resources: {\n  A: [\n", "template.yaml:3:1: template.yaml is not YAML"),
+        ("a: \x00", "is not YAML"),
+        (f"{HEAD}  A: [1]\n  B: {{Type: AWS::Serverless::Function, Properties: no}}\n", "B has no"),
+        (HEAD + function("A", Runtime="nodejs22.x"), "A runs on nodejs22.x, which is not Python"),
+        (HEAD + function("A", PackageType="Image"), "A is a container image"),
+        (
+            HEAD + function("A", Runtime="python3.8"),
+            f"A: the runtime python3.8 is not supported; {runtimes.DEFAULT} is taken",
+        ),
+        (
+            HEAD + function("A", Runtime="python3.13", Architectures=""),
+            "no architecture is set for A, so AWS takes x86_64",
+        ),
+        (
+            HEAD + function("A", Runtime="python3.13", Handler="app.walk"),
+            "A: app.py does not define walk",
+        ),
+        (
+            HEAD + function("A", Runtime="python3.13", Layers="[arn:aws:lambda:x]"),
+            "A uses a layer from elsewhere",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_said(tmp_path: Path, template: str, said: str) -> None:
+    repository = found(tmp_path, **NEEDS, **{"template.yaml": template})
+    assert said in notices(repository)
+    write.write(write.files(repository, tmp_path), tmp_path)
+    loader.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[1]", "Resources: [1]", "Globals: x\nResources: {A: x, B: {Type: [1]}}", "1", ""]
+)
+@pytest.mark.parametrize("name", ["template.yaml", "serverless.yml", "cloudformation.json"])
+def test_a_template_of_another_form_has_no_functions(tmp_path: Path, name: str, text: str) -> None:
+    assert not found(tmp_path, **{name: text}).functions
+
+
+def test_serverless_files_of_another_form(tmp_path: Path) -> None:
+    text = "provider: {name: google}\nfunctions: {a: {handler: src/app.run}}\n"
+    assert "google" in notices(found(tmp_path, **{"serverless.yml": text}))
+    text = 'provider: {runtime: python3.13}\nfunctions: ["${file(more.yml)}", {a: null}]\n'
+    repository = found(tmp_path, **{"serverless.yml": text})
+    assert "functions in ${file(more.yml)} are not followed" in notices(repository)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("pyproject.toml", "[project\n", "left out"),
+        ("pyproject.toml", '[project]\nname = "a"\ndynamic = ["dependencies"]\n', "dynamic"),
+        ("pyproject.toml", '[project]\nname = "a"\ndependencies = ["a b"]\n', "left out"),
+        ("pyproject.toml", "tool = 1\n", "left out"),
+        ("Pipfile", '[packages]\na = {path = "."}\nb = "*"\n', "a is not from an index"),
+        ("requirements.txt", "alpha\n--find-links x\n", "line 2: the option --find-links"),
+    ],
+)
+def test_requirements_that_cannot_be_used_are_said(
+    tmp_path: Path, file: str, text: str, said: str
+) -> None:
+    repository = found(tmp_path, **{file: text})
+    assert f"{file}: " in notices(repository)
+    assert said in notices(repository)
+    write.write(write.files(repository, tmp_path), tmp_path)
+    loader.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [
+        ("^1.2.3", "alpha<2,>=1.2.3"),
+        ("^0.2.3", "alpha<0.3,>=0.2.3"),
+        ("^0.0", "alpha<0.1,>=0.0"),
+        ("~1.2.3", "alpha<1.3,>=1.2.3"),
+        ("~1", "alpha<2,>=1"),
+        ("~=1.4", "alpha~=1.4"),
+        ("1.2", "alpha==1.2"),
+        ("1.*", "alpha==1.*"),
+        ("*", "alpha"),
+        (">=1,<2", "alpha<2,>=1"),
+    ],
+)
+def test_poetrys_versions(tmp_path: Path, written: str, means: str) -> None:
+    text = f'[tool.poetry]\nname = "a"\n[tool.poetry.dependencies]\nalpha = "{written}"\n'
+    (layer,) = found(tmp_path, **{"pyproject.toml": text}).layers
+    assert layer.requirements == (means,)
+
+
+def test_a_project_is_named_and_not_copied(tmp_path: Path) -> None:
+    text = '[project]\nname = "The_Shop"\nrequires-python = ">=3.14"\ndependencies = ["alpha"]\n'
+    (layer,) = found(tmp_path, **{"pyproject.toml": text, "uv.lock": ""}).layers
+    assert (layer.name, layer.file, layer.requirements) == ("the-shop", "pyproject.toml", None)
+    assert layer.runtimes == ("python3.14",), "the default runtime is not supported"
+    assert layer.constraints == "uv.lock"
+
+
+def test_what_the_runtime_brings_in_another_version_is_kept(tmp_path: Path) -> None:
+    (layer,) = found(tmp_path, **{"requirements.txt": "boto3==1.26.0\nurllib3<9\n"}).layers
+    assert layer.keep_provided == ("boto3",)
+
+
+def test_functions_that_ask_for_the_same_share_a_layer(tmp_path: Path) -> None:
+    template = HEAD + "".join(
+        function(name, CodeUri=name.lower(), Runtime=runtime)
+        for name, runtime in (("Abc", "python3.12"), ("Def", "python3.13"))
+    )
+    mine = {"app.py": "def run(e, c): ...\n", "requirements.txt": "alpha\n"}
+    files = {f"{name}/{file}": text for name in ("abc", "def") for file, text in mine.items()}
+    (layer,) = found(tmp_path, **{"template.yaml": template, **files}).layers
+    assert (layer.name, layer.functions) == ("abc", ("abc", "def"))
+    assert layer.runtimes == ("python3.12", "python3.13")
+
+
+def test_more_packages_than_a_function_can_have_layers(tmp_path: Path) -> None:
+    names = [f"part{number}" for number in range(runtimes.LAYERS_PER_FUNCTION)]
+    package = '[project]\nname = "{}"\nversion = "1"\n[build-system]\nrequires = []\n'
+    files = {f"libs/{name}/pyproject.toml": package.format(name) for name in names}
+    code = "".join(f"import {name}\n" for name in names) + "def run(event, context): ...\n"
+    template = HEAD + function("A", Runtime="python3.13")
+    files |= {"src/app.py": code, "template.yaml": template, **NEEDS}
+    repository = found(tmp_path, **files)
+    own, shared = repository.layers
+    assert (own.name, shared.name) == ("src", "shared")
+    assert shared.packages == tuple(f"libs/{name}" for name in names)
+    write.write(write.files(repository, tmp_path), tmp_path)
+    assert loader.load(tmp_path).config.functions["a"].layers == ["src", "shared"]
+
+
+def test_json_with_tabs_and_what_sam_packaged(tmp_path: Path) -> None:
+    said = {"CodeUri": "src", "Handler": "app.run", "Runtime": "python3.13"}
+    document = {"Resources": {"A": {"Type": "AWS::Serverless::Function", "Properties": said}}}
+    text = json.dumps(document, indent="\t")
+    files = {"template.json": text, "packaged-template.json": text, **NEEDS}
+    (function,) = found(tmp_path, **files).functions
+    assert (function.file, function.code, function.handler) == ("template.json", "src", "app.run")
+
+
+def test_long_names_stay_names(tmp_path: Path) -> None:
+    names = ["A" + "b" * 80, "A" + "b" * 90]
+    template = HEAD + "".join(function(name, Runtime="python3.13") for name in names)
+    repository = found(tmp_path, **{"template.yaml": template, **NEEDS})
+    write.write(write.files(repository, tmp_path), tmp_path)
+    assert len(loader.load(tmp_path).config.functions) == 2
+
+
+def test_a_layer_of_the_template_becomes_one_here(tmp_path: Path) -> None:
+    template = (
+        HEAD
+        + "  Deps: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: layers/deps}}\n"
+        + function("A", Runtime="python3.13", Layers="[!Ref Deps]")
+    )
+    files = {"template.yaml": template, "layers/deps/requirements.txt": "beta\n"}
+    (layer,) = found(tmp_path, **files).layers
+    assert (layer.name, layer.functions) == ("deps", ("a",))
+
+
+def test_the_workflow_calls_one_that_exists(tmp_path: Path) -> None:
+    (workflow,) = (one for one in write.files(found(tmp_path), tmp_path) if ".github" in one.path)
+    example = ROOT / "docs/examples/github/layers.yml"
+    assert workflow.content == example.read_text("utf-8").replace("v1", f"v{__version__}")
+    called = yaml.safe_load(workflow.content)["jobs"]["layers"]["uses"]
+    path = called.partition("/layersmith/")[2].partition("@")[0]
+    # YAML 1.1 reads the key `on` as true.
+    assert "workflow_call" in yaml.safe_load((ROOT / path).read_text("utf-8"))[True]
