@@ -352,7 +352,8 @@ class LayerSettings(Contents):
             ]
         ),
     ] = []
-    """Layers of AWS or others that functions use beside this one, by name or ARN. What one brings
+    """Layers of AWS or others that functions use beside this one, by ARN or name, of which the
+    beginning is enough where the layer has several targets (AWSSDKPandas). What one brings
     is left out of this layer and locked in its version, and a requirement that excludes that
     version is an error; `keep-provided` puts it in all the same. Known are AWSSDKPandas,
     AWSLambdaPowertoolsPythonV3, AWSOpenTelemetryDistroPython and Datadog, with the versions that

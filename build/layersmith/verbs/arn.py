@@ -1,4 +1,4 @@
-"""``arn``: prints the ARN of a published layer, or the table of all."""
+"""``arn``: prints the ARN of a published layer, what to paste of it, or the table of all."""
 
 from __future__ import annotations
 
@@ -11,22 +11,28 @@ from layersmith.config import loader
 from layersmith.errors import ShipError
 from layersmith.plan import plan
 from layersmith.ship import pointers
-from layersmith.ship.index import catalog, document
+from layersmith.ship.index import catalog, document, snippets
 from layersmith.ship.publish.site import RegionChoice
 from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
 
+    from layersmith.ship.pointers.interface import Place
+
 EPILOG = """\
 Asks the region's pointers; with --index it needs no credentials and reads the JSON index of a
 release instead. Without --region it lists all that was ever published, whether layers.yaml still
-has it or not; with --html or --csv it writes that table for people.
+has it or not; with --html or --csv it writes that table for people. --format prints what a template
+or program takes, with the ARN or, with --parameter, with the SSM parameter that leads to it.
 
 examples:
   python build/layers.py arn chromadb-vector --region eu-west-1 --runtime python3.13
   python build/layers.py arn chromadb-vector --region eu-west-1 --runtime python3.13 --version 1.2.0
   python build/layers.py arn chromadb-vector --region eu-west-1 --index dist/layers-index.json
+  python build/layers.py arn chromadb-vector --format sam --parameter     what to paste, and it
+                                       follows `promote`; asks nobody
+  python build/layers.py arn chromadb-vector --format terraform --region eu-west-1
   python build/layers.py arn                                         all that is published
   python build/layers.py arn --index dist/layers-index.json --html arns.html --csv arns.csv
 """
@@ -40,6 +46,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", default=runtimes.DEFAULT, help=f"default: {runtimes.DEFAULT}")
     parser.add_argument("--arch", default="arm64", help="default: arm64")
     parser.add_argument("--version", default="latest", help="a semver; default: latest")
+    parser.add_argument(
+        "--format", choices=list(snippets.templates()), help="print what to paste into such a file"
+    )
+    parser.add_argument(
+        "--parameter",
+        action="store_true",
+        help="name the SSM parameter, which is the same in every region, and not the ARN",
+    )
     parser.add_argument("--index", type=Path, action="append", default=[], help="read this index")
     parser.add_argument("--html", type=Path, help="write the table of all ARNs as HTML")
     parser.add_argument("--csv", type=Path, help="write the table of all ARNs as CSV")
@@ -51,17 +65,63 @@ def run(args: argparse.Namespace) -> int:
     """Print one ARN, or write the tables."""
     if args.html or args.csv:
         return _tables(args)
-    if not args.region:
+    if not args.region and not args.format and not args.parameter:
         return _list(args)
     if not args.layer:
-        raise ShipError("--region needs a LAYER", hint="leave it out to list all; see `arn --help`")
-    arn = _from_index(args) if args.index else _from_region(args)
-    if args.json:
-        said = {name: getattr(args, name) for name in ("layer", "region", "runtime", "version")}
-        console.emit_json({**said, "architecture": args.arch, "arn": arn})
+        given = next(f"--{one}" for one in ("region", "format", "parameter") if getattr(args, one))
+        raise ShipError(f"{given} needs a LAYER", hint="leave it out to list all; see `arn --help`")
+    said = {name: getattr(args, name) for name in ("layer", "region", "runtime", "version")}
+    said["architecture"] = args.arch
+    if args.parameter:
+        _known(args)
+        words = snippets.words(_place(args), args.version)
+        said["parameter"] = words["parameter"]
     else:
-        console.emit_text(arn)
+        said["arn"] = _arn(args)
+        words = snippets.words(_place(args), args.version, args.region, said["arn"])
+    source: snippets.Source = "parameter" if args.parameter else "arn"
+    if args.format:
+        said["text"] = snippets.fill(args.format, source, words)
+    if args.json:
+        console.emit_json(said)
+    else:
+        console.emit_text(said.get("text", said[source]).rstrip("\n"))
     return 0
+
+
+def _place(args: argparse.Namespace) -> Place:
+    return (args.layer, args.runtime, args.arch)
+
+
+def _arn(args: argparse.Namespace) -> str:
+    if not args.region:
+        raise ShipError(
+            "an ARN is that of one region",
+            hint="add --region, or --parameter, which is the same in every region",
+        )
+    return _from_index(args) if args.index else _from_region(args)
+
+
+def _known(args: argparse.Namespace) -> None:
+    """Refuse a parameter of what is neither in an index nor in layers.yaml.
+
+    Raises:
+        ConfigError: layers.yaml has no such target.
+        ShipError: The index does not list it.
+    """
+    if not args.index:
+        config = loader.load(args.config).config
+        plan(config, layers=[args.layer], only_runtimes=[args.runtime], architectures=[args.arch])
+        return
+    for entry in _read(args.index).layers:
+        if (entry.layer, entry.runtime, entry.architecture) == _place(args) and (
+            args.version in {"latest", entry.version}
+        ):
+            return
+    raise ShipError(
+        f"the index does not list {args.layer} {args.version} for {args.runtime} on {args.arch}",
+        hint="check the names; `arn --index FILE` lists all",
+    )
 
 
 def _index(args: argparse.Namespace) -> document.Index:
@@ -119,7 +179,7 @@ def _from_index(args: argparse.Namespace) -> str:
 
 def _from_region(args: argparse.Namespace) -> str:
     aws = options.access(args).clients([args.region])[args.region]
-    has = pointers.read(aws, args.region, (args.layer, args.runtime, args.arch))
+    has = pointers.read(aws, args.region, _place(args))
     latest = args.version == "latest"
     arn = has.latest if latest else has.versions.get(args.version)
     if arn is None:

@@ -160,7 +160,7 @@ def _snapshot(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
         copy = Path(folder) / "data"
         shutil.copytree(data, copy)
         with ChromaProcess(copy) as server:
-            held = collections(server.base_url)
+            held = collections(server.base_url, copy)
         report = store.snapshot(
             copy, parent=store.head(), chroma_version=running_version(), collections=held
         )
@@ -328,7 +328,10 @@ def _export(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
         store.restore(Path(folder) / "data")
         with ChromaProcess(Path(folder) / "data") as server:
             _warn(log.replay(server.base_url, consumed))
-            return {"records": export_collection(server.base_url, collection, file)}
+            records, problems = export_collection(server.base_url, collection, file)
+    for problem in problems[:10]:
+        console.warn(f"{problem}; `vectors import` refuses this record")
+    return {"records": records, "refusedByImport": len(problems)}
 
 
 def _import(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:

@@ -47,10 +47,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for verb in ("lock", "build"):
         done = cli.layers(verb, cwd=root)
         assert done.returncode == 0, done.stderr
-    latest = root / "dist" / "latest"
-    if not latest.exists():
-        latest.mkdir()
-        shutil.copy(root / "dist" / "imaging-1.0.0-python3.13-arm64.zip", latest / ZIP)
     return root
 
 

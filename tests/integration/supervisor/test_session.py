@@ -172,6 +172,33 @@ def test_files_are_stored_though_nobody_can_count_them(
     assert [c.count for c in compacted.snapshot.manifest.collections] == [3]
 
 
+def test_collections_of_other_tenants_are_reported_and_kept(
+    start: Any, words: Any, store: str, tmp_path: Path
+) -> None:
+    session = start()
+    elsewhere = "/api/v2/tenants/other/databases/theirs/collections"
+    with session.client() as http:
+        assert http.get("/api/v2").status_code == 200
+        assert words(http).upsert(1) == 200
+        assert http.post("/api/v2/tenants", json={"name": "other"}).status_code == 200
+        databases = "/api/v2/tenants/other/databases"
+        assert http.post(databases, json={"name": "theirs"}).status_code == 200
+        made = http.post(elsewhere, json={"name": "words"}).json()["id"]
+        body = {"ids": ["a", "b"], "embeddings": [[1.0, 2.0], [2.0, 1.0]]}
+        assert http.post(f"{elsewhere}/{made}/upsert", json=body).status_code in {200, 201}
+    assert session.finish() == 0
+    counts = {"words": 1, "other/theirs/words": 2}
+    assert session.wait("report")["records"] == counts
+    storage = open_storage(store)
+    DeltaLog(storage, "receipts").append(
+        [{"id": "id-3", "embedding": [1.0, 1.0, 1.0]}], CollectionSpec("words", 3, "l2")
+    )
+    compacted = compact(storage, "receipts", tmp_path / "work")
+    assert compacted.snapshot
+    held = {info.name: info.count for info in compacted.snapshot.manifest.collections}
+    assert held == {**counts, "words": 2}
+
+
 def test_idleness_ends_a_session_and_requests_keep_it(start: Any, words: Any) -> None:
     idle = clocks.seconds(0.8)
     session = start(IDLE_TIMEOUT=str(idle))

@@ -10,9 +10,9 @@ from chroma_supervisor.session import database
 from vector_common.errors import Unavailable
 
 
-def collections(*_: object) -> NoReturn:
+def collections(*_: object, **__: object) -> NoReturn:
     raise Unavailable("a fault of the test")
 
 
-database.collections = collections  # type: ignore[attr-defined, assignment]
+database.collections = collections  # type: ignore[attr-defined]
 sys.exit(__main__.main(["serve"]))

@@ -187,8 +187,8 @@ def test_counts_that_do_not_come_out_stop_the_flip(
     log, store = DeltaLog(storage, "db"), SnapshotStore(storage, "db")
     log.append([{"id": "x", "embedding": [1.0] * 4}], SPEC)
 
-    def forgetful(base_url: str) -> Any:
-        return [replace(info, count=info.count - 1) for info in collections(base_url)]
+    def forgetful(base_url: str, data_dir: Path) -> Any:
+        return [replace(info, count=info.count - 1) for info in collections(base_url, data_dir)]
 
     monkeypatch.setattr(compaction, "collections", forgetful)
     with pytest.raises(Damaged, match="counts"):

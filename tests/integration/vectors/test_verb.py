@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from chroma_store.deltas.log import DeltaLog
 from chroma_store.lease import held
+from chroma_store.server.client import ChromaHttp
+from chroma_store.server.process import ChromaProcess
 from chroma_store.snapshots.store import SnapshotStore
 from chroma_store.storage import open_storage
+from vector_common.records import parse_records
 
 from tests.integration.vectors.corpus import SPEC, Model, changes, recovered
 from tests.support import clocks
@@ -70,7 +74,10 @@ def test_from_a_file_to_a_snapshot_and_back(tmp_path: Path) -> None:
     assert verb.run("deltas")["pending"] == 1
     compacted = verb.run("compact")
     assert (compacted["deltas"], compacted["records"]) == (1, 50)
-    assert verb.run("export", *receipts, "--file", str(out)) == {"records": 50}
+    assert verb.run("export", *receipts, "--file", str(out)) == {
+        "records": 50,
+        "refusedByImport": 0,
+    }
     read = pq.read_table(out)
     assert read.sort_by("id").to_pylist() == table.sort_by("id").to_pylist()
     assert read.schema.metadata[b"chroma.space"] == b"l2"
@@ -87,6 +94,26 @@ def test_from_a_file_to_a_snapshot_and_back(tmp_path: Path) -> None:
     assert promoted["generation"] == 3
     assert verb.run("list")["current"] == promoted["snapshot"]
     assert verb.run("retain", "--apply")["deleted"] == []
+
+
+def test_an_export_says_what_an_import_would_refuse(tmp_path: Path) -> None:
+    """Clients of a session may write what deltas may not hold."""
+    verb, out = Verb(str(tmp_path / "store")), tmp_path / "out.parquet"
+    (tmp_path / "data").mkdir()
+    with ChromaProcess(tmp_path / "data") as server:
+        http = ChromaHttp(server.base_url)
+        collection, _ = http.ensure(SPEC)
+        http.ensure(replace(SPEC, name="empty"))
+        records = parse_records([{"id": i, "embedding": [1.0] * 4} for i in "abc"], SPEC)
+        long = [replace(records[1], document="x" * 70_000)]
+        http.upsert(collection, records, [None] * 3)
+        http.upsert(collection, long, [None])
+    verb.run("snapshot", "--data", str(tmp_path / "data"))
+    receipts = ("--collection", "receipts", "--file", str(out))
+    assert verb.run("export", *receipts) == {"records": 3, "refusedByImport": 1}
+    empty = ("--collection", "empty", "--file", str(tmp_path / "empty.parquet"))
+    assert verb.run("export", *empty)["records"] == 0
+    assert verb.run("import", *empty) == {"records": 0}
 
 
 def test_a_bucket_is_a_store(s3: Any, s3_url: str, tmp_path: Path) -> None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jinja2
 
 from layersmith.base.versions import order
+from layersmith.ship.index import snippets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from layersmith.ship.index.document import IndexEntry
 
 PAGE = Path(__file__).with_name("catalog.html")
+LATEST = "latest"
+"""State of the version that a region's pointer of that name leads to."""
+
 COLUMNS = ("layer", "version", "runtime", "architecture", "region", "state", "arn")
 
 
@@ -24,7 +29,7 @@ def state(entry: IndexEntry) -> str:
     """Return ``latest``, ``yanked: <reason>``, or nothing."""
     if entry.yanked is not None:
         return f"yanked: {entry.yanked}"
-    return "latest" if entry.latest else ""
+    return LATEST if entry.latest else ""
 
 
 def rows(entries: Sequence[IndexEntry]) -> list[tuple[str, ...]]:
@@ -53,4 +58,17 @@ def html(entries: Sequence[IndexEntry]) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     page = environment.from_string(PAGE.read_text(encoding="utf-8"))
-    return page.render(rows=[dict(zip(COLUMNS, cells, strict=True)) for cells in rows(entries)])
+    cells = [dict(zip(COLUMNS, row, strict=True)) for row in rows(entries)]
+    return page.render(
+        rows=[{**row, "words": json.dumps(_words(row))} for row in cells],
+        templates=snippets.templates(),
+        # The page's own element must not end within its text.
+        data=json.dumps(snippets.templates()).replace("<", "\\u003c"),
+    )
+
+
+def _words(row: Mapping[str, str]) -> dict[str, str]:
+    """Return what the page puts into the templates for a row."""
+    version = LATEST if row["state"] == LATEST else row["version"]
+    place = (row["layer"], row["runtime"], row["architecture"])
+    return snippets.words(place, version, row["region"], row["arn"])

@@ -138,7 +138,7 @@ def _rebuild(
         say("replay")
         replayed = log.replay(server.base_url, restored.consumed)
         say("verify")
-        holds = collections(server.base_url)
+        holds = collections(server.base_url, data_dir)
         check_counts(holds, replayed.expected, what="the replay")
         say("stop")
     log.set_aside(replayed.set_aside)
@@ -155,4 +155,7 @@ def _rebuild(
 
 def _check_restored(server: ChromaProcess, manifest: SnapshotManifest) -> None:
     expected = {info.name: info.count for info in manifest.collections}
-    check_counts(collections(server.base_url), expected, what="the manifest", complete=True)
+    found = collections(server.base_url, server.data_dir)
+    # Manifests of earlier versions do not list the collections of Chroma's other tenants.
+    known = [info for info in found if "/" not in info.name or info.name in expected]
+    check_counts(known, expected, what="the manifest", complete=True)

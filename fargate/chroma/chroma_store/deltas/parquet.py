@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from vector_common.errors import BadRequest, Conflict
-from vector_common.records import SPACES, CollectionSpec
+from vector_common.records import SPACES, CollectionSpec, parse_change
 
 from chroma_store.server.client import ChromaHttp
 
@@ -26,10 +26,14 @@ _PAGE = 1000
 _SPACE = b"chroma.space"
 
 
-def export_collection(base_url: str, name: str, path: Path) -> int:
-    """Write a collection of a running server to a file; return the number of its records.
+def export_collection(base_url: str, name: str, path: Path) -> tuple[int, list[str]]:
+    """Write a collection of a running server to a file.
 
     The file appears under its name when it is whole.
+
+    Returns:
+        The number of its records, and why `import_collection` will refuse some of them: clients
+        may write through a session what deltas may not hold.
 
     Raises:
         NotFound: There is no such collection.
@@ -42,9 +46,13 @@ def export_collection(base_url: str, name: str, path: Path) -> int:
     schema = _schema(dimension, (info.space if info else None) or "l2")
     partial = path.with_name(f".{path.name}.partial")
     written = 0
+    problems: list[str] = []
+    # A collection that never had a record has no dimension, and no record to check.
+    spec = _known_spec(name, dimension or 1, (info.space if info else None) or "l2")
     try:
         with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
             for table in _pages(server, collection, schema):
+                problems += _refused(table, spec)
                 writer.write_table(table)
                 written += table.num_rows
         if written != server.count(collection):
@@ -52,7 +60,7 @@ def export_collection(base_url: str, name: str, path: Path) -> int:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    return written
+    return written, problems
 
 
 def import_collection(log: DeltaLog, name: str, path: Path, *, space: str | None = None) -> int:
@@ -75,6 +83,8 @@ def import_collection(log: DeltaLog, name: str, path: Path, *, space: str | None
     except (pa.ArrowInvalid, OSError) as error:
         raise BadRequest(f"{path}: is not a Parquet file that can be read: {error}") from None
     with file:
+        if not file.metadata.num_rows:
+            return 0
         spec = _spec(file, name, space)
         for checking in (True, False):
             rows = 0
@@ -125,10 +135,25 @@ def _spec(file: pq.ParquetFile, name: str, space: str | None) -> CollectionSpec:
         first = next(iter(file.iter_batches(1, columns=["embedding"])), None)
         dimension = len(first.column(0)[0]) if first is not None and len(first) else 0
     space = space or (schema.metadata or {}).get(_SPACE, b"cosine").decode()
+    return _known_spec(name, dimension, space)
+
+
+def _known_spec(name: str, dimension: int, space: str) -> CollectionSpec:
     known = next((s for s in SPACES if s == space), None)
     if known is None or not dimension:
         raise BadRequest(f"file: {dimension} dimensions in space {space!r} make no collection")
     return CollectionSpec(name, dimension, known)
+
+
+def _refused(table: pa.Table, spec: CollectionSpec) -> list[str]:
+    found = []
+    for row in table.to_pylist():
+        try:
+            parse_change(_record(row), spec)
+        except BadRequest as error:
+            what = str(error).removeprefix("records[0]").lstrip(".: ")
+            found.append(f"record {row['id'][:80]!a}: {what}")
+    return found
 
 
 def _records(file: pq.ParquetFile) -> Iterator[list[dict[str, Any]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import urllib3
 from vector_common.errors import (
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vector_common.records import CollectionSpec, VectorRecord
+
+DEFAULT = ("default_tenant", "default_database")
+"""Tenant and database of every client that names none, and of deltas."""
 
 _API = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 _PAGE = 500
@@ -73,14 +77,27 @@ class ChromaHttp:
         """
         self._call("GET", "/api/v2/heartbeat")
 
-    def collections(self) -> list[CollectionInfo]:
-        """Every collection with its dimension and count, sorted by name."""
+    def collections(self, tenant: str = "", database: str = "") -> list[CollectionInfo]:
+        """Every collection with its dimension and count, sorted by name.
+
+        Args:
+            tenant: Chroma's own; its default if empty. Others go before the names.
+            database: Chroma's own, as ``tenant``.
+        """
+        where, before = _API, ""
+        if tenant and (tenant, database) != DEFAULT:
+            parts = quote(tenant, safe=""), quote(database, safe="")
+            where = "/api/v2/tenants/{}/databases/{}/collections".format(*parts)
+            before = f"{tenant}/{database}/"
         found: list[CollectionInfo] = []
         while True:
-            page = self._call("GET", f"{_API}?limit={_PAGE}&offset={len(found)}")
+            page = self._call("GET", f"{where}?limit={_PAGE}&offset={len(found)}")
             found += [
                 CollectionInfo(
-                    item["name"], item["dimension"], self.count(item["id"]), _space(item)
+                    before + item["name"],
+                    item["dimension"],
+                    int(self._call("GET", f"{where}/{item['id']}/count")),
+                    _space(item),
                 )
                 for item in page
             ]

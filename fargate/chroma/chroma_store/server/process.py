@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from vector_common.errors import Unavailable, VectorError
 
-from chroma_store.server.client import ChromaHttp
+from chroma_store.server.client import DEFAULT, ChromaHttp
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -153,9 +154,34 @@ class ChromaProcess:
         return f"the end of its log: {' / '.join(lines) or '(none)'}"
 
 
-def collections(base_url: str, timeout: float = 60) -> list[CollectionInfo]:
-    """What a server holds, for a manifest; ``timeout`` is for one answer, in seconds."""
-    return ChromaHttp(base_url, timeout=timeout).collections()
+def collections(
+    base_url: str, data_dir: Path | None = None, *, timeout: float = 60
+) -> list[CollectionInfo]:
+    """What a server holds, for a manifest.
+
+    Args:
+        base_url: The server's address.
+        data_dir: Its folder, which says what tenants there are; the default one only if None.
+        timeout: For one answer, in seconds.
+    """
+    server = ChromaHttp(base_url, timeout=timeout)
+    places = _places(data_dir) if data_dir else []
+    found = [info for place in places if place != DEFAULT for info in server.collections(*place)]
+    return sorted([*server.collections(), *found], key=lambda info: info.name)
+
+
+def _places(data_dir: Path) -> list[tuple[str, str]]:
+    """Tenant and name of every database of Chroma's that has a collection; no call lists them."""
+    uri = f"{(data_dir / 'chroma.sqlite3').absolute().as_uri()}?mode=ro"
+    query = (
+        "SELECT DISTINCT d.tenant_id, d.name FROM databases d JOIN collections c "
+        "ON c.database_id = d.id ORDER BY 1, 2"
+    )
+    try:
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5)) as database:
+            return [(str(tenant), str(name)) for tenant, name in database.execute(query)]
+    except sqlite3.Error as error:
+        raise Unavailable(f"the databases of Chroma cannot be listed: {error}") from error
 
 
 def _environment() -> dict[str, str]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 API_PREFIX = "/api/v2/"
 
+HEARTBEAT = "/api/v2"
+"""What chromadb's AsyncHttpClient asks for its heartbeat."""
+
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 READING_POSTS = frozenset({"query", "get", "count", "search"})
@@ -69,7 +72,7 @@ def check_target(target: str) -> None:
             )
     if path in REFUSED_CALLS:
         raise Refusal(403, "Forbidden", "A session's data cannot be reset through the proxy.")
-    if not path.startswith((API_PREFIX, ADMIN_PREFIX)):
+    if path != HEARTBEAT and not path.startswith((API_PREFIX, ADMIN_PREFIX)):
         raise Refusal.of(NotFound, f"Only {API_PREFIX} is served here.")
 
 

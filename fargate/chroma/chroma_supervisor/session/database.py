@@ -232,14 +232,15 @@ class SessionDatabase:
                     self._server.start()
                     self._server.wait_ready(COUNT_TIMEOUT)
                 assert self._server is not None
-                held = tuple(collections(self._server.base_url, COUNT_TIMEOUT))
+                server = self._server
+                found = collections(server.base_url, server.data_dir, timeout=COUNT_TIMEOUT)
             except (VectorError, OSError) as error:
                 event("counts_unknown", level=logging.ERROR, again=again, cause=str(error))
                 # SIGTERM has no effect on a server that hangs.
                 self.kill_server()
             else:
                 self.close()
-                return held
+                return tuple(found)
         self.close()
         return None
 
