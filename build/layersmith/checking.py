@@ -29,6 +29,7 @@ from layersmith.prove.cold import measure as cold
 from layersmith.prove.reports import CheckedSide, RecipeCheck
 from layersmith.prove.runners import choice
 from layersmith.prove.smoke import layer as smoke
+from layersmith.prove.smoke import modules
 from layersmith.recipes.models import Measured, Recipe
 
 if TYPE_CHECKING:
@@ -167,12 +168,17 @@ def check(recipe: KnownRecipe, bench: Bench) -> RecipeCheck:
     with bench.layers(plain=settings, thin={**settings, "recipes": "all"}) as place:
         place.build()
         with bench.runner(place.targets[0]) as opened:
-            sides = {
-                target.layer: _side(target, place, proof.snippet, opened, bench.starts)
+            tried = {
+                target.layer: _side(target, place, recipe, opened, bench.starts)
                 for target in place.targets
             }
+        sides = {layer: side for layer, (side, _) in tried.items()}
         thin = next(target for target in place.targets if target.layer == "thin")
-        problems = [*_problems(recipe, place.built["thin"], thin), *_differences(recipe, sides)]
+        problems = [
+            *_problems(recipe, place.built["thin"], thin),
+            *_differences(recipe, sides),
+            *_smoked(recipe, place, {layer: report for layer, (_, report) in tried.items()}),
+        ]
         version = _version(place.built["thin"], recipe.name)
         return RecipeCheck(
             **facts,
@@ -185,8 +191,11 @@ def check(recipe: KnownRecipe, bench: Bench) -> RecipeCheck:
 
 
 def _side(
-    target: Target, place: Workplace, snippet: str, runner: Runner, starts: int
-) -> CheckedSide:
+    target: Target, place: Workplace, recipe: KnownRecipe, runner: Runner, starts: int
+) -> tuple[CheckedSide, SmokeReport]:
+    """Return what a layer comes to, and which of its modules import."""
+    assert recipe.content.proof is not None
+    snippet = recipe.content.proof.snippet
     manifest, folder = place.built[target.layer], place.root / f"on-{target.layer}"
     folder.mkdir()
     script = folder / "snippet.py"
@@ -208,9 +217,32 @@ def _side(
         start = None
         if failure is None and starts:
             start = cold.measure("layer", runner, spec, starts, made.unzipped).total.median
-    return CheckedSide(
+    side = CheckedSide(
         zipped=made.zipped, unzipped=made.unzipped, start_ms=start, answer=answer, failure=failure
     )
+    return side, smoke.prove(_subject(target, place), runner)
+
+
+def _smoked(
+    recipe: KnownRecipe, place: Workplace, reports: Mapping[str, SmokeReport]
+) -> Iterator[str]:
+    """Yield what does not import with the recipe, and the optional modules that need not be said.
+
+    That is what is not there, and what imports with the recipe and without it.
+    """
+    if not reports["thin"].ok:
+        yield f"smoke of the thin layer: {reports['thin'].problems[0]}"
+    failed: set[str] = set()
+    for report in reports.values():
+        failed |= {*report.imports.optional}
+        failed |= {name for one in report.imports.failed for name in (one.module, *one.hidden)}
+    paths = [file.path for manifest in place.built.values() for file in manifest.files]
+    named = [one.name for one in modules.modules_of(paths)]
+    for pattern in recipe.content.optional:
+        if not any(modules.excepted(name, {pattern: ""}) for name in named):
+            yield f"optional: {pattern} matches no module of the layer"
+        elif not any(modules.excepted(name, {pattern: ""}) for name in failed):
+            yield f"optional: {pattern} imports, with the recipe and without it"
 
 
 def _problems(recipe: KnownRecipe, thin: Manifest, target: Target) -> Iterator[str]:

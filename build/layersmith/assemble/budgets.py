@@ -93,7 +93,14 @@ def possible_mode(target: Target) -> BytecodeMode:
     mode = target.settings.bytecode
     if mode is not BytecodeMode.NONE and interpreters.find(target.runtime.minor) is None:
         return BytecodeMode.NONE
-    return mode
+    # A recipe puts bytecode in the place of sources for its own distribution: the least is judged.
+    return BytecodeMode.ONLY if _levels(target)[1:] else mode
+
+
+def _levels(target: Target) -> list[int]:
+    """Return the levels of ``optimize`` in a layer: its own, then those of recipes."""
+    recipes = [use.bytecode.optimize for use in target.recipes.uses if use.bytecode]
+    return [target.settings.optimize, *recipes]
 
 
 def check(
@@ -123,7 +130,7 @@ def check(
     """
     listed = list(files)
     mode = mode or target.settings.bytecode
-    smallest = SMALLEST_BYTECODE[target.settings.optimize] if archive is None else None
+    smallest = SMALLEST_BYTECODE[max(_levels(target))] if archive is None else None
     unzipped = _weight([(file.path, file.size) for file in listed], mode, smallest)
     zipped = _weight([(file.path, file.zipped) for file in listed], mode, smallest)
     zipped = replace(zipped, archive=archive)

@@ -23,10 +23,11 @@ from layersmith.config.models import BytecodeMode
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from layersmith.assemble.tree import Tree
     from layersmith.base.runtimes import Runtime
+    from layersmith.recipes.models import RecipeUse
 
 WORKER = Path(__file__).with_name("bytecode_worker.py")
 RECORD_HEAD = struct.Struct(">II")
@@ -45,6 +46,7 @@ def add(
     mode: BytecodeMode,
     optimize: int = 0,
     *,
+    recipes: Sequence[RecipeUse] = (),
     place: str = LAYERS,
 ) -> str | None:
     """Add the bytecode of every source in ``tree``.
@@ -54,6 +56,7 @@ def add(
         runtime: The runtime that will load it.
         mode: With ``only``, sources that compile make room for their bytecode.
         optimize: 1 leaves out asserts, 2 docstrings as well.
+        recipes: Those that apply; some put bytecode in the place of their distribution's sources.
         place: Where Lambda unpacks the zip, ``LAYERS`` or ``TASK``.
 
     Returns:
@@ -74,13 +77,14 @@ def add(
     for entry in tree:
         if entry.path.endswith(".py"):
             groups.setdefault(entry.distribution, []).append(entry)
+    only = {use.name: use.bytecode.optimize for use in recipes if use.bytecode}
     with ThreadPoolExecutor(len(groups) or 1) as pool:
-        jobs = [
-            pool.submit(_compiled, group, interpreter, runtime, optimize, place)
-            for group in groups.values()
-        ]
-    for job in jobs:
-        merge(tree, job.result(), mode)
+        jobs = {}
+        for name, group in groups.items():
+            level = only.get(name, optimize)
+            jobs[name] = pool.submit(_compiled, group, interpreter, runtime, level, place)
+    for name, job in jobs.items():
+        merge(tree, job.result(), BytecodeMode.ONLY if name in only else mode)
     return None
 
 

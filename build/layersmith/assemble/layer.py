@@ -130,8 +130,14 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
     # Nothing but bytecode is added from here on: what cannot fit fails before it is compiled.
     _check_before(job, tree, graph, last_release)
     step("bytecode")
-    place = bytecode.TASK if job.target.function else bytecode.LAYERS
-    note = bytecode.add(tree, job.target.runtime, settings.bytecode, settings.optimize, place=place)
+    note = bytecode.add(
+        tree,
+        job.target.runtime,
+        settings.bytecode,
+        settings.optimize,
+        recipes=job.target.recipes.uses,
+        place=bytecode.TASK if job.target.function else bytecode.LAYERS,
+    )
     return Prepared(job, collected, graph, note, {**sizes, "bytecode": tree.size})
 
 
@@ -239,6 +245,7 @@ def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:
     collected = collecting.wheels(job.lock, job.target)
     graph = describe.graph(collected.parts, job.asked, job.target)
     prune.prune(collected.tree, settings.prune, job.target.recipes.uses)
+    prune.leave_out_descriptions(collected.tree, settings.prune)
     if settings.lite_blas:
         for entry in [one for one in collected.tree if one.distribution == "numpy"]:
             collected.tree.remove(entry.path, "lite-blas")

@@ -94,6 +94,7 @@ SHARED = {"Layer": LayerSettings, "Fragment": LayerSettings, "Function": Content
 RECIPE_SECTIONS = {
     "RecipeStub": "stubs.DISTRIBUTION",
     "RecipeVariable": "environment.VARIABLE",
+    "RecipeBytecode": "bytecode",
     "RecipeProof": "proof",
     "Measured": "measured",
 }

@@ -233,9 +233,15 @@ def _use(
         "orphans": dict(leaving.orphans(recipe.name)),
         "stubs": {name: content.stubs[name].reason for name in stubs},
         "lite_blas": content.lite_blas if _may_replace_blas(entry, settings) else None,
+        "bytecode": content.bytecode if _may_drop_sources(settings) else None,
         "withheld": leaving.withheld[recipe.name],
     }
     return RecipeUse.model_validate({**free, **costly})
+
+
+def _may_drop_sources(settings: Layer) -> bool:
+    """Whether a recipe decides on bytecode: layers.yaml has not."""
+    return not {"bytecode", "optimize"} & settings.model_fields_set
 
 
 def _may_replace_blas(entry: LockedDistribution, settings: Layer) -> bool:

@@ -6,7 +6,7 @@ Sizes are bytes, times milliseconds. Keys are written in kebab-case.
 from __future__ import annotations
 
 import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
@@ -64,6 +64,15 @@ class RecipeStub(RecipePart):
     """What is lost."""
 
 
+class RecipeBytecode(RecipePart):
+    """Bytecode in the place of sources."""
+
+    optimize: Literal[0, 1, 2] = 0
+    """Level of `python -O`: 1 leaves out asserts, 2 docstrings as well."""
+    reason: Reason
+    """What is lost."""
+
+
 class RecipeProof(RecipePart):
     """Real work that shows that nothing is missing."""
 
@@ -99,8 +108,8 @@ class Recipe(RecipePart):
     """What is known of one distribution, whose normalized name is the name of the file.
 
     `optional`, `keep`, `libraries` and `environment` cost nothing and apply by themselves. What
-    loses something (`prune`, `excludes`, `stubs`, `lite-blas`) applies where layers.yaml takes it
-    by `recipes`.
+    loses something (`prune`, `excludes`, `stubs`, `lite-blas`, `bytecode`) applies where
+    layers.yaml takes it by `recipes`.
     """
 
     versions: Annotated[VersionRange, Field(examples=[">=2,<3"])] = ""
@@ -128,6 +137,9 @@ class Recipe(RecipePart):
     """Dependencies that are left out, each with what is lost."""
     stubs: dict[DistributionName, RecipeStub] = {}
     """Dependencies that a small module replaces."""
+    bytecode: RecipeBytecode | None = None
+    """Its bytecode takes the place of its sources, as `bytecode: only` does for a layer. A layer
+    that sets `bytecode` or `optimize` decides for itself."""
     proof: RecipeProof | None = None
     """What `recipe check` runs."""
     measured: list[Measured] = []
@@ -136,7 +148,8 @@ class Recipe(RecipePart):
     @property
     def costs(self) -> bool:
         """Whether something in it loses anything."""
-        return bool(self.prune or self.excludes or self.stubs or self.lite_blas)
+        lost = (self.prune, self.excludes, self.stubs, self.lite_blas, self.bytecode)
+        return any(lost)
 
     def fits(self, version: str) -> bool:
         """Whether it is known to fit a version."""
@@ -155,7 +168,7 @@ class RecipeUse(BaseModel):
     team: bool = False
     """Whether the recipe is from the folder that layers.yaml names."""
     taken: bool = False
-    """Whether layers.yaml takes what loses something: prune, excludes, stubs and lite BLAS."""
+    """Whether layers.yaml takes what loses something: what is left out, and bytecode only."""
     optional: dict[str, str] = {}
     """Modules (globs) that need not be importable -> why."""
     keep: dict[str, str] = {}
@@ -174,6 +187,8 @@ class RecipeUse(BaseModel):
     """Distributions that a stub replaces -> what is lost."""
     lite_blas: str | None = None
     """What is lost by the lite BLAS, where it is used."""
+    bytecode: RecipeBytecode | None = None
+    """How its sources were compiled, where their bytecode takes their place."""
     withheld: dict[str, str] = {}
     """What the recipe would leave out and does not -> why."""
     unmatched: list[str] = []
@@ -183,4 +198,5 @@ class RecipeUse(BaseModel):
     def losses(self) -> dict[str, str]:
         """What was left out -> what is lost."""
         blas = {"OpenBLAS": self.lite_blas} if self.lite_blas else {}
-        return {**self.excludes, **self.stubs, **blas, **self.prune}
+        sources = {"sources": self.bytecode.reason} if self.bytecode else {}
+        return {**self.excludes, **self.stubs, **blas, **sources, **self.prune}

@@ -31,8 +31,8 @@ A recipe is what is known of one distribution: a TOML file with the distribution
 - What costs nothing applies by itself: modules that need not be importable (`optional`), files that
   no prune rule removes (`keep`), libraries that are loaded by name (`libraries`), and environment
   variables that functions should set (`environment`).
-- What loses something (`prune`, `excludes`, `stubs`, `lite-blas`) applies where a layer, or
-  `defaults`, asks for it:
+- What loses something (`prune`, `excludes`, `stubs`, `lite-blas`, `bytecode`) applies where a
+  layer, or `defaults`, asks for it:
 
 ```yaml
 layers:
@@ -44,7 +44,8 @@ layers:
 ```
 
 - The layer's own keys win: what it lists under `prune.keep` stays, what it lists under `excludes`
-  or `stubs` is decided, `keep-provided` is never excluded, and `lite-blas: false` is respected.
+  or `stubs` is decided, `keep-provided` is never excluded, `lite-blas: false` is respected, and
+  with `bytecode` or `optimize` it decides on bytecode for all of its distributions.
 - `prune` reckons with the other distributions: what one of their modules imports, or names as an
   attribute of an import (`np.random`), is put back together with what that needs. Only the
   distribution of the recipe itself is expected to do without it. Your own code is not looked at:
@@ -68,8 +69,9 @@ $ layersmith recipe list                        # all recipes that there are
 
 `recipe check` builds two layers of the requirements of `proof`, one as it is and one with
 `recipes: all`, runs the snippet in both, and compares what it prints. It fails where an answer
-differs, the snippet fails, the locked version is out of range, a pattern matches nothing, or
-nothing is saved. `--write` stores zips and starts as `measured`.
+differs, the snippet or smoke of the thin layer fails, the locked version is out of range, a pattern
+matches nothing, a module under `optional` is not there or imports in both layers, or nothing is
+saved. `--write` stores zips and starts as `measured`.
 """
 
 
@@ -129,8 +131,9 @@ def _one(recipe: KnownRecipe) -> Iterator[str]:
     }
     stubs = {name: stub.reason for name, stub in content.stubs.items()}
     blas = {"OpenBLAS": content.lite_blas} if content.lite_blas else {}
+    sources = {"*.py": content.bytecode.reason} if content.bytecode else {}
     costly = {
-        "is left out with `recipes`": {**content.excludes, **blas, **content.prune},
+        "is left out with `recipes`": {**content.excludes, **blas, **sources, **content.prune},
         "is replaced by a stub with `recipes`": stubs,
     }
     for what, found in {**free, **costly}.items():

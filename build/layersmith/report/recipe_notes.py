@@ -48,4 +48,5 @@ def _lost(use: RecipeUse) -> list[str]:
     """Return what is lost, each once; distributions by name, files by what they are for."""
     named = [f"{name} ({lost})" for name, lost in {**use.excludes, **use.stubs}.items()]
     blas = [use.lite_blas] if use.lite_blas else []
-    return [*named, *blas, *dict.fromkeys(use.prune.values())]
+    sources = [f"sources ({use.bytecode.reason})"] if use.bytecode else []
+    return [*named, *blas, *sources, *dict.fromkeys(use.prune.values())]

@@ -57,12 +57,11 @@ def bytecode(weighed: Weighed, without: Collection[str] = ()) -> tuple[int, int]
         for entry in weighed.tree
         if entry.path.endswith(".py") and entry.distribution not in without
     ]
-    size = sum(entry.size for entry in sources)
-    compiled = round(size * BYTECODE_SHARE)
+    compiled = round(sum(entry.size for entry in sources) * BYTECODE_SHARE)
     packed = round(compiled * BYTECODE_ZIPPED)
-    if mode is BytecodeMode.ONLY:
-        return compiled - size, packed - sum(zipped(entry) for entry in sources)
-    return compiled, packed
+    only = {use.name for use in weighed.target.recipes.uses if use.bytecode}
+    gone = [one for one in sources if mode is BytecodeMode.ONLY or one.distribution in only]
+    return compiled - sum(one.size for one in gone), packed - sum(zipped(one) for one in gone)
 
 
 def verdict(weighed: Weighed, found: Sequence[Advice]) -> Verdict:

@@ -144,3 +144,27 @@ def test_nothing_is_lost_or_invented(paths: set[str], add: list[str], keep: list
     again = left(made)
     prune.prune(made, Prune(add=add, keep=keep))
     assert left(made) == again
+
+
+HEADER = b"Metadata-Version: 2.4\nName: demo\nRequires-Dist: other\n"
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_of_metadata_the_description_is_left_out(end: bytes) -> None:
+    header = HEADER.replace(b"\n", end)
+    path = "python/demo-1.0.dist-info/METADATA"
+    made = Tree({path: Entry(path, Bytes(header + end + b"# Demo\n\nLong.\n"), "demo")})
+    prune.finish(made, Prune())
+    assert made.entries[path].source.read().splitlines() == HEADER.splitlines()
+    assert [(one.rule, one.size) for one in made.removed] == [
+        ("descriptions", len(end + b"# Demo\n\nLong.\n") + len(end) - 1)
+    ]
+
+
+@pytest.mark.parametrize("wanted", [Prune(defaults=False), Prune(keep=["*.dist-info/METADATA"])])
+def test_descriptions_stay_where_users_keep_them(wanted: Prune) -> None:
+    path = "python/demo-1.0.dist-info/METADATA"
+    made = Tree({path: Entry(path, Bytes(HEADER + b"\n# Demo\n"), "demo")})
+    prune.finish(made, wanted)
+    assert made.entries[path].source.read().endswith(b"# Demo\n")
+    assert not made.removed

@@ -61,7 +61,9 @@ class Scales:
     def target(self, requirements: Sequence[str], **settings: object) -> Target:
         """Return the target of requirements."""
         plain = resolve.target_of("demo", requirements, runtimes.get("python3.13"), "arm64")
-        changed = type(plain.settings).model_validate({**plain.settings.model_dump(), **settings})
+        changed = type(plain.settings).model_validate(
+            {**plain.settings.model_dump(exclude_unset=True), **settings}
+        )
         return Target("demo", plain.runtime, plain.architecture, changed)
 
     def _resolve(self, target: Target, root: Path) -> resolve.Resolved:

@@ -246,3 +246,10 @@ def test_bytecode_in_place_of_sources(scales: Scales) -> None:
     )
     assert both.limits[0].value - only.limits[0].value == MB
     assert "with bytecode in place of sources" in only.text
+
+
+def test_bytecode_in_place_of_the_sources_of_one_recipe(scales: Scales) -> None:
+    scales.add("pymysql", {"pymysql/__init__.py": MB})
+    plain = verdict.report(scales.weigh("pymysql"))
+    thin = verdict.report(scales.weigh("pymysql", recipes="all"))
+    assert plain.bytecode - thin.bytecode == MB

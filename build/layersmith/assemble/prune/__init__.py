@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith.assemble.prune import collisions, entry_points, rescue
+from layersmith.assemble.prune.descriptions import leave_out_descriptions
 from layersmith.assemble.prune.rules import PruneRule, default_rules, is_metadata, prune, unmatched
 
 if TYPE_CHECKING:
@@ -14,11 +15,19 @@ if TYPE_CHECKING:
     from layersmith.config.models import Prune
     from layersmith.recipes.models import RecipeUse
 
-__all__ = ["PruneRule", "default_rules", "finish", "is_metadata", "prune", "unmatched"]
+__all__ = [
+    "PruneRule",
+    "default_rules",
+    "finish",
+    "is_metadata",
+    "leave_out_descriptions",
+    "prune",
+    "unmatched",
+]
 
 
 def finish(tree: Tree, wanted: Prune, recipes: Sequence[RecipeUse] = ()) -> None:
-    """Prune ``tree``, then look into what is left: its imports, entry points and owners.
+    """Prune ``tree``, then look into what is left: imports, entry points, owners, metadata.
 
     Args:
         tree: The files of a layer.
@@ -32,3 +41,4 @@ def finish(tree: Tree, wanted: Prune, recipes: Sequence[RecipeUse] = ()) -> None
     rescue.rescue(tree, prune(tree, wanted, recipes))
     entry_points.correct(tree)
     collisions.settle(tree)
+    leave_out_descriptions(tree, wanted)

@@ -143,6 +143,15 @@ def prune(tree: Tree, wanted: Prune, recipes: Sequence[RecipeUse] = ()) -> dict[
     return gone
 
 
+def is_kept(path: str, wanted: Prune) -> bool:
+    """Whether layers.yaml keeps what is at a path, whatever built-in rules say.
+
+    Raises:
+        ConfigError: A pattern of layers.yaml cannot be read.
+    """
+    return _spec(wanted.keep, "keep").match_file(path.removeprefix(PREFIX))
+
+
 def unmatched(tree: Tree, recipes: Sequence[RecipeUse]) -> dict[str, list[str]]:
     """Return the patterns of recipes that match nothing of what a tree has or had.
 
