@@ -193,7 +193,7 @@ def _list(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     store = SnapshotStore(storage, args.database)
     # Not `head`: where the pointer is missing, the list says what can be promoted.
     head = read_pointer(storage, args.database)
-    manifests = [store.manifest(identifier) for identifier in store.ids()]
+    manifests = [store.manifest(identifier, consumed=False) for identifier in store.ids()]
     return {
         "current": head.snapshot_id if head else None,
         "snapshots": [
