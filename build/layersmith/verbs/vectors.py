@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     Action = Callable[[argparse.Namespace, Storage], dict[str, Any]]
 
 # A flip under a running session would cost it what its clients wrote.
-_FLIPS = frozenset({"snapshot", "compact", "promote"})
+_FLIPS = frozenset({"snapshot", "compact", "promote", "rebuild"})
 _MAKES = frozenset({"snapshot", "import"})
 """Actions with which a database begins."""
 
 EPILOG = """\
 STORE is a folder, or s3://bucket/prefix as the stack chroma exports it (StorageUrl).
-snapshot, compact and promote refuse while a session is using the database.
+snapshot, compact, promote and rebuild refuse while a session is using the database.
 
 actions:
   snapshot   make (a copy of) a data folder the current snapshot; stop its server first
@@ -39,6 +39,8 @@ actions:
   verify     read a snapshot whole and every pending delta, compare every checksum, and list what
              compaction has set aside because Chroma does not take it
   promote    make a kept snapshot the current one again
+  rebuild    give a collection another space (--space), keeping its records, or remove it and its
+             settings (--remove); compacts on the way; dry run unless --yes
   retain     delete snapshots beyond the rule; dry run unless --apply
   export     a collection to a Parquet file, pending deltas included
   import     a Parquet file as deltas of a collection
@@ -60,11 +62,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--snapshot", metavar="ID", help="restore, verify, promote: which one")
     parser.add_argument("--into", type=Path, metavar="DIR", help="restore: an empty folder")
     parser.add_argument("--data", type=Path, metavar="DIR", help="snapshot: Chroma's folder")
-    parser.add_argument("--collection", help="export, import: which collection")
+    parser.add_argument("--collection", help="export, import, rebuild: which collection")
     parser.add_argument("--file", type=Path, help="export, import: a Parquet file")
     parser.add_argument(
-        "--space", choices=["cosine", "l2", "ip"], help="import: if the file has none"
+        "--space",
+        choices=["cosine", "l2", "ip"],
+        help="import: if the file has none; rebuild: the new one",
     )
+    parser.add_argument(
+        "--remove", action="store_true", help="rebuild: delete the collection and its settings"
+    )
+    parser.add_argument(
+        "--renamed-from", metavar="NAME", help="rebuild: also delete the settings of a former name"
+    )
+    parser.add_argument("--yes", action="store_true", help="rebuild: do it")
     parser.add_argument(
         "--discard", metavar="ID", help="deltas: drop this one for good, its quarantine included"
     )
@@ -88,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         url = args.store if "://" in args.store else Path(args.store).absolute().as_uri()
         storage = open_storage(url)
         _check_database(storage, args)
-        flips = args.action in _FLIPS
+        flips = args.action in _FLIPS and (args.action != "rebuild" or args.yes)
         name = f"vectors-{args.action}"
         with held(storage, args.database, name) if flips else nullcontext():
             result = _ACTIONS[args.action](args, storage)
@@ -193,7 +204,7 @@ def _list(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     store = SnapshotStore(storage, args.database)
     # Not `head`: where the pointer is missing, the list says what can be promoted.
     head = read_pointer(storage, args.database)
-    manifests = [store.manifest(identifier) for identifier in store.ids()]
+    manifests = [store.manifest(identifier, consumed=False) for identifier in store.ids()]
     return {
         "current": head.snapshot_id if head else None,
         "snapshots": [
@@ -304,6 +315,50 @@ def _promote(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     return {"snapshot": pointer.snapshot_id, "generation": pointer.generation}
 
 
+def _rebuild(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.deltas.rebuild import Wish, rebuild  # noqa: PLC0415
+
+    name = _needed(args, "collection")
+    if bool(args.space) == args.remove:
+        raise ConfigError("rebuild needs either --space or --remove", hint="see --help")
+    if args.renamed_from == name:
+        raise ConfigError(f"--renamed-from and --collection both name {name}", hint="see --help")
+    log, store, consumed = _open(args, storage)
+    head = store.head()
+    manifest = store.manifest(head, consumed=False) if head else None
+    held = {info.name: info for info in manifest.collections} if manifest else {}
+    info, pending = held.get(name), log.pending(consumed)
+    if args.space and not info and not pending:
+        raise ConfigError(
+            f"there is no collection {name} in database {args.database}",
+            target=args.database,
+            hint=f"collections there: {', '.join(sorted(held)) or 'none'}",
+        )
+    result = {
+        "applied": args.yes,
+        "collection": name,
+        "records": info.count if info else 0,
+        "space": info.space if info else None,
+        "newSpace": args.space,
+        "removed": args.remove,
+        "deltas": len(pending),
+    }
+    if not args.yes:
+        console.info("nothing was changed; pass --yes to rebuild")
+        return {**result, "snapshot": None}
+    wish = Wish(name, args.space, args.renamed_from)
+    with tempfile.TemporaryDirectory(prefix="rebuild-") as folder:
+        report = rebuild(storage, args.database, wish, Path(folder), say=console.info)
+    _warn(report.compaction)
+    pointer = report.compaction.pointer
+    return {
+        **result,
+        "records": report.records,
+        "deltas": len(report.compaction.applied),
+        "snapshot": pointer.snapshot_id if pointer else None,
+    }
+
+
 def _retain(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     from chroma_store.snapshots.store import RetentionRule, SnapshotStore  # noqa: PLC0415
 
@@ -349,6 +404,7 @@ _ACTIONS: dict[str, Action] = {
     "import": _import,
     "list": _list,
     "promote": _promote,
+    "rebuild": _rebuild,
     "restore": _restore,
     "retain": _retain,
     "snapshot": _snapshot,

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from chroma_store.server.client import ChromaHttp
 from chroma_store.server.process import ChromaProcess
 from chroma_store.snapshots.store import SnapshotStore
 from chroma_store.storage import open_storage
+from vector_common.errors import Conflict, Damaged
 from vector_common.records import parse_records
 
 from tests.integration.vectors.corpus import SPEC, Model, changes, recovered
@@ -217,3 +219,139 @@ def test_nothing_is_flipped_under_a_session(tmp_path: Path, action: str) -> None
     after = verb.run(action, *options.get(action, ()))["snapshot"]
     assert after == (before if action == "compact" else SnapshotStore(storage, "db").ids()[-1])
     assert verb.run("compact")["deltas"] == 0, "the lease was given back"
+
+
+class Rebuild:
+    """A store with a collection `receipts` (l2) made by deltas, and how to look at it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.verb, self.folder = Verb(str(folder / "store")), folder
+        self.storage = open_storage((folder / "store").as_uri())
+        self.log, self.store = DeltaLog(self.storage, "db"), SnapshotStore(self.storage, "db")
+        self.model = Model()
+        self.write(60)
+
+    def write(self, seed: int) -> None:
+        batch = changes(random.Random(seed), 60)
+        # A vector without a length has no direction for cosine.
+        batch = [c | {"embedding": [1.0, *c["embedding"][1:]]} if "embedding" in c else c
+                 for c in batch]  # fmt: skip
+        self.log.append(batch, SPEC)
+        self.model.apply(batch)
+
+    def run(self, *options: str, code: int = 0) -> Any:
+        return self.verb.run("rebuild", "--collection", "receipts", *options, code=code)
+
+    def settings(self, name: str = "receipts") -> Any:
+        path = self.folder / f"store/databases/db/collections/{name}.json"
+        return json.loads(path.read_bytes()) if path.exists() else None
+
+    def held(self) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as folder:
+            self.store.restore(Path(folder) / "data")
+            with ChromaProcess(Path(folder) / "data") as server:
+                return {info.name: info for info in ChromaHttp(server.base_url).collections()}
+
+
+def test_a_collection_gets_another_space_and_keeps_its_records(tmp_path: Path) -> None:
+    at = Rebuild(tmp_path)
+    at.verb.run("compact")
+    before = at.store.ids()
+    at.write(61)
+    planned = at.run("--space", "ip")
+    assert (planned["applied"], planned["space"], planned["deltas"]) == (False, "l2", 1)
+    assert at.store.ids() == before
+    assert at.settings()["space"] == "l2"
+    with held(at.storage, "db", "receipts-session"):
+        assert "is using this database" in at.run("--space", "ip", "--yes", code=9)
+    done = at.run("--space", "ip", "--yes")
+    assert (done["applied"], done["records"], done["deltas"]) == (True, len(at.model.records), 1)
+    # Every id, vector, metadata and document, exactly.
+    assert recovered(at.store, at.log, tmp_path / "out") == at.model.records
+    assert at.held()["receipts"].space == at.settings()["space"] == "ip"
+    assert at.settings()["sha256"]
+    # Writers settle on the new space.
+    DeltaLog(at.storage, "db").append(changes(random.Random(1), 5), replace(SPEC, space="ip"))
+    with pytest.raises(Conflict, match="in space ip"):
+        DeltaLog(at.storage, "db").append(changes(random.Random(1), 5), SPEC)
+    # For cosine, Chroma keeps directions.
+    assert at.run("--space", "cosine", "--yes")["space"] == "ip"
+    assert at.held()["receipts"].space == at.settings()["space"] == "cosine"
+    at.verb.run("verify")
+
+
+def test_a_rebuild_that_was_killed_before_the_settings_is_run_again(tmp_path: Path) -> None:
+    at = Rebuild(tmp_path)
+    at.run("--space", "cosine", "--yes")
+    path = tmp_path / "store/databases/db/collections/receipts.json"
+    # What a kill leaves, and a damaged file.
+    for content in (json.dumps({"name": "receipts", "dimension": 4, "space": "l2"}), "{"):
+        path.write_text(content)
+        at.run("--space", "cosine", "--yes")
+        assert at.settings()["space"] == "cosine"
+    damaged = path.read_text().replace("cosine", "ip")
+    path.write_text(damaged)
+    with pytest.raises(Damaged, match="checksum"):
+        DeltaLog(at.storage, "db").append(changes(random.Random(1), 5), SPEC)
+
+
+def test_a_collection_is_removed_and_one_that_was_renamed_is_followed(tmp_path: Path) -> None:
+    at = Rebuild(tmp_path)
+    at.verb.run("compact")
+    at.verb.run("restore", "--into", str(tmp_path / "data"))
+    with ChromaProcess(tmp_path / "data") as server:
+        http = ChromaHttp(server.base_url)
+        http.rename(http.find("receipts"), "bills")
+    at.verb.run("snapshot", "--data", str(tmp_path / "data"))
+    missing = at.run("--space", "ip", code=2)
+    assert "there is no collection receipts" in missing
+    assert "collections there: bills" in missing
+    bills = ("rebuild", "--collection", "bills", "--renamed-from", "receipts", "--space", "l2")
+    assert at.verb.run(*bills, "--yes")["records"] == len(at.model.records)
+    assert at.settings() is None
+    assert at.settings("bills")["dimension"] == 4
+    # A name that is in use was not given up.
+    at.log = DeltaLog(at.storage, "db")
+    at.write(62)
+    assert "still exists" in at.verb.run(*bills, "--yes", code=9)
+    assert at.settings()
+    # A new model: other dimensions under the same name.
+    assert at.run("--remove", "--yes")["removed"] is True
+    assert at.held().keys() == {"bills"}
+    assert at.settings() is None
+    spec = replace(SPEC, dimension=2)
+    DeltaLog(at.storage, "db").append([{"id": "a", "embedding": [1.0, 2.0]}], spec)
+    assert at.verb.run("compact")["quarantined"] == 0
+    assert at.held()["receipts"].dimension == 2
+    assert "either --space or --remove" in at.run("--yes", code=2)
+
+
+def test_a_refused_rebuild_changes_nothing(tmp_path: Path) -> None:
+    at = Rebuild(tmp_path)
+    at.verb.run("compact")
+    head = at.store.head()
+    at.log.append([{"id": "zero", "embedding": [0.0] * 4}], SPEC)
+    refused = at.run("--space", "cosine", "--yes", code=2)
+    assert "1 of these have none, the first of them 'zero'" in refused
+    assert at.store.head() == head
+    assert at.settings()["space"] == "l2"
+    assert len(at.log.pending()) == 1
+
+
+@pytest.mark.slow
+def test_what_is_too_large_for_one_request_is_rebuilt(tmp_path: Path) -> None:
+    """Chroma takes 40 MiB at once, and may hold metadata that no delta may."""
+    verb = Verb(str(tmp_path / "store"))
+    (tmp_path / "data").mkdir()
+    with ChromaProcess(tmp_path / "data") as server:
+        http = ChromaHttp(server.base_url)
+        collection, _ = http.ensure(SPEC)
+        for start in range(0, 660, 220):
+            batch = [
+                {"id": f"r{start + n}", "embedding": [1.0] * 4, "document": "x" * 65_000}
+                for n in range(220)
+            ]
+            http.upsert(collection, parse_records(batch, SPEC), [{"n": [1, 2]}] * 220)
+    verb.run("snapshot", "--data", str(tmp_path / "data"))
+    options = ("--collection", "receipts", "--yes", "--space", "ip")
+    assert verb.run("rebuild", *options)["records"] == 660

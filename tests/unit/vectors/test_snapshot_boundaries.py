@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 import time
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +17,7 @@ from chroma_store.snapshots.layout import STAGING, Piece, read_pieces, scan
 from chroma_store.snapshots.manifest import (
     CHUNK_BYTES,
     MAX_LAYERS,
+    MAX_LISTED,
     Chunk,
     ChunkLayer,
     SnapshotManifest,
@@ -29,7 +33,7 @@ from vector_common.errors import (
     StoreError,
 )
 from vector_common.ids import new_id
-from vector_common.names import base
+from vector_common.names import base, consumed_key, consumed_prefix, manifest_key
 from vector_common.records import CollectionSpec
 
 if TYPE_CHECKING:
@@ -350,3 +354,98 @@ def test_a_manifest_must_be_that_of_the_pointer(storage: Storage, data_dir: Path
     storage.put(f"{base('other')}/{key}", storage.get(f"{base('db')}/{key}").data)
     with pytest.raises(Damaged, match="another snapshot or database"):
         other.manifest(taken.pointer.snapshot_id)
+
+
+def test_a_manifest_does_not_grow_with_what_was_consumed(
+    storage: Storage, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty compactions within a day, each of 100 deltas, of which the last are not dropped yet."""
+    snapshots, pointer, sizes = SnapshotStore(storage, "db"), None, []
+    consumed: list[str] = []
+    for _ in range(60):
+        new = [new_id() for _ in range(100)]
+        consumed += new
+        report = snapshots.snapshot(
+            data_dir, parent=pointer, chroma_version="1.5.9", collections=(), consumed=new
+        )
+        pointer = report.pointer
+        sizes.append(len(storage.get(manifest_key("db", pointer.snapshot_id)).data))
+    assert max(sizes) < 20_000
+    assert sizes[-1] < sizes[0]
+    # None of them is ever pending again, whoever reads: by pointer, by id, or after a promotion.
+    assert pointer
+    assert snapshots.manifest(pointer) == report.manifest
+    assert snapshots.manifest(pointer.snapshot_id).consumed.keys() == set(consumed)
+    head = snapshots.promote(pointer.snapshot_id)
+    assert snapshots.manifest(head).consumed.keys() == set(consumed)
+    # A day later they are forgotten, and the manifest lists the few of its own again.
+    later = time.time() + store.REMEMBER_SECONDS + 1
+    monkeypatch.setattr(time, "time", lambda: later)
+    report = snapshots.snapshot(
+        data_dir, parent=head, chroma_version="1.5.9", collections=(), consumed=new[:1]
+    )
+    assert list(snapshots.manifest(report.pointer).consumed) == new[:1]
+    assert report.manifest.consumed_sha256 is None
+
+
+def many(snapshots: SnapshotStore, folder: Path, parent: Any = None) -> Any:
+    return snapshots.snapshot(
+        folder,
+        parent=parent,
+        chroma_version="1.5.9",
+        collections=(),
+        consumed=[new_id() for _ in range(MAX_LISTED + 1)],
+    )
+
+
+@pytest.mark.parametrize("data", [None, b"{}", b"[", b'{"x": 1}', b"[]"])
+def test_a_list_of_consumed_deltas_that_is_not_the_one(
+    storage: Storage, data_dir: Path, data: bytes | None
+) -> None:
+    """Nothing is taken for pending that may have been applied."""
+    snapshots = SnapshotStore(storage, "db")
+    report = many(snapshots, data_dir)
+    key = consumed_key("db", report.pointer.snapshot_id)
+    storage.delete([key])
+    if data is not None:
+        storage.put(key, data)
+    with pytest.raises((Damaged, NotFound), match="consumed"):
+        snapshots.restore(data_dir.with_name("restored"))
+    trusted = replace(report.manifest, consumed_sha256=hashlib.sha256(data or b"").hexdigest())
+    if data not in {None, b"{}"}:
+        with pytest.raises(Damaged, match="consumed"):
+            trusted.with_consumed(data or b"")
+
+
+def test_killed_between_the_list_and_the_manifest(
+    storage: Storage, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deltas are pending as before, and retention deletes the list after a day."""
+    snapshots = SnapshotStore(storage, "db")
+    first = many(snapshots, data_dir)
+
+    def killed(*_: Any, **__: Any) -> bytes:
+        raise KeyboardInterrupt
+
+    put = storage.put
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            storage, "put", lambda key, *a, **k: killed() if "/snap" in key else put(key, *a, **k)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            many(snapshots, data_dir, first.pointer)
+    assert snapshots.head() == first.pointer
+    assert snapshots.manifest(first.pointer) == first.manifest
+    second = many(snapshots, data_dir, first.pointer)
+
+    def lists() -> set[str]:
+        return {info.key for info in storage.list(consumed_prefix("db"))}
+
+    needed = {consumed_key("db", r.pointer.snapshot_id) for r in (first, second)}
+    assert len(lists()) == 3
+    snapshots.retain()
+    assert len(lists()) == 3
+    monkeypatch.setattr(store, "GRACE", timedelta(0))
+    snapshots.retain()
+    assert lists() == needed
+    assert snapshots.manifest(second.pointer).consumed.keys() > first.manifest.consumed.keys()

@@ -59,6 +59,7 @@ def compact(
     migrate: bool = False,
     limits: TransferLimits | None = None,
     say: Callable[[str], None] = lambda _: None,
+    change: Callable[[str], None] | None = None,
 ) -> CompactionReport:
     """Restore, replay in order, verify counts, snapshot, flip, drop what was consumed.
 
@@ -72,6 +73,8 @@ def compact(
         migrate: Let a newer Chroma migrate the (copied) data.
         limits: What transfers may cost.
         say: Called with each step as it begins.
+        change: What else to do to the records; called with the server's address once the replay
+            has been verified. Without it nothing is done where no delta is pending.
 
     Raises:
         PointerMoved: Another writer was first; the deltas stay.
@@ -82,7 +85,7 @@ def compact(
     store, log = SnapshotStore(storage, database, limits=limits), DeltaLog(storage, database)
     head = store.head()
     done = frozenset(store.manifest(head).consumed) if head else frozenset[str]()
-    if not log.pending(done):
+    if not change and not log.pending(done):
         say("nothing pending")
         return CompactionReport(
             head, (), 0, log.drop(done), None, (), (), time.monotonic() - started
@@ -90,7 +93,7 @@ def compact(
     work_dir.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="compaction-", dir=work_dir))
     try:
-        replayed, taken = _rebuild(store, log, folder / "data", migrate, say)
+        replayed, taken = _rebuild(store, log, folder / "data", migrate, say, change=change)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     say("drop")
@@ -126,7 +129,13 @@ def check_counts(
 
 
 def _rebuild(
-    store: SnapshotStore, log: DeltaLog, data_dir: Path, migrate: bool, say: Callable[[str], None]
+    store: SnapshotStore,
+    log: DeltaLog,
+    data_dir: Path,
+    migrate: bool,
+    say: Callable[[str], None],
+    *,
+    change: Callable[[str], None] | None,
 ) -> tuple[ReplayReport, SnapshotReport]:
     version = running_version()
     say("restore")
@@ -140,6 +149,9 @@ def _rebuild(
         say("verify")
         holds = collections(server.base_url, data_dir)
         check_counts(holds, replayed.expected, what="the replay")
+        if change:
+            change(server.base_url)
+            holds = collections(server.base_url, data_dir)
         say("stop")
     log.set_aside(replayed.set_aside)
     say("snapshot")

@@ -5,6 +5,7 @@ chromadb's own client would cost the image 90 MB and numpy; this needs urllib3, 
 
 from __future__ import annotations
 
+import array
 import base64
 import json
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,6 @@ from vector_common.records import pack_floats
 from chroma_store.snapshots.manifest import CollectionInfo
 
 if TYPE_CHECKING:
-    import array
     from collections.abc import Mapping, Sequence
 
     from vector_common.records import CollectionSpec, VectorRecord
@@ -117,7 +117,7 @@ class ChromaHttp:
         item = self._create(spec)
         fits = item["dimension"] in {None, spec.dimension} and _space(item) == spec.space
         if not fits and not self.count(item["id"]):
-            self._call("DELETE", f"{_API}/{spec.name}")
+            self.drop(spec.name)
             item = self._create(spec, item.get("metadata"))
         if item["dimension"] not in {None, spec.dimension}:
             raise Conflict(
@@ -145,14 +145,53 @@ class ChromaHttp:
         return {i: (set(metadata or ()), document is not None) for i, metadata, document in found}
 
     def page(self, collection: str, offset: int, limit: int) -> dict[str, list[Any]]:
-        """Whole records in Chroma's order: lists ids, embeddings, metadatas and documents."""
-        body = {
-            "offset": offset,
-            "limit": limit,
-            "include": ["embeddings", "metadatas", "documents"],
-        }
+        """Whole records in Chroma's order: lists ids, embeddings, metadatas, documents, uris."""
+        return self._get(collection, {"offset": offset, "limit": limit})
+
+    def records(self, collection: str, ids: Sequence[str]) -> dict[str, list[Any]]:
+        """Whole records by their ids, as `page` gives them, in any order."""
+        return self._get(collection, {"ids": list(ids)})
+
+    def _get(self, collection: str, which: Mapping[str, Any]) -> dict[str, list[Any]]:
+        body = {**which, "include": ["embeddings", "metadatas", "documents", "uris"]}
         answer: dict[str, list[Any]] = self._call("POST", f"{_API}/{collection}/get", body)
         return answer
+
+    def add(self, collection: str, page: Mapping[str, Sequence[Any]]) -> None:
+        """Write records as `page` gives them, whatever the rules for deltas are."""
+        vectors = [_base64(array.array("f", vector)) for vector in page["embeddings"]]
+        rest = {key: page[key] for key in ("ids", "metadatas", "documents", "uris")}
+        self._call("POST", f"{_API}/{collection}/add", {**rest, "embeddings": vectors})
+
+    def create_like(self, name: str, new: str, space: str) -> str:
+        """Make a collection with the configuration and metadata of another, but this space.
+
+        Returns:
+            Its id.
+        """
+        item = self._call("GET", f"{_API}/{name}")
+        configuration = item["configuration_json"]
+        metadata = item.get("metadata")
+        if metadata and "hnsw:space" in metadata:
+            # How older clients set it; it would contradict the configuration.
+            metadata = {**metadata, "hnsw:space": space}
+        body = {
+            "name": new,
+            "metadata": metadata,
+            "configuration": {
+                **configuration,
+                "hnsw": {**(configuration.get("hnsw") or {}), "space": space},
+            },
+        }
+        return str(self._call("POST", _API, body)["id"])
+
+    def rename(self, collection: str, name: str) -> None:
+        """Rename a collection, given by its id."""
+        self._call("PUT", f"{_API}/{collection}", {"new_name": name})
+
+    def drop(self, name: str) -> None:
+        """Delete a collection."""
+        self._call("DELETE", f"{_API}/{quote(name, safe='')}")
 
     def find(self, name: str) -> str:
         """The id of a collection.

@@ -6,9 +6,10 @@ A manifest may come from a bucket that somebody else can write to, so reading on
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vector_common.errors import BadRequest, Damaged, Refused
@@ -25,6 +26,13 @@ from chroma_store.snapshots.checks import (
 )
 
 FORMAT = 1
+APART_FORMAT = 2
+"""Of a manifest whose consumed deltas are listed in another object. A reader that does not know of
+that object would apply them twice, and refuses the format."""
+
+MAX_LISTED = 256
+"""Consumed deltas that a manifest lists itself: at most 14 KB of it."""
+
 CHUNK_BYTES = 1024 * 1024
 """Uncompressed bytes of a chunk.
 
@@ -110,6 +118,7 @@ class SnapshotManifest:
         files: In the order of their chunks.
         chunks: In the order of their bytes.
         counted: False if the server could not say what it held; ``collections`` is empty then.
+        consumed_sha256: Of the object that lists ``consumed``, if it does not lie in the manifest.
     """
 
     snapshot_id: str
@@ -122,6 +131,7 @@ class SnapshotManifest:
     files: tuple[FileEntry, ...] = ()
     chunks: tuple[Chunk, ...] = ()
     counted: bool = True
+    consumed_sha256: str | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -138,12 +148,42 @@ class SnapshotManifest:
         """Every pack that some chunk needs."""
         return frozenset(layer.pack for chunk in self.chunks for layer in chunk.layers)
 
+    def consumed_list(self) -> bytes:
+        """What the object that lists the consumed deltas holds: JSON."""
+        return json.dumps(self.consumed, separators=(",", ":")).encode()
+
+    def apart(self) -> SnapshotManifest:
+        """The manifest as it is published: with a long list of consumed deltas in another object.
+
+        A day's deltas may be hundreds of thousands, and a manifest is kept for a week.
+        """
+        many = len(self.consumed) > MAX_LISTED
+        digest = hashlib.sha256(self.consumed_list()).hexdigest() if many else None
+        return replace(self, consumed_sha256=digest)
+
+    def with_consumed(self, data: bytes) -> SnapshotManifest:
+        """The manifest with what the object that lists its consumed deltas holds.
+
+        Raises:
+            Refused: It is too large.
+            Damaged: It is not the one that the manifest names.
+        """
+        what = f"consumed deltas of {self.snapshot_id}"
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise Refused(f"{what}: {len(data)} bytes are more than {MAX_MANIFEST_BYTES}")
+        if hashlib.sha256(data).hexdigest() != self.consumed_sha256:
+            raise Damaged(f"{what}: is not the list that the manifest names")
+        try:
+            return replace(self, consumed=_consumed(json.loads(data)))
+        except (AttributeError, TypeError, ValueError, RecursionError, BadRequest) as error:
+            raise Damaged(f"{what}: {type(error).__name__}: {error}") from None
+
     def serialize(self) -> bytes:
-        """The manifest as JSON."""
+        """The manifest as JSON; without the consumed deltas if another object lists them."""
         packs = sorted(self.packs)
         number = {pack: i for i, pack in enumerate(packs)}
         value = {
-            "format": FORMAT,
+            "format": APART_FORMAT if self.consumed_sha256 else FORMAT,
             "snapshot_id": self.snapshot_id,
             "database": self.database,
             "parent": self.parent,
@@ -153,7 +193,7 @@ class SnapshotManifest:
                 {"name": c.name, "dimension": c.dimension, "count": c.count, "space": c.space}
                 for c in self.collections
             ],
-            "consumed": self.consumed,
+            "consumed": {} if self.consumed_sha256 else self.consumed,
             "packs": packs,
             "files": [[f.path, f.size, f.chunk, f.offset] for f in self.files],
             "chunks": [
@@ -161,6 +201,8 @@ class SnapshotManifest:
                 for c in self.chunks
             ],
         }
+        if self.consumed_sha256:
+            value["consumed_sha256"] = self.consumed_sha256
         if not self.counted:
             value["counted"] = False
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
@@ -181,8 +223,10 @@ class SnapshotManifest:
             raise Damaged(f"manifest: is not JSON: {error}") from None
         if not isinstance(raw, dict):
             raise Damaged("manifest: is not an object")
-        if raw.get("format") != FORMAT:
-            raise Refused(f"manifest: format {raw.get('format')!r} is unknown, known is {FORMAT}")
+        if (known := raw.get("format")) not in (FORMAT, APART_FORMAT):
+            raise Refused(
+                f"manifest: format {known!r} is unknown, known are {FORMAT} and {APART_FORMAT}"
+            )
         try:
             manifest = _build(raw)
         except (AttributeError, KeyError, TypeError, ValueError, IndexError, BadRequest) as error:
@@ -203,7 +247,6 @@ def _build(raw: dict[str, Any]) -> SnapshotManifest:
     )
     if len(raw["files"]) > MAX_FILES:
         raise Refused(f"manifest: more than {MAX_FILES} files")
-    consumed = {identifier(key): integer(value, 0, 2**53) for key, value in raw["consumed"].items()}
     parent = raw["parent"]
     return SnapshotManifest(
         snapshot_id=identifier(raw["snapshot_id"]),
@@ -212,14 +255,21 @@ def _build(raw: dict[str, Any]) -> SnapshotManifest:
         created_at=text(raw["created_at"]),
         chroma_version=matching(_VERSION, raw["chroma_version"]),
         collections=tuple(_collection(item) for item in raw["collections"]),
-        consumed=consumed,
+        consumed=_consumed(raw["consumed"]),
         files=tuple(
             FileEntry(check_path(text(path)), integer(size), integer(chunk), integer(offset))
             for path, size, chunk, offset in raw["files"]
         ),
         chunks=chunks,
         counted=raw.get("counted") is not False,
+        consumed_sha256=(
+            matching(_SHA256, raw["consumed_sha256"]) if raw["format"] == APART_FORMAT else None
+        ),
     )
+
+
+def _consumed(raw: Any) -> dict[str, int]:
+    return {identifier(key): integer(value, 0, 2**53) for key, value in raw.items()}
 
 
 def _check_layout(manifest: SnapshotManifest) -> None:

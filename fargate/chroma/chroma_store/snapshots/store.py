@@ -14,6 +14,8 @@ from vector_common.ids import is_id, made_at, new_id
 from vector_common.names import (
     base,
     check_database,
+    consumed_key,
+    consumed_prefix,
     delta_key,
     delta_prefix,
     manifest_key,
@@ -178,8 +180,12 @@ class SnapshotStore:
             pointer = read_pointer(self.storage, self.database)
         return pointer
 
-    def manifest(self, snapshot: Pointer | str) -> SnapshotManifest:
+    def manifest(self, snapshot: Pointer | str, *, consumed: bool = True) -> SnapshotManifest:
         """Read and check the manifest of a snapshot, given by pointer or by id.
+
+        Args:
+            snapshot: Which.
+            consumed: Whether to read the consumed deltas too where another object lists them.
 
         Raises:
             NotFound: There is no such snapshot (any more).
@@ -196,6 +202,9 @@ class SnapshotStore:
         manifest = SnapshotManifest.parse(data)
         if (manifest.snapshot_id, manifest.database) != (identifier, self.database):
             raise Damaged(f"manifest of {identifier}: belongs to another snapshot or database")
+        if consumed and manifest.consumed_sha256:
+            listed = self.storage.get(consumed_key(self.database, identifier)).data
+            return manifest.with_consumed(listed)
         return manifest
 
     def ids(self) -> list[str]:
@@ -292,7 +301,7 @@ class SnapshotStore:
             consumed=still_consumed(self.storage, self.database, former, consumed),
             files=layout.files,
             chunks=tuple(chunks),
-        )
+        ).apart()
         if former:
             self._check_reused(manifest)
         pointer, size = self._publish(manifest, parent, started)
@@ -323,7 +332,7 @@ class SnapshotStore:
             snapshot_id=new_id(),
             parent=head.snapshot_id if head else None,
             created_at=_now(),
-        )
+        ).apart()
         self._check_reused(manifest)
         return self._publish(manifest, head, started)[0]
 
@@ -364,6 +373,9 @@ class SnapshotStore:
         data = manifest.serialize()
         if parent is None:
             begin_pointer(self.storage, self.database)
+        if manifest.consumed_sha256:
+            listed = consumed_key(self.database, manifest.snapshot_id)
+            self.storage.put(listed, manifest.consumed_list(), if_none_match=True)
         key = manifest_key(self.database, manifest.snapshot_id)
         self.storage.put(key, data, if_none_match=True)
         # Retention spares unfinished snapshots for a time; past it their packs may be gone.
@@ -386,7 +398,7 @@ def _retain(store: SnapshotStore, rule: RetentionRule, *, dry_run: bool) -> Rete
     """
     now = datetime.now(UTC)
     head = store.head()
-    manifests = {identifier: store.manifest(identifier) for identifier in store.ids()}
+    manifests = {name: store.manifest(name, consumed=False) for name in store.ids()}
     if head and head.snapshot_id not in manifests:
         raise Damaged(f"database {store.database}: the current snapshot has no manifest")
     kept = _kept(manifests, head.snapshot_id if head else None, rule, now)
@@ -394,6 +406,7 @@ def _retain(store: SnapshotStore, rule: RetentionRule, *, dry_run: bool) -> Rete
     young, old = _retired(store, now)
     holders = [*(manifests[identifier] for identifier in kept), *going, *young]
     needed = {pack for manifest in holders for pack in manifest.packs}
+    lists = {consumed_key(store.database, manifest.snapshot_id) for manifest in holders}
     unused = {
         pack: size
         for pack, size in _pack_sizes(store.storage, store.database).items()
@@ -402,7 +415,7 @@ def _retain(store: SnapshotStore, rule: RetentionRule, *, dry_run: bool) -> Rete
     if not dry_run:
         _put_away(store, going)
         store.storage.delete(pack_key(store.database, pack) for pack in unused)
-        store.storage.delete([*old, *_old_claims(store, now)])
+        store.storage.delete([*old, *_old_claims(store, now), *_old_lists(store, now, lists)])
     return RetentionReport(
         tuple(sorted(kept)),
         tuple(manifest.snapshot_id for manifest in going),
@@ -458,6 +471,12 @@ def _retired(store: SnapshotStore, now: datetime) -> tuple[list[SnapshotManifest
 def _old_claims(store: SnapshotStore, now: datetime) -> list[str]:
     claims = store.storage.list(f"{base(store.database)}/claims/")
     return [info.key for info in claims if now - info.modified > GRACE]
+
+
+def _old_lists(store: SnapshotStore, now: datetime, needed: set[str]) -> list[str]:
+    """Lists of consumed deltas that no snapshot needs and none that is being made."""
+    lists = store.storage.list(consumed_prefix(store.database))
+    return [info.key for info in lists if info.key not in needed and now - info.modified > GRACE]
 
 
 def _kept(

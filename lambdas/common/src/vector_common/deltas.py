@@ -187,14 +187,10 @@ class DeltaWriter:
     def spec(self, collection: str) -> CollectionSpec | None:
         """What a collection's first writer settled; None if nobody has written."""
         if collection not in self._specs:
-            try:
-                blob = self._storage.get(collection_key(self._database, collection))
-            except NotFound:
+            settled = read_settings(self._storage, self._database, collection)
+            if settled is None:
                 return None
-            try:
-                self._specs[collection] = parse_spec(json.loads(blob.data))
-            except (ValueError, BadRequest) as error:
-                raise Damaged(f"specification of {collection}: {error}") from error
+            self._specs[collection] = settled
         return self._specs[collection]
 
     def settle(self, spec: CollectionSpec) -> None:
@@ -205,10 +201,9 @@ class DeltaWriter:
         """
         known = self.spec(spec.name)
         if known is None:
-            value = {"name": spec.name, "dimension": spec.dimension, "space": spec.space}
             try:
                 key = collection_key(self._database, spec.name)
-                self._storage.put(key, _json(value), if_none_match=True)
+                self._storage.put(key, _settings(spec), if_none_match=True)
             except PreconditionFailed:
                 known = self.spec(spec.name)
             else:
@@ -263,6 +258,49 @@ def _split(lines: list[bytes]) -> Iterator[list[bytes]]:
         part.append(line)
         size += len(line)
     yield part
+
+
+def read_settings(storage: Storage, database: str, collection: str) -> CollectionSpec | None:
+    """The settings of a collection; None if none were written.
+
+    Raises:
+        Damaged: They are not what their writer wrote.
+    """
+    try:
+        blob = storage.get(collection_key(database, collection))
+    except NotFound:
+        return None
+    try:
+        value = json.loads(blob.data)
+        spec = parse_spec(value)
+    except (ValueError, RecursionError, BadRequest) as error:
+        raise Damaged(f"specification of {collection}: {error}") from error
+    # Earlier writers gave no checksum.
+    if spec.name != collection or value.get("sha256", _settings_digest(spec)) != _settings_digest(
+        spec
+    ):
+        raise Damaged(f"specification of {collection}: checksum or name does not fit")
+    return spec
+
+
+def write_settings(storage: Storage, database: str, spec: CollectionSpec) -> None:
+    """Replace the settings of a collection; for a rebuild, which holds the lease."""
+    storage.put(collection_key(database, spec.name), _settings(spec))
+
+
+def drop_settings(storage: Storage, database: str, collection: str) -> None:
+    """Remove the settings of a collection, so that the next writer settles new ones."""
+    storage.delete([collection_key(database, collection)])
+
+
+def _settings(spec: CollectionSpec) -> bytes:
+    value = {"name": spec.name, "dimension": spec.dimension, "space": spec.space}
+    return _json({**value, "sha256": _settings_digest(spec)})
+
+
+def _settings_digest(spec: CollectionSpec) -> str:
+    value = {"name": spec.name, "dimension": spec.dimension, "space": spec.space}
+    return hashlib.sha256(_json(value)).hexdigest()
 
 
 def encode_record(record: VectorRecord) -> bytes:

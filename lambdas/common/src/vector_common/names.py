@@ -4,6 +4,7 @@ The layout below ``databases/<database>/``::
 
     pointer.json                   names the current snapshot; the only object ever overwritten
     snapshots/<snapshot id>.json   one manifest a snapshot
+    consumed/<snapshot id>.json    ids of the deltas that this snapshot contains, if they are many
     retired/<snapshot id>.json     manifests that retention has put away, for a day
     packs/<snapshot id>/<number>   compressed chunks that this snapshot uploaded
     lease.json                     who writes the database now, and for how long that counts
@@ -79,6 +80,16 @@ def pointer_key(database: str) -> str:
 def manifest_key(database: str, snapshot_id: str) -> str:
     """The key of a snapshot's manifest."""
     return f"{base(database)}/snapshots/{snapshot_id}.json"
+
+
+def consumed_prefix(database: str) -> str:
+    """The prefix of the lists of consumed deltas."""
+    return f"{base(database)}/consumed/"
+
+
+def consumed_key(database: str, snapshot_id: str) -> str:
+    """The key of the list of the deltas that a snapshot contains."""
+    return f"{consumed_prefix(database)}{snapshot_id}.json"
 
 
 def retired_key(database: str, snapshot_id: str) -> str:
