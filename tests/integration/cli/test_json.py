@@ -32,6 +32,7 @@ COMMANDS = {
     "recipe show": ["numpy"],
     "recipe check": ["nothing-of-the-kind"],
     "recipe draft": ["nothing of the kind"],
+    "why": ["numpy"],
     "diff": ["one", "other"],
     "summary": [],
     "report": [],
