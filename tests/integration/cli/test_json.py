@@ -40,6 +40,7 @@ COMMANDS = {
     "publish plan": [],
     "publish apply": ["--yes"],
     "publish fetch": [],
+    "publish recent": [],
     "verify": [],
     "arn": ["demo", "--region", "eu-west-1"],
     "promote": ["demo", "1.0.0"],
