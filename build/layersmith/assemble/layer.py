@@ -10,7 +10,7 @@ import base64
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING
 
-from layersmith import cache
+from layersmith import cache, console
 from layersmith.assemble import (
     archive,
     budgets,
@@ -20,6 +20,7 @@ from layersmith.assemble import (
     files,
     outputs,
     prune,
+    sbom,
     strip,
     wheel,
 )
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from layersmith.assemble.describe import Graph
     from layersmith.assemble.outputs import Outputs
     from layersmith.assemble.tree import Tree
+    from layersmith.assemble.wheel_sboms import Embedded
     from layersmith.lock import Lock
     from layersmith.plan import Target
     from layersmith.recipes.models import RecipeUse
@@ -161,8 +163,10 @@ def finish(
         BudgetError: The zip is too large; nothing is left under its final name.
         OSError: The folder cannot be written.
     """
-    step("archive")
+    step("SBOM")
     target, tree = prepared.job.target, prepared.collected.tree
+    inside = _sboms(prepared)
+    step("archive")
     # Not before the audit: it holds the layer against what the wheels' own RECORDs promise.
     wheel.correct_records(tree, prepared.collected.hashes)
     with cache.atomic_writer(destination.zip) as stream:
@@ -175,8 +179,20 @@ def finish(
             last_release=last_release,
         )
     manifest = _manifest(prepared, audit, written, destination.zip.name)
-    outputs.describe_files(destination, manifest)
+    outputs.describe_files(destination, manifest, inside)
     return manifest
+
+
+def _sboms(prepared: Prepared) -> dict[str, Embedded]:
+    """Read the bills of materials inside the wheels; say what is wrong with them."""
+    found = sbom.embedded(prepared.collected.parts)
+    for part in prepared.collected.parts:
+        for problem in found[part.name].problems if part.name in found else ():
+            console.warn(
+                f"{prepared.job.target.identifier}: the SBOM inside {part.name} {part.version}:"
+                f" {problem}"
+            )
+    return found
 
 
 def _archive(stream: IO[bytes], tree: Tree, target: Target) -> archive.Written:

@@ -26,10 +26,11 @@ from layersmith.base import disk
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from layersmith.assemble.manifest import Manifest
+    from layersmith.assemble.wheel_sboms import Embedded
     from layersmith.plan import Target
 
 INDEX, LATEST = "index.json", "latest"
@@ -87,9 +88,9 @@ def current(outputs: Outputs, digest: str | None = None) -> Manifest | None:
     return manifest
 
 
-def describe_files(outputs: Outputs, manifest: Manifest) -> None:
-    """Write the bill of materials and then the manifest beside a zip."""
-    cache.write_text(outputs.sbom, sbom.render(manifest))
+def describe_files(outputs: Outputs, manifest: Manifest, inside: Mapping[str, Embedded]) -> None:
+    """Write the bill of materials, with those inside its wheels, and then the manifest of a zip."""
+    cache.write_text(outputs.sbom, sbom.render(manifest, inside))
     manifests.write(manifest, outputs.manifest)
 
 

@@ -1,7 +1,8 @@
 """The CycloneDX 1.6 bill of materials of an artifact: dist/<stem>.cdx.json.
 
 It is written as data, without date and with a serial number that follows from the inputs, so that
-the same layer has the same bill; the tests validate it against CycloneDX's own schema.
+the same layer has the same bill; the tests validate it against CycloneDX's own schema. Bills that
+wheels hold (PEP 770) are merged into it: their components stand within that of the distribution.
 """
 
 from __future__ import annotations
@@ -11,18 +12,43 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from layersmith.assemble.collect import Part
     from layersmith.assemble.manifest import Distribution, FileInput, Manifest
+    from layersmith.assemble.wheel_sboms import Embedded
 
 NAMESPACE = uuid.UUID("0b0f4a52-6ef2-5f0f-9d3e-3f6d1c2a7a10")
 """Fixed namespace of serial numbers (RFC 9562, version 5)."""
 
 
-def render(manifest: Manifest) -> str:
-    """Return the bill of materials of an artifact as JSON."""
+def embedded(parts: Sequence[Part]) -> dict[str, Embedded]:
+    """Return what the bills inside wheels say, by the name of the distribution.
+
+    Raises:
+        BuildError: A wheel is damaged.
+    """
+    from layersmith.assemble import wheel_sboms  # noqa: PLC0415 -- start-up time
+
+    return {
+        part.name: wheel_sboms.read(
+            part.wheel, part.version, _reference(part.origin, part.name, part.version)
+        )
+        for part in parts
+        if part.wheel
+    }
+
+
+def render(manifest: Manifest, inside: Mapping[str, Embedded]) -> str:
+    """Return the bill of materials of an artifact as JSON.
+
+    Args:
+        manifest: Its manifest.
+        inside: What the bills inside its wheels say, by distribution.
+    """
     root = f"pkg:generic/{manifest.layer}@{manifest.version}"
     distributions = [dist for dist in manifest.distributions if dist.origin != "files"]
-    present = {dist.name for dist in distributions}
-    bill = {
+    bill: dict[str, Any] = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -49,7 +75,7 @@ def render(manifest: Manifest) -> str:
             },
         },
         "components": [
-            *(_component(dist) for dist in distributions),
+            *(_component(dist, inside.get(dist.name)) for dist in distributions),
             *(_file(one) for one in manifest.inputs.files),
         ],
         "dependencies": [
@@ -61,22 +87,31 @@ def render(manifest: Manifest) -> str:
                 ],
             },
             *(
-                {
-                    "ref": _purl(dist),
-                    "dependsOn": [
-                        _purl(other)
-                        for other in distributions
-                        if other.name in dist.requires and other.name in present
-                    ],
-                }
+                {"ref": ref, "dependsOn": needs}
                 for dist in distributions
+                for ref, needs in _edges(dist, distributions, inside.get(dist.name)).items()
             ),
         ],
     }
+    incomplete = [
+        _purl(dist) for dist in distributions if (one := inside.get(dist.name)) and one.problems
+    ]
+    if incomplete:
+        bill["compositions"] = [{"aggregate": "incomplete", "assemblies": incomplete}]
     return json.dumps(bill, indent=1, ensure_ascii=False) + "\n"
 
 
-def _component(dist: Distribution) -> dict[str, Any]:
+def _edges(
+    dist: Distribution, others: Sequence[Distribution], inside: Embedded | None
+) -> dict[str, list[str]]:
+    """Return what a distribution and the components within it need."""
+    within = dict(inside.edges) if inside else {}
+    own = [_purl(other) for other in others if other.name in dist.requires]
+    own += [ref for ref in within.pop(_purl(dist), []) if ref not in own]
+    return {_purl(dist): own, **within}
+
+
+def _component(dist: Distribution, inside: Embedded | None) -> dict[str, Any]:
     component: dict[str, Any] = {
         "type": "library",
         "bom-ref": _purl(dist),
@@ -89,6 +124,15 @@ def _component(dist: Distribution) -> dict[str, Any]:
         component["hashes"] = [{"alg": "SHA-256", "content": dist.sha256}]
     if dist.license:
         component["licenses"] = [{"license": {"name": dist.license}}]
+    if inside:
+        said = {"problem": inside.problems, "omitted": sorted(inside.omitted)}
+        component["properties"] += [
+            {"name": f"layersmith:sbom-{name}", "value": one}
+            for name, found in said.items()
+            for one in found
+        ]
+        if inside.components:
+            component["components"] = inside.components
     return component
 
 
@@ -111,6 +155,9 @@ def _file_ref(one: FileInput) -> str:
 
 
 def _purl(dist: Distribution) -> str:
-    if dist.origin in {"local", "stub"}:
-        return f"pkg:generic/{dist.name}@{dist.version}"
-    return f"pkg:pypi/{dist.name}@{dist.version}"
+    return _reference(dist.origin, dist.name, dist.version)
+
+
+def _reference(origin: str, name: str, version: str) -> str:
+    kind = "generic" if origin in {"local", "stub"} else "pypi"
+    return f"pkg:{kind}/{name}@{version}"

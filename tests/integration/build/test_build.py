@@ -613,3 +613,18 @@ def test_the_sbom_is_valid_cyclonedx(demo: Project) -> None:
     text = (demo.dist / "demo-1.0.0-python3.11-arm64.cdx.json").read_text()
     problems = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     assert problems is None, problems
+
+
+def test_sboms_inside_wheels_are_merged_and_broken_ones_named(
+    demo: Project, tmp_path: Path
+) -> None:
+    folder = "alpha-1.0.dist-info/sboms"
+    webp = {"type": "library", "name": "libwebp", "purl": "pkg:generic/libwebp@1.6.0"}
+    bill = json.dumps({"bomFormat": "CycloneDX", "components": [webp]}).encode()
+    made = {f"{folder}/a.cdx.json": bill, f"{folder}/b.cdx.json": b"{"}
+    demo.lock(wheels.make(tmp_path, "alpha", {**SOURCES, **made}))
+    said = demo.run("build").stderr
+    assert "demo-python3.11-arm64: the SBOM inside alpha 1.0: b.cdx.json is not valid" in said
+    found = json.loads((demo.dist / "demo-1.0.0-python3.11-arm64.cdx.json").read_text())
+    (component,) = found["components"][0]["components"]
+    assert component["purl"] == webp["purl"]

@@ -47,7 +47,7 @@ VERBS = (
     ),
     *("vectors list --database d vectors", "vectors verify --database d s3://bucket/vectors"),
     *("image --runtime python3.13", "completion bash", "schema --check", "recipe list"),
-    "summary",
+    *("summary", "why alpha"),
 )
 
 DRIVER = """
@@ -182,7 +182,7 @@ AWS = [
 ]
 USING_CACHE = ("lock", "build --force", "weigh")
 CACHE = dict.fromkeys(USING_CACHE, "the cache {}")
-DIST = dict.fromkeys(("build --force", "audit", "diff dist dist", "report"), "dist")
+DIST = dict.fromkeys(("build --force", "audit", "diff dist dist", "report", "why alpha"), "dist")
 CONFIGURED = dict.fromkeys(("plan", "lock", "build --force", "audit"), "layers.yaml")
 
 WORKING = ("plan", "lock", "lock --check", "build --force", "audit", "weigh", "report")
