@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from layersmith.engine.models import ContainerSpec
     from layersmith.errors import ProofError
 
+SLACK = 60.0
+"""Seconds by which the request that waits for a container outlives the clock of its caller."""
+
 
 class Network:
     """A Docker network of one run."""
@@ -127,7 +130,9 @@ class Container:
 
     def _wait(self) -> None:
         try:
-            code = int(self._container.wait(timeout=self._spec.longest)["StatusCode"])
+            # Whoever has a clock for it ends it first: this is the request's own limit.
+            longest = self._spec.longest + SLACK
+            code = int(self._container.wait(timeout=longest)["StatusCode"])
             self._container.reload()
             state = self._container.attrs["State"]
             self._exit = Exit(code, bool(state.get("OOMKilled")))
