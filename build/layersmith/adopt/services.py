@@ -200,7 +200,7 @@ def _function(
         if logical in service.layers:
             uses.append(service.layers[logical])
         else:
-            service.note(f"{resource} uses a layer from elsewhere, which stays as it is")
+            service.note(f"{resource} uses a layer from elsewhere, which is not changed")
     service.functions.append(
         FoundFunction(
             name=kebab(str(title)),
