@@ -21,7 +21,7 @@ GROUND = ["errors", "process", "console", "cache", "base"]
 WAY = [
     *("engine", "config", "recipes", "plan", "crossbuild", "lock", "liteblas"),
     *("assemble", "audit"),
-    *("weigh", "prove", "ship", "stacks", "adopt"),
+    *("weigh", "supply", "prove", "ship", "stacks", "adopt"),
 ]
 """The rooms, each of which imports only what stands to its left, and the ground floor."""
 ABOVE = ["pipeline", "slimming", "checking", "report", "verbs", "cli", "extras"]
