@@ -23,7 +23,7 @@ TOOLS = "locks/tools.txt"
 """The exact versions of what builds layers: other versions may write other bytes."""
 
 JOBS = "locks/jobs.txt"
-"""The same, with the extras prove and ship and with nox: all that jobs with credentials install."""
+"""The same, with nox and the extras prove, ship and supply: what jobs with credentials install."""
 
 IMAGES = "build/layersmith/prove/base_images/images.json"
 """The digests of AWS's images."""
@@ -88,8 +88,9 @@ def lock(session: nox.Session) -> None:
 @nox.session
 def lock_tools(session: nox.Session) -> None:
     """Resolve the dependencies of the build and of workflows into locks/tools.txt and jobs.txt."""
+    names = ("prove", "ship", "supply")
+    more = (*(f"--extra={name}" for name in names), "--group", "jobs", "--constraints", TOOLS)
     session.install("uv")
-    more = ("--extra", "prove", "--extra", "ship", "--group", "jobs", "--constraints", TOOLS)
     for path, words in ((TOOLS, ()), (JOBS, more)):
         session.run(
             "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",

@@ -28,6 +28,7 @@ MODULES = {
     "prove": ("docker", "pytest"),
     "ship": ("boto3", "botocore", "github", "jinja2"),
     "report": ("jinja2",),
+    "supply": ("pypi_attestations", "sigstore"),
     "vectors": ("boto3", "botocore", "chromadb", "pyarrow", "zstandard"),
 }
 """Extra to the names of its modules; the extra without a name is what every verb needs."""
