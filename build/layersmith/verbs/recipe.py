@@ -213,8 +213,8 @@ def _say(found: RecipeCheck) -> None:
     if plain.start_ms is not None and thin.start_ms is not None:
         starts = f", start {plain.start_ms:,.0f} to {thin.start_ms:,.0f} ms"
     console.success(
-        f"{found.name} {found.version}: same answers; zip {plain.zipped / 1e6:,.2f} to"
-        f" {thin.zipped / 1e6:,.2f} MB{starts}, {found.runner}"
+        f"{found.name} {found.version}: same answers; zip {console.megabytes(plain.zipped, 2)} to"
+        f" {console.megabytes(thin.zipped, 2)}{starts}, {found.runner}"
     )
 
 
