@@ -143,7 +143,7 @@ class Build:
         )
 
     def _judge(self, job: LayerJob, manifest: Manifest) -> None:
-        """Judge budgets anew: they may have changed since, and are no part of the inputs."""
+        """Judge budgets anew: they may have changed since, and are not among the inputs."""
         budgets.check(
             job.target,
             manifest.files,

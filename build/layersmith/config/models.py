@@ -152,7 +152,7 @@ class BuildOptions(Model):
     environment: Annotated[dict[Variable, str], Field(examples=[{"CFLAGS": "-O2"}])] = {}
     """Variables that the build sees."""
     container: bool = False
-    """Build in a container of the target's architecture in place of cross-compiling."""
+    """Build in a container of the target's architecture instead of cross-compiling."""
 
 
 class RequirementsFile(Model):

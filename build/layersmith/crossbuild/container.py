@@ -98,7 +98,7 @@ def _build(
             (root / part).mkdir()
         shutil.copy(job.sdist, root / "in")
         installed = _requirements(job, root / "requirements")
-        slow = "" if engine.facts.architecture == job.architecture else "; slow, as it is emulated"
+        slow = "" if engine.facts.architecture == job.architecture else "; slow: it is emulated"
         console.info(f"building {job.label} in {found.name}{slow}")
         _run(job, engine, found, root)
         (built,) = (root / "out").glob("*.whl")
