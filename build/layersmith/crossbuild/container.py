@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from layersmith.base.runtimes import Runtime
-    from layersmith.crossbuild.job import CrossBuildJob
-    from layersmith.crossbuild.options import CrossBuildOptions
+    from layersmith.crossbuild.job import CrossBuildJob, CrossBuildOptions
     from layersmith.crossbuild.sdist import Project
     from layersmith.crossbuild.store import BuiltWheel
     from layersmith.engine.client import Engine

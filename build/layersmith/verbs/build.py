@@ -19,7 +19,7 @@ from layersmith.lock import provided
 from layersmith.lock import targets as locking
 from layersmith.pipeline import Build
 from layersmith.plan import plan
-from layersmith.report import recipe_notes, tables, unmatched
+from layersmith.report import tables, unmatched
 from layersmith.verbs import options
 from layersmith.weigh import claims
 
@@ -182,7 +182,7 @@ def _warn(loaded: LoadedConfig, made: list[Manifest], dist: Path) -> None:
 def _say_all(results: Sequence[BuildResult], root: Path) -> None:
     for result in results:
         _say(result, root)
-    for said in recipe_notes.of_build(one.manifest for one in results if one.manifest):
+    for said in tables.of_build(one.manifest for one in results if one.manifest):
         console.info(said)
 
 
@@ -198,6 +198,6 @@ def _say(result: BuildResult, root: Path) -> None:
         left = console.counted(sum(hidden), "hidden file")
         console.info(f"{target.identifier}: left out of its code: {left} (or folders)")
     claimed = claims.notes(target, lock.check(target, root), root, ask=False)
-    warnings = [*target.recipes.warnings, *recipe_notes.warnings(manifest)]
+    warnings = [*target.recipes.warnings, *tables.warnings(manifest)]
     for said in [*claimed, *warnings, *manifest.audit.warnings]:
         console.warn(f"{target.identifier}: {said}")
