@@ -50,6 +50,7 @@ VERBS = {
     "lock": "resolve requirements into locks/, one hash-pinned file per target",
     "build": "make the zip, manifest and SBOM of every target in dist/",
     "audit": "check built zips against what their runtime can load",
+    "advisories": "look up known vulnerabilities of everything in locks/ and dist/",
     "schema": "print or check the JSON Schema and the reference of layers.yaml",
     "image": "make a base image for the proofs, without a container registry",
     "smoke": "start built layers in the Lambda runtime and prove that they work",

@@ -12,7 +12,7 @@ from layersmith.errors import NotInstalledError
 
 MODULES = {
     "": (
-        *("deflate", "elftools", "httpx", "packaging", "pathspec", "pydantic"),
+        *("cvss", "deflate", "elftools", "httpx", "packaging", "pathspec", "pydantic"),
         *(
             "pyproject_hooks",
             "rich",

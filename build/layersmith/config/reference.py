@@ -85,6 +85,8 @@ SECTIONS = (
     ("ForeignLayer", "beside, by ARN"),
     ("ManagedContents", "managed-layers, with what they bring"),
     ("Function", "functions.NAME"),
+    ("AdvisoryPolicy", "advisories"),
+    ("IgnoredAdvisory", "advisories.ignore"),
 )
 """Definition in the schema to the heading of its section, in the order of the page."""
 
