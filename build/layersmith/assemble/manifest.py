@@ -1,7 +1,7 @@
 """The record of an artifact: dist/<stem>.json, versioned, with a JSON Schema.
 
-Sizes are bytes. Everything in it follows from the inputs, so that two builds of the same inputs
-write the same manifest, too.
+Sizes are bytes. Everything in it follows from the inputs and their commit, so that two builds of
+the same commit write the same manifest, too.
 """
 
 from __future__ import annotations
@@ -177,6 +177,20 @@ class FunctionRecord(ManifestPart):
     """Names of the layers that it is used with, in their order."""
 
 
+class BuildCommit(ManifestPart):
+    """The commit that an artifact was built from, for whoever builds it again."""
+
+    repository: str | None
+    """Where the checkout was cloned from, without a login; null where git does not say."""
+    commit: str
+    """Id of the commit."""
+    config: str
+    """Path of layers.yaml in the repository."""
+    changed: list[str] = []
+    """Inputs that were not as in the commit, by path in the repository. Where there are any, the
+    commit alone does not build the artifact."""
+
+
 class Manifest(ManifestPart):
     """dist/<stem>.json."""
 
@@ -192,6 +206,8 @@ class Manifest(ManifestPart):
     license: str | None = None
     artifact: Artifact
     inputs: Inputs
+    source: BuildCommit | None = None
+    """The commit; null outside a checkout of git."""
     distributions: list[Distribution]
     dropped: list[Dropped]
     steps: dict[str, int] = {}
@@ -227,8 +243,9 @@ class Manifest(ManifestPart):
     def to_json(self) -> str:
         """Return the manifest as it is written."""
         record = self.model_dump(mode="json")
-        if self.function is None:
-            del record["function"]
+        for key in ("function", "source"):
+            if record[key] is None:
+                del record[key]
         return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
 
