@@ -7,9 +7,9 @@ the same commit write the same manifest, too.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from layersmith import cache
 from layersmith.errors import BuildError
@@ -182,7 +182,7 @@ class BuildCommit(ManifestPart):
 
     repository: str | None
     """Where the checkout was cloned from, without a login; null where git does not say."""
-    commit: str
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{40}([0-9a-f]{24})?$")]
     """Id of the commit."""
     config: str
     """Path of layers.yaml in the repository."""
@@ -234,6 +234,11 @@ class Manifest(ManifestPart):
     def variables(self) -> dict[str, str]:
         """The environment variables that recipes want functions with the layer to set."""
         return {name: one.value for use in self.recipes for name, one in use.environment.items()}
+
+    @property
+    def stem(self) -> str:
+        """Name of its files in dist/, without suffix."""
+        return self.artifact.filename.removesuffix(".zip")
 
     @property
     def site(self) -> str:

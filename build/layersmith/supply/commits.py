@@ -158,7 +158,7 @@ def look(config: Path, targets: Sequence[Target]) -> Checkout | None:
     except (process.CommandFailed, ValueError):
         return None
     source = BuildCommit(
-        repository=_origin(root),
+        repository=origin(root),
         commit=commit,
         config=config.relative_to(above).as_posix(),
         changed=changed,
@@ -176,7 +176,7 @@ def _all(target: Target, root: Path, top: Path) -> list[Path]:
     return [path for path in (*found, tool) if path.is_relative_to(top)]
 
 
-def _origin(root: Path) -> str | None:
+def origin(root: Path) -> str | None:
     """Return where the repository was cloned from, without a login; None for a folder."""
     try:
         url = ask(root, "remote", "get-url", "origin").strip()
