@@ -63,6 +63,7 @@ VERBS = {
     "report": "write the HTML report of everything in dist/",
     "release": "bump a layer's version, check that it fits, write changelog and tag",
     "publish": "plan or apply the publication of layers to every region",
+    "reproduce": "build a published layer again from its commit and compare the bytes",
     "verify": "check in every region that what is published is what was built",
     "arn": "print the ARN of a published layer",
     "promote": "move a layer's latest pointer to a version",

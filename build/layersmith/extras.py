@@ -35,7 +35,9 @@ MODULES = {
 
 OF_VERB = {
     **dict.fromkeys(("image", "smoke", "coldstart", "slim", "recipe"), "prove"),
-    **dict.fromkeys(("release", "publish", "verify", "arn", "promote", "rollback", "yank"), "ship"),
+    **dict.fromkeys(
+        ("release", "publish", "reproduce", "verify", "arn", "promote", "rollback", "yank"), "ship"
+    ),
     **dict.fromkeys(("gc", "cost", "deploy", "destroy", "stacks", "session"), "ship"),
     "report": "report",
     "vectors": "vectors",

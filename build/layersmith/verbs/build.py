@@ -98,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
         force=args.force,
         quiet=args.quiet or args.json,
         planned=plan(loaded.config, packages=True),
+        config=loaded.path,
     ).run(targets)
     if args.json:
         console.emit_json([tables.as_json(result) for result in results])
