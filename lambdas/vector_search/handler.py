@@ -3,7 +3,7 @@
 Event::
 
     {"collection": "receipts", "embedding": [...] or "text": "...", "limit": 10,
-     "minSimilarity": -1, "where": {...}, "documents": false,
+     "minSimilarity": 0.5, "where": {...}, "documents": false,
      "session": {"address": ..., "tokenReference": ...}}
 
 Answer: ``{"results": [{"id", "similarity", "distance", "metadata", "document"?}]}``.
@@ -17,7 +17,7 @@ from vector_common.chroma import chroma_client
 from vector_common.events import Fields, entrypoint
 from vector_common.names import check_collection
 from vector_common.search.embedder import read_embedding
-from vector_common.search.neighbours import find_neighbours
+from vector_common.search.neighbours import find_neighbours, require_cosine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,9 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     fields = Fields(event)
     collection = fields.text("collection")
     limit = fields.integer("limit", 10, low=1, high=300)
-    least = fields.number("minSimilarity", -1.0, low=-1, high=1)
+    least = None
+    if fields.raw("minSimilarity") is not None:
+        least = fields.number("minSimilarity", low=-1, high=1)
     where, session = fields.mapping("where"), fields.mapping("session")
     documents = fields.flag("documents", default=False)
     embed = read_embedding(fields)
@@ -43,6 +45,8 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
         where=where,
         documents=documents,
     )
+    if least is not None:
+        require_cosine("minSimilarity", ((collection, n) for n in neighbours))
     return {
         "results": [
             {
@@ -53,6 +57,6 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
                 **({"document": n.document} if documents else {}),
             }
             for n in neighbours
-            if n.similarity >= least
+            if least is None or n.similarity >= least
         ]
     }

@@ -108,8 +108,8 @@ class BytecodeMode(DescribedChoice):
     )
 
 
-class Budgets(Model):
-    """How large and how slow a layer may be. Over budget is exit code 7."""
+class TargetBudgets(Model):
+    """How large and how slow a layer may be on one architecture."""
 
     zipped: Annotated[Size | None, Field(examples=["30MB"])] = None
     """Size of the zip."""
@@ -119,6 +119,23 @@ class Budgets(Model):
     """Median time from the start of the runtime to the first answer (AWS: up to 10 s)."""
     growth: Annotated[Percent | None, Field(examples=["10%"])] = None
     """How much the zip may grow against the last release."""
+
+
+class Budgets(TargetBudgets):
+    """How large and how slow a layer may be. Over budget is exit code 7."""
+
+    arm64: Annotated[TargetBudgets | None, Field(examples=[{"unzipped": "90MB"}])] = None
+    """Budgets that are others on arm64; what it does not set is as above."""
+    x86_64: Annotated[
+        TargetBudgets | None, Field(alias="x86_64", examples=[{"unzipped": "110MB"}])
+    ] = None
+    """Budgets that are others on x86_64, where the same packages are often larger."""
+
+    def on(self, architecture: str) -> Budgets:
+        """Return the budgets of one architecture."""
+        own = getattr(self, architecture)
+        changed = own.model_dump(exclude_none=True) if own else {}
+        return self.model_copy(update={"arm64": None, "x86_64": None, **changed})
 
 
 class Prune(Model):

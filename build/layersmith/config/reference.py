@@ -78,6 +78,7 @@ SECTIONS = (
     ("LayerDefaults", "defaults, and any fragment or layer"),
     ("Fragment", "fragments.NAME"),
     ("Budgets", "budgets"),
+    ("TargetBudgets", "budgets.ARCHITECTURE"),
     ("Prune", "prune"),
     ("Stub", "stubs.DISTRIBUTION"),
     ("BuildOptions", "build.DISTRIBUTION"),
