@@ -42,7 +42,8 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     embed = read_embedding(fields)
     fields.check()
     check_collection(collection)
-    neighbours = find_neighbours(chroma_client(session), collection, embed(), count)
+    client = chroma_client(session)
+    neighbours = find_neighbours(client, collection, embed(), count, model=embed.model)
     judgement = judge_label(label, neighbours, key, rule)
     return {
         "verdict": judgement.verdict,

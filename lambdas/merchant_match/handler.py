@@ -49,7 +49,9 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     found = [
         (collection, neighbour)
         for collection in names
-        for neighbour in find_neighbours(client, collection, vector, count, where=where)
+        for neighbour in find_neighbours(
+            client, collection, vector, count, where=where, model=embed.model
+        )
     ]
     result = match_merchant(found, key, rule)
     return {

@@ -42,6 +42,7 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
         limit,
         where=where,
         documents=documents,
+        model=embed.model,
     )
     return {
         "results": [

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vector_common.chroma import chroma_errors
-from vector_common.errors import BadRequest
+from vector_common.errors import BadRequest, ModelMismatch
+from vector_common.records import model_of, require_same_model
 
 if TYPE_CHECKING:
     import array
     from collections.abc import Mapping
 
     from chromadb.api import ClientAPI
+
+    from vector_common.records import EmbeddingModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ def find_neighbours(
     *,
     where: Mapping[str, Any] | None = None,
     documents: bool = False,
+    model: EmbeddingModel | None = None,
 ) -> list[Neighbour]:
     """The nearest records of a collection, nearest first, equal ones by id.
 
@@ -61,8 +65,11 @@ def find_neighbours(
         limit: How many at most.
         where: Chroma's filter on metadata.
         documents: Whether to fetch the texts.
+        model: What the query comes from, if an embedder made it.
 
     Raises:
+        ModelMismatch: The collection's vectors come from another model, or the embedder's have
+            another dimension.
         NotFound: There is no such collection.
         BadRequest: Another dimension, or a filter that Chroma refuses.
         ServerBusy: The server did not answer.
@@ -70,6 +77,7 @@ def find_neighbours(
     include: Any = ["metadatas", "distances", *(["documents"] if documents else [])]
     with chroma_errors(f"collection {collection}"):
         found = client.get_collection(collection, embedding_function=None)
+        _check_model(found, len(vector), model)
         queries: Any = [list(vector)]
         answer: Any = found.query(
             query_embeddings=queries,
@@ -91,6 +99,18 @@ def find_neighbours(
         )
     ]
     return sorted(neighbours, key=lambda n: (n.distance, n.id))
+
+
+def _check_model(collection: Any, dimension: int, model: EmbeddingModel | None) -> None:
+    if model is None:
+        return
+    require_same_model(collection.name, model_of(collection.metadata or {}), model)
+    held = collection.get_model().dimension
+    if held not in {None, dimension}:
+        raise ModelMismatch(
+            f"collection {collection.name}: has {held} dimensions, the embedder's model {model} "
+            f"gives {dimension}"
+        )
 
 
 def _space(collection: Any) -> str:
