@@ -35,10 +35,10 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No embedder and no client of another test."""
     for name in ("EMBEDDER_MODEL", "EMBEDDER_DIMENSION", "EMBEDDER_VERSION"):
         monkeypatch.delenv(name, raising=False)
-    embedding._open.cache_clear()
+    embedding.forget()
     bedrock._client.cache_clear()
     yield
-    embedding._open.cache_clear()
+    embedding.forget()
     bedrock._client.cache_clear()
     chroma.forget()
 
@@ -97,7 +97,7 @@ def test_texts_are_written_and_found_and_another_model_is_refused_by_name(
         log.replay(server.base_url)
         assert search(server.base_url, "Assam tea")[0] == "tea"
         assert search(server.base_url, "bread of rye")[0] == "bread"
-        embedding._open.cache_clear()
+        embedding.forget()
         monkeypatch.setenv("EMBEDDER_DIMENSION", "64")
         with pytest.raises(errors.ModelMismatch, match=r"has 256 dimensions.* gives 64"):
             search(server.base_url, "tea")
@@ -278,11 +278,11 @@ def test_a_model_in_onnx_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert list(both) == pytest.approx([0.5**0.5, 0.5**0.5, 0], abs=1e-6)
     assert list(car) == pytest.approx([0, 0, 1])
     tiny_onnx.write(folder, {"tea": [1, 0, 0], "green": [0, 1, 0], "car": [0, 0, 3]})
-    embedding._open.cache_clear()
+    embedding.forget()
     other = embedding.configured()
     assert other
     assert other.model != embedder.model
     (folder / "model.onnx").unlink()
-    embedding._open.cache_clear()
+    embedding.forget()
     with pytest.raises(errors.EmbedderFailed, match=r"has no model\.onnx and tokenizer\.json"):
         embedding.configured()

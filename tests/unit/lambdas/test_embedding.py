@@ -28,7 +28,7 @@ Load = Callable[[str], Any]
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store of its own, EMBEDDER=hashing of 8 dimensions."""
-    embedding._open.cache_clear()
+    embedding.forget()
     monkeypatch.setenv("STORAGE_URL", tmp_path.as_uri())
     monkeypatch.setenv("EMBEDDER", "hashing")
     monkeypatch.setenv("EMBEDDER_DIMENSION", "8")

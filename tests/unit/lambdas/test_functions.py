@@ -168,7 +168,7 @@ def test_the_embedder_is_asked_only_for_good_events(
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("EMBEDDER", "my_embedder:embed")
-    embedding._open.cache_clear()
+    embedding.forget()
     session = {"address": "http://127.0.0.1:9"}
     event = {"collection": "abc", "text": "tea", "session": session}
     with pytest.raises(errors.BadRequest, match="limit"):

@@ -83,6 +83,11 @@ def configured() -> Embedder | None:
     return _open(name) if name else None
 
 
+def forget() -> None:
+    """Let the next call make a new embedder, from what the environment says then."""
+    _open.cache_clear()
+
+
 def embed(embedder: Embedder, texts: Sequence[str], kind: Kind) -> list[array.array[float]]:
     """Make the vectors of any number of texts, in order.
 
