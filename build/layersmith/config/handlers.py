@@ -11,6 +11,8 @@ import difflib
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from layersmith import repeats
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -47,6 +49,7 @@ def problem(code: Path, handler: str) -> str | None:
 
 
 def _is_file(path: Path) -> bool:
+    repeats.saw(path)
     return path.is_file()
 
 
