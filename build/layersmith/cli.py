@@ -7,7 +7,6 @@ the verb that was called is imported, so that a build never waits for boto3 or a
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import sys
 import traceback
@@ -30,6 +29,7 @@ from layersmith.errors import (
     ProofError,
     ShipError,
     UsageError,
+    closest,
 )
 
 if TYPE_CHECKING:
@@ -185,10 +185,8 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     verb = argv[0]
     if verb not in VERBS:
-        close = difflib.get_close_matches(verb, VERBS, n=1)
-        raise UsageError(
-            f"unknown verb {verb!r}" + (f"; did you mean {close[0]}?" if close else "")
-        )
+        close = closest(verb, VERBS)
+        raise UsageError(f"unknown verb {verb!r}" + (f"; did you mean {close}?" if close else ""))
     module = importlib.import_module(f"layersmith.verbs.{verb}")
     args = parser_of(verb, module).parse_args(argv[1:])
     if hasattr(args, "config") or hasattr(args, "dist"):

@@ -148,7 +148,12 @@ def in_github_actions() -> bool:
 
 def size(count: int) -> str:
     """Return bytes as text: kB below 100 kB, MB (10**6 bytes) from there."""
-    return f"{count / 1e3:,.1f} kB" if count < 100_000 else f"{count / 1e6:,.2f} MB"
+    return f"{count / 1e3:,.1f} kB" if count < 100_000 else megabytes(count, 2)
+
+
+def megabytes(count: float, places: int = 1) -> str:
+    """Return bytes as MB (10**6 bytes), the unit of budgets and of Lambda's limits."""
+    return f"{count / 1e6:,.{places}f} MB"
 
 
 def counted(count: int, noun: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from layersmith import console
 from layersmith.config import reference
 from layersmith.config.schema import of_model
 from layersmith.recipes.book import RecipeBook
@@ -114,7 +115,7 @@ def _newest(measured: list[Measured]) -> Measured | None:
 
 def _figures(one: Measured) -> str:
     where = f"{one.version}, {one.runtime} on {one.architecture}, {one.date}"
-    sizes = f"{one.plain_zip / 1e6:.1f} MB, {one.thin_zip / 1e6:.1f} MB"
+    sizes = f"{console.megabytes(one.plain_zip)}, {console.megabytes(one.thin_zip)}"
     return f"{sizes} | {one.plain_start:.0f} ms, {one.thin_start:.0f} ms | {where}"
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith import console
-from layersmith.assemble.budgets import megabytes
-from layersmith.console import size
+from layersmith.console import megabytes, size
 from layersmith.report.bars import bar, is_ascii
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layersmith.assemble.budgets import BYTECODE_SHARE, LayerBytes, megabytes
+from layersmith.assemble.budgets import BYTECODE_SHARE, LayerBytes
 from layersmith.base import runtimes
 from layersmith.config.models import BytecodeMode
+from layersmith.console import megabytes
 from layersmith.weigh import advice as advising
 from layersmith.weigh.listings import zipped
 from layersmith.weigh.models import Advice, Limit, Totals, Verdict, Weighing, Word
