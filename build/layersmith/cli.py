@@ -100,11 +100,6 @@ class VerbParser(argparse.ArgumentParser):
         raise UsageError(message, hint=f"see `{self.prog} --help`")
 
 
-def program() -> int:
-    """Run the command ``layersmith``."""
-    return main(sys.argv[1:])
-
-
 def main(argv: Sequence[str]) -> int:
     """Run one verb and return the exit code of the process."""
     words = list(argv)

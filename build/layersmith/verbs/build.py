@@ -9,8 +9,8 @@ import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from layersmith import cache, console, lock
-from layersmith.assemble import budgets, files
+from layersmith import cache, console, lock, repeats
+from layersmith.assemble import budgets, files, outputs
 from layersmith.audit import together
 from layersmith.base import runtimes
 from layersmith.config import loader
@@ -117,6 +117,8 @@ def run(args: argparse.Namespace) -> int:
         errors += problem.parts or [problem]
     if errors:
         raise ManyErrors(errors)
+    if {result.status for result in results} == {"unchanged"} and not args.force:
+        repeats.allow(loaded.root, *outputs.paths(args.dist, targets))
     if fitting:
         console.info(f"every function fits with its layers; the largest is {fitting[0]}")
     return 0
