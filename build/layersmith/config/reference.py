@@ -79,6 +79,7 @@ SECTIONS = (
     ("Fragment", "fragments.NAME"),
     ("Budgets", "budgets"),
     ("Prune", "prune"),
+    ("Licenses", "licenses"),
     ("Stub", "stubs.DISTRIBUTION"),
     ("BuildOptions", "build.DISTRIBUTION"),
     ("RequirementsFile", "requirements and constraints from a file"),
