@@ -55,6 +55,19 @@ class Outputs:
         )
 
 
+def paths(folder: Path, targets: Sequence[Target]) -> list[Path]:
+    """Return what a build of targets leaves in dist/."""
+    found = [folder, folder / LATEST, folder / INDEX]
+    for target in targets:
+        here = Outputs.of(target, folder)
+        found += [here.zip, here.manifest, here.sbom, _latest(folder, target)]
+    return found
+
+
+def _latest(folder: Path, target: Target) -> Path:
+    return folder / LATEST / f"{target.identifier}.zip"
+
+
 def built(targets: Sequence[Target], folder: Path) -> list[tuple[Path, Manifest]]:
     """Return the zips and manifests of targets.
 

@@ -117,7 +117,7 @@ def read(path: Path, distribution: str) -> Wheel:
     """Read a wheel's directory.
 
     Raises:
-        BuildError: It is no wheel, or holds a path that leaves its folder.
+        BuildError: It is not a wheel, or holds a path that leaves its folder.
     """
     infos = directory(path)
     members = locate(path, infos)
