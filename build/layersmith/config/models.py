@@ -29,6 +29,7 @@ from layersmith.config.values import (
     LayerArn,
     LayerPath,
     LibraryName,
+    LicenseName,
     ModuleName,
     Name,
     PackageVersion,
@@ -45,7 +46,7 @@ from layersmith.config.values import (
     Variable,
 )
 
-MERGED = ("budgets", "prune", "environment")
+MERGED = ("budgets", "prune", "environment", "licenses")
 """Settings of ``defaults`` and fragments that are merged key by key; all others are replaced as a
 whole."""
 
@@ -149,6 +150,21 @@ class Prune(Model):
     """More globs over paths below python/; what they match goes even if something imports it."""
     keep: Annotated[list[Glob], Field(examples=[["numpy/testing/**"]])] = []
     """Globs over paths that stay although a rule would remove them."""
+
+
+class Licenses(Model):
+    """Which licences may be in a zip; see docs/trust.md.
+
+    An entry is one SPDX identifier, also with an exception (`GPL-3.0-or-later WITH
+    GCC-exception-3.1`), or a pattern (`GPL-*`). Of an expression with OR one side is enough, with
+    AND each counts; `deny` wins. Under `allow`, a distribution whose licence is not certain is an
+    error. Exceptions stand under `accept`, each with its reason.
+    """
+
+    allow: Annotated[list[LicenseName], Field(examples=[["MIT", "BSD-*", "Apache-2.0"]])] = []
+    """All that distributions may be licensed under; empty allows all."""
+    deny: Annotated[list[LicenseName], Field(examples=[["AGPL-*", "GPL-*"]])] = []
+    """What nothing may be licensed under, parts that the SBOM inside a wheel names included."""
 
 
 class Stub(Model):
@@ -336,6 +352,8 @@ class Contents(Model):
     with what must go with them: boto3 with botocore, jmespath and s3transfer. What the layer leaves
     to the runtime is locked in the runtime's version, and a requirement that excludes it is an
     error."""
+    licenses: Annotated[Licenses, Field(default_factory=Licenses)]
+    """Which licences may be in the zip. A build fails with the distribution and its licence."""
     accept: Annotated[
         dict[FindingName, Reason],
         Field(examples=[{"NEEDED-MISSING python/pkg/_plugin.so": "the plugin is never loaded"}]),

@@ -80,6 +80,7 @@ SECTIONS = (
     ("Budgets", "budgets"),
     ("TargetBudgets", "budgets.ARCHITECTURE"),
     ("Prune", "prune"),
+    ("Licenses", "licenses"),
     ("Stub", "stubs.DISTRIBUTION"),
     ("BuildOptions", "build.DISTRIBUTION"),
     ("RequirementsFile", "requirements and constraints from a file"),
