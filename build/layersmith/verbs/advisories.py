@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from layersmith.config.loader import LoadedConfig
     from layersmith.plan import Target
     from layersmith.supply.advisories import AdvisoryReport, Watched
-    from layersmith.supply.subjects import Subject
+    from layersmith.supply.subjects import AdvisorySubject
 
 NAMED = 8
 """Names in a line for people; --json has all."""
@@ -85,7 +85,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 class _Gathered:
     """What there is to look up."""
 
-    subjects: list[Subject] = field(default_factory=list)
+    subjects: list[AdvisorySubject] = field(default_factory=list)
     manifests: dict[str, Manifest] = field(default_factory=dict)
     bills: dict[str, str] = field(default_factory=dict)
     watched: dict[str, Watched] = field(default_factory=dict)
@@ -145,7 +145,7 @@ def _of_built(found: _Gathered, target: Target, dist: Path) -> None:
         found.bare.append(target.identifier)
         return
     made = manifests.read(path)
-    said = subjects.of_bill(bill, subjects.Place(target.identifier))
+    said = subjects.of_bill(bill, subjects.LockPlace(target.identifier))
     found.subjects += said.bundled
     found.manifests[target.identifier] = made
     found.bills[target.identifier] = said.serial
