@@ -480,7 +480,12 @@ def test_what_no_proof_loaded_is_said_with_the_evidence(
     record = {
         "identifier": "demo-python3.13-arm64",
         "sha256": json.loads(Path(f"{stem}.json").read_text())["artifact"]["sha256"],
-        "runner": {"kind": "docker", "runtime": "python3.13", "architecture": "arm64", "image": "i"},
+        "runner": {
+            "kind": "docker",
+            "runtime": "python3.13",
+            "architecture": "arm64",
+            "image": "i",
+        },
         "proofs": ["tests/smoke.py"],
         "loaded": [],
     }
