@@ -130,11 +130,13 @@ ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
 
 
 def _age(value: Any) -> Any:
-    """Turn ``7d`` or ``12h`` into seconds."""
+    """Turn ``7d`` or ``12h`` into a span of time."""
+    if isinstance(value, datetime.timedelta):
+        return value
     found = _matches(AGE_PATTERN, value) if isinstance(value, str) else None
     if not found:
         raise ValueError(AN_AGE)
-    return float(found[1]) * (86_400 if found[2] == "d" else 3_600)
+    return datetime.timedelta(hours=int(found[1]) * (24 if found[2] == "d" else 1))
 
 
 def _date(value: Any) -> Any:
@@ -300,13 +302,13 @@ Duration = Annotated[
 """Seconds."""
 
 Age = Annotated[
-    float,
+    datetime.timedelta,
     BeforeValidator(_age),
     WithJsonSchema(
         {"title": "age", "type": "string", "pattern": AGE_PATTERN, **said(f"{AN_AGE}.")}
     ),
 ]
-"""Seconds, written in days or hours."""
+"""A span of time, written in days or hours."""
 
 Date = Annotated[
     datetime.date,
