@@ -85,6 +85,7 @@ SECTIONS = (
     ("ForeignLayer", "beside, by ARN"),
     ("ManagedContents", "managed-layers, with what they bring"),
     ("Function", "functions.NAME"),
+    ("Attestations", "attestations"),
 )
 """Definition in the schema to the heading of its section, in the order of the page."""
 
