@@ -51,6 +51,10 @@ MERGED = ("budgets", "prune", "environment", "licenses")
 whole."""
 
 
+REPOSITORY_PATTERN = r"^[\w-][\w.-]*/[\w.-]+$"
+WORKFLOW_PATTERN = r"^([\w-][\w.-]*/[\w.-]+/)?\.github/workflows/[^/@]+\.ya?ml$"
+
+
 def kebab(name: str) -> str:
     """Return the key that a field is written as."""
     return name.replace("_", "-")
@@ -627,6 +631,34 @@ class AdvisoryPolicy(Model):
     """What an advisory means of which no proof ever loaded a file, as `slim` watched them."""
 
 
+class Attestations(Model):
+    """Who must have built what is published and deployed, by what their workflow signed."""
+
+    repository: Annotated[str, Field(pattern=REPOSITORY_PATTERN, examples=["owner/name"])]
+    """Repository on GitHub that the workflow ran for."""
+    workflow: Annotated[
+        str, Field(pattern=WORKFLOW_PATTERN, examples=[".github/workflows/release.yml"])
+    ]
+    """Workflow that signed: a file of that repository, or of another as
+    `owner/name/.github/workflows/file.yml`, for a reusable workflow."""
+    refs: Annotated[list[str], Field(min_length=1, examples=[["refs/heads/main"]])] = [
+        "refs/tags/{layer}-v{version}"
+    ]
+    """Branches and tags that it may have run for, as globs, with the layer's name and version in
+    braces."""
+    require: bool = True
+    """Refuse what has no attestation. Without it, only what is attested wrongly is refused."""
+    trusted_root: Annotated[RelativePath | None, Field(examples=["trusted_root.json"])] = None
+    """Roots of another Sigstore than the public one, as its clients read them."""
+
+    @property
+    def signer(self) -> str:
+        """The workflow with its repository."""
+        if self.workflow.startswith(".github/"):
+            return f"{self.repository}/{self.workflow}"
+        return self.workflow
+
+
 class Config(Model):
     """layers.yaml as a whole."""
 
@@ -643,6 +675,12 @@ class Config(Model):
     anything. Empty allows all. Accounts are quoted."""
     advisories: Annotated[AdvisoryPolicy, Field(default_factory=AdvisoryPolicy)]
     """Which known vulnerabilities are accepted; see docs/trust.md."""
+    attestations: Annotated[
+        Attestations | None,
+        Field(examples=[{"repository": "owner/name", "workflow": ".github/workflows/release.yml"}]),
+    ] = None
+    """Attestations that `publish` and `deploy` verify before their first call of AWS. Without it,
+    none are asked for. See docs/trust.md."""
     recipe_folder: Annotated[RelativePath | None, Field(examples=["recipes"])] = None
     """Folder with recipes of your own, one TOML file per distribution; they replace those that
     layersmith brings for the same distribution."""

@@ -89,6 +89,7 @@ SECTIONS = (
     ("Function", "functions.NAME"),
     ("AdvisoryPolicy", "advisories"),
     ("IgnoredAdvisory", "advisories.ignore"),
+    ("Attestations", "attestations"),
 )
 """Definition in the schema to the heading of its section, in the order of the page."""
 
