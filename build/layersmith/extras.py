@@ -12,7 +12,7 @@ from layersmith.errors import NotInstalledError
 
 MODULES = {
     "": (
-        *("deflate", "elftools", "httpx", "packaging", "pathspec", "pydantic"),
+        *("cvss", "deflate", "elftools", "httpx", "packaging", "pathspec", "pydantic"),
         *(
             "pyproject_hooks",
             "rich",
@@ -37,7 +37,9 @@ MODULES = {
 
 OF_VERB = {
     **dict.fromkeys(("image", "smoke", "coldstart", "slim", "recipe"), "prove"),
-    **dict.fromkeys(("release", "publish", "verify", "arn", "promote", "rollback", "yank"), "ship"),
+    **dict.fromkeys(
+        ("release", "publish", "reproduce", "verify", "arn", "promote", "rollback", "yank"), "ship"
+    ),
     **dict.fromkeys(("gc", "cost", "deploy", "destroy", "stacks", "session"), "ship"),
     "report": "report",
     "vectors": "vectors",

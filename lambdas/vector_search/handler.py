@@ -3,7 +3,7 @@
 Event::
 
     {"collection": "receipts", "embedding": [...] or "text": "...", "limit": 10, "cursor": null,
-     "minSimilarity": -1, "where": {...}, "documents": false,
+     "minSimilarity": 0.5, "where": {...}, "documents": false,
      "session": {"address": ..., "tokenReference": ...}}
 
 Answer: ``{"results": [{"id", "similarity", "distance", "metadata", "document"?}], "next"}``.
@@ -18,7 +18,7 @@ from vector_common.chroma import chroma_client
 from vector_common.events import Fields, entrypoint
 from vector_common.names import check_collection
 from vector_common.search.embedder import read_embedding
-from vector_common.search.neighbours import PageCursor, find_neighbours
+from vector_common.search.neighbours import PageCursor, find_neighbours, require_cosine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,9 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     collection = fields.text("collection")
     limit = fields.integer("limit", 10, low=1, high=300)
     cursor = fields.text("cursor", "", limit=8192)
-    least = fields.number("minSimilarity", -1.0, low=-1, high=1)
+    least = None
+    if fields.raw("minSimilarity") is not None:
+        least = fields.number("minSimilarity", low=-1, high=1)
     where, session = fields.mapping("where"), fields.mapping("session")
     documents = fields.flag("documents", default=False)
     embed = read_embedding(fields)
@@ -47,8 +49,10 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
         documents=documents,
         model=embed.model,
     )
+    if least is not None:
+        require_cosine("minSimilarity", ((collection, n) for n in neighbours))
     page, following = start.page(neighbours, limit)
-    near = [n for n in page if n.similarity >= least]
+    near = [n for n in page if least is None or n.similarity >= least]
     return {
         "results": [
             {

@@ -47,8 +47,9 @@ actions:
   verify     read a snapshot whole and every pending delta, compare every checksum, and list what
              compaction has set aside because Chroma does not take it
   promote    make a kept snapshot the current one again
-  rebuild    give a collection another space (--space), keeping its records, or remove it and its
-             settings (--remove); compacts on the way; dry run unless --yes
+  rebuild    give a collection another space (--space), keeping its records, or a new index in the
+             same space, or remove it and its settings (--remove); compacts on the way; dry run
+             unless --yes
   retain     delete snapshots beyond the rule; dry run unless --apply
   export     a collection to a Parquet file, pending deltas included
   import     a Parquet file as deltas of a collection
@@ -344,6 +345,7 @@ def _compact(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
         "deltas": len(report.applied),
         "records": report.records,
         "quarantined": len(report.set_aside),
+        "recall": _recall(report),
         "uploaded": report.snapshot.bytes_uploaded if report.snapshot else 0,
         "seconds": round(report.seconds, 3),
     }
@@ -402,6 +404,15 @@ def _warn(report: CompactionReport | ReplayReport) -> None:
         console.warn(line)
 
 
+def _recall(report: CompactionReport) -> list[dict[str, object]]:
+    for item in report.recall:
+        if item.low:
+            console.warn(item.summary)
+        elif item.rebuilt:
+            console.info(item.summary)
+    return [item.document() for item in report.recall]
+
+
 def _promote(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     from chroma_store.snapshots.store import SnapshotStore  # noqa: PLC0415
 
@@ -449,6 +460,7 @@ def _rebuild(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
         **result,
         "records": report.records,
         "deltas": len(report.compaction.applied),
+        "recall": _recall(report.compaction),
         "snapshot": pointer.snapshot_id if pointer else None,
     }
 

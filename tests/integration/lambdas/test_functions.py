@@ -108,6 +108,11 @@ def session(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     log.append(corpus.records, CollectionSpec("receipts", DIMENSION, "cosine"))
     old = [{**r, "id": f"old-{r['id']}"} for r in corpus.records[:50]]
     log.append(old, CollectionSpec("merchants-old", DIMENSION, "cosine"))
+    for space in ("l2", "ip"):
+        log.append(corpus.records[:50], CollectionSpec(f"receipts-{space}", DIMENSION, space))
+    equal = [{**r, "id": f"equal{n}", "embedding": corpus.records[0]["embedding"]}
+             for n, r in enumerate(corpus.records[:40])]  # fmt: skip
+    log.append(equal, CollectionSpec("equal", DIMENSION, "cosine"))
     (folder / "data").mkdir()
     with ChromaProcess(folder / "data") as server:
         log.replay(server.base_url)
@@ -225,6 +230,36 @@ def test_merchants_come_from_all_collections(corpus: Corpus, session: dict[str, 
     assert answer["outcome"] == "ambiguous"
     scores = [candidate["similarity"] for candidate in answer["candidates"]]
     assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("space", ["l2", "ip"])
+def test_verdicts_and_thresholds_need_cosines(
+    corpus: Corpus, session: dict[str, str], space: str
+) -> None:
+    query = {"embedding": corpus.records[0]["embedding"], "session": session}
+    name = f"receipts-{space}"
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("label_validation", {"collection": name, "label": "label0"}),
+        ("merchant_match", {"collections": ["receipts", name]}),
+        ("vector_search", {"collection": name, "minSimilarity": 0.5}),
+    ]
+    for function, event in events:
+        with pytest.raises(errors.Conflict, match=f"{name} calculates {space}"):
+            handler(function)({**query, **event}, None)
+    # An inner product may be anything, and drops no record by itself.
+    found = handler("vector_search")({**query, "collection": name, "limit": 50}, None)["results"]
+    assert len(found) == 50
+
+
+def test_equal_records_vote_all_or_none(corpus: Corpus, session: dict[str, str]) -> None:
+    event = {
+        "collection": "equal",
+        "label": "label1",
+        "embedding": corpus.records[0]["embedding"],
+        "neighbours": 5,
+        "session": session,
+    }
+    assert handler("label_validation")(event, None)["votes"] == 40
 
 
 def test_a_batch_answers_as_each_function_does_and_in_order(

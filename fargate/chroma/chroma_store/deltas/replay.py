@@ -129,7 +129,7 @@ def _apply_changes(
     if space != spec.space:
         progress.notes[spec.name] = (
             f"collection {spec.name}: calculates {space}, its deltas ask for {spec.space}; "
-            "they were applied, and the collection stays as it is"
+            "they were applied, and the collection stays unchanged"
         )
     if spec.name not in progress.expected:
         progress.expected[spec.name] = server.count(collection)

@@ -170,14 +170,20 @@ def collections(
         data_dir: Its folder, which says what tenants there are; the default one only if None.
         timeout: For one answer, in seconds.
     """
-    server = ChromaHttp(base_url, timeout=timeout)
-    places = _places(data_dir) if data_dir else []
-    found = [info for place in places if place != DEFAULT for info in server.collections(*place)]
-    return sorted([*server.collections(), *found], key=lambda info: info.name)
+    servers = [
+        ChromaHttp(base_url, timeout=timeout, place=place)
+        for place in dict.fromkeys([DEFAULT, *(places(data_dir) if data_dir else [])])
+    ]
+    found = [info for server in servers for info in server.collections()]
+    return sorted(found, key=lambda info: info.name)
 
 
-def _places(data_dir: Path) -> list[tuple[str, str]]:
-    """Tenant and name of every database of Chroma's that has a collection; no call lists them."""
+def places(data_dir: Path) -> list[tuple[str, str]]:
+    """Tenant and name of every database of Chroma's that has a collection; no call lists them.
+
+    Raises:
+        Unavailable: Chroma's file cannot be read.
+    """
     uri = f"{(data_dir / 'chroma.sqlite3').absolute().as_uri()}?mode=ro"
     query = (
         "SELECT DISTINCT d.tenant_id, d.name FROM databases d JOIN collections c "

@@ -128,7 +128,7 @@ class VectorRecord:
         op: Which of the three.
         id: The record's id within its collection.
         embedding: 32-bit floats; always with upsert, perhaps with update, never with delete.
-        metadata: Values by key; None leaves it as it is (update) or empty (upsert).
+        metadata: Values by key; None leaves it unchanged (update) or empty (upsert).
         document: Text beside the vector.
     """
 
