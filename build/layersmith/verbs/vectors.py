@@ -566,11 +566,11 @@ def _calibrate(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
         "curve": [point.document() for point in made.curve()],
         "points": [point.document() for point in made.points],
     }
-    _show(args, result)
+    _draw(args, result)
     return result
 
 
-def _show(args: argparse.Namespace, result: dict[str, Any]) -> None:
+def _draw(args: argparse.Namespace, result: dict[str, Any]) -> None:
     """Draw what a calibration found, in the terminal and as a page."""
     from layersmith.report import bars  # noqa: PLC0415
 
