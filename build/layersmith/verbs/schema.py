@@ -52,6 +52,7 @@ DATA: dict[str, dict[str, str]] = {
         "functions": "layersmith.prove.reports.FunctionProof",
     },
     "reproduce": {"layers": "layersmith.supply.reproduce.Reproduction"},
+    "sbom": {"bills": "layersmith.supply.spdx.PrintedBill"},
     "why": {"answers": "layersmith.report.why.WhyAnswer"},
 }
 """Verb to the lists in its data, by key, and the model of their items; without a key the list is
