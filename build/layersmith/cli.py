@@ -63,6 +63,7 @@ VERBS = {
     "report": "write the HTML report of everything in dist/",
     "release": "bump a layer's version, check that it fits, write changelog and tag",
     "publish": "plan or apply the publication of layers to every region",
+    "reproduce": "build a published layer again from its commit and compare the bytes",
     "verify": "check in every region that what is published is what was built",
     "arn": "print the ARN of a published layer",
     "promote": "move a layer's latest pointer to a version",
@@ -97,11 +98,6 @@ class VerbParser(argparse.ArgumentParser):
             UsageError: Always.
         """
         raise UsageError(message, hint=f"see `{self.prog} --help`")
-
-
-def program() -> int:
-    """Run the command ``layersmith``."""
-    return main(sys.argv[1:])
 
 
 def main(argv: Sequence[str]) -> int:

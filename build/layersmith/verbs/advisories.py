@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -169,8 +168,9 @@ def _published(args: argparse.Namespace) -> int:
     index = document.read(sorted(args.published.rglob("*.json")) if folder else [args.published])
     places = affected.versions(index)
     args.dist.mkdir(parents=True, exist_ok=True)
-    if os.environ.get("GITHUB_TOKEN"):
-        affected.fetch(list(places), args.dist, github.Repository.current())
+    missing = [one for one in places if not (args.dist / f"{one.stem}.json").is_file()]
+    if missing and not args.offline:
+        affected.fetch(missing, args.dist, github.Repository.of(loaded.root))
     held, unknown = affected.gather(list(places), args.dist)
     looked_up = subjects.merged(held)
     questions = [one.question for one in looked_up]

@@ -42,6 +42,7 @@ COMMANDS = {
     "publish apply": ["--yes"],
     "publish fetch": [],
     "publish recent": [],
+    "reproduce": ["nothing.zip"],
     "verify": [],
     "arn": ["demo", "--region", "eu-west-1"],
     "promote": ["demo", "1.0.0"],

@@ -40,6 +40,7 @@ VERBS = (
     *(f"stacks test-layer {VERSION} --module os", f"session stop {EXECUTION}"),
     *("session run --database d --input work.json",),
     *(
+        "reproduce dist/demo-1.0.0-python3.13-arm64.zip",
         "verify",
         "promote demo 1.0.0 --yes",
         "rollback demo --yes",

@@ -54,15 +54,14 @@ def versions(index: Index) -> dict[PublishedVersion, list[str]]:
 
 
 def fetch(places: Sequence[PublishedVersion], folder: Path, repository: Repository) -> None:
-    """Save the manifests and SBOMs of released versions that a folder does not hold yet.
+    """Save the manifests and SBOMs of released versions to a folder.
 
     Raises:
         ShipError: GitHub refused.
     """
     for place in places:
-        if not (folder / f"{place.stem}.json").is_file():
-            tag = tagging.tag_name(place.layer, place.version)
-            repository.download(tag, f"{place.stem}.", folder, suffixes=(".json",))
+        tag = tagging.tag_name(place.layer, place.version)
+        repository.download(tag, f"{place.stem}.", folder, suffixes=(".json",))
 
 
 def gather(
