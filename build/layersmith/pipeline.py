@@ -159,7 +159,7 @@ class Build:
         return manifest
 
     def _judge(self, job: LayerJob, manifest: Manifest) -> None:
-        """Judge budgets anew: they may have changed since, and are no part of the inputs."""
+        """Judge budgets anew: they may have changed since, and are not among the inputs."""
         budgets.check(
             job.target,
             manifest.files,

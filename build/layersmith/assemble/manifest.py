@@ -57,7 +57,9 @@ class Distribution(ManifestPart):
     requires: list[str]
     """Normalized names of the distributions it needs here, markers judged for the target."""
     license: str | None = None
-    """License as its METADATA gives it."""
+    """License as its METADATA gives it; an SPDX expression where that is certain."""
+    license_expression: str | None = None
+    """The license as an SPDX expression; None where it is not certain, and for what has none."""
 
 
 class Dropped(ManifestPart):

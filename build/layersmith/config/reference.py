@@ -78,6 +78,7 @@ SECTIONS = (
     ("LayerDefaults", "defaults, and any fragment or layer"),
     ("Fragment", "fragments.NAME"),
     ("Budgets", "budgets"),
+    ("TargetBudgets", "budgets.ARCHITECTURE"),
     ("Prune", "prune"),
     ("Stub", "stubs.DISTRIBUTION"),
     ("BuildOptions", "build.DISTRIBUTION"),
@@ -86,6 +87,8 @@ SECTIONS = (
     ("ManagedContents", "managed-layers, with what they bring"),
     ("Function", "functions.NAME"),
     ("Attestations", "attestations"),
+    ("AdvisoryPolicy", "advisories"),
+    ("IgnoredAdvisory", "advisories.ignore"),
 )
 """Definition in the schema to the heading of its section, in the order of the page."""
 

@@ -52,7 +52,7 @@ class Repository:
         """Return the repository of the workflow run.
 
         Raises:
-            ShipError: This is no workflow run, or it was not given its token.
+            ShipError: This is not a workflow run, or it was not given its token.
         """
         names = ("GITHUB_REPOSITORY", "GITHUB_TOKEN")
         missing = [name for name in names if not os.environ.get(name)]

@@ -108,7 +108,7 @@ def inputs(targets: Sequence[Target], root: Path) -> list[Path]:
 
 
 def _folders(path: Path, target: Target) -> list[str]:
-    """Return the local packages of a target; a lock that is no lock names none beside its own."""
+    """Return the local packages of a target; a damaged lock names none beside its own."""
     try:
         return lock.folders(lock.read(path), target)
     except LockError:

@@ -31,6 +31,7 @@ examples:
 """
 
 DATA: dict[str, dict[str, str]] = {
+    "advisories": {"reports": "layersmith.supply.advisories.AdvisoryReport"},
     "weigh": {"reports": "layersmith.weigh.models.Weighing"},
     "audit": {
         "reports": "layersmith.audit.findings.AuditReport",

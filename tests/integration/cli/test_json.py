@@ -23,6 +23,7 @@ COMMANDS = {
     "lock": ["--check"],
     "build": [],
     "audit": [],
+    "advisories": ["--offline"],
     "schema": ["--check"],
     "image": [],
     "smoke": [],
