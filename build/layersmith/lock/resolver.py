@@ -11,8 +11,9 @@ import contextlib
 import tempfile
 import tomllib
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from packaging.markers import Marker
@@ -37,8 +38,8 @@ Found = TypeVar("Found")
 
 __all__ = [
     "Unresolvable",
-    "askers",
     "every_offer",
+    "graph",
     "offers",
     "resolve",
     "sdist",
@@ -100,6 +101,7 @@ def resolve(
     urls = direct(inputs.requirements)
     sources = {name for name, url in urls.items() if not urlsplit(url).path.endswith(".whl")}
     options = _for_target(target, {*from_source, *inputs.packages, *elsewhere, *sources})
+    options += _before(cutoff(target), target.settings.cool_down_exceptions)
     # uv keeps what a build told until pyproject.toml or setup.py changes.
     options += [word for name in inputs.packages for word in ("--refresh-package", name)]
     with _scratch() as described:
@@ -133,9 +135,19 @@ def resolve(
     return found
 
 
-def askers(
-    target: Target, inputs: LockInputs, pins: Iterable[tuple[str, str]], root: Path
-) -> dict[str, tuple[str, ...]]:
+class Edges(NamedTuple):
+    """How a resolution hangs together.
+
+    Attributes:
+        askers: Normalized name to the names that ask for it, sorted; ``layers.yaml`` for the layer.
+        indexes: Normalized name to the URL of the index that it is from, without a login.
+    """
+
+    askers: dict[str, tuple[str, ...]]
+    indexes: dict[str, str]
+
+
+def graph(target: Target, inputs: LockInputs, pins: Iterable[tuple[str, str]], root: Path) -> Edges:
     """Return who asks for each distribution of a resolution, from the graph in a uv.lock.
 
     Args:
@@ -143,9 +155,6 @@ def askers(
         inputs: What the resolution was made from.
         pins: The names and versions that were chosen.
         root: Folder in which uv looks for its configuration.
-
-    Returns:
-        Normalized name to the names that ask for it, sorted; ``layers.yaml`` for the layer.
 
     Raises:
         Unresolvable: uv finds no solution with these versions.
@@ -262,6 +271,21 @@ def _described(package: LocalPackage, scratch: Path) -> Path:
     return folder
 
 
+def cutoff(target: Target) -> datetime | None:
+    """Return the time after which no file may have been uploaded; None without a cool-down."""
+    age = target.settings.cool_down
+    return datetime.now(UTC) - timedelta(seconds=age) if age else None
+
+
+def _before(latest: datetime | None, exceptions: Iterable[str]) -> list[str]:
+    """Return uv's options for a cool-down."""
+    if latest is None:
+        return []
+    freed = (f"{canonicalize_name(name)}=false" for name in sorted(exceptions))
+    words = ["--exclude-newer", latest.isoformat(timespec="seconds")]
+    return [*words, *(word for one in freed for word in ("--exclude-newer-package", one))]
+
+
 def _for_target(target: Target, from_source: Collection[str]) -> list[str]:
     return [
         "--python-platform",
@@ -368,12 +392,14 @@ class File:
         url: Where it is; without a login.
         sha256: SHA-256 in hex, or None where the index gives none.
         size: Bytes, or None where the index does not say.
+        uploaded: When it was uploaded (PEP 700), or None where the index does not say.
     """
 
     filename: str
     url: str
     sha256: str | None
     size: int | None
+    uploaded: datetime | None = None
 
     @property
     def is_wheel(self) -> bool:
@@ -464,10 +490,8 @@ def _not_understood(what: str) -> LockError:
     )
 
 
-def read_graph(
-    lock: Mapping[str, Any], environment: Mapping[str, str]
-) -> dict[str, tuple[str, ...]]:
-    """Read who asks for whom from a uv.lock.
+def read_graph(lock: Mapping[str, Any], environment: Mapping[str, str]) -> Edges:
+    """Read who asks for whom, and which index it is from, from a uv.lock.
 
     Args:
         lock: Its content.
@@ -479,9 +503,12 @@ def read_graph(
     if lock.get("version") != _UV_LOCK_VERSION:
         raise _not_understood(f"a uv.lock of version {lock.get('version')}")
     found: dict[str, set[str]] = {}
+    indexes: dict[str, str] = {}
     project = canonicalize_name(CONFIG)
     for package in lock.get("package", []):
         asker = CONFIG if package["name"] == project else package["name"]
+        if "registry" in (source := package.get("source", {})):
+            indexes[package["name"]] = process.without_logins(source["registry"])
         optional = package.get("optional-dependencies", {}).values()
         for edge in (
             *package.get("dependencies", []),
@@ -490,7 +517,7 @@ def read_graph(
             marker = edge.get("marker")
             if marker is None or Marker(marker).evaluate({**environment, "extra": ""}):
                 found.setdefault(edge["name"], set()).add(asker)
-    return {name: tuple(sorted(who)) for name, who in found.items()}
+    return Edges({name: tuple(sorted(who)) for name, who in found.items()}, indexes)
 
 
 def _files(package: Mapping[str, Any], folder: Path) -> Iterator[File]:
@@ -502,4 +529,10 @@ def _files(package: Mapping[str, Any], folder: Path) -> Iterator[File]:
             url=process.without_logins(url),
             sha256=item.get("hashes", {}).get("sha256"),
             size=item.get("size"),
+            uploaded=_moment(item.get("upload-time")),
         )
+
+
+def _moment(value: object) -> datetime | None:
+    """Return a time of uv's answer, which has a zone (PEP 751)."""
+    return value if isinstance(value, datetime) and value.tzinfo else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -17,6 +17,8 @@ from layersmith.errors import LockError, did_you_mean
 from layersmith.lock import build_pins, compare, explain, provided, requirements
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock.explain import yanked
+from layersmith.lock.published import provenance
+from layersmith.lock.published.pages import Pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -52,6 +54,14 @@ class LockResult:
     error: LockError | None = None
 
 
+class _Wanted(NamedTuple):
+    """What is asked of a run, beside its targets."""
+
+    upgrade: bool | Collection[str]
+    accepted: Collection[str]
+    pages: Pages
+
+
 def check(target: Target, root: Path) -> LockResult:
     """Say whether the lock of a target fits its inputs."""
     try:
@@ -66,6 +76,7 @@ def update(
     root: Path,
     *,
     upgrade: bool | Collection[str] = False,
+    accepted: Collection[str] = (),
     quiet: bool = False,
 ) -> list[LockResult]:
     """Resolve targets in parallel and write their locks; one failure stops no other.
@@ -74,18 +85,25 @@ def update(
         targets: The targets.
         root: Folder of layers.yaml.
         upgrade: Names of distributions to bring to their newest version; True for all.
+        accepted: Names of distributions that somebody else may have published than before.
         quiet: Show no progress.
 
     Raises:
-        LockError: A name in ``upgrade`` is in none of the present locks.
+        LockError: A name in ``upgrade`` or ``accepted`` is in none of the present locks.
     """
     if not isinstance(upgrade, bool):
         upgrade = _known(upgrade, targets, root)
-    with console.progress(quiet=quiet) as display, ThreadPoolExecutor(WORKERS) as pool:
+    accepted = _known(accepted, targets, root, "accepted")
+    with (
+        console.progress(quiet=quiet) as display,
+        Pages(root) as pages,
+        ThreadPoolExecutor(WORKERS) as pool,
+    ):
         task = display.add_task("lock", total=len(targets), step="")
+        wanted = _Wanted(upgrade, accepted, pages)
 
         def one(target: Target) -> LockResult:
-            result = _update(target, root, upgrade)
+            result = _update(target, root, wanted)
             display.update(task, advance=1, step=target.identifier)
             return result
 
@@ -97,7 +115,9 @@ def update(
     return [results[target.identifier] for target in targets]
 
 
-def _known(names: Collection[str], targets: Sequence[Target], root: Path) -> set[str]:
+def _known(
+    names: Collection[str], targets: Sequence[Target], root: Path, what: str = "upgraded"
+) -> set[str]:
     """Return the names normalized, after it is sure that the present locks hold them."""
     present: set[str] = set()
     for target in targets:
@@ -109,7 +129,7 @@ def _known(names: Collection[str], targets: Sequence[Target], root: Path) -> set
     for name in names:
         if canonicalize_name(name) not in present:
             raise LockError(
-                f"{name} cannot be upgraded: it is in none of the locks",
+                f"{name} cannot be {what}: it is in none of the locks",
                 hint=did_you_mean(
                     canonicalize_name(name), present, "run `nox -s lock` without its name"
                 ),
@@ -128,7 +148,7 @@ def _in_order(
         raise
 
 
-def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> LockResult:
+def _update(target: Target, root: Path, wanted: _Wanted) -> LockResult:
     path = lock.lock_path(target, root)
     try:
         old = lock.read(path)
@@ -137,28 +157,30 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> Lock
     try:
         with disk.explained(LockError, root=root, target=target.identifier):
             target = lock.with_layers(target, root, strict=True)
-            return _resolved(target, root, path, old, upgrade)
+            return _resolved(target, root, path, old, wanted)
     except LockError as error:
         error.target = error.target or target.identifier
         return LockResult(target, root, error=error)
 
 
 def _resolved(
-    target: Target,
-    root: Path,
-    path: Path,
-    old: lock.Lock | None,
-    upgrade: bool | Collection[str],
+    target: Target, root: Path, path: Path, old: lock.Lock | None, wanted: _Wanted
 ) -> LockResult:
-    resolved = lock.resolve(target, root, upgrade=upgrade)
+    try:
+        resolved = lock.resolve(target, root, upgrade=wanted.upgrade)
+    except LockError as error:
+        error.cause = provenance.withheld(error.message, root, wanted.pages) or error.cause
+        raise
+    resolved, attested = provenance.add(resolved, old, target, wanted.pages, wanted.accepted)
     target = target.under(resolved.entries)
-    new = build_pins.add(resolved, old, target, root, upgrade=upgrade)
+    new = build_pins.add(resolved, old, target, root, upgrade=wanted.upgrade)
     if new != old:
         lock.write(new, path, target.identifier)
     inputs = lockinputs.collect(target, root)
     direct = requirements.direct(inputs.requirements)
     offered = replace(new, entries=[one for one in new.entries if one.name not in direct])
     notes = [
+        *attested,
         *provided.notes(target, inputs, new),
         *yanked.notes(target, offered, root),
         *explain.passed_over(target, offered, inputs, root),
