@@ -1,7 +1,7 @@
-"""A Sigstore of the tests' own: keys of a test sign as its services do, for its library to verify.
+"""A Sigstore of the tests: its own certificate authority, transparency logs and bundles.
 
-It has a certificate authority, a log of certificates (RFC 6962) and a log of signatures with one
-entry, as docs of sigstore describe them: specification "Sigstore Client Specification".
+It signs statements through sigstore's library with keys of the test, and writes the trusted root
+that verifies them.
 """
 
 from __future__ import annotations
@@ -10,20 +10,27 @@ import base64
 import hashlib
 import json
 import struct
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import rfc8785
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pypi_attestations import AttestationType
+from sigstore import dsse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+FULCIO = "1.3.6.1.4.1.57264.1."
+"""Arc of Fulcio's extensions (Fulcio, oid-info.md)."""
+
+SCTS = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
+"""The extension for signed certificate timestamps (RFC 6962, 3.3)."""
 
 PUBLISHER = {
     "kind": "GitHub",
@@ -31,59 +38,108 @@ PUBLISHER = {
     "workflow": "release.yml",
     "environment": "release",
 }
+"""Who publishes on an index (PEP 740)."""
 
-ISSUER = "https://token.actions.githubusercontent.com"
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
-
-_SCT_LIST = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
-_CLAIMS = "1.3.6.1.4.1.57264.1."
-"""Where Fulcio's extensions begin (its document oid-info)."""
+WORKFLOW = ".github/workflows/release.yml"
+COMMIT = "1" * 40
 
 
+def _key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _sign(key: ec.EllipticCurvePrivateKey, data: bytes) -> bytes:
+    return key.sign(data, ec.ECDSA(hashes.SHA256()))
+
+
+def _der(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def _id(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return hashlib.sha256(_der(key)).digest()
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _tlv(tag: int, content: bytes) -> bytes:
+    """Return content in DER."""
+    size = len(content)
+    length = bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+    return bytes([tag]) + length + content
+
+
+def _json(value: Any) -> bytes:
+    return rfc8785.dumps(value)
+
+
+@dataclass
 class Sigstore:
-    """Signs with certificates that live for ten minutes, and logs what it signs."""
+    """One instance, with keys of its own."""
 
-    def __init__(self) -> None:
-        self._now = datetime.now(UTC).replace(microsecond=0) - timedelta(days=30)
-        self._authority = ec.generate_private_key(ec.SECP256R1())
-        self._log = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority of a test")])
-        usage = _usage(signs_certificates=True)
+    authority: ec.EllipticCurvePrivateKey = field(default_factory=_key)
+    ctlog: ec.EllipticCurvePrivateKey = field(default_factory=_key)
+    rekor: ec.EllipticCurvePrivateKey = field(default_factory=_key)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+
+    def __post_init__(self) -> None:
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority of the tests")])
+        self._name = name
         self._root = (
-            self._certificate(name, self._authority)
-            .issuer_name(name)
-            .not_valid_after(self._now + timedelta(days=3650))
+            self._builder(name, self.authority.public_key(), timedelta(days=9))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(usage, critical=True)
-            .sign(self._authority, hashes.SHA256())
+            .add_extension(_usage(certificates=True), critical=True)
+            .sign(self.authority, hashes.SHA256())
         )
 
-    def trusted_root(self, path: Path) -> Path:
-        """Write what verifiers trust, as the library reads it."""
-        period = {"start": _time(self._now - timedelta(days=1))}
-        log = {
-            "baseUrl": "https://log.test",
-            "hashAlgorithm": "SHA2_256",
-            "publicKey": {
-                "rawBytes": _base64(_public(self._log)),
-                "keyDetails": "PKIX_ECDSA_P256_SHA_256",
-                "validFor": period,
-            },
-            "logId": {"keyId": _base64(_key_id(self._log))},
-        }
-        authority = {
-            "subject": {"organization": "test", "commonName": "authority of a test"},
-            "certChain": {"certificates": [{"rawBytes": _base64(_der(self._root))}]},
-            "validFor": period,
-        }
-        content = {
+    def write_root(self, path: Path) -> None:
+        """Write the trusted root, as clients of Sigstore read it."""
+        valid = {"start": (self.now - timedelta(days=9)).isoformat()}
+        certificate = self._root.public_bytes(serialization.Encoding.DER)
+        chain = {"certificates": [{"rawBytes": _b64(certificate)}]}
+        root = {
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-            "tlogs": [log],
-            "certificateAuthorities": [authority],
-            "ctlogs": [log],
+            "tlogs": [self._log(self.rekor, valid)],
+            "certificateAuthorities": [
+                {"subject": {"organization": "tests", "commonName": "tests"},
+                 "uri": "https://fulcio.example.org", "certChain": chain, "validFor": valid}
+            ],
+            "ctlogs": [self._log(self.ctlog, valid)],
+            "timestampAuthorities": [],
+        }  # fmt: skip
+        path.write_text(json.dumps(root), "utf-8")
+
+    def bundle(
+        self,
+        *files: Path,
+        repository: str = "owner/name",
+        workflow: str = f"owner/name/{WORKFLOW}",
+        ref: str = "refs/tags/alpha-v1.0.0",
+        commit: str = COMMIT,
+        predicate: str = "https://slsa.dev/provenance/v1",
+        late: timedelta = timedelta(0),
+    ) -> str:
+        """Return a bundle for files; ``late`` is when the log takes it after the signature."""
+        subjects = {path.name: _hash(path.read_bytes())["value"] for path in files}
+        key = _key()
+        certificate = self._leaf(key, repository, workflow, ref, commit)
+        signed = _statement(key, subjects, predicate, {})
+        entry = self._entry(signed, certificate, self.now + late)
+        material = {
+            "certificate": {"rawBytes": _b64(certificate.public_bytes(serialization.Encoding.DER))},
+            "tlogEntries": [entry],
         }
-        path.write_text(json.dumps(content))
-        return path
+        return json.dumps(
+            {
+                "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+                "verificationMaterial": material,
+                "dsseEnvelope": signed,
+            }
+        )
 
     def provenance(
         self,
@@ -94,178 +150,165 @@ class Sigstore:
         signer: Mapping[str, str] | None = None,
         late: timedelta = timedelta(0),
     ) -> bytes:
-        """Return the provenance object of a file (PEP 740).
+        """Return the provenance object that an index has of a file (PEP 740).
 
         Args:
             filename: Its name.
             sha256: Its SHA-256, in hex.
             claimed: Who the index says has published it.
             signer: Who signed, if it is another.
-            late: How long after the certificate was issued it was signed.
+            late: When the log takes it after the signature.
         """
-        statement = {
-            "_type": "https://in-toto.io/Statement/v1",
-            "subject": [{"name": filename, "digest": {"sha256": sha256}}],
-            "predicateType": AttestationType.PYPI_PUBLISH_V1.value,
-            "predicate": None,
+        by = signer or claimed
+        key = _key()
+        workflow = f"{by['repository']}/.github/workflows/{by['workflow']}"
+        certificate = self._leaf(key, by["repository"], workflow, "refs/tags/v1", COMMIT)
+        signed = _statement(key, {filename: sha256}, AttestationType.PYPI_PUBLISH_V1.value, None)
+        attestation = {
+            "version": 1,
+            "verification_material": {
+                "certificate": _b64(certificate.public_bytes(serialization.Encoding.DER)),
+                "transparency_entries": [self._entry(signed, certificate, self.now + late)],
+            },
+            "envelope": {
+                "statement": signed["payload"],
+                "signature": signed["signatures"][0]["sig"],
+            },
         }
-        attestation = self.attestation(json.dumps(statement).encode(), signer or claimed, late)
         bundle = {"publisher": {**claimed, "claims": None}, "attestations": [attestation]}
         return json.dumps({"version": 1, "attestation_bundles": [bundle]}).encode()
 
-    def attestation(
-        self, payload: bytes, signer: Mapping[str, str], late: timedelta = timedelta(0)
-    ) -> dict[str, Any]:
-        """Sign a statement as a workflow of a repository."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._issued(key, signer)
-        words = (b"DSSEv1", str(len(PAYLOAD_TYPE)).encode(), PAYLOAD_TYPE.encode())
-        signature = _signed(key, b" ".join([*words, str(len(payload)).encode(), payload]))
-        when = int((self._now + late).timestamp())
+    def _log(self, key: ec.EllipticCurvePrivateKey, valid: dict[str, str]) -> dict[str, Any]:
+        public = {"rawBytes": _b64(_der(key)), "keyDetails": "PKIX_ECDSA_P256_SHA_256"}
         return {
-            "version": 1,
-            "verification_material": {
-                "certificate": _base64(_der(certificate)),
-                "transparency_entries": [self._entry(certificate, payload, signature, when)],
-            },
-            "envelope": {"statement": _base64(payload), "signature": _base64(signature)},
+            "baseUrl": "https://log.example.org",
+            "hashAlgorithm": "SHA2_256",
+            "publicKey": {**public, "validFor": valid},
+            "logId": {"keyId": _b64(_id(key))},
         }
 
-    def _certificate(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey
-    ) -> x509.CertificateBuilder:
+    def _builder(self, subject: x509.Name, key: Any, lifetime: timedelta) -> Any:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
-            .public_key(key.public_key())
+            .issuer_name(self._name)
+            .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(self._now)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+            .not_valid_before(self.now - lifetime)
+            .not_valid_after(self.now + lifetime)
         )
 
-    def _issued(
-        self, key: ec.EllipticCurvePrivateKey, signer: Mapping[str, str]
+    def _leaf(
+        self,
+        key: ec.EllipticCurvePrivateKey,
+        repository: str,
+        workflow: str,
+        ref: str,
+        commit: str,
     ) -> x509.Certificate:
-        """Return a certificate for a workflow, logged before it is issued (RFC 6962)."""
-        repository = f"https://github.com/{signer['repository']}"
-        workflow = f"{repository}/.github/workflows/{signer['workflow']}@refs/tags/v1"
-        claims = {8: ISSUER, 12: repository, 14: "refs/tags/v1", 18: workflow}
-        authority = self._authority.public_key()
+        """Return a certificate of ten minutes, as Fulcio gives them to workflows."""
+        signer = f"https://github.com/{workflow}@{ref}"
+        said = {
+            8: "https://token.actions.githubusercontent.com",
+            9: signer,
+            12: f"https://github.com/{repository}",
+            13: commit,
+            14: ref,
+            18: signer,
+        }
+        code = [ExtendedKeyUsageOID.CODE_SIGNING]
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.authority.public_key())
         builder = (
-            self._certificate(x509.Name([]), key)
-            .issuer_name(self._root.subject)
-            .not_valid_after(self._now + timedelta(minutes=10))
-            .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority), False)
+            self._builder(x509.Name([]), key.public_key(), timedelta(minutes=5))
+            .add_extension(_usage(certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(code), critical=False)
+            .add_extension(issuer, critical=False)
             .add_extension(
-                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(workflow)]), True
+                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(signer)]), critical=True
             )
         )
-        for number, claim in claims.items():
-            oid = x509.ObjectIdentifier(f"{_CLAIMS}{number}")
-            builder = builder.add_extension(x509.UnrecognizedExtension(oid, _utf8(claim)), False)
-        body = builder.sign(self._authority, hashes.SHA256()).tbs_certificate_bytes
-        issuer = hashlib.sha256(_public(self._authority)).digest()
-        moment = int(self._now.timestamp() * 1000)
-        size = len(body).to_bytes(3, "big")
-        entry = struct.pack("!BBQH", 0, 0, moment, 1) + issuer + size + body + b"\0\0"
-        signature = _signed(self._log, entry)
-        stamp = struct.pack("!B32sQHBBH", 0, _key_id(self._log), moment, 0, 4, 3, len(signature))
-        stamp = _sized(_sized(stamp + signature))
-        extension = x509.UnrecognizedExtension(_SCT_LIST, b"\x04" + _length(stamp) + stamp)
-        return builder.add_extension(extension, False).sign(self._authority, hashes.SHA256())
+        for number, text in said.items():
+            oid = x509.ObjectIdentifier(f"{FULCIO}{number}")
+            raw = _tlv(0x0C, text.encode())
+            builder = builder.add_extension(x509.UnrecognizedExtension(oid, raw), critical=False)
+        plain = builder.sign(self.authority, hashes.SHA256()).tbs_certificate_bytes
+        stamps = x509.UnrecognizedExtension(SCTS, self._stamped(plain))
+        made: x509.Certificate = builder.add_extension(stamps, critical=False).sign(
+            self.authority, hashes.SHA256()
+        )
+        return made
+
+    def _stamped(self, certificate: bytes) -> bytes:
+        """Return the list of the CT log's timestamps for a precertificate (RFC 6962, 3.2)."""
+        milliseconds = int(self.now.timestamp() * 1000)
+        entry = _id(self.authority) + len(certificate).to_bytes(3, "big") + certificate
+        body = struct.pack("!BBQH", 0, 0, milliseconds, 1) + entry + b"\0\0"
+        signature = _sign(self.ctlog, body)
+        stamp = b"\0" + _id(self.ctlog) + struct.pack("!QH", milliseconds, 0)
+        stamp += b"\x04\x03" + len(signature).to_bytes(2, "big") + signature
+        listed = len(stamp).to_bytes(2, "big") + stamp
+        return _tlv(0x04, len(listed).to_bytes(2, "big") + listed)
 
     def _entry(
-        self, certificate: x509.Certificate, payload: bytes, signature: bytes, when: int
+        self, envelope: dict[str, Any], certificate: x509.Certificate, at: datetime
     ) -> dict[str, Any]:
-        """Return the entry of a log that has no other."""
-        pem = _base64(certificate.public_bytes(Encoding.PEM))
-        spec: dict[str, Any] = {
-            "payloadHash": {"algorithm": "sha256", "value": hashlib.sha256(payload).hexdigest()},
-            "envelopeHash": {"algorithm": "sha256", "value": hashlib.sha256(b"").hexdigest()},
-            "signatures": [{"signature": _base64(signature), "verifier": pem}],
+        """Return the log's entry for an envelope, alone in its tree (Rekor, dsse 0.0.1)."""
+        pem = certificate.public_bytes(serialization.Encoding.PEM)
+        payload = base64.b64decode(envelope["payload"])
+        spec = {
+            "envelopeHash": _hash(_json(envelope)),
+            "payloadHash": _hash(payload),
+            "signatures": [
+                {"signature": one["sig"], "verifier": _b64(pem)} for one in envelope["signatures"]
+            ],
         }
-        body = rfc8785.dumps({"apiVersion": "0.0.1", "kind": "dsse", "spec": spec})
+        body = _json({"apiVersion": "0.0.1", "kind": "dsse", "spec": spec})
+        stamp = int(at.timestamp())
+        promised = {"body": _b64(body), "integratedTime": stamp}
+        promised |= {"logID": _id(self.rekor).hex(), "logIndex": 0}
         root = hashlib.sha256(b"\0" + body).digest()
-        note = f"log.test - 1\n1\n{_base64(root)}\n"
-        mark = _base64(_key_id(self._log)[:4] + _signed(self._log, note.encode()))
-        promised: dict[str, Any] = {
-            "body": _base64(body),
-            "integratedTime": when,
-            "logID": _key_id(self._log).hex(),
-            "logIndex": 0,
-        }
-        promise = _signed(self._log, rfc8785.dumps(promised))
+        note = f"log.example.org\n1\n{_b64(root)}\n"
+        signed = _b64(_id(self.rekor)[:4] + _sign(self.rekor, note.encode()))
+        proof = {"logIndex": "0", "rootHash": _b64(root), "treeSize": "1", "hashes": []}
+        proof["checkpoint"] = {"envelope": f"{note}\n\N{EM DASH} log.example.org {signed}\n"}  # type: ignore[assignment]
         return {
             "logIndex": "0",
-            "logId": {"keyId": _base64(_key_id(self._log))},
+            "logId": {"keyId": _b64(_id(self.rekor))},
             "kindVersion": {"kind": "dsse", "version": "0.0.1"},
-            "integratedTime": str(when),
-            "inclusionPromise": {"signedEntryTimestamp": _base64(promise)},
-            "inclusionProof": {
-                "logIndex": "0",
-                "rootHash": _base64(root),
-                "treeSize": "1",
-                "hashes": [],
-                "checkpoint": {"envelope": f"{note}\n\u2014 log.test {mark}\n"},
-            },
-            "canonicalizedBody": _base64(body),
+            "integratedTime": str(stamp),
+            "inclusionPromise": {"signedEntryTimestamp": _b64(_sign(self.rekor, _json(promised)))},
+            "inclusionProof": proof,
+            "canonicalizedBody": _b64(body),
         }
 
 
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def _statement(
+    key: ec.EllipticCurvePrivateKey,
+    subjects: Mapping[str, str],
+    predicate_type: str,
+    predicate: dict[str, Any] | None,
+) -> Any:
+    """Sign a statement on files, given by name and SHA-256, and return the envelope."""
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": name, "digest": {"sha256": one}} for name, one in subjects.items()],
+        "predicateType": predicate_type,
+        "predicate": predicate,
+    }
+    envelope = dsse._sign(key, dsse.Statement(json.dumps(statement).encode()))
+    return json.loads(envelope.to_json())
+
+
+def _hash(data: bytes) -> dict[str, str]:
+    return {"algorithm": "sha256", "value": hashlib.sha256(data).hexdigest()}
+
+
+def _usage(*, certificates: bool) -> x509.KeyUsage:
+    names = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    never = dict.fromkeys((*names, "encipher_only", "decipher_only"), False)
     return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
+        digital_signature=not certificates,
+        key_cert_sign=certificates,
+        crl_sign=certificates,
+        **never,
     )
-
-
-def _signed(key: ec.EllipticCurvePrivateKey, content: bytes) -> bytes:
-    return key.sign(content, ec.ECDSA(hashes.SHA256()))
-
-
-def _public(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _key_id(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return hashlib.sha256(_public(key)).digest()
-
-
-def _der(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(Encoding.DER)
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
-
-
-def _time(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _utf8(text: str) -> bytes:
-    content = text.encode()
-    return b"\x0c" + _length(content) + content
-
-
-def _length(content: bytes) -> bytes:
-    """Return how DER writes a length."""
-    size = len(content)
-    if size < 128:
-        return bytes([size])
-    count = (size.bit_length() + 7) // 8
-    return bytes([0x80 | count]) + size.to_bytes(count, "big")
-
-
-def _sized(content: bytes) -> bytes:
-    """Return an opaque vector of TLS."""
-    return len(content).to_bytes(2, "big") + content

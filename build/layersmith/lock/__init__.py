@@ -176,8 +176,11 @@ def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = Fal
     chosen = resolution.chosen
     _refuse_young(target, root, {name for name, _ in present}, chosen)
     pins = [(offer.name, offer.version) for offer, _ in chosen]
+    hashes = [file.sha256 or "" for _, file in chosen]
     try:
-        via, indexes = resolver.graph(target, inputs, pins, root)
+        via, indexes = resolver.graph(
+            target, inputs, pins, root, hashes=hashes if all(hashes) else ()
+        )
     except Unresolvable as problem:
         raise explain.refusal(target, problem.explanation, root) from None
     entries = [

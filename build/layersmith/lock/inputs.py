@@ -148,7 +148,7 @@ def collect(
         parts["overrides"] = overrides
     if settings.cool_down:
         names = sorted(map(canonicalize_name, settings.cool_down_exceptions))
-        parts["cool-down"] = [f"{settings.cool_down:g} s", *names]
+        parts["cool-down"] = [f"{settings.cool_down.total_seconds():g} s", *names]
     if hashes:
         parts["hashes"] = hashes
     if pins:

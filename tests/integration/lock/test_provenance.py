@@ -36,7 +36,8 @@ def sigstore() -> Sigstore:
 @pytest.fixture(autouse=True)
 def trusted(sigstore: Sigstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the library trust the keys of the test."""
-    root = TrustedRoot.from_file(str(sigstore.trusted_root(tmp_path / "trusted_root.json")))
+    sigstore.write_root(tmp_path / "trusted_root.json")
+    root = TrustedRoot.from_file(str(tmp_path / "trusted_root.json"))
     monkeypatch.setattr(Verifier, "production", lambda **_: Verifier(trusted_root=root))
 
 
