@@ -11,6 +11,7 @@ Answer: ``{"results": [{"id", "similarity", "distance", "metadata", "document"?}
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from vector_common.chroma import chroma_client
@@ -29,9 +30,7 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     fields = Fields(event)
     collection = fields.text("collection")
     limit = fields.integer("limit", 10, low=1, high=300)
-    least = None
-    if fields.raw("minSimilarity") is not None:
-        least = fields.number("minSimilarity", low=-1, high=1)
+    least = fields.number("minSimilarity", -math.inf, low=-1, high=1)
     where, session = fields.mapping("where"), fields.mapping("session")
     documents = fields.flag("documents", default=False)
     embed = read_embedding(fields)
@@ -45,7 +44,7 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
         where=where,
         documents=documents,
     )
-    if least is not None:
+    if least > -math.inf:
         require_cosine("minSimilarity", ((collection, n) for n in neighbours))
     return {
         "results": [
@@ -57,6 +56,6 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
                 **({"document": n.document} if documents else {}),
             }
             for n in neighbours
-            if least is None or n.similarity >= least
+            if n.similarity >= least
         ]
     }

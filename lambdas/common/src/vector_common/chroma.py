@@ -129,12 +129,13 @@ def _endpoint(session: Mapping[str, Any] | None) -> Endpoint | None:
         address, reference = session.get("address", ""), session.get("tokenReference", "")
     if not isinstance(address, str) or not isinstance(reference, str):
         raise BadRequest("session: address and tokenReference must be strings")
-    if not _is_address(address):
+    if not is_address(address):
         raise BadRequest("session.address: must be a plain http:// or https:// address")
     return Endpoint(address.rstrip("/"), reference)
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether a text is the address of a server: a scheme, a host, maybe a port, nothing more."""
     try:
         parts = urlsplit(text)
         port = parts.port  # raises for a port that is not a number, or out of range
