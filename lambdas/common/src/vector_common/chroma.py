@@ -52,13 +52,19 @@ class Endpoint:
 _current: tuple[Endpoint, Token | None, ClientAPI] | None = None
 
 
+IN_LAMBDA = ("LAMBDA_TASK_ROOT", "AWS_LAMBDA_FUNCTION_NAME")
+"""Variables that Lambda's runtime sets. In there a database of one execution environment would be
+empty, and gone with it, so there is none unless CHROMA_CLIENT asks for it."""
+
+
 def chroma_client(session: Mapping[str, Any] | None = None) -> ClientAPI:
     """The client of this execution environment.
 
     Args:
         session: The event's ``session``, ``{"address": ..., "tokenReference": ...}``. If None,
-            CHROMA_URL and CHROMA_TOKEN_REFERENCE are used; and outside Lambda, where chromadb is
-            installed whole, a local database in CHROMA_PATH, or in memory.
+            CHROMA_URL and CHROMA_TOKEN_REFERENCE are used; and outside Lambda, or with
+            CHROMA_CLIENT=full, where chromadb is installed whole, a local database in CHROMA_PATH,
+            or in memory.
 
     Raises:
         BadRequest: The session is not one.
@@ -183,8 +189,12 @@ def _check_answer(answer: Any) -> None:
 def _local() -> ClientAPI:
     import chromadb  # noqa: PLC0415
 
+    asked = os.environ.get("CHROMA_CLIENT", "")
+    if asked not in {"", "thin", "full"}:
+        raise BadRequest("CHROMA_CLIENT: must be thin or full for this function")
     thin = getattr(chromadb, "is_client", False)
-    if thin or "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    in_lambda = any(name in os.environ for name in IN_LAMBDA)
+    if thin or asked == "thin" or (in_lambda and asked != "full"):
         raise ServerBusy(
             "server: the event has no session and CHROMA_URL is not set"
             + ("; chromadb-client cannot open a local database" if thin else "")
