@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from contextlib import contextmanager
@@ -133,6 +134,24 @@ class Repository:
             for one in releases
             if not one.draft and one.published_at and one.published_at >= since
         ]
+
+    def attestations(self, sha256: str) -> list[str]:
+        """Return the bundles that GitHub keeps of a digest, as JSON.
+
+        Args:
+            sha256: Digest of a file in hex.
+
+        Raises:
+            ShipError: GitHub refused.
+        """
+        path = f"{self._repository.url}/attestations/sha256:{sha256}"
+        with _explained():
+            try:
+                _, data = self._repository.requester.requestJsonAndCheck("GET", path)
+            except github.UnknownObjectException:
+                return []
+        found = (data or {}).get("attestations", [])
+        return [json.dumps(one["bundle"]) for one in found if one.get("bundle")]
 
     def download(self, tag: str, prefix: str, folder: Path) -> bool:
         """Save the files of a release whose names begin with ``prefix``, the zip last.

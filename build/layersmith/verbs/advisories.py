@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache, console
 from layersmith.assemble import manifest as manifests
+from layersmith.base import damage
 from layersmith.errors import LayersmithError, ManyErrors
 from layersmith.supply import advisories, exports, feeds, subjects
 from layersmith.verbs import options
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from layersmith.assemble.manifest import Manifest
     from layersmith.config.loader import LoadedConfig
     from layersmith.plan import Target
+    from layersmith.prove.slim.models import WatchRecord
     from layersmith.supply.advisories import AdvisoryReport, Watched
-    from layersmith.supply.subjects import Subject
+    from layersmith.supply.subjects import AdvisorySubject
 
 NAMED = 8
 """Names in a line for people; --json has all."""
@@ -85,12 +87,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 class _Gathered:
     """What there is to look up."""
 
-    subjects: list[Subject] = field(default_factory=list)
+    subjects: list[AdvisorySubject] = field(default_factory=list)
     manifests: dict[str, Manifest] = field(default_factory=dict)
     bills: dict[str, str] = field(default_factory=dict)
     watched: dict[str, Watched] = field(default_factory=dict)
     errors: list[LayersmithError] = field(default_factory=list)
     bare: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -120,6 +123,8 @@ def run(args: argparse.Namespace) -> int:
         console.emit_json({"reports": [report.model_dump(mode="json")]})
     else:
         _show(report)
+    if found.stale:
+        console.warn(f"watched in another zip, so that nothing is known: {_some(found.stale)}")
     _tell(report, found.bare, len(targets))
     errors = [*found.errors, *advisories.errors(report, lambda index: _place(loaded, index))]
     if errors:
@@ -145,10 +150,31 @@ def _of_built(found: _Gathered, target: Target, dist: Path) -> None:
         found.bare.append(target.identifier)
         return
     made = manifests.read(path)
-    said = subjects.of_bill(bill, subjects.Place(target.identifier))
+    said = subjects.of_bill(bill, subjects.LockPlace(target.identifier))
     found.subjects += said.bundled
     found.manifests[target.identifier] = made
     found.bills[target.identifier] = said.serial
+    seen = _watch_record(dist / f"{target.stem}.watched.json")
+    if seen is not None and seen.sha256 == made.artifact.sha256:
+        found.watched[target.identifier] = advisories.Watched(
+            made, frozenset(seen.loaded), seen.proofs, seen.runner.described
+        )
+    elif seen is not None:
+        found.stale.append(target.identifier)
+
+
+def _watch_record(path: Path) -> WatchRecord | None:
+    """Return what proofs loaded; None where they were not watched.
+
+    Raises:
+        BuildError: The record is damaged.
+    """
+    if not path.is_file():
+        return None
+    from layersmith.prove.slim.models import WatchRecord  # noqa: PLC0415 -- start-up time
+
+    with damage.told(path.name, hint="watch the layer again: `layersmith slim --limit 0`"):
+        return WatchRecord.model_validate_json(path.read_bytes())
 
 
 def _write(
