@@ -55,7 +55,8 @@ actions:
              share of the decisions is right, and what share of the records is decided; --file
              writes a page with the curves
   export     a collection to a Parquet file, pending deltas included
-  import     a Parquet file as deltas of a collection
+  import     a Parquet file as deltas of a collection; --embed makes the vectors of its documents
+             by the embedder that EMBEDDER names
 
 examples:
   python build/layers.py vectors serve --store data/ --database receipts
@@ -115,6 +116,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--discard", metavar="ID", help="deltas: drop this one for good, its quarantine included"
     )
+    parser.add_argument("--embed", action="store_true", help="import: vectors of the documents")
     parser.add_argument("--delta", metavar="ID", help="show: which one")
     parser.add_argument(
         "--port", type=int, default=8000, help="serve: on 127.0.0.1; 0 takes a free one (8000)"
@@ -592,7 +594,8 @@ def _import(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 
     log, _, _ = _open(args, storage)
     file, collection = _needed(args, "file"), _needed(args, "collection")
-    return {"records": import_collection(log, collection, file, space=args.space)}
+    records = import_collection(log, collection, file, space=args.space, embed=args.embed)
+    return {"records": records}
 
 
 _ACTIONS: dict[str, Action] = {
