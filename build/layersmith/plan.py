@@ -217,7 +217,7 @@ def plan(
             name,
             runtimes.get(runtime),
             architecture,
-            layer,
+            layer.model_copy(update={"budgets": layer.budgets.on(architecture)}),
             _others(config, layer),
             book or RecipeBook(),
             function=packaged.get(name),

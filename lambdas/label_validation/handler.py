@@ -4,7 +4,7 @@ Event::
 
     {"collection": "labels", "label": "groceries", "embedding": [...] or "text": "...",
      "labelKey": "label", "neighbours": 10, "minSimilarity": 0.7, "minNeighbours": 3,
-     "accept": 0.6, "margin": 0.1, "session": {...}}
+     "accept": 0.6, "margin": 0.1, "exactLabels": false, "session": {...}}
 
 Answer: ``{"verdict": "accept" | "review" | "reject", "score", "reasons", "suggestion", "shares",
 "votes", "neighbours"}``; `vector_common.search.labels` defines them.
@@ -19,10 +19,12 @@ from vector_common.events import Fields, entrypoint
 from vector_common.names import check_collection
 from vector_common.search.embedder import read_embedding
 from vector_common.search.labels import LabelRule, judge_label
-from vector_common.search.neighbours import find_neighbours
+from vector_common.search.neighbours import find_neighbours, require_cosine, widened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from vector_common.search.neighbours import Neighbour
 
 
 @entrypoint
@@ -37,12 +39,19 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
         min_neighbours=fields.integer("minNeighbours", LabelRule.min_neighbours, low=1, high=300),
         accept=fields.number("accept", LabelRule.accept, low=0, high=1),
         margin=fields.number("margin", LabelRule.margin, low=0, high=1),
+        exact=fields.flag("exactLabels", default=LabelRule.exact),
     )
     session = fields.mapping("session")
     embed = read_embedding(fields)
     fields.check()
     check_collection(collection)
-    neighbours = find_neighbours(chroma_client(session), collection, embed(), count)
+    client, vector = chroma_client(session), embed()
+
+    def nearest(most: int) -> list[Neighbour]:
+        return find_neighbours(client, collection, vector, most, model=embed.model)
+
+    neighbours = widened(nearest, count)
+    require_cosine("label_validation", ((collection, n) for n in neighbours))
     judgement = judge_label(label, neighbours, key, rule)
     return {
         "verdict": judgement.verdict,

@@ -20,10 +20,12 @@ from vector_common.events import Fields, entrypoint
 from vector_common.names import check_collection
 from vector_common.search.embedder import read_embedding
 from vector_common.search.merchants import MatchRule, match_merchant
-from vector_common.search.neighbours import find_neighbours
+from vector_common.search.neighbours import find_neighbours, require_cosine, widened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from vector_common.search.neighbours import Neighbour
 
 
 @entrypoint
@@ -46,11 +48,15 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     fields.check()
     names = list(dict.fromkeys(map(check_collection, collections)))
     client, vector = chroma_client(session), embed()
-    found = [
-        (collection, neighbour)
-        for collection in names
-        for neighbour in find_neighbours(client, collection, vector, count, where=where)
-    ]
+
+    def nearest(name: str) -> list[Neighbour]:
+        def find(most: int) -> list[Neighbour]:
+            return find_neighbours(client, name, vector, most, where=where, model=embed.model)
+
+        return widened(find, count)
+
+    found = [(name, neighbour) for name in names for neighbour in nearest(name)]
+    require_cosine("merchant_match", found)
     result = match_merchant(found, key, rule)
     return {
         "outcome": result.outcome,

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import pytest
 from layersmith import lock
@@ -41,6 +42,7 @@ def run(lines: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Type the commands of a page into one shell."""
     assert lines
     tool = f'layersmith() {{ {" ".join(cli.argv())} "$@"; }}\nuv() {{ {uv.program()} "$@"; }}'
+    tool += f'\npython() {{ {sys.executable} "$@"; }}'
     return subprocess.run(
         ["bash", "-euc", "\n".join([tool, *lines])],
         cwd=folder,
@@ -197,3 +199,17 @@ def test_a_lock_is_a_requirements_file_with_hashes(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "pillow==" in done.stderr
+
+
+def test_thresholds(tmp_path: Path) -> None:
+    page = HOW_TO / "thresholds.md"
+    show(page, tmp_path, below="thresholds")
+    printed = follow(page, tmp_path)
+    # What the page says of its own records.
+    assert " 0.40 *" in printed
+    assert "'threshold': 0.4, 'accept': 0.5" in printed
+    drawn = (tmp_path / "labels.html").read_text()
+    figure = ElementTree.fromstring(drawn[drawn.index("<svg") : drawn.index("</svg>") + 6])
+    lines = [one.attrib["points"].split() for one in figure.iter("polyline")]
+    # Precision ends where nothing is decided, coverage goes on.
+    assert [len(line) for line in lines] == [9, 14]

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from vector_common.errors import Damaged
 
 from chroma_store.deltas.log import DeltaLog
-from chroma_store.server.process import ChromaProcess, collections
+from chroma_store.server.client import ChromaHttp
+from chroma_store.server.index import repair
+from chroma_store.server.process import ChromaProcess, collections, places
 from chroma_store.snapshots.store import SnapshotStore
 from chroma_store.snapshots.versions import running_version
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from chroma_store.deltas.log import ReplayReport
     from chroma_store.deltas.quarantine import SetAside
+    from chroma_store.server.index import Recall
     from chroma_store.snapshots.manifest import CollectionInfo, SnapshotManifest
     from chroma_store.snapshots.store import Pointer, SnapshotReport, TransferLimits
     from chroma_store.storage import Storage
@@ -38,6 +41,7 @@ class CompactionReport:
         snapshot: What the new snapshot cost; None if none was needed.
         set_aside: Changes that Chroma does not take, which lie in quarantine now.
         notes: What else its reader should know, one sentence a collection.
+        recall: What the index of each collection finds; empty if no snapshot was needed.
         seconds: It took.
     """
 
@@ -48,6 +52,7 @@ class CompactionReport:
     snapshot: SnapshotReport | None
     set_aside: tuple[SetAside, ...]
     notes: tuple[str, ...]
+    recall: tuple[Recall, ...]
     seconds: float
 
 
@@ -61,7 +66,7 @@ def compact(
     say: Callable[[str], None] = lambda _: None,
     change: Callable[[str], None] | None = None,
 ) -> CompactionReport:
-    """Restore, replay in order, verify counts, snapshot, flip, drop what was consumed.
+    """Restore, replay in order, verify, repair the indexes, snapshot, flip, drop what was consumed.
 
     Killed anywhere, the next run starts over from the pointer: before the flip nothing has
     changed, after it the manifest lists what it contains.
@@ -88,12 +93,12 @@ def compact(
     if not change and not log.pending(done):
         say("nothing pending")
         return CompactionReport(
-            head, (), 0, log.drop(done), None, (), (), time.monotonic() - started
+            head, (), 0, log.drop(done), None, (), (), (), time.monotonic() - started
         )
     work_dir.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="compaction-", dir=work_dir))
     try:
-        replayed, taken = _rebuild(store, log, folder / "data", migrate, say, change=change)
+        replayed, recall, taken = _rebuild(store, log, folder / "data", migrate, say, change=change)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     say("drop")
@@ -107,6 +112,7 @@ def compact(
         taken,
         replayed.set_aside,
         replayed.notes,
+        recall,
         seconds,
     )
 
@@ -136,7 +142,7 @@ def _rebuild(
     say: Callable[[str], None],
     *,
     change: Callable[[str], None] | None,
-) -> tuple[ReplayReport, SnapshotReport]:
+) -> tuple[ReplayReport, tuple[Recall, ...], SnapshotReport]:
     version = running_version()
     say("restore")
     restored = store.restore(data_dir, chroma_version=version, migrate=migrate)
@@ -151,7 +157,9 @@ def _rebuild(
         check_counts(holds, replayed.expected, what="the replay")
         if change:
             change(server.base_url)
-            holds = collections(server.base_url, data_dir)
+        say("recall")
+        recall = _repair(server)
+        holds = collections(server.base_url, data_dir)
         say("stop")
     log.set_aside(replayed.set_aside)
     say("snapshot")
@@ -162,7 +170,16 @@ def _rebuild(
         collections=holds,
         consumed=replayed.applied,
     )
-    return replayed, taken
+    return replayed, recall, taken
+
+
+def _repair(server: ChromaProcess) -> tuple[Recall, ...]:
+    """Measure every index, and make those anew that find too little."""
+    found: list[Recall] = []
+    for place in places(server.data_dir):
+        http = ChromaHttp(server.base_url, place=place)
+        found += [repair(http, info) for info in http.collections()]
+    return tuple(found)
 
 
 def _check_restored(server: ChromaProcess, manifest: SnapshotManifest) -> None:
