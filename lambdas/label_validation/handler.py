@@ -4,7 +4,7 @@ Event::
 
     {"collection": "labels", "label": "groceries", "embedding": [...] or "text": "...",
      "labelKey": "label", "neighbours": 10, "minSimilarity": 0.7, "minNeighbours": 3,
-     "accept": 0.6, "margin": 0.1, "session": {...}}
+     "accept": 0.6, "margin": 0.1, "session": {...} or "database": "receipts"}
 
 Answer: ``{"verdict": "accept" | "review" | "reject", "score", "reasons", "suggestion", "shares",
 "votes", "neighbours"}``; `vector_common.search.labels` defines them.
@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vector_common.chroma import chroma_client
 from vector_common.events import Fields, entrypoint
 from vector_common.names import check_collection
 from vector_common.search.embedder import read_embedding
 from vector_common.search.labels import LabelRule, judge_label
 from vector_common.search.neighbours import find_neighbours
+from vector_common.stores import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,10 +39,11 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
         margin=fields.number("margin", LabelRule.margin, low=0, high=1),
     )
     session = fields.mapping("session")
+    database = fields.text("database", "")
     embed = read_embedding(fields)
     fields.check()
     check_collection(collection)
-    neighbours = find_neighbours(chroma_client(session), collection, embed(), count)
+    neighbours = find_neighbours(open_store(session, database), collection, embed(), count)
     judgement = judge_label(label, neighbours, key, rule)
     return {
         "verdict": judgement.verdict,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,12 @@ from chroma_store.deltas.log import DeltaLog
 from chroma_store.server.process import ChromaProcess, collections
 from chroma_store.snapshots.store import SnapshotStore
 from chroma_store.snapshots.versions import running_version
+from chroma_store.stores.feed import Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from vector_common.stores.state import FedStore, StoreName
 
     from chroma_store.deltas.log import ReplayReport
     from chroma_store.deltas.quarantine import SetAside
@@ -39,6 +42,7 @@ class CompactionReport:
         set_aside: Changes that Chroma does not take, which lie in quarantine now.
         notes: What else its reader should know, one sentence a collection.
         seconds: It took.
+        stores: What the stores beside the snapshot have now.
     """
 
     pointer: Pointer | None
@@ -49,6 +53,7 @@ class CompactionReport:
     set_aside: tuple[SetAside, ...]
     notes: tuple[str, ...]
     seconds: float
+    stores: Mapping[StoreName, FedStore] = field(default_factory=dict)
 
 
 def compact(
@@ -60,11 +65,13 @@ def compact(
     limits: TransferLimits | None = None,
     say: Callable[[str], None] = lambda _: None,
     change: Callable[[str], None] | None = None,
+    stores: Mapping[StoreName, str] | None = None,
 ) -> CompactionReport:
-    """Restore, replay in order, verify counts, snapshot, flip, drop what was consumed.
+    """Restore, replay in order, verify counts, snapshot, flip, feed the stores, drop the deltas.
 
     Killed anywhere, the next run starts over from the pointer: before the flip nothing has
-    changed, after it the manifest lists what it contains.
+    changed, after it the manifest lists what it contains, and a store that was not fed is behind.
+    A run with nothing pending feeds the stores that are.
 
     Args:
         storage: Where the database lies.
@@ -75,6 +82,7 @@ def compact(
         say: Called with each step as it begins.
         change: What else to do to the records; called with the server's address once the replay
             has been verified. Without it nothing is done where no delta is pending.
+        stores: Stores to feed from now on, see `stores.feed.Feed`.
 
     Raises:
         PointerMoved: Another writer was first; the deltas stay.
@@ -85,22 +93,28 @@ def compact(
     store, log = SnapshotStore(storage, database, limits=limits), DeltaLog(storage, database)
     head = store.head()
     done = frozenset(store.manifest(head).consumed) if head else frozenset[str]()
-    if not change and not log.pending(done):
+    feed = Feed(storage, database, stores or {}, say)
+    behind = feed.behind(head.snapshot_id if head else None)
+    if not change and not behind and not log.pending(done):
         say("nothing pending")
         return CompactionReport(
-            head, (), 0, log.drop(done), None, (), (), time.monotonic() - started
+            head, (), 0, log.drop(done), None, (), (), time.monotonic() - started, feed.stores
         )
     work_dir.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="compaction-", dir=work_dir))
     try:
-        replayed, taken = _rebuild(store, log, folder / "data", migrate, say, change=change)
+        pointer, replayed, taken = _rebuild(
+            store, log, folder, feed, migrate=migrate, change=change
+        )
+        if pointer:
+            feed.publish(pointer.snapshot_id, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     say("drop")
-    dropped = log.drop(taken.manifest.consumed)
+    dropped = log.drop(taken.manifest.consumed if taken else done)
     seconds = time.monotonic() - started
     return CompactionReport(
-        taken.pointer,
+        pointer,
         replayed.applied,
         replayed.records,
         dropped,
@@ -108,6 +122,7 @@ def compact(
         replayed.set_aside,
         replayed.notes,
         seconds,
+        feed.stores,
     )
 
 
@@ -131,13 +146,13 @@ def check_counts(
 def _rebuild(
     store: SnapshotStore,
     log: DeltaLog,
-    data_dir: Path,
-    migrate: bool,
-    say: Callable[[str], None],
+    folder: Path,
+    feed: Feed,
     *,
+    migrate: bool,
     change: Callable[[str], None] | None,
-) -> tuple[ReplayReport, SnapshotReport]:
-    version = running_version()
+) -> tuple[Pointer | None, ReplayReport, SnapshotReport | None]:
+    version, data_dir, say = running_version(), folder / "data", feed.say
     say("restore")
     restored = store.restore(data_dir, chroma_version=version, migrate=migrate)
     say("serve")
@@ -152,7 +167,11 @@ def _rebuild(
         if change:
             change(server.base_url)
             holds = collections(server.base_url, data_dir)
+        feed.read(server.base_url, folder / "read")
         say("stop")
+    if not change and not replayed.applied:
+        # Only a store is behind: the server held what the current snapshot holds.
+        return restored.pointer, replayed, None
     log.set_aside(replayed.set_aside)
     say("snapshot")
     taken = store.snapshot(
@@ -162,7 +181,7 @@ def _rebuild(
         collections=holds,
         consumed=replayed.applied,
     )
-    return replayed, taken
+    return taken.pointer, replayed, taken
 
 
 def _check_restored(server: ChromaProcess, manifest: SnapshotManifest) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vector_common.chroma import chroma_errors
 from vector_common.errors import BadRequest
 
 if TYPE_CHECKING:
     import array
     from collections.abc import Mapping
 
-    from chromadb.api import ClientAPI
+    from vector_common.stores import VectorStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def similarity(distance: float, space: str) -> float:
 
 
 def find_neighbours(
-    client: ClientAPI,
+    store: VectorStore,
     collection: str,
     vector: array.array[float],
     limit: int,
@@ -55,7 +54,7 @@ def find_neighbours(
     """The nearest records of a collection, nearest first, equal ones by id.
 
     Args:
-        client: From `chroma.chroma_client`.
+        store: From `stores.open_store`.
         collection: Its name.
         vector: The query.
         limit: How many at most.
@@ -64,36 +63,17 @@ def find_neighbours(
 
     Raises:
         NotFound: There is no such collection.
-        BadRequest: Another dimension, or a filter that Chroma refuses.
+        BadRequest: Another dimension, or a filter that the store refuses.
         ServerBusy: The server did not answer.
     """
-    include: Any = ["metadatas", "distances", *(["documents"] if documents else [])]
-    with chroma_errors(f"collection {collection}"):
-        found = client.get_collection(collection, embedding_function=None)
-        queries: Any = [list(vector)]
-        answer: Any = found.query(
-            query_embeddings=queries,
-            n_results=limit,
-            where=dict(where) if where else None,
-            include=include,
-        )
-    space = _space(found)
-    if None in answer["distances"][0]:
-        raise BadRequest(
-            f"collection {collection}: the distance to a record is not finite in 32 bits; the "
-            "embedding or the record is too long for the space, scale them"
-        )
-    texts = answer["documents"][0] if documents else [None] * len(answer["ids"][0])
-    neighbours = [
-        Neighbour(identifier, distance, similarity(distance, space), metadata or {}, text)
-        for identifier, distance, metadata, text in zip(
-            answer["ids"][0], answer["distances"][0], answer["metadatas"][0], texts, strict=True
-        )
-    ]
+    found = store.query(collection, vector, limit, where=where or None, documents=documents)
+    neighbours = []
+    for row in found.rows:
+        if row.distance is None:
+            raise BadRequest(
+                f"collection {collection}: the distance to a record is not finite in 32 bits; the "
+                "embedding or the record is too long for the space, scale them"
+            )
+        near = similarity(row.distance, found.space)
+        neighbours.append(Neighbour(row.id, row.distance, near, row.metadata, row.document))
     return sorted(neighbours, key=lambda n: (n.distance, n.id))
-
-
-def _space(collection: Any) -> str:
-    configuration = collection.configuration_json or {}
-    # Chroma's default for a collection that says nothing.
-    return str((configuration.get("hnsw") or {}).get("space") or "l2")
