@@ -129,7 +129,7 @@ def _holds(key: str, test: Any, metadata: dict[str, Any]) -> bool:
         if isinstance(there, bool) or not isinstance(there, int | float):
             return False
         order = {"$gt": there > value, "$gte": there >= value, "$lt": there < value}
-        return order.get(operator, there <= value)
+        return bool(order.get(operator, there <= value))
     values = value if operator in {"$in", "$nin"} else [value]
     found = any(_same(there, one) for one in values)
     return found is (operator in {"$eq", "$in"})
