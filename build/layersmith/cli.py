@@ -7,7 +7,6 @@ the verb that was called is imported, so that a build never waits for boto3 or a
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import sys
 import traceback
@@ -30,6 +29,7 @@ from layersmith.errors import (
     ProofError,
     ShipError,
     UsageError,
+    closest,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ VERBS = {
     "lock": "resolve requirements into locks/, one hash-pinned file per target",
     "build": "make the zip, manifest and SBOM of every target in dist/",
     "audit": "check built zips against what their runtime can load",
+    "advisories": "look up known vulnerabilities of everything in locks/ and dist/",
     "schema": "print or check the JSON Schema and the reference of layers.yaml",
     "image": "make a base image for the proofs, without a container registry",
     "smoke": "start built layers in the Lambda runtime and prove that they work",
@@ -62,6 +63,7 @@ VERBS = {
     "report": "write the HTML report of everything in dist/",
     "release": "bump a layer's version, check that it fits, write changelog and tag",
     "publish": "plan or apply the publication of layers to every region",
+    "reproduce": "build a published layer again from its commit and compare the bytes",
     "verify": "check in every region that what is published is what was built",
     "arn": "print the ARN of a published layer",
     "promote": "move a layer's latest pointer to a version",
@@ -96,11 +98,6 @@ class VerbParser(argparse.ArgumentParser):
             UsageError: Always.
         """
         raise UsageError(message, hint=f"see `{self.prog} --help`")
-
-
-def program() -> int:
-    """Run the command ``layersmith``."""
-    return main(sys.argv[1:])
 
 
 def main(argv: Sequence[str]) -> int:
@@ -190,10 +187,8 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     verb = argv[0]
     if verb not in VERBS:
-        close = difflib.get_close_matches(verb, VERBS, n=1)
-        raise UsageError(
-            f"unknown verb {verb!r}" + (f"; did you mean {close[0]}?" if close else "")
-        )
+        close = closest(verb, VERBS)
+        raise UsageError(f"unknown verb {verb!r}" + (f"; did you mean {close}?" if close else ""))
     module = importlib.import_module(f"layersmith.verbs.{verb}")
     args = parser_of(verb, module).parse_args(argv[1:])
     if hasattr(args, "config") or hasattr(args, "dist"):

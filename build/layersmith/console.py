@@ -148,7 +148,12 @@ def in_github_actions() -> bool:
 
 def size(count: int) -> str:
     """Return bytes as text: kB below 100 kB, MB (10**6 bytes) from there."""
-    return f"{count / 1e3:,.1f} kB" if count < 100_000 else f"{count / 1e6:,.2f} MB"
+    return f"{count / 1e3:,.1f} kB" if count < 100_000 else megabytes(count, 2)
+
+
+def megabytes(count: float, places: int = 1) -> str:
+    """Return bytes as MB (10**6 bytes), the unit of budgets and of Lambda's limits."""
+    return f"{count / 1e6:,.{places}f} MB"
 
 
 def counted(count: int, noun: str) -> str:
@@ -350,7 +355,7 @@ def phases(title: str) -> Iterator[Callable[..., None]]:
     """Show what one thing is being done to, until the block ends.
 
     What is given takes the phase, such as ``importing``, and how far it is, such as ``200 of 950
-    modules``, from any thread. Where stderr is no terminal, each new phase is one plain line.
+    modules``, from any thread. Where stderr is not a terminal, each new phase is one plain line.
 
     Args:
         title: What it is done to, such as the identifier of a target.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 EXIT_BUG = 1
 EXIT_INTERRUPTED = 130
@@ -173,3 +173,22 @@ class ManyErrors(LayersmithError):
 
     def __str__(self) -> str:
         return "\n".join(str(error) for error in self.errors)
+
+
+def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that a misspelt one probably stands for, None where none is close.
+
+    Args:
+        name: What was written.
+        known: What could have been.
+        cutoff: Similarity from 0 to 1 below which no name is proposed.
+    """
+    import difflib  # noqa: PLC0415 -- start-up time, which every verb would pay
+
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return ``did you mean X?`` for the closest known name, and ``otherwise`` where none is."""
+    close = closest(name, known)
+    return f"did you mean {close}?" if close else otherwise

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from layersmith.base import architectures as machines
 from layersmith.base import runtimes
 from layersmith.config.models import Contents, Layer
-from layersmith.errors import ConfigError
+from layersmith.errors import ConfigError, did_you_mean
 from layersmith.recipes.apply import AppliedRecipes, apply
 from layersmith.recipes.book import RecipeBook
 
@@ -218,7 +217,7 @@ def plan(
             name,
             runtimes.get(runtime),
             architecture,
-            layer,
+            layer.model_copy(update={"budgets": layer.budgets.on(architecture)}),
             _others(config, layer),
             book or RecipeBook(),
             function=packaged.get(name),
@@ -319,8 +318,7 @@ def _known(asked: Iterable[str], known: Iterable[str], what: str) -> None:
     names = list(known)
     for name in asked:
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
             raise ConfigError(
                 f"unknown {what} {name!r}",
-                hint=f"did you mean {close[0]}?" if close else f"known: {', '.join(names)}",
+                hint=did_you_mean(name, names, f"known: {', '.join(names)}"),
             )

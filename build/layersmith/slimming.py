@@ -43,7 +43,7 @@ class SlimOptions:
         root: Folder of layers.yaml.
         folder: An empty folder for copies.
         kind: ``docker`` or ``host``.
-        image: Name of an image in place of the one that would be chosen.
+        image: Name of an image instead of the one that would be chosen.
         bold: Try what loaded code names, and data, too.
         at_least: Bytes under /opt below which a candidate is not worth a line.
         limit: How many copies to build and prove at most, a target.
@@ -87,13 +87,13 @@ class Copies:
             return self._judge(slimmer, result.manifest, dist)
         finally:
             if without:
-                # Copies would crowd the cache; the layer as it is stays there.
+                # Copies would crowd the cache; the unchanged layer stays there.
                 folder = outputs.cache_folder(result.manifest.inputs.digest)
                 shutil.rmtree(folder, ignore_errors=True)
                 shutil.rmtree(dist)
 
     def trace(self) -> tuple[Manifest, Path, frozenset[str]]:
-        """Prove the target as it is.
+        """Prove the target unchanged.
 
         Returns:
             Its manifest, a zip of it with sources, and the units that its proofs touched.
@@ -198,7 +198,7 @@ def slim(targets: Sequence[Target], options: SlimOptions) -> SlimReport:
 
     Raises:
         ConfigError: The layer has no smoke file.
-        LayersmithError: It is not built, or not proven, as it is.
+        LayersmithError: It is not built, or not proven, unchanged.
     """
     survived: list[Candidate] = []
     offered: list[Candidate] = []

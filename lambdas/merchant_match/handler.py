@@ -19,11 +19,13 @@ from vector_common.events import Fields, entrypoint
 from vector_common.names import check_collection
 from vector_common.search.embedder import read_embedding
 from vector_common.search.merchants import MatchRule, match_merchant
-from vector_common.search.neighbours import find_neighbours
+from vector_common.search.neighbours import find_neighbours, require_cosine, widened
 from vector_common.stores import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from vector_common.search.neighbours import Neighbour
 
 
 @entrypoint
@@ -47,11 +49,15 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     fields.check()
     names = list(dict.fromkeys(map(check_collection, collections)))
     store, vector = open_store(session, database), embed()
-    found = [
-        (collection, neighbour)
-        for collection in names
-        for neighbour in find_neighbours(store, collection, vector, count, where=where)
-    ]
+
+    def nearest(name: str) -> list[Neighbour]:
+        def find(most: int) -> list[Neighbour]:
+            return find_neighbours(store, name, vector, most, where=where, model=embed.model)
+
+        return widened(find, count, store.most)
+
+    found = [(name, neighbour) for name in names for neighbour in nearest(name)]
+    require_cosine("merchant_match", found)
     result = match_merchant(found, key, rule)
     return {
         "outcome": result.outcome,

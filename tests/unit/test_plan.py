@@ -32,6 +32,14 @@ def test_targets_come_in_the_order_of_the_file(config: Config) -> None:
     ]
 
 
+def test_budgets_may_differ_between_architectures() -> None:
+    budgets = {"zipped": "8MB", "unzipped": "20MB", "x86_64": {"unzipped": "25MB"}}
+    both = {"runtimes": ["python3.13"], "architectures": ["arm64", "x86_64"]}
+    config = Config(layers={"vector": layer(**both, budgets=budgets)})
+    found = [(t.settings.budgets.zipped, t.settings.budgets.unzipped) for t in plan(config)]
+    assert found == [(8_000_000, 20_000_000), (8_000_000, 25_000_000)]
+
+
 def test_the_stem_carries_the_version(config: Config) -> None:
     assert plan(config)[0].stem == "vector-1.2.0-python3.13-arm64"
 

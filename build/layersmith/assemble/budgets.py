@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from layersmith.base import interpreters, runtimes
 from layersmith.config.models import BytecodeMode
+from layersmith.console import megabytes
 from layersmith.errors import BudgetError
 
 if TYPE_CHECKING:
@@ -36,11 +37,6 @@ COSTS = {
     BytecodeMode.ONLY: "tracebacks show no source lines",
 }
 """What each smaller kind of ``bytecode`` costs."""
-
-
-def megabytes(size: float) -> str:
-    """Return bytes as text, in units of 10**6 bytes: ``29.2 MB``."""
-    return f"{size / 1e6:,.1f} MB"
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from layersmith.assemble.tree import PREFIX
 from layersmith.audit.findings import Finding, Severity
+from layersmith.errors import closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,12 +43,12 @@ def _fits(one: Finding, key: str) -> bool:
 
 def _unused(key: str, found: list[Finding]) -> Finding:
     names = sorted({f"{one.code} {one.subject}" for one in found if one.subject})
-    close = difflib.get_close_matches(key, names, n=1)
+    close = closest(key, names)
     return Finding(
         code="ACCEPT-UNUSED",
         severity=Severity.WARNING,
         what=f"`accept` names {key!r}, and the audit finds nothing like it"
-        + (f"; the closest is {close[0]!r}" if close else ""),
+        + (f"; the closest is {close!r}" if close else ""),
         cause="the key is misspelt" if close else "what was wrong has been fixed since",
-        next=f"did you mean {close[0]!r}?" if close else "remove it from layers.yaml",
+        next=f"did you mean {close!r}?" if close else "remove it from layers.yaml",
     )

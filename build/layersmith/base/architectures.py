@@ -6,10 +6,9 @@ a name of one is turned into that of another.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
-from layersmith.errors import ConfigError
+from layersmith.errors import ConfigError, closest
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,8 @@ def get(name: str) -> Machine:
     try:
         return MACHINES[name]
     except KeyError:
-        close = difflib.get_close_matches(name, NAMES, n=1)
-        known = _SPELLINGS.get(name.lower()) or next(iter(close), None)
+        close = closest(name, NAMES)
+        known = _SPELLINGS.get(name.lower()) or close
         raise ConfigError(
             f"unknown architecture {name!r}",
             hint=f"did you mean {known}?" if known else f"known: {', '.join(NAMES)}",

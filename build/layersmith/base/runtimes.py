@@ -7,7 +7,6 @@ know yet.
 from __future__ import annotations
 
 import datetime
-import difflib
 import os
 import re
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersmith.base import architectures
-from layersmith.errors import ConfigError
+from layersmith.errors import ConfigError, closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -405,7 +404,7 @@ def get(name: str) -> Runtime:
     meant = next((known for known in RUNTIMES if _digits(known) == _digits(name)), None)
     if meant is None and not (found and len(found["minor"]) <= 2):
         # No version of Python at all: a slip of the finger.
-        meant = next(iter(difflib.get_close_matches(name, RUNTIMES, n=1, cutoff=0.8)), None)
+        meant = closest(name, RUNTIMES, cutoff=0.8)
     raise ConfigError(
         f"unknown runtime {name!r}", hint=f"did you mean {meant}?" if meant else supported
     )

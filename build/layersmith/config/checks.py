@@ -6,7 +6,6 @@ same report as those that the models find.
 
 from __future__ import annotations
 
-import difflib
 import keyword
 import re
 from pathlib import PurePosixPath
@@ -14,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
+from layersmith import repeats
 from layersmith.base import runtimes
 from layersmith.config import handlers, pyproject
 from layersmith.config.document import Problem
 from layersmith.config.models import Function, LayerSettings
 from layersmith.config.values import HANDLER_PATTERN, PATH_PATTERN
+from layersmith.errors import closest, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,8 +63,7 @@ def _extends(layers: dict[str, YamlNode], fragments: dict[str, YamlNode]) -> Ite
             if not known:
                 yield at, f"there is no fragment {above}: nothing is under `fragments`"
             elif above not in known:
-                close = difflib.get_close_matches(above, known, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+                hint = did_you_mean(above, known, f"known: {', '.join(known)}")
                 yield at, f"unknown fragment {above}; {hint}"
             elif key == "fragments" and name in (chain := _chain(above, fragments)):
                 yield at, f"{name} extends itself: {' -> '.join((name, *chain))}"
@@ -192,6 +192,7 @@ def _path(
     try:
         full = (root / given).resolve()
         inside = full.is_relative_to(root.resolve())
+        repeats.saw(full)
         exists = folder is None or (full.is_dir() if folder else full.is_file())
     except (OSError, ValueError):
         yield path, f"{given!r} is not a path"
@@ -205,8 +206,8 @@ def _path(
 def _closest(root: Path, given: str) -> str:
     parent = (root / given).parent
     names = sorted(child.name for child in parent.iterdir()) if parent.is_dir() else []
-    close = difflib.get_close_matches((root / given).name, names, n=1)
-    return f"; did you mean {(parent / close[0]).relative_to(root)}?" if close else ""
+    close = closest((root / given).name, names)
+    return f"; did you mean {(parent / close).relative_to(root)}?" if close else ""
 
 
 def _beside(name: str, layer: YamlNode, layers: dict[str, YamlNode]) -> Iterator[_Found]:
@@ -278,9 +279,8 @@ def _references(used: YamlNode | None, at: document.Path, names: list[str]) -> I
     seen: set[str] = set()
     for number, name in _texts(used):
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {close[0]}?" if close else f"; known: {', '.join(names)}"
-            yield (*at, number), f"unknown layer {name}{hint}"
+            hint = did_you_mean(name, names, f"known: {', '.join(names)}")
+            yield (*at, number), f"unknown layer {name}; {hint}"
         elif name in seen:
             yield (*at, number), f"{name} is listed twice"
         seen.add(name)

@@ -7,9 +7,11 @@ function's folder (awslambdaric, bootstrap.py, `_get_handler`).
 from __future__ import annotations
 
 import ast
-import difflib
 from itertools import chain
 from typing import TYPE_CHECKING
+
+from layersmith import repeats
+from layersmith.errors import closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,12 +43,13 @@ def problem(code: Path, handler: str) -> str | None:
     names = set(_defined(tree.body))
     if name in names or names & {"*", "__getattr__"}:
         return None
-    close = difflib.get_close_matches(name, sorted(names), n=1)
-    hint = f"; did you mean {module}.{close[0]}?" if close else ""
+    close = closest(name, names)
+    hint = f"; did you mean {module}.{close}?" if close else ""
     return f"{source.relative_to(code).as_posix()} does not define {name}{hint}"
 
 
 def _is_file(path: Path) -> bool:
+    repeats.saw(path)
     return path.is_file()
 
 

@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 
 from layersmith.config.values import (
     Account,
+    AdvisoryId,
+    Age,
     Architecture,
+    Date,
     DescribedChoice,
     Distinct,
     DistributionName,
@@ -105,8 +108,8 @@ class BytecodeMode(DescribedChoice):
     )
 
 
-class Budgets(Model):
-    """How large and how slow a layer may be. Over budget is exit code 7."""
+class TargetBudgets(Model):
+    """How large and how slow a layer may be on one architecture."""
 
     zipped: Annotated[Size | None, Field(examples=["30MB"])] = None
     """Size of the zip."""
@@ -116,6 +119,23 @@ class Budgets(Model):
     """Median time from the start of the runtime to the first answer (AWS: up to 10 s)."""
     growth: Annotated[Percent | None, Field(examples=["10%"])] = None
     """How much the zip may grow against the last release."""
+
+
+class Budgets(TargetBudgets):
+    """How large and how slow a layer may be. Over budget is exit code 7."""
+
+    arm64: Annotated[TargetBudgets | None, Field(examples=[{"unzipped": "90MB"}])] = None
+    """Budgets that are others on arm64; what it does not set is as above."""
+    x86_64: Annotated[
+        TargetBudgets | None, Field(alias="x86_64", examples=[{"unzipped": "110MB"}])
+    ] = None
+    """Budgets that are others on x86_64, where the same packages are often larger."""
+
+    def on(self, architecture: str) -> Budgets:
+        """Return the budgets of one architecture."""
+        own = getattr(self, architecture)
+        changed = own.model_dump(exclude_none=True) if own else {}
+        return self.model_copy(update={"arm64": None, "x86_64": None, **changed})
 
 
 class Prune(Model):
@@ -152,7 +172,7 @@ class BuildOptions(Model):
     environment: Annotated[dict[Variable, str], Field(examples=[{"CFLAGS": "-O2"}])] = {}
     """Variables that the build sees."""
     container: bool = False
-    """Build in a container of the target's architecture in place of cross-compiling."""
+    """Build in a container of the target's architecture instead of cross-compiling."""
 
 
 class RequirementsFile(Model):
@@ -532,6 +552,63 @@ class Function(Contents):
         return self
 
 
+class AdvisorySeverity(DescribedChoice):
+    """From which severity on an advisory is exit code 6."""
+
+    LOW = "low", "Every advisory."
+    MEDIUM = "medium", "A CVSS score of 4.0 and more."
+    HIGH = "high", "A CVSS score of 7.0 and more."
+    CRITICAL = "critical", "A CVSS score of 9.0 and more."
+
+
+class NotLoaded(DescribedChoice):
+    """What an advisory means of which no proof ever loaded a file."""
+
+    FAIL = "fail", "The same as any other."
+    WARN = "warn", "It is reported, and does not change the exit code."
+
+
+class IgnoredAdvisory(Model):
+    """An advisory that is known and accepted for a time."""
+
+    id: Annotated[AdvisoryId, Field(examples=["CVE-2026-12345"])]
+    """Its identifier, or one of its aliases."""
+    reason: Annotated[Reason, Field(examples=["only its command line is affected"])]
+    """Why it is accepted."""
+    until: Annotated[Date | None, Field(examples=["2027-01-31"])] = None
+    """The last day on which it is."""
+    until_fixed: bool = False
+    """Accept it as long as there is no version that fixes it."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if (self.until is None) is not self.until_fixed:
+            raise ValueError("an ignored advisory needs either `until` or `until-fixed: true`")
+        return self
+
+
+class AdvisoryPolicy(Model):
+    """Which advisories are exit code 6 of `advisories`, and how old the data may be."""
+
+    severity: AdvisorySeverity = AdvisorySeverity.HIGH
+    """From which severity on an advisory counts, by its CVSS score or, without one, by what its
+    database says. One of unknown severity always counts."""
+    ignore: Annotated[
+        list[IgnoredAdvisory],
+        Field(
+            examples=[
+                [{"id": "CVE-2026-12345", "reason": "only on Windows", "until": "2027-01-31"}],
+                [{"id": "GHSA-aaaa-bbbb-cccc", "reason": "not called", "until-fixed": True}],
+            ]
+        ),
+    ] = []
+    """Advisories that are accepted, each with the reason and its end."""
+    max_age: Annotated[Age, Field(examples=["7d", "36h"], validate_default=True)] = "7d"  # type: ignore[assignment]
+    """How old the data may be. Older data is exit code 6, too."""
+    not_loaded: NotLoaded = NotLoaded.FAIL
+    """What an advisory means of which no proof ever loaded a file, as `slim` watched them."""
+
+
 class Config(Model):
     """layers.yaml as a whole."""
 
@@ -546,6 +623,8 @@ class Config(Model):
     accounts: Annotated[list[Account], Field(examples=[["123456789012"]]), Distinct] = []
     """Accounts that may be published to; verbs of publishing refuse any other before they change
     anything. Empty allows all. Accounts are quoted."""
+    advisories: Annotated[AdvisoryPolicy, Field(default_factory=AdvisoryPolicy)]
+    """Which known vulnerabilities are accepted; see docs/trust.md."""
     recipe_folder: Annotated[RelativePath | None, Field(examples=["recipes"])] = None
     """Folder with recipes of your own, one TOML file per distribution; they replace those that
     layersmith brings for the same distribution."""

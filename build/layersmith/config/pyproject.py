@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from layersmith.config.values import judge_url
-from layersmith.errors import LockError
+from layersmith.errors import LockError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -53,10 +52,8 @@ def _missing(what: str, names: Sequence[str], table: dict[str, Any]) -> dict[str
     found = {}
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
             listed = f"known: {', '.join(known)}" if known else "it has none"
-            tail = f"did you mean {close[0]}?" if close else listed
-            found[name] = f"{what} {name}; {tail}"
+            found[name] = f"{what} {name}; {did_you_mean(name, known, listed)}"
     return found
 
 

@@ -78,6 +78,7 @@ SECTIONS = (
     ("LayerDefaults", "defaults, and any fragment or layer"),
     ("Fragment", "fragments.NAME"),
     ("Budgets", "budgets"),
+    ("TargetBudgets", "budgets.ARCHITECTURE"),
     ("Prune", "prune"),
     ("Stub", "stubs.DISTRIBUTION"),
     ("BuildOptions", "build.DISTRIBUTION"),
@@ -85,6 +86,8 @@ SECTIONS = (
     ("ForeignLayer", "beside, by ARN"),
     ("ManagedContents", "managed-layers, with what they bring"),
     ("Function", "functions.NAME"),
+    ("AdvisoryPolicy", "advisories"),
+    ("IgnoredAdvisory", "advisories.ignore"),
 )
 """Definition in the schema to the heading of its section, in the order of the page."""
 

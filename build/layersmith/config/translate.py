@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import types
 import typing
@@ -14,6 +13,7 @@ from layersmith.base.runtimes import RUNTIMES
 from layersmith.config.document import Problem
 from layersmith.config.models import Config
 from layersmith.config.values import SEMVER_PATTERN
+from layersmith.errors import closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,9 +138,9 @@ def _unknown_key(path: Path) -> str:
     if path[:-1] == ("defaults",) and key in _keys_at(("layers", "any")):
         return f"{key} cannot be set under `defaults`; set it in each layer"
     known = _keys_at(path[:-1])
-    close = difflib.get_close_matches(key.lower().replace("_", "-"), known, n=1, cutoff=0.5)
+    close = closest(key.lower().replace("_", "-"), known, cutoff=0.5)
     if close:
-        return f"unknown key; did you mean {close[0]}?"
+        return f"unknown key; did you mean {close}?"
     return f"unknown key; known here: {', '.join(known)}"
 
 

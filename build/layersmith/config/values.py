@@ -7,6 +7,7 @@ what the validator accepts.
 
 from __future__ import annotations
 
+import datetime
 import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -34,6 +35,9 @@ SEMVER_PATTERN = (
 
 SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)? ?(B|kB|KB|MB|GB|KiB|MiB|GiB)$"
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?) ?(ms|s)$"
+AGE_PATTERN = r"^([1-9][0-9]{0,3}) ?(h|d)$"
+DATE_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+ADVISORY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 PERCENT_PATTERN = r"^([0-9]+(\.[0-9]+)?) ?%$"
 DISTRIBUTION_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 """Names of distributions and extras (PyPA's core metadata, field Name)."""
@@ -97,6 +101,8 @@ def _number(title: str, pattern: str, what: str) -> WithJsonSchema:
 
 A_SIZE = "a size is a number with a unit, e.g. 30MB or 250MiB"
 A_DURATION = "a duration is a number with ms or s, e.g. 3s or 450ms"
+AN_AGE = "an age is a whole number with d or h, e.g. 7d or 36h"
+A_DATE = "a date is written as in 2027-01-31"
 A_GROWTH = "a growth is a percentage, e.g. 10%"
 
 
@@ -120,6 +126,26 @@ def _duration(value: Any) -> Any:
 GIT_SCHEMES = ("git+https", "git+ssh", "git+http", "git+file")
 ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
 """Names of files that a URL may lead to: wheels, and archives that pip takes as sdists."""
+
+
+def _age(value: Any) -> Any:
+    """Turn ``7d`` or ``12h`` into seconds."""
+    found = _matches(AGE_PATTERN, value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(AN_AGE)
+    return float(found[1]) * (86_400 if found[2] == "d" else 3_600)
+
+
+def _date(value: Any) -> Any:
+    """Turn ``2027-01-31`` into a date."""
+    if isinstance(value, datetime.date):
+        return value
+    if not isinstance(value, str) or not _matches(DATE_PATTERN, value):
+        raise ValueError(A_DATE)
+    try:
+        return datetime.date.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"{value} is not a day of the calendar") from None
 
 
 def _percent(value: Any) -> Any:
@@ -253,6 +279,27 @@ Duration = Annotated[
     _number("duration", DURATION_PATTERN, A_DURATION),
 ]
 """Seconds."""
+
+Age = Annotated[
+    float,
+    BeforeValidator(_age),
+    WithJsonSchema(
+        {"title": "age", "type": "string", "pattern": AGE_PATTERN, **said(f"{AN_AGE}.")}
+    ),
+]
+"""Seconds, written in days or hours."""
+
+Date = Annotated[
+    datetime.date,
+    BeforeValidator(_date),
+    WithJsonSchema(
+        {"title": "date", "type": "string", "pattern": DATE_PATTERN, **said(f"{A_DATE}.")}
+    ),
+]
+AdvisoryId = Annotated[
+    str,
+    *_text("advisory", ADVISORY_PATTERN, "the identifier of an advisory, e.g. CVE-2026-12345"),
+]
 
 UnzippedSize = Annotated[Size, AfterValidator(_unzipped)]
 """Bytes of a layer, unpacked; no more than a function may have."""

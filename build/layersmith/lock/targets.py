@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from packaging.utils import canonicalize_name
 from layersmith import console, lock
 from layersmith.base import disk
 from layersmith.config.models import file_of
-from layersmith.errors import LockError
+from layersmith.errors import LockError, did_you_mean
 from layersmith.lock import build_pins, compare, explain, provided, requirements
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock.explain import yanked
@@ -109,10 +108,11 @@ def _known(names: Collection[str], targets: Sequence[Target], root: Path) -> set
                 present |= build_pins.names(pins)
     for name in names:
         if canonicalize_name(name) not in present:
-            close = difflib.get_close_matches(canonicalize_name(name), present, n=1)
             raise LockError(
                 f"{name} cannot be upgraded: it is in none of the locks",
-                hint=f"did you mean {close[0]}?" if close else "run `nox -s lock` without its name",
+                hint=did_you_mean(
+                    canonicalize_name(name), present, "run `nox -s lock` without its name"
+                ),
             )
     return {canonicalize_name(name) for name in names}
 

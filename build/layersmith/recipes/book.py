@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 import tomllib
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 from pydantic import ValidationError
 
-from layersmith.errors import ConfigError
+from layersmith.errors import ConfigError, closest
 from layersmith.recipes.models import Recipe
 
 if TYPE_CHECKING:
@@ -110,11 +109,11 @@ class RecipeBook:
 
 
 def _unknown(path: Path, position: Position, name: str, known: list[str]) -> ConfigError:
-    close = difflib.get_close_matches(name, known, n=1)
+    close = closest(name, known)
     line, column = position
     return ConfigError(
         f"{path.name}:{line}:{column}: recipes: there is no recipe for {name}"
-        + (f"; did you mean {close[0]}?" if close else ""),
+        + (f"; did you mean {close}?" if close else ""),
         hint="run `layersmith recipe list` to see them all, or put your own into `recipe-folder`",
         file=str(path),
         line=line,
@@ -213,8 +212,8 @@ def _message(detail: Mapping[str, Any]) -> str:
     kind = detail["type"]
     if kind == "extra_forbidden":
         known = [info.alias or name for name, info in Recipe.model_fields.items()]
-        close = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
-        return "unknown key" + (f"; did you mean {close[0]}?" if close else "")
+        close = closest(str(detail["loc"][-1]), known)
+        return "unknown key" + (f"; did you mean {close}?" if close else "")
     if kind == "missing":
         return "this key is missing"
     text = str(detail["msg"]).removeprefix("Value error, ")

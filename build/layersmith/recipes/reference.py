@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from layersmith import console
 from layersmith.config import reference
 from layersmith.config.schema import of_model
 from layersmith.recipes.book import RecipeBook
@@ -67,7 +68,7 @@ $ layersmith recipe check mypackage             # build it plain and thin, and c
 $ layersmith recipe list                        # all recipes that there are
 ```
 
-`recipe check` builds two layers of the requirements of `proof`, one as it is and one with
+`recipe check` builds two layers of the requirements of `proof`, one unchanged and one with
 `recipes: all`, runs the snippet in both, and compares what it prints. It fails where an answer
 differs, the snippet or smoke of the thin layer fails, the locked version is out of range, a pattern
 matches nothing, a module under `optional` is not there or imports in both layers, or nothing is
@@ -114,7 +115,7 @@ def _newest(measured: list[Measured]) -> Measured | None:
 
 def _figures(one: Measured) -> str:
     where = f"{one.version}, {one.runtime} on {one.architecture}, {one.date}"
-    sizes = f"{one.plain_zip / 1e6:.1f} MB, {one.thin_zip / 1e6:.1f} MB"
+    sizes = f"{console.megabytes(one.plain_zip)}, {console.megabytes(one.thin_zip)}"
     return f"{sizes} | {one.plain_start:.0f} ms, {one.thin_start:.0f} ms | {where}"
 
 

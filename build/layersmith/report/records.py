@@ -152,7 +152,7 @@ def _artifact(
     last = _last(same, manifest)
     return ReportedArtifact(
         manifest=manifest,
-        budgets=layer.budgets if layer else None,
+        budgets=layer.budgets.on(manifest.architecture) if layer else None,
         memory=max(users.values(), default=DEFAULT_MEMORY),
         users=sorted(users),
         cold_start=cold_start,

@@ -7,7 +7,6 @@ any target that it holds for.
 from __future__ import annotations
 
 import contextlib
-import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +16,7 @@ from pathspec import GitIgnoreSpec
 from layersmith import lock
 from layersmith.assemble.tree import PREFIX
 from layersmith.base import runtimes
-from layersmith.errors import LockError
+from layersmith.errors import LockError, closest
 from layersmith.plan import plan
 from layersmith.prove.smoke.modules import excepted, modules_of
 
@@ -109,8 +108,8 @@ def _said(loaded: LoadedConfig, judged: Iterable[_Judged]) -> list[str]:
 def _closest(entry: _Entry) -> str:
     """Return what was probably meant; of a path the first folder decides."""
     first, slash, rest = entry.name.partition("/")
-    close = difflib.get_close_matches(first, sorted(entry.known), n=1)
-    return f"; did you mean {close[0]}{slash}{rest}?" if close and close[0] != first else ""
+    close = closest(first, entry.known)
+    return f"; did you mean {close}{slash}{rest}?" if close and close != first else ""
 
 
 def _names(loaded: LoadedConfig, target: Target, locks: Mapping[str, Lock]) -> Iterator[_Judged]:
@@ -161,5 +160,5 @@ def _files(loaded: LoadedConfig, target: Target, built: Manifest | None) -> Iter
     for number, pattern in enumerate(settings.forbid_imports):
         position = loaded.position("layers", target.layer, "forbid-imports", number)
         top = pattern.partition(".")[0]
-        misspelt = top not in known and difflib.get_close_matches(top, known, n=1, cutoff=ALIKE)
+        misspelt = top not in known and closest(top, known, cutoff=ALIKE)
         yield _Judged(position, "forbid-imports", pattern, known if built else None, not misspelt)

@@ -283,7 +283,7 @@ def _cache() -> Iterator[Diagnosis]:
         above = next((folder for folder in root.parents if folder.exists()), root)
         writable, detail = os.access(above, os.W_OK), f"{root}, not made yet"
     else:
-        writable, detail = os.access(root, os.W_OK), f"{root}, {_size(root) / 1e6:,.0f} MB"
+        writable, detail = os.access(root, os.W_OK), f"{root}, {console.megabytes(_size(root), 0)}"
     if writable:
         yield Diagnosis("cache", "ok", f"{detail}; it can be deleted at any time", needed=True)
         return

@@ -9,7 +9,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import console
+from layersmith import console, repeats
 from layersmith.base import runtimes
 from layersmith.config import loader
 from layersmith.errors import ConfigError
@@ -49,8 +49,11 @@ def settle(args: argparse.Namespace) -> None:
 def nearest_config() -> Path:
     """Return the nearest layers.yaml; the working directory's where there is none at all."""
     here = Path(loader.FILE_NAME)
-    above = (folder / here for folder in Path.cwd().parents)
-    return here if here.is_file() else next((path for path in above if path.is_file()), here)
+    for path in (here, *(folder / here for folder in Path.cwd().parents)):
+        repeats.saw(path)
+        if path.is_file():
+            return path
+    return here
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

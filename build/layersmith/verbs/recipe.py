@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from packaging.utils import canonicalize_name
 from layersmith import cache, console, process
 from layersmith.base import architectures, runtimes
 from layersmith.config import loader
-from layersmith.errors import ConfigError, LayersmithError, ManyErrors, ProofError
+from layersmith.errors import ConfigError, LayersmithError, ManyErrors, ProofError, did_you_mean
 from layersmith.recipes.book import SHIPPED, RecipeBook
 from layersmith.verbs import options
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 list prints the recipes that there are, show the file of one. check builds two layers of what the
-proof of a recipe requires, one as it is and one with `recipes: all`, runs the snippet in both and
+proof of a recipe requires, one unchanged and one with `recipes: all`, runs the snippet in both and
 compares what it prints, the zips and the starts; --write stores them in the recipe. draft starts a
 recipe: modules that cannot be imported become `optional`; with --snippet, what `slim` finds that
 the snippet does not need is left out. docs/recipes.md describes recipes.
@@ -92,10 +91,11 @@ def _book(args: argparse.Namespace) -> tuple[RecipeBook, Path]:
 def _known(book: RecipeBook, name: str) -> KnownRecipe:
     found = book.get(canonicalize_name(name))
     if found is None:
-        close = difflib.get_close_matches(canonicalize_name(name), book.names(), n=1)
         raise ConfigError(
             f"there is no recipe for {name}",
-            hint=f"did you mean {close[0]}?" if close else f"run `recipe draft {name}` to start it",
+            hint=did_you_mean(
+                canonicalize_name(name), book.names(), f"run `recipe draft {name}` to start it"
+            ),
         )
     return found
 
@@ -213,8 +213,8 @@ def _say(found: RecipeCheck) -> None:
     if plain.start_ms is not None and thin.start_ms is not None:
         starts = f", start {plain.start_ms:,.0f} to {thin.start_ms:,.0f} ms"
     console.success(
-        f"{found.name} {found.version}: same answers; zip {plain.zipped / 1e6:,.2f} to"
-        f" {thin.zipped / 1e6:,.2f} MB{starts}, {found.runner}"
+        f"{found.name} {found.version}: same answers; zip {console.megabytes(plain.zipped, 2)} to"
+        f" {console.megabytes(thin.zipped, 2)}{starts}, {found.runner}"
     )
 
 

@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     output = args.output or args.dist / "report.html"
     cache.write_text(output, text)
     console.success(
-        f"wrote {output}: {console.counted(len(artifacts), 'target')}, {len(text) / 1e6:.1f} MB"
+        f"wrote {output}: {console.counted(len(artifacts), 'target')},"
+        f" {console.megabytes(len(text))}"
     )
     console.info(answer.text)
     for check, names in answer.reasons:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console
+from layersmith.console import megabytes
 from layersmith.errors import ConfigError, LayersmithError, ManyErrors
 from layersmith.verbs import options as _targets
 
@@ -123,8 +124,9 @@ def _show(report: SlimReport) -> None:
     for one in report.targets:
         before, after = one.before, one.after
         console.info(
-            f"{one.identifier}: {_mb(before.zipped)} to {_mb(after.zipped)} zipped,"
-            f" {_mb(before.unzipped)} to {_mb(after.unzipped)} unzipped,"
+            f"{one.identifier}: {megabytes(before.zipped, 2)} to"
+            f" {megabytes(after.zipped, 2)} zipped,"
+            f" {megabytes(before.unzipped, 2)} to {megabytes(after.unzipped, 2)} unzipped,"
             f" {before.files:,} to {after.files:,} files"
         )
     for rejected in report.rejected:
@@ -132,8 +134,8 @@ def _show(report: SlimReport) -> None:
     if report.offered:
         size = sum(one.unzipped for one in report.offered)
         console.info(
-            f"{len(report.offered)} more, {_mb(size)} unzipped, are named by loaded code, or data;"
-            " --bold tries them"
+            f"{len(report.offered)} more, {megabytes(size, 2)} unzipped, are named by loaded code,"
+            " or data; --bold tries them"
         )
     console.info(
         f"proofs touched {report.touched:,} modules and files;"
@@ -141,7 +143,3 @@ def _show(report: SlimReport) -> None:
     )
     if any(one.runner.twin for one in report.targets):
         console.warn("proven by host twins; run `smoke` with Docker before it is shipped")
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1e6:,.2f} MB"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -10,7 +9,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from layersmith import lock
-from layersmith.errors import BuildError, LockError
+from layersmith.errors import BuildError, LockError, closest
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock import wheelstore
 from layersmith.weigh import listings
@@ -107,7 +106,7 @@ def _unknown(name: str, extras: set[str], offered: set[str]) -> Iterator[str]:
     known = sorted(map(canonicalize_name, offered))
     for extra in sorted(extras):
         if canonicalize_name(extra) not in known:
-            close = difflib.get_close_matches(canonicalize_name(extra), known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            close = closest(canonicalize_name(extra), known)
+            hint = f"; did you mean {close}?" if close else ""
             listed = f" (it has {', '.join(known)})" if known and not close else ""
             yield f"{name} has no extra {extra}{listed}, so it adds nothing{hint}"

@@ -11,7 +11,7 @@ from chroma_store.snapshots.store import PointerMoved
 from chroma_store.storage import open_storage
 from vector_common.errors import EXIT_DONE, FlipError, StartError, VectorError
 
-from chroma_supervisor.logs import event, report_set_aside
+from chroma_supervisor.logs import event, report_recall, report_set_aside
 
 if TYPE_CHECKING:
     from chroma_supervisor.settings import Settings
@@ -47,6 +47,7 @@ def run(settings: Settings) -> int:
     finally:
         lease.release()
     report_set_aside(report.set_aside, report.notes)
+    report_recall(report.recall)
     event(
         "report",
         sessionId=settings.session_id,
@@ -56,6 +57,7 @@ def run(settings: Settings) -> int:
         deltas=len(report.applied),
         records=report.records,
         quarantined=len(report.set_aside),
+        recall=[item.document() for item in report.recall],
         seconds=round(report.seconds, 3),
     )
     return EXIT_DONE

@@ -176,6 +176,7 @@ class Supervisor:
         if not await session.drained(self._settings.drain_timeout):
             event("drain_cut", level=logging.WARNING, requests=session.under_way)
         session.enter(Phase.SNAPSHOTTING)
+        await asyncio.to_thread(database.measure, wrote=session.wrote)
         held = await asyncio.to_thread(database.stop_server)
         for attempt in range(1, STORE_ATTEMPTS + 1):
             try:

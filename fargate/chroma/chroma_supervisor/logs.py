@@ -13,19 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from chroma_store.deltas.quarantine import SetAside
-
-_METRIC: dict[str, Any] = {
-    "_aws": {
-        "CloudWatchMetrics": [
-            {
-                "Namespace": "Vectors",
-                "Dimensions": [["stage"]],
-                "Metrics": [{"Name": "Quarantined", "Unit": "Count"}],
-            }
-        ]
-    },
-    "Quarantined": 1,
-}
+    from chroma_store.server.index import Recall
 
 LOGGER = logging.getLogger("chroma_supervisor")
 
@@ -86,9 +74,8 @@ def report_set_aside(found: Iterable[SetAside], notes: Iterable[str]) -> None:
     for item in found:
         event(
             "quarantined",
-            _METRIC | {"_aws": {**_METRIC["_aws"], "Timestamp": time.time_ns() // 1_000_000}},
+            _metric("Quarantined", 1),
             level=logging.ERROR,
-            stage=os.environ.get("STAGE", "local"),
             delta=item.delta,
             collection=item.collection,
             changes=item.changes,
@@ -96,3 +83,31 @@ def report_set_aside(found: Iterable[SetAside], notes: Iterable[str]) -> None:
         )
     for note in notes:
         event("replay_note", level=logging.WARNING, message=note)
+
+
+def report_recall(measured: Iterable[Recall]) -> None:
+    """Log which indexes find too little, one event per collection, and which were made anew.
+
+    An index that still finds too little is counted in the metric ``Unfound``, from which a stage
+    has an alarm.
+    """
+    for item in measured:
+        if item.low:
+            event("recall_low", _metric("Unfound", item.sampled - item.found) | item.document(),
+                  level=logging.ERROR, message=item.summary)  # fmt: skip
+        elif item.rebuilt:
+            event("index_rebuilt", item.document(), message=item.summary)
+
+
+def _metric(name: str, value: int) -> dict[str, Any]:
+    """Fields that make a line a metric of this stage, in CloudWatch's embedded metric format."""
+    metrics = {
+        "Namespace": "Vectors",
+        "Dimensions": [["stage"]],
+        "Metrics": [{"Name": name, "Unit": "Count"}],
+    }
+    return {
+        "_aws": {"CloudWatchMetrics": [metrics], "Timestamp": time.time_ns() // 1_000_000},
+        "stage": os.environ.get("STAGE", "local"),
+        name: value,
+    }

@@ -6,9 +6,12 @@ import http.client
 import json
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chroma_supervisor.session.state import ADMIN_PREFIX, Phase
+
+if TYPE_CHECKING:
+    from chroma_store.server.index import Recall
 
 CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 15.0
@@ -35,6 +38,7 @@ class Report:
         deltas: Deltas that are now in the snapshot.
         counted: Whether Chroma could say what it held; ``records`` is empty if not.
         quarantined: Deltas of which something was set aside, because Chroma does not take it.
+        recall: What the index of each collection finds; only of what a client or a delta changed.
     """
 
     snapshot_id: str | None
@@ -46,6 +50,7 @@ class Report:
     deltas: int = 0
     quarantined: int = 0
     counted: bool = True
+    recall: tuple[Recall, ...] = ()
 
     def document(self) -> dict[str, object]:
         """The report as Step Functions and the log get it."""
@@ -59,6 +64,7 @@ class Report:
             "deltas": self.deltas,
             "quarantined": self.quarantined,
             "counted": self.counted,
+            "recall": [item.document() for item in self.recall],
         }
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vector_common.search.labels import LabelRule, judge_label
+from vector_common.errors import Conflict
+from vector_common.search.labels import LabelRule, judge_label, normalised
 from vector_common.search.merchants import MatchRule, match_merchant
-from vector_common.search.neighbours import Neighbour, similarity
+from vector_common.search.neighbours import MOST, Neighbour, require_cosine, similarity, widened
 
 if TYPE_CHECKING:
     import random
@@ -147,3 +149,56 @@ def test_a_candidate_names_its_nearest_record_and_its_support() -> None:
 )
 def test_similarity(space: str, distance: float, expected: float) -> None:
     assert similarity(distance, space) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Fast_Food", "  fast-food ", True),
+        ("Caf\u00e9", "cafe\u0301", True),
+        ("\uff26\uff55\uff45\uff4c", "fuel", True),
+        ("STRASSE", "stra\u00dfe", True),
+        ("a  b", "a b", True),
+        ("fast food", "fastfood", False),
+        ("c", "c++", False),
+        ("-", "_", False),
+    ],
+)
+def test_labels_are_the_same_by_a_rule(one: str, other: str, same: bool) -> None:
+    assert (normalised(one) == normalised(other)) is same
+    found = judge_label(one, [near(other, 0.9, number=n) for n in range(3)], "label", LABELS)
+    assert found.verdict == ("accept" if same else "reject")
+    exactly = replace(LABELS, exact=True)
+    assert judge_label(one, [near(other, 0.9)] * 3, "label", exactly).verdict == "reject"
+
+
+def test_a_suggestion_has_the_most_frequent_spelling() -> None:
+    names = ["Fuel", "fuel", "fuel", "FUEL"]
+    found = judge_label("toys", [near(n, 0.9) for n in names], "label", LABELS)
+    assert (found.suggestion, found.shares) == ("fuel", (("fuel", 1.0),))
+
+
+@pytest.mark.parametrize(
+    ("distances", "count", "expected"),
+    [
+        ([0.1, 0.2, 0.3], 2, 2),
+        ([0.1, 0.2, 0.2, 0.2, 0.2, 0.2, 0.3], 2, 6),
+        ([0.1, 0.2, 0.2], 2, 3),
+        ([0.1, 0.2, 0.2], 3, 3),
+        ([0.1], 5, 1),
+        ([0.2] * 50 + [0.3], 3, 50),
+        ([0.2] * 1000, 3, MOST),
+        ([0.1] * 299 + [0.2, 0.2], MOST, MOST),
+        ([], 1, 0),
+    ],
+)
+def test_a_tie_at_the_cut_widens_it(distances: list[float], count: int, expected: int) -> None:
+    all_of_them = [Neighbour(str(n), d, 1 - d, {}) for n, d in enumerate(distances)]
+    assert len(widened(lambda most: all_of_them[:most], count)) == expected
+
+
+def test_no_threshold_is_applied_to_what_is_no_cosine() -> None:
+    cosine, product = near("a", 0.9), replace(near("a", 0.9), space="ip")
+    require_cosine("minSimilarity", [("one", cosine)])
+    with pytest.raises(Conflict, match=r"minSimilarity: .* two calculates ip; .*rebuild"):
+        require_cosine("minSimilarity", [("one", cosine), ("two", product)])

@@ -301,6 +301,6 @@ def _instead(target: Target, names: Iterable[str], root: Path) -> Iterator[str]:
 
 
 def exact_files(target: Target, name: str, version: str, root: Path) -> list[File]:
-    """Return every file of one version, for any platform; empty where it cannot be had."""
+    """Return every file of one version, for any platform; empty where it is not available."""
     requirement = Requirement(f"{name}=={version}")
     return [file for offer in _offers_of(target, requirement, root) for file in offer.files]

@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from layersmith import console
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -41,7 +43,7 @@ def render(layer: str, survived: Sequence[Candidate], needless: Sequence[str] = 
 
 
 def _comment(one: Candidate) -> str:
-    saves = f"# {one.zipped / 1e3:,.1f} kB zipped, {one.unzipped / 1e3:,.1f} kB unzipped"
+    saves = f"# {console.size(one.zipped)} zipped, {console.size(one.unzipped)} unzipped"
     if one.risk == "data":
         return f"{saves}; data"
     if one.named_by:

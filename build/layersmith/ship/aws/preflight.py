@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from layersmith import console
 from layersmith.errors import ManyErrors, ShipError
 from layersmith.ship.aws import failures, regions
 
@@ -183,8 +184,9 @@ def check_code_storage(report: Findings, aws: Aws, region: str, *, needs: int) -
         if used + needs > limit:
             report.problems.append(
                 ShipError(
-                    f"{region}: Lambda's code storage has room for {(limit - used) / 1e6:.1f} MB, "
-                    f"and {needs / 1e6:.1f} MB are needed",
+                    f"{region}: Lambda's code storage has room for"
+                    f" {console.megabytes(limit - used)}, and"
+                    f" {console.megabytes(needs)} are needed",
                     hint="remove old versions with `gc`, or raise the quota L-2ACBD22F of lambda",
                 )
             )

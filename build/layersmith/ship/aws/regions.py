@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 
 from botocore.loaders import Loader
 from botocore.regions import EndpointResolver
 
-from layersmith.errors import ConfigError
+from layersmith.errors import ConfigError, did_you_mean
 
 PARTITIONS = ("aws", "aws-cn", "aws-us-gov")
 """Partitions that can be published to; each has its own accounts, credentials and roles."""
@@ -36,10 +35,9 @@ def partition_of(region: str) -> str:
     known = {name: partition for partition in PARTITIONS for name in of_partition(partition)}
     if region in known:
         return known[region]
-    close = difflib.get_close_matches(region, known, n=1)
     raise ConfigError(
         f"{region!r} is not a region with Lambda",
-        hint=f"did you mean {close[0]}?" if close else "see `regions` in layers.yaml",
+        hint=did_you_mean(region, known, "see `regions` in layers.yaml"),
     )
 
 

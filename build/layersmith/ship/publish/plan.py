@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from layersmith import console
 from layersmith.base import versions
 from layersmith.ship.publish.models import Action, Held, RegionFinding, Step
 
@@ -36,7 +37,7 @@ class Plan:
 
     Attributes:
         actions: In the order of regions and targets.
-        findings: What the actions do not mend.
+        findings: What the actions do not fix.
     """
 
     actions: list[Action] = field(default_factory=list)
@@ -105,7 +106,7 @@ def release_number(want: Desired, held: Iterable[Held]) -> int:
 
 
 def conflicts(want: Desired, region: str, has: Held, number: int) -> list[RegionFinding]:
-    """Return what publishing cannot mend in one region."""
+    """Return what publishing cannot fix in one region."""
     found: list[RegionFinding] = []
     same = has.release(want.version, want.sha256)
     other = [v for v in has.versions if v.semver == want.version and v.sha256 != want.sha256]
@@ -149,7 +150,7 @@ def steps(want: Desired, region: str, has: Held, number: int, options: PlanOptio
     if release is None:
         first = has.top + 1
         gaps = range(first, max(number, first))
-        what = f"{want.version}, {want.size / 1e6:.1f} MB"
+        what = f"{want.version}, {console.megabytes(want.size)}"
         actions += _ranges(Step.FILL, region, target, gaps)
         actions.append(Action(Step.PUBLISH, region, target, max(number, first), what))
     actions += _tidy(want, region, has, gaps, publishing=release is None)

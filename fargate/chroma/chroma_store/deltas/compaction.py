@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from vector_common.errors import Damaged
 
 from chroma_store.deltas.log import DeltaLog
-from chroma_store.server.process import ChromaProcess, collections
+from chroma_store.server.client import ChromaHttp
+from chroma_store.server.index import repair
+from chroma_store.server.process import ChromaProcess, collections, places
 from chroma_store.snapshots.store import SnapshotStore
 from chroma_store.snapshots.versions import running_version
 from chroma_store.stores.feed import Feed
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from chroma_store.deltas.log import ReplayReport
     from chroma_store.deltas.quarantine import SetAside
+    from chroma_store.server.index import Recall
     from chroma_store.snapshots.manifest import CollectionInfo, SnapshotManifest
     from chroma_store.snapshots.store import Pointer, SnapshotReport, TransferLimits
     from chroma_store.storage import Storage
@@ -41,6 +44,7 @@ class CompactionReport:
         snapshot: What the new snapshot cost; None if none was needed.
         set_aside: Changes that Chroma does not take, which lie in quarantine now.
         notes: What else its reader should know, one sentence a collection.
+        recall: What the index of each collection finds; empty if no snapshot was needed.
         seconds: It took.
         stores: What the stores beside the snapshot have now.
     """
@@ -52,6 +56,7 @@ class CompactionReport:
     snapshot: SnapshotReport | None
     set_aside: tuple[SetAside, ...]
     notes: tuple[str, ...]
+    recall: tuple[Recall, ...]
     seconds: float
     stores: Mapping[StoreName, FedStore] = field(default_factory=dict)
 
@@ -67,7 +72,7 @@ def compact(
     change: Callable[[str], None] | None = None,
     stores: Mapping[StoreName, str] | None = None,
 ) -> CompactionReport:
-    """Restore, replay in order, verify counts, snapshot, flip, feed the stores, drop the deltas.
+    """Restore, replay in order, verify, repair, snapshot, flip, feed the stores, drop the deltas.
 
     Killed anywhere, the next run starts over from the pointer: before the flip nothing has
     changed, after it the manifest lists what it contains, and a store that was not fed is behind.
@@ -98,12 +103,12 @@ def compact(
     if not change and not behind and not log.pending(done):
         say("nothing pending")
         return CompactionReport(
-            head, (), 0, log.drop(done), None, (), (), time.monotonic() - started, feed.stores
+            head, (), 0, log.drop(done), None, (), (), (), time.monotonic() - started, feed.stores
         )
     work_dir.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="compaction-", dir=work_dir))
     try:
-        pointer, replayed, taken = _rebuild(
+        pointer, replayed, recall, taken = _rebuild(
             store, log, folder, feed, migrate=migrate, change=change
         )
         if pointer:
@@ -121,6 +126,7 @@ def compact(
         taken,
         replayed.set_aside,
         replayed.notes,
+        recall,
         seconds,
         feed.stores,
     )
@@ -151,7 +157,7 @@ def _rebuild(
     *,
     migrate: bool,
     change: Callable[[str], None] | None,
-) -> tuple[Pointer | None, ReplayReport, SnapshotReport | None]:
+) -> tuple[Pointer | None, ReplayReport, tuple[Recall, ...], SnapshotReport | None]:
     version, data_dir, say = running_version(), folder / "data", feed.say
     say("restore")
     restored = store.restore(data_dir, chroma_version=version, migrate=migrate)
@@ -166,12 +172,16 @@ def _rebuild(
         check_counts(holds, replayed.expected, what="the replay")
         if change:
             change(server.base_url)
-            holds = collections(server.base_url, data_dir)
+        feeds_only = not change and not replayed.applied
+        # Only a store is behind: the server holds what the current snapshot holds.
+        if not feeds_only:
+            say("recall")
+        recall = () if feeds_only else _repair(server)
+        holds = collections(server.base_url, data_dir)
         feed.read(server.base_url, folder / "read")
         say("stop")
-    if not change and not replayed.applied:
-        # Only a store is behind: the server held what the current snapshot holds.
-        return restored.pointer, replayed, None
+    if feeds_only:
+        return restored.pointer, replayed, (), None
     log.set_aside(replayed.set_aside)
     say("snapshot")
     taken = store.snapshot(
@@ -181,7 +191,16 @@ def _rebuild(
         collections=holds,
         consumed=replayed.applied,
     )
-    return taken.pointer, replayed, taken
+    return taken.pointer, replayed, recall, taken
+
+
+def _repair(server: ChromaProcess) -> tuple[Recall, ...]:
+    """Measure every index, and make those anew that find too little."""
+    found: list[Recall] = []
+    for place in places(server.data_dir):
+        http = ChromaHttp(server.base_url, place=place)
+        found += [repair(http, info) for info in http.collections()]
+    return tuple(found)
 
 
 def _check_restored(server: ChromaProcess, manifest: SnapshotManifest) -> None:

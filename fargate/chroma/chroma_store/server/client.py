@@ -21,19 +21,18 @@ from vector_common.errors import (
     Unavailable,
     VectorError,
 )
-from vector_common.records import pack_floats
+from vector_common.records import model_metadata, model_of, pack_floats, require_same_model
 
 from chroma_store.snapshots.manifest import CollectionInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vector_common.records import CollectionSpec, VectorRecord
+    from vector_common.records import CollectionSpec, EmbeddingModel, VectorRecord
 
 DEFAULT = ("default_tenant", "default_database")
 """Tenant and database of every client that names none, and of deltas."""
 
-_API = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 _PAGE = 500
 Parts = tuple[set[str], bool]
 """Of a record: its metadata keys, and whether it has a document."""
@@ -55,12 +54,21 @@ class ChromaHttp:
         base_url: ``http://127.0.0.1:8000``.
         headers: Sent with every request, such as Authorization.
         timeout: Seconds that one answer may take.
+        place: Chroma's tenant and database, whose collections are meant.
     """
 
     def __init__(
-        self, base_url: str, *, headers: Mapping[str, str] | None = None, timeout: float = 60
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 60,
+        place: tuple[str, str] = DEFAULT,
     ) -> None:
         self._base = base_url.rstrip("/")
+        self._place = place
+        tenant, database = (quote(part, safe="") for part in place)
+        self._api = f"/api/v2/tenants/{tenant}/databases/{database}/collections"
         self._headers = {**(headers or {}), "Content-Type": "application/json"}
         self._http = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=2, read=timeout),
@@ -77,26 +85,20 @@ class ChromaHttp:
         """
         self._call("GET", "/api/v2/heartbeat")
 
-    def collections(self, tenant: str = "", database: str = "") -> list[CollectionInfo]:
+    def collections(self) -> list[CollectionInfo]:
         """Every collection with its dimension and count, sorted by name.
 
-        Args:
-            tenant: Chroma's own; its default if empty. Others go before the names.
-            database: Chroma's own, as ``tenant``.
+        Outside of Chroma's default tenant and database, the names begin with these.
         """
-        where, before = _API, ""
-        if tenant and (tenant, database) != DEFAULT:
-            parts = quote(tenant, safe=""), quote(database, safe="")
-            where = "/api/v2/tenants/{}/databases/{}/collections".format(*parts)
-            before = f"{tenant}/{database}/"
+        before = "" if self._place == DEFAULT else "/".join((*self._place, ""))
         found: list[CollectionInfo] = []
         while True:
-            page = self._call("GET", f"{where}?limit={_PAGE}&offset={len(found)}")
+            page = self._call("GET", f"{self._api}?limit={_PAGE}&offset={len(found)}")
             found += [
                 CollectionInfo(
                     before + item["name"],
                     item["dimension"],
-                    int(self._call("GET", f"{where}/{item['id']}/count")),
+                    int(self._call("GET", f"{self._api}/{item['id']}/count")),
                     _space(item),
                 )
                 for item in page
@@ -113,6 +115,7 @@ class ChromaHttp:
         Raises:
             BadRequest: The server does not take its name.
             Conflict: It has records of another dimension.
+            ModelMismatch: Its metadata names another embedding model.
         """
         item = self._create(spec)
         fits = item["dimension"] in {None, spec.dimension} and _space(item) == spec.space
@@ -124,23 +127,41 @@ class ChromaHttp:
                 f"collection {spec.name}: the server has records of {item['dimension']} "
                 f"dimensions, its delta has {spec.dimension}"
             )
+        self._name_model(item, spec)
         return str(item["id"]), _space(item)
+
+    def _name_model(self, item: Mapping[str, Any], spec: CollectionSpec) -> None:
+        """Write the model into the collection's metadata, where those who search find it."""
+        metadata = item.get("metadata") or {}
+        if spec.model is None or (known := model_of(metadata)) == spec.model:
+            return
+        require_same_model(spec.name, known, spec.model)
+        body = {"new_metadata": {**metadata, **model_metadata(spec.model)}}
+        self._call("PUT", f"{self._api}/{item['id']}", body)
+
+    def model(self, name: str) -> EmbeddingModel | None:
+        """The model that a collection's metadata names.
+
+        Raises:
+            NotFound: There is no collection of that name.
+        """
+        return model_of(self._call("GET", f"{self._api}/{name}").get("metadata") or {})
 
     def _create(self, spec: CollectionSpec, metadata: object = None) -> Any:
         configuration = {"hnsw": {"space": spec.space}}
         body = {"name": spec.name, "get_or_create": True, "configuration": configuration}
         return self._call(
-            "POST", _API, body if metadata is None else {**body, "metadata": metadata}
+            "POST", self._api, body if metadata is None else {**body, "metadata": metadata}
         )
 
     def count(self, collection: str) -> int:
         """How many records a collection has; given by its id."""
-        return int(self._call("GET", f"{_API}/{collection}/count"))
+        return int(self._call("GET", f"{self._api}/{collection}/count"))
 
     def parts(self, collection: str, ids: Sequence[str]) -> dict[str, Parts]:
         """Of the records that exist: their metadata keys, and whether they have a document."""
         body = {"ids": list(ids), "include": ["metadatas", "documents"]}
-        answer = self._call("POST", f"{_API}/{collection}/get", body)
+        answer = self._call("POST", f"{self._api}/{collection}/get", body)
         found = zip(answer["ids"], answer["metadatas"], answer["documents"], strict=True)
         return {i: (set(metadata or ()), document is not None) for i, metadata, document in found}
 
@@ -154,14 +175,30 @@ class ChromaHttp:
 
     def _get(self, collection: str, which: Mapping[str, Any]) -> dict[str, list[Any]]:
         body = {**which, "include": ["embeddings", "metadatas", "documents", "uris"]}
-        answer: dict[str, list[Any]] = self._call("POST", f"{_API}/{collection}/get", body)
+        answer: dict[str, list[Any]] = self._call("POST", f"{self._api}/{collection}/get", body)
         return answer
+
+    def nearest(
+        self, collection: str, vectors: Sequence[Sequence[float]], count: int
+    ) -> list[list[tuple[str, float | None]]]:
+        """For each vector its nearest records, as id and distance, nearest first.
+
+        A distance that is not finite in 32 bits is None.
+        """
+        body = {
+            "query_embeddings": [list(vector) for vector in vectors],
+            "n_results": count,
+            "include": ["distances"],
+        }
+        answer = self._call("POST", f"{self._api}/{collection}/query", body)
+        rows = zip(answer["ids"], answer["distances"], strict=True)
+        return [list(zip(ids, distances, strict=True)) for ids, distances in rows]
 
     def add(self, collection: str, page: Mapping[str, Sequence[Any]]) -> None:
         """Write records as `page` gives them, whatever the rules for deltas are."""
         vectors = [_base64(array.array("f", vector)) for vector in page["embeddings"]]
         rest = {key: page[key] for key in ("ids", "metadatas", "documents", "uris")}
-        self._call("POST", f"{_API}/{collection}/add", {**rest, "embeddings": vectors})
+        self._call("POST", f"{self._api}/{collection}/add", {**rest, "embeddings": vectors})
 
     def create_like(self, name: str, new: str, space: str) -> str:
         """Make a collection with the configuration and metadata of another, but this space.
@@ -169,7 +206,7 @@ class ChromaHttp:
         Returns:
             Its id.
         """
-        item = self._call("GET", f"{_API}/{name}")
+        item = self._call("GET", f"{self._api}/{name}")
         configuration = item["configuration_json"]
         metadata = item.get("metadata")
         if metadata and "hnsw:space" in metadata:
@@ -183,15 +220,15 @@ class ChromaHttp:
                 "hnsw": {**(configuration.get("hnsw") or {}), "space": space},
             },
         }
-        return str(self._call("POST", _API, body)["id"])
+        return str(self._call("POST", self._api, body)["id"])
 
     def rename(self, collection: str, name: str) -> None:
         """Rename a collection, given by its id."""
-        self._call("PUT", f"{_API}/{collection}", {"new_name": name})
+        self._call("PUT", f"{self._api}/{collection}", {"new_name": name})
 
     def drop(self, name: str) -> None:
         """Delete a collection."""
-        self._call("DELETE", f"{_API}/{quote(name, safe='')}")
+        self._call("DELETE", f"{self._api}/{quote(name, safe='')}")
 
     def find(self, name: str) -> str:
         """The id of a collection.
@@ -199,7 +236,7 @@ class ChromaHttp:
         Raises:
             NotFound: There is none of that name.
         """
-        return str(self._call("GET", f"{_API}/{name}")["id"])
+        return str(self._call("GET", f"{self._api}/{name}")["id"])
 
     def upsert(
         self,
@@ -214,7 +251,7 @@ class ChromaHttp:
             "metadatas": list(metadatas),
             "documents": [record.document for record in records],
         }
-        self._call("POST", f"{_API}/{collection}/upsert", body)
+        self._call("POST", f"{self._api}/{collection}/upsert", body)
 
     def update(self, collection: str, records: Sequence[VectorRecord]) -> None:
         """Change the parts that the records have; all must have the same parts."""
@@ -225,11 +262,11 @@ class ChromaHttp:
             body["metadatas"] = [dict(record.metadata or {}) for record in records]
         if records[0].document is not None:
             body["documents"] = [record.document for record in records]
-        self._call("POST", f"{_API}/{collection}/update", body)
+        self._call("POST", f"{self._api}/{collection}/update", body)
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         """Delete records."""
-        self._call("POST", f"{_API}/{collection}/delete", {"ids": list(ids)})
+        self._call("POST", f"{self._api}/{collection}/delete", {"ids": list(ids)})
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         data = None

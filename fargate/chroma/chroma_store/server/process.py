@@ -62,7 +62,13 @@ class ChromaProcess:
         command = [sys.executable, "-P", str(child), str(os.getpid())]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=_environment()
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                # Ctrl-C is for this process, which stops the server when it has been counted.
+                process_group=0,
             )
 
     def start(self) -> None:
@@ -164,14 +170,20 @@ def collections(
         data_dir: Its folder, which says what tenants there are; the default one only if None.
         timeout: For one answer, in seconds.
     """
-    server = ChromaHttp(base_url, timeout=timeout)
-    places = _places(data_dir) if data_dir else []
-    found = [info for place in places if place != DEFAULT for info in server.collections(*place)]
-    return sorted([*server.collections(), *found], key=lambda info: info.name)
+    servers = [
+        ChromaHttp(base_url, timeout=timeout, place=place)
+        for place in dict.fromkeys([DEFAULT, *(places(data_dir) if data_dir else [])])
+    ]
+    found = [info for server in servers for info in server.collections()]
+    return sorted(found, key=lambda info: info.name)
 
 
-def _places(data_dir: Path) -> list[tuple[str, str]]:
-    """Tenant and name of every database of Chroma's that has a collection; no call lists them."""
+def places(data_dir: Path) -> list[tuple[str, str]]:
+    """Tenant and name of every database of Chroma's that has a collection; no call lists them.
+
+    Raises:
+        Unavailable: Chroma's file cannot be read.
+    """
     uri = f"{(data_dir / 'chroma.sqlite3').absolute().as_uri()}?mode=ro"
     query = (
         "SELECT DISTINCT d.tenant_id, d.name FROM databases d JOIN collections c "

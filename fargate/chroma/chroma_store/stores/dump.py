@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from vector_common.records import Space
+    from vector_common.records import EmbeddingModel, Space
 
     from chroma_store.snapshots.manifest import CollectionInfo
 
@@ -57,6 +57,7 @@ class CollectionDump:
         table: Ids, metadata and documents, as `vector_common.stores.table` keeps them.
         vectors: 32-bit floats, in the order of the table.
         largest: The largest number of all vectors, without its sign.
+        model: What the vectors come from; None if nobody said.
     """
 
     name: str
@@ -66,6 +67,7 @@ class CollectionDump:
     table: Path
     vectors: Path
     largest: float
+    model: EmbeddingModel | None = None
 
     @property
     def scale(self) -> float:
@@ -143,6 +145,7 @@ def _collection(server: ChromaHttp, info: CollectionInfo, folder: Path) -> Colle
         table,
         vectors,
         largest,
+        server.model(info.name),
     )
 
 

@@ -151,6 +151,7 @@ class Feed:
                 self._put(source.table.read_bytes()),
                 self._put(half.read_bytes()),
                 source.scale,
+                model=source.model,
             )
             half.unlink()
         fed = FedStore(
@@ -188,6 +189,7 @@ class Feed:
                 index=names.get(source.name, ""),
                 integers=content.integers,
                 floats=content.floats,
+                model=source.model,
             )
         return FedStore(
             collections=collections,

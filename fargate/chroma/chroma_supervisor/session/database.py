@@ -7,22 +7,33 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chroma_store.deltas.log import DeltaLog
-from chroma_store.server.process import ChromaProcess, collections
+from chroma_store.server.client import ChromaHttp
+from chroma_store.server.index import measure
+from chroma_store.server.process import ChromaProcess, collections, places
 from chroma_store.snapshots.manifest import CollectionInfo
 from chroma_store.snapshots.store import PointerMoved, SnapshotStore
 from chroma_store.snapshots.versions import running_version
-from vector_common.errors import EXIT_BUG, FlipError, ServerError, StartError, VectorError
+from vector_common.errors import (
+    EXIT_BUG,
+    FlipError,
+    ServerError,
+    StartError,
+    Unavailable,
+    VectorError,
+)
 from vector_common.ids import new_id
 
-from chroma_supervisor.logs import event, report_set_aside
+from chroma_supervisor.logs import event, report_recall, report_set_aside
 from chroma_supervisor.outside import Report
 from chroma_supervisor.session import marker
 
 if TYPE_CHECKING:
+    from chroma_store.server.index import Recall
     from chroma_store.snapshots.store import Pointer, SnapshotReport
     from chroma_store.storage import Storage
 
@@ -38,6 +49,10 @@ SERVER_START_TIMEOUT = 60.0
 
 COUNT_TIMEOUT = 10.0
 """Seconds for one answer of a server that is to be stopped; Spot gives 120 in all."""
+
+RECALL_SAMPLE = 100
+RECALL_TIMEOUT = 5.0
+"""Records of each collection that a session searches for at its end, and seconds for all of it."""
 
 Held = tuple[CollectionInfo, ...] | None
 """What a server held when it was stopped; None if it could not say."""
@@ -59,6 +74,7 @@ class SessionDatabase:
         self._consumed: frozenset[str] = frozenset()
         self._applied: tuple[str, ...] = ()
         self._quarantined = 0
+        self._recall: tuple[Recall, ...] = ()
         self._flips: tuple[str, ...] = ()
         self._token: SessionToken | None = None
         self._server: ChromaProcess | None = None
@@ -168,21 +184,37 @@ class SessionDatabase:
         Raises:
             StartError: The deltas cannot be read, or Chroma or the storage fails.
         """
-        assert self._server is not None
         records = 0
         if not self.adopted:
             try:
-                report = self._deltas.replay(self._server.base_url, self._consumed)
-                self._deltas.set_aside(report.set_aside)
+                records = self._apply()
             except VectorError as error:
                 raise StartError(f"The deltas could not be replayed: {error}") from error
-            self._applied = tuple(report.applied)
-            records = report.records
-            self._quarantined = len(report.set_aside)
-            report_set_aside(report.set_aside, report.notes)
         self._token = token
         self._write_marker()
         return records
+
+    def catch_up(self) -> int:
+        """Apply the deltas that have come since, and return the number of records in them.
+
+        Raises:
+            VectorError: Chroma or the storage fails; the next call tries again.
+        """
+        before = self._applied
+        records = self._apply()
+        if self._applied != before:
+            self._write_marker()
+        return records
+
+    def _apply(self) -> int:
+        assert self._server is not None
+        done = self._consumed.union(self._applied)
+        report = self._deltas.replay(self._server.base_url, done)
+        self._deltas.set_aside(report.set_aside)
+        self._applied += tuple(report.applied)
+        self._quarantined += len(report.set_aside)
+        report_set_aside(report.set_aside, report.notes)
+        return report.records
 
     def _write_marker(self) -> None:
         assert self._token is not None
@@ -214,6 +246,31 @@ class SessionDatabase:
         return sum(
             path.stat().st_size for path in self._settings.database_dir.rglob("*") if path.is_file()
         )
+
+    def measure(self, *, wrote: bool) -> None:
+        """Ask how much of a sample the indexes find; `store` reports it.
+
+        An answer that takes too long is left out: the data has to be stored in time.
+
+        Args:
+            wrote: Whether a client may have changed something.
+        """
+        server = self._server
+        if server is None or not (wrote or self._applied or self.adopted):
+            return
+        deadline = time.monotonic() + RECALL_TIMEOUT
+        found: list[Recall] = []
+        try:
+            for place in places(server.data_dir):
+                http = ChromaHttp(server.base_url, timeout=RECALL_TIMEOUT, place=place)
+                for info in http.collections():
+                    if time.monotonic() > deadline:
+                        raise Unavailable(f"not measured within {RECALL_TIMEOUT:g} s: {info.name}")
+                    found.append(measure(http, info, RECALL_SAMPLE))
+        except VectorError as error:
+            event("recall_unknown", level=logging.WARNING, cause=str(error))
+        report_recall(found)
+        self._recall = tuple(found)
 
     def stop_server(self) -> Held:
         """Stop the server for good.
@@ -307,6 +364,7 @@ class SessionDatabase:
             deltas=len(applied),
             quarantined=self._quarantined,
             counted=held is not None,
+            recall=self._recall,
         )
 
     def _snapshot(self, held: Held, folder: Path) -> SnapshotReport:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
+import unicodedata
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from vector_common.search.neighbours import Neighbour
+
+_BLANKS = re.compile(r"[\s_-]+")
 
 LabelVerdict = Literal["accept", "review", "reject"]
 
@@ -23,12 +27,14 @@ class LabelRule:
         min_neighbours: Fewer votes decide nothing.
         accept: Share of the votes from which a label is settled.
         margin: Two labels whose shares differ by no more are tied.
+        exact: Labels are the same only letter by letter, not by `normalised`.
     """
 
     min_similarity: float = 0.7
     min_neighbours: int = 3
     accept: float = 0.6
     margin: float = 0.1
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +45,8 @@ class LabelJudgement:
         verdict: accept, reject, or review by a person.
         score: The label's share of the votes, 0 to 1.
         reasons: Codes, the one that decided first.
-        suggestion: The label with most votes if it is another one.
-        shares: Of every label that got votes, largest first.
+        suggestion: The label with most votes if it is another one, as its neighbours spell it.
+        shares: Of every label that got votes, largest first, as its neighbours spell it most.
         votes: How many neighbours voted.
     """
 
@@ -67,27 +73,43 @@ def judge_label(
         rule: When the votes decide.
     """
     weights: dict[str, float] = defaultdict(float)
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
     votes = 0
+    same = str if rule.exact else normalised
     for neighbour in neighbours:
         theirs = neighbour.metadata.get(key)
         if theirs is not None and neighbour.similarity >= max(rule.min_similarity, 0):
-            weights[str(theirs)] += neighbour.similarity
+            name = same(str(theirs))
+            weights[name] += neighbour.similarity
+            spellings[name][str(theirs)] += 1
             votes += 1
     total = sum(weights.values())
-    shares = tuple(
-        sorted(
-            ((name, weight / total if total else 0.0) for name, weight in weights.items()),
-            key=lambda item: (-item[1], item[0]),
-        )
+    ranked = sorted(
+        ((name, weight / total if total else 0.0) for name, weight in weights.items()),
+        key=lambda item: (-item[1], item[0]),
     )
-    score = dict(shares).get(label, 0.0)
-    verdict, reasons = _decide(label, score, shares, votes, rule)
-    top = shares[0][0] if shares else None
-    return LabelJudgement(verdict, score, reasons, top if top != label else None, shares, votes)
+    asked = same(label)
+    score = dict(ranked).get(asked, 0.0)
+    verdict, reasons = _decide(asked, score, ranked, votes, rule)
+    # The most frequent spelling; of equally frequent ones the first, so that order is no matter.
+    spelt = {name: min(found, key=lambda s: (-found[s], s)) for name, found in spellings.items()}
+    shares = tuple((spelt[name], share) for name, share in ranked)
+    other = spelt[ranked[0][0]] if ranked and ranked[0][0] != asked else None
+    return LabelJudgement(verdict, score, reasons, other, shares, votes)
+
+
+def normalised(label: str) -> str:
+    """A label without what makes no difference: case, width, blanks, hyphens and underscores.
+
+    Unicode's NFKC, case folding, then each run of blanks, ``-`` and ``_`` as one blank:
+    ``Fast_Food`` and `` fast-food`` are both ``fast food``. One of nothing else stays as it is.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
+    return _BLANKS.sub(" ", folded).strip() or label
 
 
 def _decide(
-    label: str, score: float, shares: tuple[tuple[str, float], ...], votes: int, rule: LabelRule
+    label: str, score: float, shares: Sequence[tuple[str, float]], votes: int, rule: LabelRule
 ) -> tuple[LabelVerdict, tuple[str, ...]]:
     if not votes:
         return "review", ("no_neighbours",)

@@ -17,12 +17,17 @@ if TYPE_CHECKING:
     import array
     from collections.abc import Mapping
 
+    from vector_common.records import EmbeddingModel
     from vector_common.stores.rows import StoreAnswer
     from vector_common.stores.state import StoreName
 
 
 class VectorStore(Protocol):
     """One database as functions ask it; may be shared by threads."""
+
+    @property
+    def most(self) -> int:
+        """How many records one answer may have, and a tie may make of it."""
 
     def query(
         self,
@@ -32,6 +37,7 @@ class VectorStore(Protocol):
         *,
         where: Mapping[str, Any] | None = None,
         documents: bool = False,
+        model: EmbeddingModel | None = None,
     ) -> StoreAnswer:
         """The nearest records of a collection.
 
@@ -41,8 +47,10 @@ class VectorStore(Protocol):
             limit: How many at most.
             where: Chroma's filter on metadata.
             documents: Whether to fetch the texts.
+            model: What the query comes from, if an embedder made it.
 
         Raises:
+            ModelMismatch: The collection's vectors come from another model.
             NotFound: There is no such collection.
             BadRequest: Another dimension, or a filter or limit that the store does not take.
             ServerBusy, StorageBusy: It did not answer.

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from vector_common.errors import BadRequest, Damaged, NotFound, StorageFull
+from vector_common.errors import Damaged, NotFound, StorageFull
 from vector_common.names import check_database, export_key
-from vector_common.stores.rows import Row, StoreAnswer
+from vector_common.stores.rows import Row, StoreAnswer, check_query
 from vector_common.stores.state import read_stores
 from vector_common.stores.table import fetch, matching
 from vector_common.stores.where import parse_where
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import array
     from collections.abc import Mapping
 
+    from vector_common.records import EmbeddingModel
     from vector_common.storage import Storage
     from vector_common.stores.state import FedCollection, FedStore, StoredFile
 
@@ -62,6 +63,8 @@ class FileStore:
         cache: Folder for what is loaded from S3; a folder in /tmp if None.
     """
 
+    most = 300
+
     def __init__(self, storage: Storage, database: str, *, cache: Path | None = None) -> None:
         self._storage = storage
         self._database = check_database(database)
@@ -80,6 +83,7 @@ class FileStore:
         *,
         where: Mapping[str, Any] | None = None,
         documents: bool = False,
+        model: EmbeddingModel | None = None,
     ) -> StoreAnswer:
         """Search all records of a collection, or those that a filter finds."""
         parsed = parse_where(where) if where else None
@@ -89,13 +93,9 @@ class FileStore:
             # Another export may have become current, and this one's files been deleted.
             self._asked = -math.inf
             vectors = self._vectors(collection)
+        check_query(collection, vectors.fed, len(vector), model)
         if not vectors.fed.count:
             return StoreAnswer(vectors.fed.space, [])
-        if len(vector) != vectors.fed.dimension:
-            raise BadRequest(
-                f"collection {collection}: expects embeddings of {vectors.fed.dimension} "
-                f"dimensions, got {len(vector)}"
-            )
         rows = matching(vectors.table, parsed) if parsed else None
         near = vectors.nearest(vector, limit, rows)
         records = fetch(vectors.table, [row for row, _ in near])

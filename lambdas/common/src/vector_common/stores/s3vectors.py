@@ -19,7 +19,7 @@ from vector_common import aws
 from vector_common.errors import BadRequest, Damaged, NotFound, ServerBusy, StoreError
 from vector_common.names import check_database
 from vector_common.stores.file import REFRESH_SECONDS
-from vector_common.stores.rows import Row, StoreAnswer
+from vector_common.stores.rows import Row, StoreAnswer, check_query
 from vector_common.stores.state import read_stores
 from vector_common.stores.where import Filter, MetadataCombination, MetadataComparison, parse_where
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import array
     from collections.abc import Iterator, Mapping
 
+    from vector_common.records import EmbeddingModel
     from vector_common.storage import Storage
     from vector_common.stores.state import FedCollection, FedStore
 
@@ -91,6 +92,8 @@ class S3VectorsStore:
         database: Its name.
     """
 
+    most = MAX_RESULTS
+
     def __init__(self, storage: Storage, database: str) -> None:
         self._storage = storage
         self._database = check_database(database)
@@ -106,6 +109,7 @@ class S3VectorsStore:
         *,
         where: Mapping[str, Any] | None = None,
         documents: bool = False,
+        model: EmbeddingModel | None = None,
     ) -> StoreAnswer:
         """Ask the collection's index."""
         if limit > MAX_RESULTS:
@@ -115,6 +119,7 @@ class S3VectorsStore:
             )
         parsed = parse_where(where) if where else None
         fed = self._collection(collection)
+        check_query(collection, fed, len(vector), model)
         try:
             return self._ask(fed, collection, vector, limit, parsed, documents=documents)
         except NotFound:
@@ -122,6 +127,7 @@ class S3VectorsStore:
             newer = self._collection(collection, again=True)
             if newer.index == fed.index:
                 raise
+            check_query(collection, newer, len(vector), model)
             return self._ask(newer, collection, vector, limit, parsed, documents=documents)
 
     def _ask(
@@ -136,11 +142,6 @@ class S3VectorsStore:
     ) -> StoreAnswer:
         if not fed.count:
             return StoreAnswer(fed.space, [])
-        if len(vector) != fed.dimension:
-            raise BadRequest(
-                f"collection {collection}: expects embeddings of {fed.dimension} dimensions, got "
-                f"{len(vector)}"
-            )
         index = {"vectorBucketName": self._bucket(), "indexName": fed.index}
         with s3vectors_errors(f"collection {collection}"):
             answer = s3vectors_client().query_vectors(

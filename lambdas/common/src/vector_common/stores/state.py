@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from vector_common import conditional
 from vector_common.errors import BadRequest, Damaged, NotFound, Refused
 from vector_common.names import check_database, pointer_key, stores_key
+from vector_common.records import EmbeddingModel
 
 if TYPE_CHECKING:
     from vector_common.conditional import VersionedObject
@@ -49,6 +50,7 @@ class FedCollection:
         index: Name of the S3 vector index; empty for a file.
         integers: Metadata keys of an index under which there are integers.
         floats: Those under which there are other numbers.
+        model: What the vectors come from; None if nobody said.
     """
 
     dimension: int
@@ -60,6 +62,7 @@ class FedCollection:
     index: str = ""
     integers: tuple[str, ...] = ()
     floats: tuple[str, ...] = ()
+    model: EmbeddingModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,4 +198,6 @@ def _collection(raw: dict[str, object]) -> FedCollection:
         for name in ("records", "vectors")
     }
     keys = {name: tuple(cast("list[str]", raw[name])) for name in ("integers", "floats")}
-    return FedCollection(**{**raw, **files, **keys})  # type: ignore[arg-type]
+    model = cast("dict[str, str] | None", raw["model"])
+    named = EmbeddingModel(**model) if model else None
+    return FedCollection(**{**raw, **files, **keys, "model": named})  # type: ignore[arg-type]
