@@ -14,7 +14,7 @@ from unittest import mock
 
 from vector_common import records
 from vector_common.events import Fields
-from vector_common.search.embedder import MAX_TEXT
+from vector_common.embedding import MAX_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
