@@ -151,10 +151,16 @@ def _judge_zip(path: Path, args: argparse.Namespace) -> AuditReport:
         forbidden=args.forbid,
         extras=extras_of(made.inputs.requirements if made else ()),
         left_out={one.name for one in made.dropped} if made else (),
-        accepted=made.audit.accepted if made else {},
+        accepted=_accepted(made),
     )
     above = PREFIX if made and made.function else ""
     return audit_zip(path, runtimes.get(runtime), architecture, declared=declared, above=above)
+
+
+def _accepted(made: Manifest | None) -> dict[str, str]:
+    """Return what the build accepted; licences are judged by layers.yaml, which is not asked."""
+    accepted = made.audit.accepted if made else {}
+    return {key: why for key, why in accepted.items() if not key.startswith("LICENSE-")}
 
 
 def _manifest(path: Path) -> Manifest | None:

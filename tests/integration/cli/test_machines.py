@@ -183,7 +183,9 @@ AWS = [
 ]
 USING_CACHE = ("lock", "build --force", "weigh")
 CACHE = dict.fromkeys(USING_CACHE, "the cache {}")
-DIST = dict.fromkeys(("build --force", "audit", "diff dist dist", "report", "why alpha"), "dist")
+DIST = dict.fromkeys(
+    ("build --force", "audit", "diff dist dist", "report", "why alpha", "sbom"), "dist"
+)
 CONFIGURED = dict.fromkeys(("plan", "lock", "build --force", "audit"), "layers.yaml")
 
 WORKING = ("plan", "lock", "lock --check", "build --force", "audit", "weigh", "report")

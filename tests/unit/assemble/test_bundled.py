@@ -6,13 +6,17 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith.assemble.bill import bundled
+from layersmith.assemble import wheel
+from layersmith.assemble.bill import bundled, sbom
+from layersmith.assemble.collect import Part
 from layersmith.assemble.tree import Bytes, Entry
 
+from tests.support import wheels
 from tests.support.tiny_elf import TinyElf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 
 def entry(path: str, text: bytes = b"", **more: Any) -> Entry:
@@ -101,6 +105,18 @@ def test_two_names_in_one_are_both_covered() -> None:
     one = entry("a.libs/libjpeg-80045241.so.62.4.0", b"libjpeg-turbo version 3.2.0 (build 1)")
     assert found(one) == {"libjpeg-turbo": ("3.2.0", [one.inner])}
     assert not found(one, named=[{"name": "libjpeg / libjpeg-turbo", "version": "3.2.0"}])
+
+
+def test_what_is_not_in_the_layer_or_was_made_by_the_build_is_left_out(tmp_path: Path) -> None:
+    """Prune rules remove libraries, and the lite BLAS takes the place of one."""
+    path = wheels.make(tmp_path, "a", {CRYPTO: entry(CRYPTO, OPENSSL).source.read()})
+    part = Part("a", "1.0", "wheel", wheel=wheel.read(path, "a"))
+    here = f"python/{CRYPTO}"
+    counts = [
+        len(sbom.embedded([part], there, made)["a"].components)
+        for there, made in (({here}, ()), ((), ()), ({here}, (here,)))
+    ]
+    assert counts == [1, 0, 0]
 
 
 def test_a_damaged_library_is_named_by_its_file() -> None:
