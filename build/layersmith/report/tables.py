@@ -12,7 +12,6 @@ from layersmith import console
 from layersmith.base import runtimes
 from layersmith.prove.reports import SmokeReport
 from layersmith.report import diff_text, diffs, found
-from layersmith.supply.advisories import AdvisoryRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -157,6 +156,8 @@ def advisories(targets: Iterable[Target], dist: Path) -> str:
     Raises:
         BuildError: A manifest is damaged.
     """
+    from layersmith.supply.advisories import AdvisoryRecord  # noqa: PLC0415 -- start-up time
+
     reports, without = [], []
     for target in targets:
         path = dist / f"{target.stem}.json"

@@ -41,7 +41,10 @@ PREFERRED = ("CVE-", "GHSA-", "PYSEC-")
 class AdvisoryPart(BaseModel):
     """Base of the parts of a report."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    # Many runs find nothing, and need no more than a few of these.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True
+    )
 
 
 class LoadEvidence(AdvisoryPart):
@@ -135,7 +138,7 @@ class AdvisoryReport(AdvisoryPart):
     unmatched: list[str]
     """Versions of which the source knows no name, so that nothing is known of them."""
     by_name: list[str]
-    """Components without a package URL, which were looked up by their plain name."""
+    """Components of which only a plain name is known, by which advisories may miss them."""
     withdrawn: list[str]
     """Advisories that were withdrawn, and passed over."""
     problems: list[str]

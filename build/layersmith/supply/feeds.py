@@ -55,7 +55,7 @@ TOMORROW = timedelta(days=1)
 """How far a date may lie in the future before it is wrong: clocks and time zones differ."""
 
 
-class Question(NamedTuple):
+class FeedQuestion(NamedTuple):
     """What is asked of a source.
 
     Attributes:
@@ -82,14 +82,14 @@ class Answers:
     """
 
     source: str
-    records: dict[Question, list[OsvRecord]] = field(default_factory=dict)
+    records: dict[FeedQuestion, list[OsvRecord]] = field(default_factory=dict)
     vouched: bool = False
     dated: datetime | None = None
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     covers: set[str] | None = None
 
-    def covered(self, question: Question) -> bool:
+    def covered(self, question: FeedQuestion) -> bool:
         """Whether the source has advisories of such packages."""
         if self.covers is None:
             return bool(question.packages)
@@ -97,7 +97,7 @@ class Answers:
 
 
 def ask(
-    source: str, questions: Iterable[Question], *, now: datetime, offline: bool = False
+    source: str, questions: Iterable[FeedQuestion], *, now: datetime, offline: bool = False
 ) -> Answers:
     """Ask a source.
 
@@ -174,7 +174,7 @@ class _Service:
         self._folder = cache.section("advisories") / cache.sha256_bytes(url.encode())[:16]
         self.answers = Answers(name, vouched=True)
 
-    def ask(self, questions: Sequence[Question]) -> Answers:
+    def ask(self, questions: Sequence[FeedQuestion]) -> Answers:
         """Answer questions, from what is kept as far as it is young enough."""
         queries = {q: [_Query(one, q.version) for one in q.packages] for q in questions}
         flat = list(dict.fromkeys(query for found in queries.values() for query in found))
@@ -335,7 +335,7 @@ class _Batch(BaseModel):
 
 
 def _from_export(
-    url: str, questions: Sequence[Question], now: datetime, *, offline: bool
+    url: str, questions: Sequence[FeedQuestion], now: datetime, *, offline: bool
 ) -> Answers:
     """Search an export that a mirror has, e.g. ``PyPI/all.zip``, and keep it."""
     answers = Answers(f"the mirror {_without_login(url)}")
@@ -398,7 +398,7 @@ def _not_a_source(name: str, why: str) -> AuditError:
     )
 
 
-def _from_folder(path: Path, questions: Sequence[Question], now: datetime) -> Answers:
+def _from_folder(path: Path, questions: Sequence[FeedQuestion], now: datetime) -> Answers:
     """Search a checkout of PyPA's advisory database, or a folder of records."""
     answers = Answers(str(path))
     try:
@@ -421,7 +421,7 @@ def _from_folder(path: Path, questions: Sequence[Question], now: datetime) -> An
     return answers
 
 
-def _asked_for(folder: Path, questions: Sequence[Question]) -> bool:
+def _asked_for(folder: Path, questions: Sequence[FeedQuestion]) -> bool:
     names = {name for one in questions for ecosystem, name in one.packages if ecosystem == osv.PYPI}
     return folder.is_dir() and canonicalize_name(folder.name) in names
 
@@ -440,11 +440,11 @@ def _committed(path: Path) -> datetime | None:
 def _searched(
     answers: Answers,
     contents: Iterable[tuple[str, bytes]],
-    questions: Sequence[Question],
+    questions: Sequence[FeedQuestion],
     now: datetime,
 ) -> Answers:
     """Put the records that concern questions into answers."""
-    by_name: dict[str, list[Question]] = {}
+    by_name: dict[str, list[FeedQuestion]] = {}
     for question in questions:
         answers.records[question] = []
         for _, name in question.packages:

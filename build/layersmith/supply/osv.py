@@ -63,7 +63,7 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_aware)]
 class OsvPart(BaseModel):
     """Base of what is read of a record; what else it holds is of no concern."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class OsvPackage(OsvPart):

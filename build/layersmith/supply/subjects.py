@@ -19,7 +19,7 @@ from layersmith import lock
 from layersmith.base import damage
 from layersmith.errors import BuildError
 from layersmith.supply import osv
-from layersmith.supply.feeds import Question
+from layersmith.supply.feeds import FeedQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -108,9 +108,9 @@ class AdvisorySubject:
     places: tuple[LockPlace, ...] = field(default=(), compare=False)
 
     @property
-    def question(self) -> Question:
+    def question(self) -> FeedQuestion:
         """What is asked of a source."""
-        return Question(self.packages if self.version else (), self.version)
+        return FeedQuestion(self.packages if self.version else (), self.version)
 
     @property
     def is_by_name(self) -> bool:
@@ -239,9 +239,9 @@ def _below(
 
 def _component(one: dict[str, Any], holder: str, place: LockPlace) -> AdvisorySubject | None:
     """Return a component as a subject; None where it is a part of the distribution itself."""
-    name, version = str(one["name"]), str(one.get("version") or "")
-    purl = str(one.get("purl") or "")
+    name, purl = str(one["name"]), str(one.get("purl") or "")
     found = _PURL.match(purl)
+    version = str(one.get("version") or (found and unquote(found["version"] or "")) or "")
     if found and found["type"].lower() == "pypi" and canonicalize_name(found["path"]) == holder:
         return None
     packages = _of_purl(purl)

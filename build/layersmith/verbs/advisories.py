@@ -324,8 +324,8 @@ def _tell(report: AdvisoryReport, bare: Sequence[str], targets: int) -> None:
         )
     if report.by_name:
         console.info(
-            f"{len(report.by_name)} have no package URL and were looked up by their plain names:"
-            f" {_some(report.by_name)}"
+            f"{len(report.by_name)} were looked up by their plain names, by which advisories may"
+            f" miss them: {_some(report.by_name)}"
         )
     if report.withdrawn:
         console.info(
