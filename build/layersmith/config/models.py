@@ -50,6 +50,8 @@ MERGED = ("budgets", "prune", "environment")
 whole."""
 
 
+PROFILE_PATTERN = r"^[a-zA-Z0-9_]{2,64}$"
+"""Of AWS Signer's API, PutSigningProfile, profileName."""
 REPOSITORY_PATTERN = r"^[\w-][\w.-]*/[\w.-]+$"
 WORKFLOW_PATTERN = r"^([\w-][\w.-]*/[\w.-]+/)?\.github/workflows/[^/@]+\.ya?ml$"
 
@@ -556,6 +558,14 @@ class Function(Contents):
         return self
 
 
+class Signing(Model):
+    """AWS Signer, which signs what is published."""
+
+    profile: Annotated[str, Field(pattern=PROFILE_PATTERN, examples=["layersmith"])]
+    """Name of a signing profile of the platform AWSLambda-SHA384-ECDSA, which exists in every
+    region that is published to."""
+
+
 class Attestations(Model):
     """Who must have built what is published and deployed, by what their workflow signed."""
 
@@ -663,6 +673,8 @@ class Config(Model):
     none are asked for. See docs/trust.md."""
     advisories: Annotated[AdvisoryPolicy, Field(default_factory=AdvisoryPolicy)]
     """Which known vulnerabilities are accepted; see docs/trust.md."""
+    signing: Annotated[Signing | None, Field(examples=[{"profile": "layersmith"}])] = None
+    """Has AWS Signer sign each zip when it is published. Without it, zips are not signed."""
     recipe_folder: Annotated[RelativePath | None, Field(examples=["recipes"])] = None
     """Folder with recipes of your own, one TOML file per distribution; they replace those that
     layersmith brings for the same distribution."""

@@ -87,6 +87,7 @@ SECTIONS = (
     ("ManagedContents", "managed-layers, with what they bring"),
     ("Function", "functions.NAME"),
     ("Attestations", "attestations"),
+    ("Signing", "signing"),
     ("AdvisoryPolicy", "advisories"),
     ("IgnoredAdvisory", "advisories.ignore"),
 )
