@@ -56,6 +56,16 @@ def nearest_config() -> Path:
     return here
 
 
+def place(loaded: LoadedConfig, target: Target, key: str) -> tuple[Path, int, int]:
+    """Return where a key of a target, ``licenses.deny``, stands in layers.yaml.
+
+    A setting that a layer has from ``defaults`` or a fragment stands there.
+    """
+    group = "functions" if target.function else "layers"
+    position = loaded.position(group, target.layer, *key.split("."))
+    return loaded.path, position.line, position.column
+
+
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add the option that names the configuration."""
     parser.add_argument(

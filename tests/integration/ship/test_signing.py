@@ -133,7 +133,9 @@ def test_deploy_signs_the_code_of_functions(signing: Project, aws: AwsServer) ->
     machine = Asset("MachineKey", "state-machines/demo.asl.json", b"{}")
     clients = Aws()
     bucket = buckets.ensure(clients, "layersmith", "eu-west-1")
-    stage = Stage.model_validate({"name": "dev", "region": "eu-west-1", "stacks": {"functions": None}})
+    stage = Stage.model_validate(
+        {"name": "dev", "region": "eu-west-1", "stacks": {"functions": None}}
+    )
     made = Deployment(clients, stage, (), {}, lambda *_: None, lambda _: True, signing="layersmith")
     planned = dataclasses.replace(made, plan_only=True)._signed(asset)
     assert not [call for call in aws.calls() if call["action"].startswith("POST")]
