@@ -36,6 +36,7 @@ from layersmith.assemble.manifest import (
     Manifest,
 )
 from layersmith.assemble.tree import PREFIX, WheelMember
+from layersmith.base import interpreters
 from layersmith.errors import BudgetError, BuildError
 from layersmith.lock import build_pins, folders
 
@@ -312,6 +313,7 @@ def _manifest(
 ) -> Manifest:
     job, tree = prepared.job, prepared.collected.tree
     target, settings = job.target, job.target.settings
+    compiled = sum(entry.path.endswith(".pyc") for entry in tree)
     return Manifest(
         layer=target.layer,
         version=target.version,
@@ -358,7 +360,8 @@ def _manifest(
         bytecode=BytecodeRecord(
             mode=settings.bytecode.value,
             optimize=settings.optimize,
-            compiled=sum(entry.path.endswith(".pyc") for entry in tree),
+            compiled=compiled,
+            interpreter=interpreters.version(target.runtime.minor) if compiled else None,
             note=prepared.bytecode_note,
         ),
         audit=audit,

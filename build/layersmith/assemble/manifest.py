@@ -127,6 +127,9 @@ class BytecodeRecord(ManifestPart):
     """How it was compiled, as with `python -O`: 1 without asserts, 2 without docstrings, too."""
     compiled: int
     """Number of .pyc files."""
+    interpreter: str | None = None
+    """Version of the CPython here that compiles it, ``3.13.5``: another may write other bytes. Null
+    where nothing was compiled, and in manifests of older versions."""
     note: str | None = None
     """Why there is none although it was asked for."""
 

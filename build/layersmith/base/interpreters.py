@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import platform
 import re
 import sys
 from pathlib import Path
@@ -34,6 +35,19 @@ def find(minor: int, *, install: bool = True) -> Path | None:
     else:
         repeats.saw(found)
     return found
+
+
+@functools.cache
+def version(minor: int) -> str | None:
+    """Return the full version of the CPython 3.``minor`` that find gives; None for none."""
+    found = find(minor)
+    if found is None or found == Path(sys.executable):
+        return platform.python_version() if found else None
+    try:
+        said = process.run([found, "-I", "-c", "import platform; print(platform.python_version())"])
+    except process.CommandFailed:
+        return None
+    return said.stdout.strip()
 
 
 def search_path(minor: int) -> str:

@@ -51,6 +51,9 @@ MERGED = ("budgets", "prune", "environment", "licenses")
 whole."""
 
 
+PROFILE_PATTERN = r"^[a-zA-Z0-9_]{2,64}$"
+"""Of AWS Signer's API, PutSigningProfile, profileName."""
+
 REPOSITORY_PATTERN = r"^[\w-][\w.-]*/[\w.-]+$"
 WORKFLOW_PATTERN = r"^([\w-][\w.-]*/[\w.-]+/)?\.github/workflows/[^/@]+\.ya?ml$"
 
@@ -667,6 +670,14 @@ class Attestations(Model):
         return self.workflow
 
 
+class Signing(Model):
+    """AWS Signer, which signs what is published."""
+
+    profile: Annotated[str, Field(pattern=PROFILE_PATTERN, examples=["layersmith"])]
+    """Name of a signing profile of the platform AWSLambda-SHA384-ECDSA, which exists in every
+    region that is published to."""
+
+
 class Config(Model):
     """layers.yaml as a whole."""
 
@@ -689,6 +700,8 @@ class Config(Model):
     ] = None
     """Attestations that `publish` and `deploy` verify before their first call of AWS. Without it,
     none are asked for. See docs/trust.md."""
+    signing: Annotated[Signing | None, Field(examples=[{"profile": "layersmith"}])] = None
+    """Has AWS Signer sign each zip when it is published. Without it, zips are not signed."""
     recipe_folder: Annotated[RelativePath | None, Field(examples=["recipes"])] = None
     """Folder with recipes of your own, one TOML file per distribution; they replace those that
     layersmith brings for the same distribution."""

@@ -90,6 +90,7 @@ SECTIONS = (
     ("AdvisoryPolicy", "advisories"),
     ("IgnoredAdvisory", "advisories.ignore"),
     ("Attestations", "attestations"),
+    ("Signing", "signing"),
 )
 """Definition in the schema to the heading of its section, in the order of the page."""
 

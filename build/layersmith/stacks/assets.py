@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from layersmith.stacks.templates import Template
 
+FUNCTIONS = "functions/"
+"""Begin of the keys of functions' code."""
+
 SKIPPED = {"__pycache__", "tests"}
 
 
@@ -156,7 +159,7 @@ def _is_function(folder: Path) -> bool:
 
 def _function(folder: Path) -> Asset:
     content = zip_function(folder)
-    key = f"functions/{folder.name}-{digest(content)}.zip"
+    key = f"{FUNCTIONS}{folder.name}-{digest(content)}.zip"
     return Asset(parameter_of(folder.name), key, content)
 
 

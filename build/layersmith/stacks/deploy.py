@@ -6,6 +6,7 @@ on from there. A stack that is as it should be is left alone.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError
 from layersmith.errors import ConfigError
 from layersmith.ship.aws import buckets, failures
 from layersmith.ship.aws import preflight as checks
+from layersmith.ship.signing import Signer
 from layersmith.stacks import assets as assets_
 from layersmith.stacks import preflight
 from layersmith.stacks import templates as templates_
@@ -67,6 +69,7 @@ class Deployment:
         only: Names of the stacks to bring up; empty for all. What they import has to be there.
         plan_only: Change nothing. A change set of a stack that is there is made and deleted again,
             which is how CloudFormation plans; nothing is uploaded, and no stack is made or deleted.
+        signing: Profile of AWS Signer that signs the functions' code; None leaves it unsigned.
         say: Is given what people should know: what could not be checked, what was made beside.
     """
 
@@ -80,6 +83,7 @@ class Deployment:
     bootstrap: bool = False
     only: frozenset[str] = frozenset()
     plan_only: bool = False
+    signing: str | None = None
     say: Callable[[str], None] = lambda _: None
     stacks: Stacks = field(init=False)
 
@@ -192,8 +196,17 @@ class Deployment:
             values |= self._bucket_parameters()
         for parameter, asset in assets_.needed(template, dict(self.assets)).items():
             self._upload(self._bucket(), asset)
-            values[parameter] = asset.key
+            values[parameter] = self._signed(asset)
         return values
+
+    def _signed(self, asset: Asset) -> str:
+        """Return the key of an asset, of a function's code as AWS Signer signed it."""
+        if not self.signing or not asset.key.startswith(assets_.FUNCTIONS):
+            return asset.key
+        region, bucket = self.stage.region, self._bucket()
+        signer = Signer(self.aws, region, bucket, self.signing, prefix=assets_.FUNCTIONS)
+        built = hashlib.sha256(asset.content).hexdigest()
+        return signer.key(built) if self.plan_only else signer.sign(asset.key, built).key
 
     def _preflight(self, ordered: Sequence[Template]) -> None:
         """Refuse before the first change what would fail in the middle.

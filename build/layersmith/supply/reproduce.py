@@ -384,6 +384,9 @@ def _other_tools(published: Manifest, made: Manifest) -> list[str]:
         for name in names
         if published.tools.get(name) != made.tools.get(name)
     ]
+    if made.bytecode.interpreter != published.bytecode.interpreter:
+        here, there = made.bytecode.interpreter, published.bytecode.interpreter
+        found.append(f"CPython {here or 'unknown'} here, {there or 'unknown'} there")
     if made.bytecode.note and made.bytecode.note != published.bytecode.note:
         found.append(made.bytecode.note)
     return found

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from layersmith.config.loader import LoadedConfig
     from layersmith.stacks.changesets import Proposal
     from layersmith.stacks.deploy import StackOutcome
     from layersmith.stacks.stage import Stage
@@ -97,7 +98,10 @@ def run(args: argparse.Namespace) -> int:
             hint="run --bootstrap with an administrator's credentials",
         )
     stage, chosen = options.stage_templates(args)
-    _require_attested(args, stage, chosen)
+    loaded = loader.load(args.config) if args.config.is_file() else None
+    if loaded:
+        _require_attested(args, loaded, stage, chosen)
+    signing = loaded.config.signing if loaded else None
     deployment = deploy.Deployment(
         aws=options.aws(args),
         stage=stage,
@@ -109,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
         bootstrap=args.bootstrap,
         only=frozenset(args.only),
         plan_only=args.plan,
+        signing=signing.profile if signing else None,
         say=console.warn,
     )
     outcomes = deployment.run()
@@ -116,16 +121,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _require_attested(args: argparse.Namespace, stage: Stage, chosen: list[Template]) -> None:
+def _require_attested(
+    args: argparse.Namespace, loaded: LoadedConfig, stage: Stage, chosen: list[Template]
+) -> None:
     """Refuse layers that templates name and whose zips in dist/ have not the right attestation.
 
     Raises:
         ShipError: A template names another version than layers.yaml has.
         ManyErrors: Zips are not in dist/, have no attestation, or a wrong one.
     """
-    if not args.config.is_file():
-        return
-    loaded = loader.load(args.config)
     if loaded.config.attestations is None:
         return
     targets, used = plan(loaded.config), list[Target]()

@@ -396,7 +396,16 @@ def job(args: argparse.Namespace, *, attested: bool = False) -> ShippingJob:
     if attested:
         require_attested(loaded, targets, args.dist)
     beyond = {target.identifier: choice.counted(target) for target in targets}
-    found = [dataclasses.replace(one, counted=beyond[one.identifier]) for one in found]
+    signing = loaded.config.signing.profile if loaded.config.signing else None
+    if signing and (kept := next((one for one in found if one.reference), None)):
+        raise ConfigError(
+            "`signing` and `storage: reference` exclude each other",
+            target=kept.identifier,
+            hint="remove `storage: reference`: Lambda copies what AWS Signer wrote",
+        )
+    found = [
+        dataclasses.replace(one, counted=beyond[one.identifier], signing=signing) for one in found
+    ]
     names = list(observed.by_region(found, counted=True))
     return ShippingJob(found, site(args, loaded, names))
 

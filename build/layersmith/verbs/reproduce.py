@@ -125,7 +125,7 @@ def _differs(one: Reproduction) -> ProofError:
         cause=cause
         or "the tools are of the same versions: the zip holds what its commit does not "
         "build, or the build is not deterministic",
-        hint="install the versions of the manifest's `tools` and try again"
+        hint="install what the manifest names (`uv python install VERSION`) and try again"
         if cause
         else "compare both zips, and ask whoever published the layer",
     )

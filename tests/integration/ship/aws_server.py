@@ -40,6 +40,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+import botocore.session
+from botocore.validate import ParamValidator
 from layersmith.base import runtimes
 from layersmith.prove.models import FunctionSpec
 from layersmith.prove.runners import choice as runners
@@ -47,7 +49,8 @@ from moto.awslambda.models import lambda_backends
 from moto.iam.access_control import PermissionResult
 from moto.iam.models import get_account_id_from
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from moto.s3.models import FakeBucket
+from moto.s3.models import FakeBucket, s3_backends
+from moto.signer.models import signer_backends
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
@@ -64,6 +67,11 @@ PAGE = b"<!DOCTYPE html><html><body><h1>Please sign in to the network</h1></body
 
 HOLD_SECONDS = 120.0
 """The longest that a request is held, so that a test that fails does not hang."""
+
+SIGNING: Any = (
+    botocore.session.Session().get_service_model("signer").operation_model("StartSigningJob")
+)
+"""What a request to sign has to hold."""
 
 EMPTY_ZIP = base64.b64encode(b"PK\x05\x06" + b"\0" * 18).decode()
 LAYERS = re.compile(
@@ -185,6 +193,7 @@ class Application:
         self.calls: list[dict[str, Any]] = []
         self.lock = threading.Lock()
         self.skew = timedelta()
+        self.jobs: dict[str, dict[str, Any]] = {}
         self.invoked: dict[str, Answer] = {}
         self.busy = 0
         self.peak = 0
@@ -283,6 +292,8 @@ class Application:
             return self.account_settings(call)
         if call.action == "Invoke":
             return self.invoke(call)
+        if call.service == "signer" and call.path.startswith("/signing-jobs"):
+            return self.sign(call)
         if "find=LayerVersion" in call.query:
             return _by_arn(environ, call)
         with self.lock:
@@ -294,6 +305,41 @@ class Application:
         if call.action == "ListLayerVersions" and status == 200:
             body = self._page(call, body)
         return status, headers, body
+
+    def sign(self, call: Call) -> Answer:
+        """Do the work of AWS Signer's jobs, which moto does not know.
+
+        A job adds a file to the zip, as the service does, and never writes the same bytes twice.
+        """
+        if call.method == "GET":
+            job = self.jobs.get(call.path.rpartition("/")[2])
+            found = _json_error(404, "ResourceNotFoundException", "no such job")
+            return found if job is None else (200, [], json.dumps(job).encode())
+        said = json.loads(call.body)
+        report = ParamValidator().validate(said, SIGNING.input_shape)
+        if report.has_errors():
+            return _json_error(400, "ValidationException", report.generate_report())
+        number = hashlib.sha256(said["clientRequestToken"].encode()).hexdigest()[:36]
+        if number not in self.jobs:
+            self.jobs[number] = self._signed(call, number, said)
+        return 200, [], json.dumps({"jobId": number, "jobOwner": call.account}).encode()
+
+    def _signed(self, call: Call, number: str, said: dict[str, Any]) -> dict[str, Any]:
+        profiles = signer_backends[call.account][call.region].signing_profiles
+        profile = profiles.get(said["profileName"])
+        if profile is None or profile.status != "Active":
+            return {"jobId": number, "status": "Failed", "statusReason": "no such profile"}
+        source, target = said["source"]["s3"], said["destination"]["s3"]
+        store = s3_backends[call.account]["aws"]
+        key = store.get_object(source["bucketName"], source["key"], version_id=source["version"])
+        assert key is not None
+        content = io.BytesIO(key.value)
+        with zipfile.ZipFile(content, "a") as archive:
+            archive.writestr("META-INF/aws_signer_signature_v1.0.SF", os.urandom(9).hex())
+        made = f"{target['prefix']}{number}.zip"
+        store.put_object(target["bucketName"], made, content.getvalue())
+        place = {"bucketName": target["bucketName"], "key": made}
+        return {"jobId": number, "status": "Succeeded", "signedObject": {"s3": place}}
 
     def _too_large(self, call: Call) -> Answer | None:
         """Refuse what unpacks to more than Lambda takes; moto takes all."""

@@ -122,6 +122,7 @@ def test_the_first_member_that_differs_is_named(release: Release, tmp_path: Path
     manifest = json.loads(published.with_suffix(".json").read_text("utf-8"))
     manifest["artifact"]["sha256"] = hashlib.sha256(memory.getvalue()).hexdigest()
     manifest["tools"]["deflate"] = "0.0.1"
+    manifest["bytecode"]["interpreter"] = "3.13.99"
     published.with_suffix(".json").write_text(json.dumps(manifest), "utf-8")
     code, found, _ = release.run(published)
     assert code == 8
@@ -130,6 +131,7 @@ def test_the_first_member_that_differs_is_named(release: Release, tmp_path: Path
     [error] = found["errors"]
     assert "python/demo.py: bytes differ from offset" in error["message"]
     assert "deflate" in error["cause"]
+    assert "CPython unknown here, 3.13.99 there" in error["cause"]
 
 
 @pytest.mark.parametrize(

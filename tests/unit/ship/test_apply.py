@@ -78,7 +78,7 @@ class Account:
         return sorted(int(one["Version"]) for one in answer["LayerVersions"])
 
     def latest(self, region: str) -> str | None:
-        return observed.read_target(self.aws, region, self.want()).pointers.latest
+        return observed.read_target(self.aws, region, self.want(), "bucket").pointers.latest
 
 
 @pytest.fixture

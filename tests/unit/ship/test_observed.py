@@ -79,7 +79,7 @@ def test_versions_of_all_pages_come_lowest_first_and_only_the_release_in_detail(
         get_layer_version_policy=[refusal("ResourceNotFoundException")],
         get_parameters_by_path=[[]],
     )
-    held = observed.read_target(aws, EU, want())
+    held = observed.read_target(aws, EU, want(), "bucket")
     assert [(v.number, v.semver, v.sha256) for v in held.versions] == [
         (1, None, None),
         (2, "1.1.0", None),

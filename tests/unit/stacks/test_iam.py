@@ -84,6 +84,8 @@ MACHINES = {
 
 
 PUBLISHER_NAMES = {
+    "CopyObject": "s3:PutObject",
+    "GetLayerVersionByArn": "lambda:GetLayerVersion",
     "HeadBucket": "s3:ListBucket",
     "HeadObject": "s3:GetObject",
     "ListObjectsV2": "s3:ListBucket",
@@ -249,7 +251,7 @@ def test_the_publisher_may_do_what_its_code_calls_and_no_more() -> None:
     session = botocore.session.get_session()
     operations = {
         xform_name(name): (service, name)
-        for service in ("stepfunctions", "sts", "ssm", "s3", "iam", "lambda")
+        for service in ("stepfunctions", "sts", "ssm", "s3", "iam", "lambda", "signer")
         for name in session.get_service_model(service).operation_names
     }
     called = {

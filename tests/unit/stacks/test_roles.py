@@ -357,8 +357,29 @@ def test_actions_are_left_out_only_for_properties_that_no_template_sets(kind: st
             if stack.template.foundation:
                 continue
             for logical, resource in stack.template.resources.items():
-                used = resource["Type"] == kind and name in resource["Properties"]
+                # As resolved: what an option that is off leaves out is not set.
+                set_ = stack.value(resource.get("Properties", {}))
+                used = resource["Type"] == kind and name in set_
                 assert not used, f"{stack.name}.{logical} sets {name}"
+
+
+def test_signing_gives_rights_and_makes_demands_only_where_it_is_used() -> None:
+    """AWS Signer's profile for the roles of GitHub, and its configuration for the functions."""
+    arn = f"arn:aws:lambda:eu-west-1:{'1' * 12}:code-signing-config:csc-{'0' * 17}"
+    given = {
+        "github-oidc": {"SigningProfile": "layersmith"},
+        "functions": {"CodeSigningConfigArn": arn},
+    }
+    for options, there in ((None, False), (given, True)):
+        stacks = Stage(given=options).stacks
+        rights = str(stacks["github-oidc"].resources)
+        for action in ("signer:StartSigningJob", "lambda:PutFunctionCodeSigningConfig"):
+            assert (action in rights) is there, action
+        made = stacks["functions"].resources.values()
+        functions = [one["Properties"] for one in made if one["Type"] == "AWS::Lambda::Function"]
+        assert functions
+        demanded = {one.get("CodeSigningConfigArn") for one in functions}
+        assert demanded == ({arn} if there else {None})
 
 
 def test_actions_that_know_no_resource_are_allowed_on_everything(stage: Stage) -> None:

@@ -246,7 +246,7 @@ class RegionUpdate:
             ShipError: The zip arrived damaged, or the canary failed.
         """
         want, run = self.want, self.run
-        has = observed.read_target(self.aws, self.region, want)
+        has = observed.read_target(self.aws, self.region, want, self.bucket)
         number = run.number(want, self.region, has)
         found = plan.conflicts(want, self.region, has, number)
         if any(one.blocking for one in found):

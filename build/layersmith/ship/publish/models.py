@@ -62,6 +62,7 @@ class Desired:
         smoke: Test file that the canary runs, if any.
         beside: Layers that the canary lays below it: names in AWS, or ARNs of versions.
         reference: Whether Lambda reads the zip from the artifact bucket instead of copying it.
+        signing: Profile of AWS Signer that signs it; None leaves it unsigned.
         managed: Managed layers, by name or ARN, that bring what was left out of it.
     """
 
@@ -86,6 +87,12 @@ class Desired:
     reference: bool = False
     unzipped: int = 0
     managed: tuple[str, ...] = ()
+    signing: str | None = None
+
+    @property
+    def built_digest(self) -> str:
+        """SHA-256 in hex of the zip as it was built, before anybody signed it."""
+        return base64.b64decode(self.sha256).hex()
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -100,7 +107,7 @@ class Desired:
     @property
     def reference_key(self) -> str:
         """Key of the zip that Lambda reads, in every region's bucket; it changes with the bytes."""
-        return f"layers/{self.name}/{base64.b64decode(self.sha256).hex()}.zip"
+        return f"layers/{self.name}/{self.built_digest}.zip"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from layersmith.ship.publish.models import (
     RegionState,
     Version,
 )
+from layersmith.ship.signing import Signer
 
 if TYPE_CHECKING:
     import threading
@@ -118,10 +119,9 @@ def read_region(aws: Aws, stack: str, region: str, desired: Sequence[Desired]) -
     Raises:
         AwsFailure: A call failed after all retries.
     """
-    held = {want.identifier: read_target(aws, region, want) for want in desired}
-    bucket, kept = read_bucket(
-        aws, region, buckets.artifact_bucket(stack, aws.account(region), region)
-    )
+    name = buckets.artifact_bucket(stack, aws.account(region), region)
+    held = {want.identifier: read_target(aws, region, want, name) for want in desired}
+    bucket, kept = read_bucket(aws, region, name)
     return RegionState(region, held, bucket, kept)
 
 
@@ -152,15 +152,32 @@ def list_kept(aws: Aws, region: str, name: str) -> list[KeptFile] | None:
     return found
 
 
-def read_target(aws: Aws, region: str, want: Desired) -> Held:
-    """Read the versions and pointers of one target in one region."""
+def read_target(aws: Aws, region: str, want: Desired, bucket: str) -> Held:
+    """Read the versions and pointers of one target in one region.
+
+    Where AWS Signer signs it, a version that holds the signed zip has the digest of the built one.
+    """
     client = aws.lambda_(region)
     with failures.explained(region, "lambda"):
         versions = tuple(
             _detailed(client, want.name, version) if version.semver == want.version else version
             for version in list_versions(client, want.name)
         )
+    if want.signing:
+        versions = _as_built(Signer(aws, region, bucket, want.signing), want, versions)
     return Held(versions, pointers.read(aws, region, want.place))
+
+
+def _as_built(signer: Signer, want: Desired, versions: tuple[Version, ...]) -> tuple[Version, ...]:
+    if not any(version.sha256 for version in versions):
+        return versions
+    signed = signer.find(want.built_digest)
+    names = {want.sha256: f"{want.sha256} (unsigned)"}
+    names |= {signed.sha256: want.sha256} if signed else {}
+    return tuple(
+        dataclasses.replace(one, sha256=names.get(one.sha256, one.sha256)) if one.sha256 else one
+        for one in versions
+    )
 
 
 def list_versions(client: LambdaClient, name: str) -> list[Version]:

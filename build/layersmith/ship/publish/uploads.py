@@ -14,6 +14,7 @@ from layersmith.base.runtimes import DIRECT_UPLOAD_LIMIT
 from layersmith.errors import ShipError
 from layersmith.ship.aws import buckets, failures, labels
 from layersmith.ship.publish.models import Version
+from layersmith.ship.signing import Signer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from layersmith.ship.aws.clients import Aws
     from layersmith.ship.publish.models import Desired
+    from layersmith.ship.signing import SignedZip
 
 IN_FLIGHT = 100 * 1024 * 1024
 """Bytes of zips that requests may hold at once. A request was measured to cost 5 to 7 times its
@@ -84,10 +86,15 @@ def publish(
         AwsFailure: AWS refused.
         ShipError: The bytes arrived damaged twice.
     """
+    expected = want.sha256
     limit = DIRECT_UPLOAD_LIMIT if direct_limit is None else direct_limit
     got = ""
     for _ in range(TRIES):
-        if want.reference:
+        if want.signing:
+            made = _signed(aws, region, want, bucket, want.signing)
+            expected, content = made.sha256, {"S3Bucket": bucket, "S3Key": made.key}
+            answer = _layer_version(aws, region, want, content)
+        elif want.reference:
             answer = _by_reference(aws, region, want, bucket)
         elif want.size > limit:
             answer = _through_bucket(aws, region, want, bucket)
@@ -96,13 +103,13 @@ def publish(
                 answer = _layer_version(aws, region, want, {"ZipFile": want.zip_path.read_bytes()})
         with failures.explained(region, "lambda"):
             got = answer["Content"]["CodeSha256"]
-            if got == want.sha256:
+            if got == expected:
                 return _version(want, answer)
             aws.lambda_(region).delete_layer_version(
                 LayerName=want.name, VersionNumber=answer["Version"]
             )
     raise ShipError(
-        f"{region}: the zip arrived damaged {TRIES} times: CodeSha256 {got}, not {want.sha256}",
+        f"{region}: the zip arrived damaged {TRIES} times: CodeSha256 {got}, not {expected}",
         target=want.identifier,
         cause="a proxy changes what is sent, or the file changed while it was read",
         hint="nothing was left published; check the zip by `python build/layers.py audit`",
@@ -161,6 +168,20 @@ def _through_bucket(aws: Aws, region: str, want: Desired, bucket: str) -> Any:
         content["S3ObjectVersion"] = version
     try:
         return _layer_version(aws, region, want, content)
+    finally:
+        with failures.explained(region, "s3"):
+            aws.s3(region).delete_object(Bucket=bucket, Key=key)
+
+
+def _signed(aws: Aws, region: str, want: Desired, bucket: str, profile: str) -> SignedZip:
+    """Return the zip as AWS Signer signed it, now or in an earlier run."""
+    signer = Signer(aws, region, bucket, profile)
+    if found := signer.find(want.built_digest):
+        return found
+    key = f"{buckets.STAGING}{want.built_digest}.zip"
+    _put_zip(aws, region, want, bucket, key)
+    try:
+        return signer.sign(key, want.built_digest)
     finally:
         with failures.explained(region, "s3"):
             aws.s3(region).delete_object(Bucket=bucket, Key=key)
