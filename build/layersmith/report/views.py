@@ -33,9 +33,6 @@ VARIANTS = {
     "floor": "floor: no layer",
 }
 
-PRICE_KEYS = {"arm64": "lambda-arm-gb-second", "x86_64": "lambda-x86-gb-second"}
-"""Architecture to the key of its price list."""
-
 MILLION = 1_000_000
 """Starts that a price is given for; at one million it reads as USD, not as fractions of a cent."""
 
@@ -252,7 +249,7 @@ def price(one: ReportedArtifact, init_ms: float) -> float:
     Lambda bills INIT as it bills invocations since 2025-08-01 (AWS Compute Blog, 2025-04-29).
     """
     gb_seconds = init_ms / 1000 * one.memory / 1024 * MILLION
-    return gb_seconds * billing.load().table[PRICE_KEYS[one.manifest.architecture]]
+    return gb_seconds * billing.load().table[billing.GB_SECOND[one.manifest.architecture]]
 
 
 def money(one: ReportedArtifact, init_ms: float) -> str:
@@ -279,7 +276,7 @@ def saving(one: ReportedArtifact) -> str:
 def assumption(one: ReportedArtifact) -> str:
     """Return what a price is calculated with."""
     prices = billing.load()
-    unit = prices.table[PRICE_KEYS[one.manifest.architecture]]
+    unit = prices.table[billing.GB_SECOND[one.manifest.architecture]]
     why = f"the most that {', '.join(one.users)} have" if len(one.users) > 1 else ""
     why = why or (f"the memory of {one.users[0]}" if one.users else "the default of layers.yaml")
     return (
