@@ -14,6 +14,7 @@ from layersmith.weigh import claims
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from layersmith.lock.targets import LockResult
 
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         results = locking.update(
             targets, loaded.root, upgrade=upgrade, accepted=args.accept_publisher, quiet=quiet
         )
-    results = [_with_claims(result) for result in results]
+    results = _with_claims(results)
     if args.json:
         console.emit_json([_as_json(result) for result in results])
     else:
@@ -89,12 +90,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _with_claims(result: LockResult) -> LockResult:
+def _with_claims(results: Sequence[LockResult]) -> list[LockResult]:
     """Add what distributions say of themselves; a lock that did not change was judged before."""
-    if result.lock is None or not result.changes:
-        return result
-    said = claims.notes(result.target, result.lock, result.root)
-    return replace(result, notes=(*result.notes, *said))
+    said: dict[int, list[str]] = {}
+    found = []
+    for one in results:
+        if one.lock is not None and one.changes:
+            # Layers with equal requirements share one lock.
+            if id(one.lock) not in said:
+                said[id(one.lock)] = claims.notes(one.target, one.lock, one.root)
+            found.append(replace(one, notes=(*one.notes, *said[id(one.lock)])))
+        else:
+            found.append(one)
+    return found
 
 
 def _say(result: LockResult, *, checked: bool) -> None:
