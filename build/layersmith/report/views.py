@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from layersmith.assemble import prune
 from layersmith.assemble.bytecode import RULE_ONLY
 from layersmith.console import size
-from layersmith.prove.cold import importtime
+from layersmith.prove.cold import bill, importtime
 from layersmith.recipes.apply import rule
 from layersmith.report import figures, verdict
 from layersmith.report.records import variant
@@ -236,7 +236,7 @@ def cold(one: ReportedArtifact) -> dict[str, Any]:
         "state": "good" if report.within else "bad",
         "saving": saving(one),
         "assumes": assumption(one),
-        "notes": report.notes,
+        "notes": [*([f"{bill.said(report.phases)}."] if report.phases else []), *report.notes],
         **table(
             "variant|every start|median#|of that INIT#|a million INITs#|peak memory#", rows
         )._asdict(),

@@ -34,6 +34,9 @@ SMALLEST, LARGEST = 128, 10_240
 
 MILLION = 1_000_000
 
+MODULES = 5
+"""Modules that the sentence on INIT names."""
+
 FUNCTION = "layersmith_function"
 """Module of the function that is timed."""
 
@@ -117,6 +120,18 @@ def phases(variant: Variant, roots: Sequence[Import], factor: float = 1.0) -> In
         layer_ms=round(layer, 2),
         own_ms=round(imports - layer, 2),
         modules={name: round(ms, 2) for name, ms in sorted(found.items(), key=lambda one: -one[1])},
+    )
+
+
+def said(parts: InitPhases) -> str:
+    """Return where INIT goes as a sentence."""
+    named = [f"{name} {ms:,.0f}" for name, ms in list(parts.modules.items())[:MODULES]]
+    more = len(parts.modules) - len(named)
+    named += [f"{more} more"] if more > 0 else []
+    listed = f" ({', '.join(named)})" if named else ""
+    return (
+        f"INIT in ms: the runtime {parts.runtime_ms:,.0f}, imports of the layer"
+        f" {parts.layer_ms:,.0f}{listed}, the function's own {parts.own_ms:,.0f}"
     )
 
 

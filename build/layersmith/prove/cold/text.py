@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from layersmith.prove.cold.importtime import ImportTree
     from layersmith.prove.cold.models import BytecodeCost, ColdStartReport, Spread
 
-MODULES = 5
-"""Modules that the line of INIT names."""
-
 WORDS = {
     "measurement": "measured",
     "twin": "measured on the host twin, which is not the built architecture",
@@ -42,15 +39,8 @@ def show(report: ColdStartReport, tree: ImportTree, rows: int = 10) -> None:
 
 def _show_bill(report: ColdStartReport) -> None:
     """Print where INIT goes, and what a million cold starts cost."""
-    if parts := report.phases:
-        named = [f"{name} {ms:,.0f}" for name, ms in list(parts.modules.items())[:MODULES]]
-        more = len(parts.modules) - len(named)
-        named += [f"{more} more"] if more > 0 else []
-        listed = f" ({', '.join(named)})" if named else ""
-        console.emit_text(
-            f"INIT in ms: the runtime {parts.runtime_ms:,.0f}, imports of the layer"
-            f" {parts.layer_ms:,.0f}{listed}, the function's own {parts.own_ms:,.0f}"
-        )
+    if report.phases:
+        console.emit_text(bill.said(report.phases))
     if not report.billed:
         return
     console.emit_text(
