@@ -125,6 +125,8 @@ class TargetBudgets(Model):
     """Size under /opt, uncompressed (AWS: up to 262,144,000 bytes, 250MiB)."""
     cold_start: Annotated[InitDuration | None, Field(examples=["3s", "450ms"])] = None
     """Median time from the start of the runtime to the first answer (AWS: up to 10 s)."""
+    cold_start_price: Annotated[float | None, Field(gt=0, examples=[7.5])] = None
+    """Median price in USD of a million cold starts, INIT and first invocation, at 1,769 MB."""
     growth: Annotated[Percent | None, Field(examples=["10%"])] = None
     """How much the zip may grow against the last release."""
 

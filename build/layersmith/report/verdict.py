@@ -122,6 +122,12 @@ def meters(one: ReportedArtifact) -> list[Meter]:
         left = f"{abs(limit - value):,.0f} ms {_side(limit - value)}"
         ms = (f"{value:,.0f} ms", f"{limit:,.0f} ms")
         found.append(Meter("budgets.cold-start", *ms, left, value / limit))
+    if one.cold_start and one.cold_start.budget_price:
+        paid, most = one.cold_start.judged_price or 0.0, one.cold_start.budget_price
+        unit = one.cold_start.currency
+        left = f"{abs(most - paid):,.2f} {unit} {_side(most - paid)}"
+        money = (f"{paid:,.2f} {unit}", f"{most:,.2f} {unit}")
+        found.append(Meter("budgets.cold-start-price", *money, left, paid / most))
     return found
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from layersmith.assemble import prune
 from layersmith.assemble.bytecode import RULE_ONLY
 from layersmith.console import size
-from layersmith.prove.cold import importtime
+from layersmith.prove.cold import bill, importtime
 from layersmith.recipes.apply import rule
 from layersmith.report import figures, verdict
 from layersmith.report.records import variant
@@ -32,9 +32,6 @@ VARIANTS = {
     "plain": "plain installation",
     "floor": "floor: no layer",
 }
-
-PRICE_KEYS = {"arm64": "lambda-arm-gb-second", "x86_64": "lambda-x86-gb-second"}
-"""Architecture to the key of its price list."""
 
 MILLION = 1_000_000
 """Starts that a price is given for; at one million it reads as USD, not as fractions of a cent."""
@@ -239,7 +236,7 @@ def cold(one: ReportedArtifact) -> dict[str, Any]:
         "state": "good" if report.within else "bad",
         "saving": saving(one),
         "assumes": assumption(one),
-        "notes": report.notes,
+        "notes": [*([f"{bill.said(report.phases)}."] if report.phases else []), *report.notes],
         **table(
             "variant|every start|median#|of that INIT#|a million INITs#|peak memory#", rows
         )._asdict(),
@@ -252,7 +249,7 @@ def price(one: ReportedArtifact, init_ms: float) -> float:
     Lambda bills INIT as it bills invocations since 2025-08-01 (AWS Compute Blog, 2025-04-29).
     """
     gb_seconds = init_ms / 1000 * one.memory / 1024 * MILLION
-    return gb_seconds * billing.load().table[PRICE_KEYS[one.manifest.architecture]]
+    return gb_seconds * billing.load().table[billing.GB_SECOND[one.manifest.architecture]]
 
 
 def money(one: ReportedArtifact, init_ms: float) -> str:
@@ -279,7 +276,7 @@ def saving(one: ReportedArtifact) -> str:
 def assumption(one: ReportedArtifact) -> str:
     """Return what a price is calculated with."""
     prices = billing.load()
-    unit = prices.table[PRICE_KEYS[one.manifest.architecture]]
+    unit = prices.table[billing.GB_SECOND[one.manifest.architecture]]
     why = f"the most that {', '.join(one.users)} have" if len(one.users) > 1 else ""
     why = why or (f"the memory of {one.users[0]}" if one.users else "the default of layers.yaml")
     return (

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console
-from layersmith.errors import LayersmithError, ManyErrors
+from layersmith.errors import LayersmithError, ManyErrors, UsageError
 from layersmith.verbs import options
 from layersmith.verbs.smoke import add_runner
 
@@ -20,8 +21,13 @@ what it does to a target:
   no-bytecode, its sources alone, where it holds both; the same requirements as a plain installation
   leaves them; and the floor, the same call without the layer. What is called is
   <smoke file>_coldstart.py, and <smoke file>_floor.py, beside the layer's smoke file. The median is
-  judged against budgets.cold-start (exit code 7).
+  judged against budgets.cold-start, the price of a million against budgets.cold-start-price
+  (exit code 7).
   Results go to dist/<stem>.coldstart.json, and the tree of imports to .importtime.json.
+
+what is billed:
+  INIT and the first invocation, at the sizes of memory asked for. Below 1,769 MB processor time
+  takes as much longer as the memory is smaller; docs/proofs.md states the model.
 
 what the numbers are:
   natively on the target's architecture: a measurement. With --runner host on another one: a
@@ -54,6 +60,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("no-bytecode", "plain", "floor"),
         help="leave a variant out; repeatable",
     )
+    parser.add_argument(
+        "--memory",
+        type=int,
+        action="append",
+        metavar="MB",
+        help="price cold starts at this size of memory; repeatable (512, 1024 and 1769)",
+    )
+    parser.add_argument(
+        "--prices", type=Path, metavar="FILE", help="JSON with prices that differ from the list's"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,9 +78,11 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ManyErrors: Targets did not start, or are over their budget; the others were measured.
     """
+    from layersmith.prove.cold import bill, text  # noqa: PLC0415 -- start-up time
     from layersmith.prove.cold import run as coldstart_run  # noqa: PLC0415 -- start-up time
-    from layersmith.prove.cold import text  # noqa: PLC0415 -- start-up time
+    from layersmith.ship.cost import billing  # noqa: PLC0415 -- start-up time
 
+    prices = billing.load(args.prices)
     loaded, targets = options.chosen(args)
     plan = coldstart_run.ColdStartPlan(
         root=loaded.root,
@@ -73,6 +91,11 @@ def run(args: argparse.Namespace) -> int:
         image=args.image,
         starts=args.starts,
         names=[name for name in coldstart_run.NAMES if name not in args.without],
+        memories=_memories(args.memory),
+        prices={
+            architecture: bill.Price(prices.table[key], prices.currency, prices.date)
+            for architecture, key in billing.GB_SECOND.items()
+        },
     )
     reports: list[ColdStartReport] = []
     errors: list[LayersmithError] = []
@@ -87,11 +110,21 @@ def run(args: argparse.Namespace) -> int:
         reports.append(report)
         if not args.json:
             text.show(report, tree)
-        late = coldstart_run.over_budget(report)
-        if late:
-            errors.append(late)
+        judged = (coldstart_run.over_budget(report), coldstart_run.over_price(report))
+        errors += [error for error in judged if error]
     if args.json:
         console.emit_json([report.model_dump(mode="json") for report in reports])
     if errors:
         raise ManyErrors(errors)
     return 0
+
+
+def _memories(asked: list[int] | None) -> list[int]:
+    from layersmith.prove.cold import bill  # noqa: PLC0415 -- start-up time
+
+    for memory in asked or ():
+        if not bill.SMALLEST <= memory <= bill.LARGEST:
+            raise UsageError(
+                f"--memory {memory}: a function has {bill.SMALLEST:,} to {bill.LARGEST:,} MB"
+            )
+    return sorted(set(asked or bill.MEMORIES))

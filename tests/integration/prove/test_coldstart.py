@@ -66,6 +66,17 @@ def test_the_twin_is_measured(measure: Callable[..., Any]) -> None:
     assert cost["gain_ms"] == pytest.approx(gain, abs=0.05)
     assert 0 < cost["zipped"] < cost["unzipped"]
     assert report["judged_ms"] == pytest.approx(variants["layer"]["total"]["median"], abs=0.02)
+    parts = report["phases"]
+    assert set(parts["modules"]) == {"PIL"}
+    init = parts["runtime_ms"] + parts["layer_ms"] + parts["own_ms"]
+    assert init == pytest.approx(variants["layer"]["init"]["median"], abs=0.05)
+    billed = {(one["variant"], one["memory"]): one for one in report["billed"]}
+    assert len(billed) == len(variants) * 3
+    whole = billed["layer", 1769]
+    assert whole["init_ms"] == variants["layer"]["init"]["median"], "the model changes nothing"
+    assert billed["layer", 512]["init_ms"] > whole["init_ms"]
+    assert whole["million"]["median"] == report["judged_price"]
+    assert report["currency"] == "USD"
     assert "pillow" in tree["by_distribution"]
     pillow = find(tree["roots"], "PIL.Image")
     assert pillow["distribution"] == "pillow"

@@ -5,19 +5,20 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layersmith.prove.cold import text
-from layersmith.prove.cold.importtime import ImportTree
+from layersmith.prove.cold import bill, text
+from layersmith.prove.cold.importtime import Import, ImportTree
 from layersmith.prove.cold.models import (
     BytecodeCost,
     Calibration,
     ColdStartReport,
+    InitPhases,
     Kind,
     Sample,
     Spread,
     Variant,
     percentile,
 )
-from layersmith.prove.cold.run import over_budget
+from layersmith.prove.cold.run import over_budget, over_price
 from layersmith.prove.models import RunnerFacts
 
 TIMES = st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=50)
@@ -115,3 +116,85 @@ def test_the_text_says_what_bytecode_takes_and_gives(
     text.show(made, tree)
     said = " ".join(capsys.readouterr().out.split())
     assert f"bytecode: 1.20 MB of the zip, 3.40 MB unzipped; {words}" in said
+
+
+PRICE = bill.Price(0.00001, "USD", "2026-11-21")
+
+
+@pytest.mark.parametrize(
+    ("memory", "cpu_ms", "expected"),
+    [
+        (1769, 80, 100),  # as measured
+        (10_240, 80, 100),  # one thread uses one processor
+        (884.5, 80, 180),  # half a processor: 80 ms of work take 160
+        (884.5, 0, 100),  # waiting takes no longer
+        (884.5, None, 200),
+        (884.5, 300, 200),  # threads that worked at once do not count more than the time itself
+    ],
+)
+def test_less_memory_makes_work_slower_and_waiting_not(
+    memory: float, cpu_ms: float | None, expected: float
+) -> None:
+    assert bill.at(100, cpu_ms, memory) == pytest.approx(expected)  # type: ignore[arg-type]
+
+
+def test_a_million_cold_starts_are_billed_by_started_milliseconds_and_memory() -> None:
+    sample = Sample(init_ms=99.2, import_ms=1, call_ms=0.9, init_cpu_ms=0, call_cpu_ms=0)
+    variant = Variant.of("layer", 0, [sample, sample])
+    found = bill.billed(variant, 512, PRICE)
+    # 0.101 s x 0.5 GB x a million x 0.00001
+    assert found.million.median == pytest.approx(0.51, abs=0.005)
+    assert found.init_ms == 99.2
+    assert bill.billed(variant, 512, PRICE, factor=10).million.median == pytest.approx(0.06, 0.1)
+
+
+def node(module: str, self_us: int, *children: Import, of: str | None = None) -> Import:
+    total = self_us + sum(child.cumulative_us for child in children)
+    return Import(
+        module=module,
+        self_us=self_us,
+        cumulative_us=total,
+        distribution=of,
+        children=list(children),
+    )
+
+
+def test_init_is_split_into_runtime_layer_and_the_function_itself() -> None:
+    numpy = node("numpy", 300, node("numpy.core", 100, node("pickle", 50)), of="numpy")
+    client = node("chroma.api", 200, node("ssl", 150), of="chroma")
+    function = node(bill.FUNCTION, 50, node("json", 100, numpy), client, node("csv", 50))
+    roots = [node("site", 500), node("layersmith_cold", 10, function)]
+    samples = [Sample(init_ms=300, import_ms=200, call_ms=1)]
+    found = bill.phases(Variant.of("layer", 0, samples), roots)
+    assert found is not None
+    # Of 1,000 us below the function numpy has 450 and chroma 350; 200 are the function's.
+    assert found.modules == {"numpy": 90, "chroma": 70}
+    assert (found.runtime_ms, found.layer_ms, found.own_ms) == (100, 160, 40)
+    assert bill.phases(Variant.of("layer", 0, samples), [node("site", 1)]) is None
+
+
+def test_a_price_over_its_budget_is_exit_code_7() -> None:
+    dear = report(100, None).model_copy(update={"judged_price": 8.0, "currency": "USD"})
+    assert over_price(dear) is None
+    dear = dear.model_copy(update={"budget_price": 7.5})
+    error = over_price(dear)
+    assert error is not None
+    assert error.exit_code == 7
+    assert "8.00 USD at 1,769 MB" in error.message
+    assert not dear.within
+    assert over_price(dear.model_copy(update={"budget_price": 8.5})) is None
+
+
+def test_the_text_has_phases_and_prices(capsys: pytest.CaptureFixture[str]) -> None:
+    made = report(100, None)
+    known = {
+        "billed": [bill.billed(made.variants[0], 512, PRICE)],
+        "phases": InitPhases(runtime_ms=5, layer_ms=80, own_ms=1, modules={"PIL": 80}),
+        "currency": "USD",
+        "priced": "2026-11-21",
+    }
+    tree = ImportTree(identifier="x", runner="y", total_us=0, by_distribution={}, roots=[])
+    text.show(made.model_copy(update=known), tree)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the runtime 5, imports of the layer 80 (PIL 80), the function's own 1" in said
+    assert "in USD at the prices of 2026-11-21, without requests" in said

@@ -12,7 +12,7 @@ from layersmith.assemble import manifest as manifests
 from layersmith.assemble.manifest import PrunedRule
 from layersmith.config.models import Budgets, Config
 from layersmith.errors import BuildError
-from layersmith.prove.cold.models import Calibration
+from layersmith.prove.cold.models import Calibration, InitPhases
 from layersmith.report import figures, functions, html, records, verdict, views
 from layersmith.report.bars import bar
 from layersmith.report.records import ReportedArtifact, ReportedRelease
@@ -141,8 +141,12 @@ def test_who_pulls_what() -> None:
 
 
 def test_starts_are_drawn_one_by_one_and_priced() -> None:
-    one = ReportedArtifact(manifest(), cold_start=cold_start(manifest()), memory=1024)
+    phases = InitPhases(runtime_ms=80, layer_ms=300, own_ms=20, modules={"PIL": 300})
+    measured = cold_start(manifest()).model_copy(update={"phases": phases})
+    one = ReportedArtifact(manifest(), cold_start=measured, memory=1024)
     shown = views.cold(one)
+    (said,) = shown["notes"]
+    assert "the runtime 80, imports of the layer 300 (PIL 300), the function's own 20" in said
     _, bar, median, init, price, _ = shown["rows"][0]
     assert len(bar.marks) == 3
     assert (median, init) == ("400 ms", "400 ms")

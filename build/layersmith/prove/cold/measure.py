@@ -7,9 +7,9 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from layersmith.errors import ProofError
-from layersmith.prove.cold import importtime
+from layersmith.prove.cold import bill, importtime
 from layersmith.prove.cold.models import Calibration, Sample, Variant
-from layersmith.prove.models import FunctionSpec
+from layersmith.prove.models import FunctionSpec, InvokeResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from layersmith.prove.cold.models import VariantName
     from layersmith.prove.runners.choice import Runner
     from layersmith.prove.runners.instance import Instance
-
-MEMORY = 1769
-"""MB of memory at which Lambda gives a function one whole processor (AWS Lambda documentation)."""
 
 TIMEOUT = 60.0
 
@@ -59,7 +56,7 @@ def specification(
         handler="layersmith_cold.handler",
         code=code,
         layers=layers,
-        memory=MEMORY,
+        memory=bill.WHOLE,
         timeout=TIMEOUT,
         environment=variables or {},
         name="layersmith-coldstart",
@@ -121,20 +118,22 @@ def unpacked_size(folder: Path) -> int:
 
 def _sample(runner: Runner, spec: FunctionSpec, *, prepare: bool) -> Sample:
     with runner.start(spec) as instance:
-        import_ms, call_ms, peak = _answer(instance, prepare=prepare)
+        answer = _answer(instance, prepare=prepare)
         return Sample(
             init_ms=round(instance.init.duration_ms, 3),
-            import_ms=round(import_ms, 3),
-            call_ms=round(call_ms, 3),
-            peak_memory=peak,
+            import_ms=round(answer.payload["import_ms"], 3),
+            call_ms=round(answer.duration_ms, 3),
+            init_cpu_ms=round(answer.payload["init_cpu_ms"], 3),
+            call_cpu_ms=round(answer.payload["call_cpu_ms"], 3),
+            peak_memory=answer.peak_memory,
         )
 
 
-def _answer(instance: Instance, *, prepare: bool) -> tuple[float, float, int | None]:
+def _answer(instance: Instance, *, prepare: bool) -> InvokeResult:
     if instance.init.ok:
         answer = instance.invoke({"prepare": prepare})
         if answer.ok:
-            return float(answer.payload["import_ms"]), answer.duration_ms, answer.peak_memory
+            return answer
         error = answer.error
     else:
         error = instance.init.error

@@ -35,6 +35,10 @@ class Sample(Result):
     """Of that, the import of the function's module."""
     call_ms: float
     """The first event, from its hand-out to the complete answer."""
+    init_cpu_ms: float | None = None
+    """Of INIT, how much the processor worked for the process."""
+    call_cpu_ms: float | None = None
+    """Of the first event, likewise."""
     peak_memory: int | None = None
     """Bytes."""
 
@@ -128,6 +132,33 @@ class BytecodeCost(Result):
     that was not measured."""
 
 
+class Billed(Result):
+    """What a million cold starts of a variant cost at one size of memory."""
+
+    variant: VariantName
+    memory: int
+    """MB."""
+    init_ms: float
+    """Median of INIT, as the model has it."""
+    call_ms: float
+    """Median of the first invocation, likewise."""
+    million: Spread
+    """Price of a million cold starts, without requests."""
+
+
+class InitPhases(Result):
+    """Where the milliseconds of INIT go, in medians."""
+
+    runtime_ms: float
+    """The interpreter and the runtime client, before the function is imported."""
+    layer_ms: float
+    """Imports of what the layer brings, with what they import."""
+    own_ms: float
+    """The function's own module, with what it imports of the standard library and the runtime."""
+    modules: dict[str, float] = Field(default_factory=dict)
+    """Of ``layer_ms``: what the function imports first of each, the costliest first."""
+
+
 class ColdStartReport(Result):
     """What starting one target costs."""
 
@@ -149,9 +180,19 @@ class ColdStartReport(Result):
     """How far off the estimates are, where the twin could be measured, too."""
     bytecode: BytecodeCost | None = None
     """None where the layer holds none."""
+    phases: InitPhases | None = None
+    """Where the INIT of the layer goes; None where its imports could not be recorded."""
+    billed: list[Billed] = Field(default_factory=list)
+    """What a million cold starts cost, by variant and memory."""
+    currency: str = ""
+    priced: str = ""
+    """Day on which the price of a GB-second was read, ISO 8601."""
     judged_ms: float
     """Median from start to first answer, divided by the factor under emulation."""
     budget_ms: float | None = None
+    judged_price: float | None = None
+    """Median price of a million cold starts of the layer at 1,769 MB."""
+    budget_price: float | None = None
     notes: list[str] = Field(default_factory=list)
 
     @property
@@ -161,8 +202,18 @@ class ColdStartReport(Result):
 
     @property
     def within(self) -> bool:
-        """Whether the budget holds; true without one."""
+        """Whether the budgets hold; true without any."""
+        return self.is_soon_enough and self.is_cheap_enough
+
+    @property
+    def is_soon_enough(self) -> bool:
+        """Whether ``budgets.cold-start`` holds; true without one."""
         return self.budget_ms is None or self.judged_ms <= self.budget_ms
+
+    @property
+    def is_cheap_enough(self) -> bool:
+        """Whether ``budgets.cold-start-price`` holds; true without one."""
+        return self.budget_price is None or (self.judged_price or 0.0) <= self.budget_price
 
 
 def percentile(values: Sequence[float], share: float) -> float:

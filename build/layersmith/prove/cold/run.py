@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,14 @@ from layersmith.assemble import manifest as manifests
 from layersmith.assemble import outputs
 from layersmith.errors import BudgetError, ProofError
 from layersmith.prove import services
-from layersmith.prove.cold import importtime
+from layersmith.prove.cold import bill, importtime
 from layersmith.prove.cold import measure as coldstart
 from layersmith.prove.cold.models import BytecodeCost, ColdStartReport, Comparison
 from layersmith.prove.cold.variants import Built, below, prepare
 from layersmith.prove.runners import choice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from layersmith.plan import Target
     from layersmith.prove.cold.models import Kind, Variant, VariantName
@@ -46,6 +46,8 @@ class ColdStartPlan:
         image: Name of an image instead of the one that would be chosen.
         starts: Fresh processes a variant; None for a number that fits the runner.
         names: The variants; ``layer`` is always among them.
+        memories: MB of memory to price cold starts at.
+        prices: What Lambda takes, by architecture; without one nothing is priced.
     """
 
     root: Path
@@ -54,6 +56,8 @@ class ColdStartPlan:
     image: str | None = None
     starts: int | None = None
     names: Sequence[VariantName] = NAMES
+    memories: Sequence[int] = bill.MEMORIES
+    prices: Mapping[str, bill.Price] = field(default_factory=dict)
 
 
 def measure(
@@ -100,7 +104,7 @@ def measure(
 
 def over_budget(report: ColdStartReport) -> BudgetError | None:
     """Return the error for a target that starts too slowly, or None."""
-    if report.within or report.budget_ms is None:
+    if report.is_soon_enough or report.budget_ms is None:
         return None
     words = {
         "measurement": "measured",
@@ -114,6 +118,20 @@ def over_budget(report: ColdStartReport) -> BudgetError | None:
         cause="something that is imported at the start costs more than it did",
         hint=f"see the costliest imports in dist/ ({report.identifier}, .importtime.json), or raise"
         " budgets.cold-start",
+    )
+
+
+def over_price(report: ColdStartReport) -> BudgetError | None:
+    """Return the error for a target whose cold starts cost too much, or None."""
+    if report.is_cheap_enough or report.judged_price is None:
+        return None
+    return BudgetError(
+        f"a million cold starts cost {report.judged_price:,.2f} {report.currency} at"
+        f" {bill.WHOLE:,} MB (median of {report.starts}); the budget is"
+        f" {report.budget_price:,.2f} {report.currency}",
+        target=report.identifier,
+        cause="something that is imported at the start costs more than it did",
+        hint="the phases of INIT say what it is; change that, or raise budgets.cold-start-price",
     )
 
 
@@ -133,8 +151,15 @@ def _measure(
         timed, timed_folder = native, folder / "native"
     roots = _import_tree(built, timed, timed_folder)
     factor = calibration.factor if calibration else 1.0
-    judged = next(one for one in variants if one.name == "layer").total.median / factor
-    budget = built.target.settings.budgets.cold_start
+    layer = next(one for one in variants if one.name == "layer")
+    budgets = built.target.settings.budgets
+    price = plan.prices.get(built.target.architecture)
+    billed = [
+        bill.billed(variant, memory, price, factor)
+        for variant in variants
+        for memory in plan.memories
+        if price
+    ]
     report = ColdStartReport(
         identifier=built.target.identifier,
         runtime=built.target.runtime.name,
@@ -147,8 +172,16 @@ def _measure(
         calibration=calibration,
         comparisons=comparisons,
         bytecode=_bytecode(built, variants, factor),
-        judged_ms=round(judged, 2),
-        budget_ms=budget * 1000 if budget else None,
+        phases=bill.phases(layer, roots, factor),
+        billed=billed,
+        currency=price.currency if price else "",
+        priced=price.date if price else "",
+        judged_ms=round(layer.total.median / factor, 2),
+        budget_ms=budgets.cold_start * 1000 if budgets.cold_start else None,
+        judged_price=bill.billed(layer, bill.WHOLE, price, factor).million.median
+        if price
+        else None,
+        budget_price=budgets.cold_start_price,
     )
     return report, roots
 

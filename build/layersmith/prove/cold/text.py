@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith import console
+from layersmith.prove.cold import bill
 
 if TYPE_CHECKING:
     from layersmith.prove.cold.importtime import ImportTree
@@ -30,9 +31,37 @@ def show(report: ColdStartReport, tree: ImportTree, rows: int = 10) -> None:
         cells.append((variant.name, *medians, *spread, f"{variant.unzipped / 1e6:.1f}"))
     drop = ("MB", "p90", "first call", "of it import")
     console.stdout().print(console.table(headings, cells, right=headings[1:], drop=drop))
+    _show_bill(report)
     for line in _notes(report):
         console.emit_text(line)
     _show_imports(tree, rows)
+
+
+def _show_bill(report: ColdStartReport) -> None:
+    """Print where INIT goes, and what a million cold starts cost."""
+    if report.phases:
+        console.emit_text(bill.said(report.phases))
+    if not report.billed:
+        return
+    console.emit_text(
+        f"a million cold starts, in {report.currency} at the prices of {report.priced}, without"
+        f" requests; processor in proportion to memory, one at {bill.WHOLE:,} MB:"
+    )
+    headings = ("", "MB", "INIT, ms", "first call, ms", report.currency, "p90", "spread")
+    cells = [
+        (
+            one.variant,
+            f"{one.memory:,}",
+            f"{one.init_ms:,.0f}",
+            f"{one.call_ms:,.0f}",
+            f"{one.million.median:,.2f}",
+            f"{one.million.p90:,.2f}",
+            f"{one.million.low:,.2f}-{one.million.high:,.2f}",
+        )
+        for one in report.billed
+        if one.variant in {"layer", "plain"}
+    ]
+    console.stdout().print(console.table(headings, cells, right=headings[1:], drop=("p90",)))
 
 
 def _spread(total: Spread, factor: float) -> tuple[str, str]:
@@ -55,10 +84,16 @@ def _notes(report: ColdStartReport) -> list[str]:
     if report.bytecode:
         lines.append(_bytecode(report.bytecode))
     if report.budget_ms:
-        verdict = "within" if report.within else "OVER"
+        verdict = "within" if report.is_soon_enough else "OVER"
         lines.append(
             f"median {report.judged_ms:,.0f} ms is {verdict} the budget of"
             f" {report.budget_ms:,.0f} ms"
+        )
+    if report.budget_price and report.judged_price is not None:
+        verdict = "within" if report.is_cheap_enough else "OVER"
+        lines.append(
+            f"{report.judged_price:,.2f} {report.currency} at {bill.WHOLE:,} MB is {verdict} the"
+            f" budget of {report.budget_price:,.2f}"
         )
     return lines
 

@@ -15,6 +15,9 @@ from layersmith.errors import ConfigError
 
 PRICES = Path(__file__).with_name("prices.json")
 
+GB_SECOND = {"arm64": "lambda-arm-gb-second", "x86_64": "lambda-x86-gb-second"}
+"""Architecture to the key of what Lambda takes for a GB-second on it."""
+
 GB = 1_000_000_000
 """Bytes of the gigabyte that S3 bills by (AWS: GB-Month in decimal on the bill)."""
 
