@@ -114,6 +114,13 @@ def audit(session: nox.Session) -> None:
 
 
 @nox.session
+def advisories(session: nox.Session) -> None:
+    """Look up known vulnerabilities of what is locked and built; `-- --source FOLDER --json`."""
+    tool(session)
+    layers(session, "advisories", *session.posargs)
+
+
+@nox.session
 def weigh(session: nox.Session) -> None:
     """Weigh all layers and write the report; `-- 'chromadb==1.5.9'` weighs anything else."""
     if any(not word.startswith("-") for word in session.posargs):

@@ -12,7 +12,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 -- what is older gets here, too
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[1:1] = [str(ROOT / "fargate/chroma"), str(ROOT / "lambdas/common/src")]
 
-from layersmith.cli import program  # noqa: E402 -- after the version was judged
+from layersmith.start import program  # noqa: E402 -- after the version was judged
 
 if __name__ == "__main__":
     sys.exit(program())

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +76,8 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
         OSError: The folder is read-only or the disk is full; nothing is left under ``path``. It
             names the path, also where write(2) does not.
     """
+    import tempfile  # noqa: PLC0415 -- start-up time
+
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     temporary = Path(name)

@@ -50,6 +50,7 @@ VERBS = {
     "lock": "resolve requirements into locks/, one hash-pinned file per target",
     "build": "make the zip, manifest and SBOM of every target in dist/",
     "audit": "check built zips against what their runtime can load",
+    "advisories": "look up known vulnerabilities of everything in locks/ and dist/",
     "schema": "print or check the JSON Schema and the reference of layers.yaml",
     "image": "make a base image for the proofs, without a container registry",
     "smoke": "start built layers in the Lambda runtime and prove that they work",
@@ -62,6 +63,7 @@ VERBS = {
     "report": "write the HTML report of everything in dist/",
     "release": "bump a layer's version, check that it fits, write changelog and tag",
     "publish": "plan or apply the publication of layers to every region",
+    "reproduce": "build a published layer again from its commit and compare the bytes",
     "verify": "check in every region that what is published is what was built",
     "arn": "print the ARN of a published layer",
     "promote": "move a layer's latest pointer to a version",
@@ -96,11 +98,6 @@ class VerbParser(argparse.ArgumentParser):
             UsageError: Always.
         """
         raise UsageError(message, hint=f"see `{self.prog} --help`")
-
-
-def program() -> int:
-    """Run the command ``layersmith``."""
-    return main(sys.argv[1:])
 
 
 def main(argv: Sequence[str]) -> int:

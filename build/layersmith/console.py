@@ -355,7 +355,7 @@ def phases(title: str) -> Iterator[Callable[..., None]]:
     """Show what one thing is being done to, until the block ends.
 
     What is given takes the phase, such as ``importing``, and how far it is, such as ``200 of 950
-    modules``, from any thread. Where stderr is no terminal, each new phase is one plain line.
+    modules``, from any thread. Where stderr is not a terminal, each new phase is one plain line.
 
     Args:
         title: What it is done to, such as the identifier of a target.

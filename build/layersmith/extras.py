@@ -12,7 +12,7 @@ from layersmith.errors import NotInstalledError
 
 MODULES = {
     "": (
-        *("deflate", "elftools", "httpx", "packaging", "pathspec", "pydantic"),
+        *("cvss", "deflate", "elftools", "httpx", "packaging", "pathspec", "pydantic"),
         *(
             "pyproject_hooks",
             "rich",
@@ -29,13 +29,17 @@ MODULES = {
     "ship": ("boto3", "botocore", "github", "jinja2"),
     "report": ("jinja2",),
     "supply": ("pypi_attestations", "sigstore"),
-    "vectors": ("boto3", "botocore", "chromadb", "pyarrow", "zstandard"),
+    "vectors": (
+        *("aiohttp", "aiolimiter", "boto3", "botocore", "chromadb", "pyarrow", "zstandard"),
+    ),
 }
 """Extra to the names of its modules; the extra without a name is what every verb needs."""
 
 OF_VERB = {
     **dict.fromkeys(("image", "smoke", "coldstart", "slim", "recipe"), "prove"),
-    **dict.fromkeys(("release", "publish", "verify", "arn", "promote", "rollback", "yank"), "ship"),
+    **dict.fromkeys(
+        ("release", "publish", "reproduce", "verify", "arn", "promote", "rollback", "yank"), "ship"
+    ),
     **dict.fromkeys(("gc", "cost", "deploy", "destroy", "stacks", "session"), "ship"),
     "report": "report",
     "vectors": "vectors",

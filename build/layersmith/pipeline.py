@@ -21,6 +21,7 @@ from layersmith.audit import judge
 from layersmith.base import disk, versions
 from layersmith.errors import BuildError, LayersmithError
 from layersmith.lock import inputs, wheelstore
+from layersmith.supply import commits
 from layersmith.weigh import early
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from layersmith.assemble.manifest import Manifest
+    from layersmith.audit.findings import Place
     from layersmith.plan import Target
+    from layersmith.supply.commits import Checkout
 
 Status = Literal["built", "cached", "unchanged", "failed"]
 
@@ -66,6 +69,8 @@ class Build:
         force: Build even what is up to date.
         quiet: Show no progress.
         planned: All targets of layers.yaml: the index of ``dist`` lists no others.
+        where: Returns the place of a key of a target in layers.yaml, for messages.
+        config: layers.yaml, for manifests that name the commit it is of; None names none.
     """
 
     root: Path
@@ -74,6 +79,9 @@ class Build:
     force: bool = False
     quiet: bool = False
     planned: Sequence[Target] = ()
+    where: Callable[[Target, str], Place] | None = None
+    config: Path | None = None
+    _checkout: Checkout | None = None
     _shown: dict[str, TaskID] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -82,6 +90,7 @@ class Build:
     def run(self, targets: Sequence[Target]) -> list[BuildResult]:
         """Build targets in parallel and return a result for each, in their order."""
         results: dict[str, BuildResult] = {}
+        self._checkout = commits.look(self.config, targets) if self.config else None
         with console.progress(quiet=self.quiet) as display:
             jobs = self._fetched(self._wanted(targets, results), results, display)
             for job in jobs:
@@ -138,12 +147,22 @@ class Build:
         else:
             self._judge(job, manifest)
             self._shelf.keep(job.target, manifest)
+        manifest = self._sourced(job.target, manifest)
         return BuildResult(
             job.target, "unchanged" if status == "unchanged" else "cached", 0.0, manifest
         )
 
+    def _sourced(self, target: Target, manifest: Manifest) -> Manifest:
+        """Let the manifest in dist/ name the commit of this run; the cache's names none."""
+        found = self._checkout.of(target) if self._checkout else None
+        if manifest.source == found:
+            return manifest
+        manifest = manifest.model_copy(update={"source": found})
+        manifests.write(manifest, Outputs.of(target, self.dist).manifest)
+        return manifest
+
     def _judge(self, job: LayerJob, manifest: Manifest) -> None:
-        """Judge budgets anew: they may have changed since, and are no part of the inputs."""
+        """Judge budgets anew: they may have changed since, and are not among the inputs."""
         budgets.check(
             job.target,
             manifest.files,
@@ -247,13 +266,15 @@ class Build:
             removed={removed.path: removed.rule for removed in prepared.collected.tree.removed},
             recorded={part.name: part.wheel.hashes for part in parts if part.wheel},
             beside=files.provided(job.target, job.root),
+            mine={part.name for part in parts if part.origin == "local"},
         )
-        report.raise_for_errors()
+        where = self.where
+        report.raise_for_errors(where and (lambda key: where(job.target, key)))
         folder = outputs.cache_folder(job.digest)
         cached = Outputs.of(job.target, folder)
         manifest = layer.finish(prepared, report.record(), cached, last_release, step)
         self._shelf.place(cached, job.target, manifest)
-        return manifest
+        return self._sourced(job.target, manifest)
 
     def _last_release(self, target: Target) -> Manifest | None:
         if self.baseline is None:

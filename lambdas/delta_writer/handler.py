@@ -3,24 +3,29 @@
 Event::
 
     {"database": "receipts", "collection": {"name": ..., "dimension": 384, "space": "cosine"},
-     "records": [{"op": "upsert", "id", "embedding", "metadata"?, "document"?}, ...],
+     "records": [{"op": "upsert", "id", "embedding" or "text", "metadata"?, "document"?}, ...],
      "idempotencyKey": "..."?}
 
 Answer: ``{"deltas": [ids], "records": n}``; when it comes, the changes are kept. STORAGE_URL says
 where. A batch with an idempotency key may be sent again for a day without another effect.
+
+``text`` needs an embedder. It is kept as the document, its vector comes from the embedder, whose
+dimension and model become the collection's: ``dimension`` may be left out then. With vectors of
+one's own, ``"model": {"name", "version"?}`` in the collection says what they come from.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from vector_common.deltas import DeltaWriter
+from vector_common.embedding.writing import with_vectors
 from vector_common.errors import BadRequest
 from vector_common.events import Fields, entrypoint
 from vector_common.names import check_database
-from vector_common.records import parse_spec
 from vector_common.storage import open_storage
 
 if TYPE_CHECKING:
@@ -46,5 +51,8 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     if not url:
         raise BadRequest("STORAGE_URL: is not set for this function")
     writer = _writer(url, check_database(database))
-    ids = writer.append(records, parse_spec(spec), idempotency_key=key or None)
+    changes, settled = with_vectors(records, spec)
+    # What was sent is what the key stands for: a text's vector may differ the next time.
+    content = json.dumps(records, sort_keys=True).encode() if settled.model else None
+    ids = writer.append(changes, settled, idempotency_key=key or None, content=content)
     return {"deltas": ids, "records": len(records)}

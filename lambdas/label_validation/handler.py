@@ -24,6 +24,8 @@ from vector_common.search.neighbours import find_neighbours, require_cosine, wid
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vector_common.search.neighbours import Neighbour
+
 
 @entrypoint
 def handler(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,7 +46,11 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     fields.check()
     check_collection(collection)
     client, vector = chroma_client(session), embed()
-    neighbours = widened(lambda most: find_neighbours(client, collection, vector, most), count)
+
+    def nearest(most: int) -> list[Neighbour]:
+        return find_neighbours(client, collection, vector, most, model=embed.model)
+
+    neighbours = widened(nearest, count)
     require_cosine("label_validation", ((collection, n) for n in neighbours))
     judgement = judge_label(label, neighbours, key, rule)
     return {

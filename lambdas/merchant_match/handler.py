@@ -50,7 +50,10 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     client, vector = chroma_client(session), embed()
 
     def nearest(name: str) -> list[Neighbour]:
-        return widened(lambda n: find_neighbours(client, name, vector, n, where=where), count)
+        def find(most: int) -> list[Neighbour]:
+            return find_neighbours(client, name, vector, most, where=where, model=embed.model)
+
+        return widened(find, count)
 
     found = [(name, neighbour) for name in names for neighbour in nearest(name)]
     require_cosine("merchant_match", found)

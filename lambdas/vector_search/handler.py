@@ -2,11 +2,12 @@
 
 Event::
 
-    {"collection": "receipts", "embedding": [...] or "text": "...", "limit": 10,
+    {"collection": "receipts", "embedding": [...] or "text": "...", "limit": 10, "cursor": null,
      "minSimilarity": 0.5, "where": {...}, "documents": false,
      "session": {"address": ..., "tokenReference": ...}}
 
-Answer: ``{"results": [{"id", "similarity", "distance", "metadata", "document"?}]}``.
+Answer: ``{"results": [{"id", "similarity", "distance", "metadata", "document"?}], "next"}``.
+``next`` is the ``cursor`` of the next page; null where nothing follows.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from vector_common.chroma import chroma_client
 from vector_common.events import Fields, entrypoint
 from vector_common.names import check_collection
 from vector_common.search.embedder import read_embedding
-from vector_common.search.neighbours import find_neighbours, require_cosine
+from vector_common.search.neighbours import PageCursor, find_neighbours, require_cosine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,22 +31,27 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     fields = Fields(event)
     collection = fields.text("collection")
     limit = fields.integer("limit", 10, low=1, high=300)
+    cursor = fields.text("cursor", "", limit=8192)
     least = fields.number("minSimilarity", -math.inf, low=-1, high=1)
     where, session = fields.mapping("where"), fields.mapping("session")
     documents = fields.flag("documents", default=False)
     embed = read_embedding(fields)
     fields.check()
     check_collection(collection)
+    start = PageCursor.decode(cursor)
     neighbours = find_neighbours(
         chroma_client(session),
         collection,
         embed(),
-        limit,
+        start.rank + limit,
         where=where,
         documents=documents,
+        model=embed.model,
     )
     if least > -math.inf:
         require_cosine("minSimilarity", ((collection, n) for n in neighbours))
+    page, following = start.page(neighbours, limit)
+    near = [n for n in page if n.similarity >= least]
     return {
         "results": [
             {
@@ -55,7 +61,7 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
                 "metadata": dict(n.metadata),
                 **({"document": n.document} if documents else {}),
             }
-            for n in neighbours
-            if n.similarity >= least
-        ]
+            for n in near
+        ],
+        "next": following if len(near) == len(page) else None,
     }

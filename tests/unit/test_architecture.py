@@ -16,7 +16,7 @@ PACKAGES = [
     ROOT / "fargate/chroma/chroma_supervisor",
     ROOT / "lambdas/common/src/vector_common",
 ]
-GROUND = ["errors", "process", "console", "cache", "base"]
+GROUND = ["errors", "process", "console", "cache", "repeats", "base"]
 """What every room may import. None of it imports a room."""
 WAY = [
     *("engine", "config", "recipes", "plan", "crossbuild", "lock", "liteblas"),
@@ -24,7 +24,7 @@ WAY = [
     *("weigh", "supply", "prove", "ship", "stacks", "adopt"),
 ]
 """The rooms, each of which imports only what stands to its left, and the ground floor."""
-ABOVE = ["pipeline", "slimming", "checking", "report", "verbs", "cli", "extras"]
+ABOVE = ["pipeline", "slimming", "checking", "report", "verbs", "cli", "extras", "start"]
 """What calls the rooms; nothing of the way imports it."""
 DRAWN = [*WAY, "report", "pipeline", "slimming", "checking"]
 OWNERS = {

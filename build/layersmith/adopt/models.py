@@ -136,7 +136,7 @@ class NewFile:
     Attributes:
         path: Where.
         content: Its text.
-        state: ``exists``: it is left as it is; otherwise whether it was written.
+        state: ``exists``: it is left unchanged; otherwise whether it was written.
     """
 
     path: str

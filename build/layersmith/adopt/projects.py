@@ -36,7 +36,7 @@ _TILDE = re.compile(r"~\s*(\d+(?:\.\d+)*)")
 
 
 def read(path: Path, root: Path, notices: list[Notice]) -> FoundProject | None:
-    """Read one file; None where it asks for nothing and is no package.
+    """Read one file; None where it asks for nothing and is not a package.
 
     Args:
         path: requirements.txt, pyproject.toml or Pipfile.

@@ -35,7 +35,7 @@ INTERNED = {b"Z": b"z", b"A": b"a", b"t": b"u"}
 INTERNED_AS = {plain: interned for interned, plain in INTERNED.items()}
 
 REFERENCE_SIZE = 5
-"""Bytes of a reference; writing a smaller value again is no longer."""
+"""Bytes of a reference; writing a smaller value again is not longer."""
 
 
 class Node:

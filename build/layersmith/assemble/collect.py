@@ -43,6 +43,8 @@ class Part:
     wheel: Wheel | None = None
     record: dict[str, Any] | None = None
     """How it was compiled, for origin ``cross``."""
+    reason: str | None = None
+    """Why a stub takes its place, for origin ``stub``."""
 
 
 @dataclass
@@ -248,7 +250,7 @@ def _add_stub(collected: Collected, entry: LockEntry, target: Target, root: Path
         entry.name, entry.version, stub, target.stub_folder(entry.name, root)
     ):
         collected.tree.add(found)
-    collected.parts.append(Part(entry.name, entry.version, "stub"))
+    collected.parts.append(Part(entry.name, entry.version, "stub", reason=stub.reason))
 
 
 def _add_wheel(collected: Collected, part: Part) -> None:

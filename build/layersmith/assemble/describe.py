@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from layersmith.assemble import wheel
+from layersmith.assemble.bill.licenses import License
 from layersmith.assemble.files import OWNER
 from layersmith.assemble.manifest import Distribution, FileRecord, KeptRecord, PrunedRule
 from layersmith.assemble.tree import PREFIX
@@ -114,6 +115,7 @@ def distributions(
 def _distribution(
     part: Part, entries: list[Entry], requires: list[str], sizes: Mapping[str, int]
 ) -> Distribution:
+    terms = part.wheel.license if part.wheel else License()
     return Distribution(
         name=part.name,
         version=part.version,
@@ -129,7 +131,8 @@ def _distribution(
             entry.inner for entry in entries if entry.path.startswith(PREFIX)
         ),
         requires=requires,
-        license=part.wheel.license if part.wheel else None,
+        license=terms.shown,
+        license_expression=terms.expression,
     )
 
 

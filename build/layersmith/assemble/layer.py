@@ -20,11 +20,11 @@ from layersmith.assemble import (
     files,
     outputs,
     prune,
-    sbom,
     strip,
     wheel,
 )
 from layersmith.assemble import collect as collecting
+from layersmith.assemble.bill import sbom
 from layersmith.assemble.manifest import (
     Artifact,
     AuditRecord,
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from layersmith.assemble.bill.wheel_sboms import Embedded
     from layersmith.assemble.collect import Collected
     from layersmith.assemble.describe import Graph
     from layersmith.assemble.outputs import Outputs
     from layersmith.assemble.tree import Tree
-    from layersmith.assemble.wheel_sboms import Embedded
     from layersmith.lock import Lock
     from layersmith.plan import Target
     from layersmith.recipes.models import RecipeUse
@@ -185,8 +185,11 @@ def finish(
 
 def _sboms(prepared: Prepared) -> dict[str, Embedded]:
     """Read the bills of materials inside the wheels; say what is wrong with them."""
-    found = sbom.embedded(prepared.collected.parts)
-    for part in prepared.collected.parts:
+    parts = prepared.collected.parts
+    records = [(part.record or {}).get(sbom.BLAS) for part in parts]
+    made = [f"{PREFIX}{record['library']}" for record in records if record]
+    found = sbom.embedded(parts, prepared.collected.tree.entries, made)
+    for part in parts:
         for problem in found[part.name].problems if part.name in found else ():
             console.warn(
                 f"{prepared.job.target.identifier}: the SBOM inside {part.name} {part.version}:"

@@ -1,15 +1,15 @@
 """The record of an artifact: dist/<stem>.json, versioned, with a JSON Schema.
 
-Sizes are bytes. Everything in it follows from the inputs, so that two builds of the same inputs
-write the same manifest, too.
+Sizes are bytes. Everything in it follows from the inputs and their commit, so that two builds of
+the same commit write the same manifest, too.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from layersmith import cache
 from layersmith.errors import BuildError
@@ -57,7 +57,9 @@ class Distribution(ManifestPart):
     requires: list[str]
     """Normalized names of the distributions it needs here, markers judged for the target."""
     license: str | None = None
-    """License as its METADATA gives it."""
+    """License as its METADATA gives it; an SPDX expression where that is certain."""
+    license_expression: str | None = None
+    """The license as an SPDX expression; None where it is not certain, and for what has none."""
 
 
 class Dropped(ManifestPart):
@@ -177,6 +179,20 @@ class FunctionRecord(ManifestPart):
     """Names of the layers that it is used with, in their order."""
 
 
+class BuildCommit(ManifestPart):
+    """The commit that an artifact was built from, for whoever builds it again."""
+
+    repository: str | None
+    """Where the checkout was cloned from, without a login; null where git does not say."""
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{40}([0-9a-f]{24})?$")]
+    """Id of the commit."""
+    config: str
+    """Path of layers.yaml in the repository."""
+    changed: list[str] = []
+    """Inputs that were not as in the commit, by path in the repository. Where there are any, the
+    commit alone does not build the artifact."""
+
+
 class Manifest(ManifestPart):
     """dist/<stem>.json."""
 
@@ -192,6 +208,8 @@ class Manifest(ManifestPart):
     license: str | None = None
     artifact: Artifact
     inputs: Inputs
+    source: BuildCommit | None = None
+    """The commit; null outside a checkout of git."""
     distributions: list[Distribution]
     dropped: list[Dropped]
     steps: dict[str, int] = {}
@@ -220,6 +238,11 @@ class Manifest(ManifestPart):
         return {name: one.value for use in self.recipes for name, one in use.environment.items()}
 
     @property
+    def stem(self) -> str:
+        """Name of its files in dist/, without suffix."""
+        return self.artifact.filename.removesuffix(".zip")
+
+    @property
     def site(self) -> str:
         """Where packages lie in the zip: ``python/``, or its root for the package of a function."""
         return "" if self.function else f"{PACKAGES}/"
@@ -227,8 +250,9 @@ class Manifest(ManifestPart):
     def to_json(self) -> str:
         """Return the manifest as it is written."""
         record = self.model_dump(mode="json")
-        if self.function is None:
-            del record["function"]
+        for key in ("function", "source"):
+            if record[key] is None:
+                del record[key]
         return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError
 
 from layersmith import cache
 from layersmith.assemble import manifest as manifests
-from layersmith.assemble import sbom
+from layersmith.assemble.bill import sbom
 from layersmith.assemble.manifest import ManifestPart
 from layersmith.base import disk
 from layersmith.errors import BuildError
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from layersmith.assemble.bill.wheel_sboms import Embedded
     from layersmith.assemble.manifest import Manifest
-    from layersmith.assemble.wheel_sboms import Embedded
     from layersmith.plan import Target
 
 INDEX, LATEST = "index.json", "latest"
@@ -53,6 +53,19 @@ class Outputs:
             folder / f"{target.stem}.json",
             folder / f"{target.stem}.cdx.json",
         )
+
+
+def paths(folder: Path, targets: Sequence[Target]) -> list[Path]:
+    """Return what a build of targets leaves in dist/."""
+    found = [folder, folder / LATEST, folder / INDEX]
+    for target in targets:
+        here = Outputs.of(target, folder)
+        found += [here.zip, here.manifest, here.sbom, _latest(folder, target)]
+    return found
+
+
+def _latest(folder: Path, target: Target) -> Path:
+    return folder / LATEST / f"{target.identifier}.zip"
 
 
 def built(targets: Sequence[Target], folder: Path) -> list[tuple[Path, Manifest]]:

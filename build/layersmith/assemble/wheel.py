@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement
 
+from layersmith.assemble.bill import licenses
 from layersmith.assemble.tree import PREFIX, Bytes, Entry, Removed, Tree, WheelMember
 from layersmith.base import damage, legacy
 from layersmith.base.runtimes import marker_environment
@@ -98,18 +99,10 @@ class Wheel:
                 hint=f"constrain {self.distribution} to another version",
             ) from problem
 
-    @property
-    def license(self) -> str | None:
-        """Its license as an SPDX expression, or what it says in its place."""
-        said = self.metadata.get("License-Expression") or self.metadata.get("License")
-        if said and "\n" not in said.strip() and len(said) <= 100:
-            return said.strip()
-        names = [
-            line.rsplit("::", 1)[1].strip()
-            for line in self.metadata.get_all("Classifier") or []
-            if line.startswith("License ::")
-        ]
-        return " AND ".join(names) or None
+    @cached_property
+    def license(self) -> licenses.License:
+        """Its license."""
+        return licenses.of(self.metadata)
 
     def _text(self, name: str) -> str:
         path = f"{PREFIX}{self.dist_info}/{name}"
@@ -124,7 +117,7 @@ def read(path: Path, distribution: str) -> Wheel:
     """Read a wheel's directory.
 
     Raises:
-        BuildError: It is no wheel, or holds a path that leaves its folder.
+        BuildError: It is not a wheel, or holds a path that leaves its folder.
     """
     infos = directory(path)
     members = locate(path, infos)

@@ -1,4 +1,4 @@
-"""Asks an index over HTTP, and again where that may help."""
+"""Asks an index or another service over HTTP, and again where that may help."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import email.utils
 import random
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import httpx
     import tenacity
+
+Answer = TypeVar("Answer")
 
 ATTEMPTS = 4
 """Times that one request is sent before it counts as failed."""
@@ -47,11 +49,39 @@ def get(client: httpx.Client, url: str, headers: Mapping[str, str] | None = None
     Raises:
         RequestFailed: The status is an error, or nothing answered.
     """
+    return _again(lambda: client.get(url, headers=headers).raise_for_status(), "index")
+
+
+def ask(client: httpx.Client, url: str, *, who: str, most: int, body: Any = None) -> bytes:
+    """Return the answer of a service, asked again as :func:`get` does.
+
+    Args:
+        client: Sends it.
+        url: What is asked; a GET without a body.
+        who: What answers, for the error: ``mirror``.
+        most: Bytes beyond which an answer is given up.
+        body: Sent with a POST, as JSON.
+
+    Raises:
+        RequestFailed: The status is an error, nothing answered, or the answer is too large.
+    """
+
+    def send() -> bytes:
+        with client.stream("POST" if body is not None else "GET", url, json=body) as answer:
+            answer.raise_for_status()
+            found = bytearray()
+            for chunk in answer.iter_bytes():
+                found += chunk
+                if len(found) > most:
+                    raise RequestFailed(f"the {who} answered more than {most:,} bytes")
+            return bytes(found)
+
+    return _again(send, who)
+
+
+def _again(send: Callable[[], Answer], who: str) -> Answer:
     import httpx  # noqa: PLC0415 -- start-up time: a build with a warm cache needs none
     import tenacity  # noqa: PLC0415 -- see above
-
-    def send() -> httpx.Response:
-        return client.get(url, headers=headers).raise_for_status()
 
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -62,13 +92,18 @@ def get(client: httpx.Client, url: str, headers: Mapping[str, str] | None = None
     try:
         return retrying(send)
     except httpx.HTTPStatusError as problem:
-        raise RequestFailed(_refusal(problem.response)) from None
-    except (httpx.TransportError, httpx.TooManyRedirects, httpx.InvalidURL) as problem:
+        raise RequestFailed(_refusal(problem.response, who)) from None
+    except (
+        httpx.TransportError,
+        httpx.TooManyRedirects,
+        httpx.DecodingError,
+        httpx.InvalidURL,
+    ) as problem:
         raise RequestFailed(_trouble(problem)) from None
 
 
-def _refusal(answer: httpx.Response) -> str:
-    said = f"the index answered {answer.status_code}"
+def _refusal(answer: httpx.Response, who: str) -> str:
+    said = f"the {who} answered {answer.status_code}"
     if answer.status_code not in REFUSED:
         return said
     sent = "authorization" in answer.request.headers

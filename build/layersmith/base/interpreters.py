@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from layersmith import console, process
+from layersmith import console, process, repeats
 from layersmith.base import uv
 
 
@@ -29,6 +29,10 @@ def find(minor: int, *, install: bool = True) -> Path | None:
     found = uv.find_python(minor, search_path(minor))
     if found is None and install and _install(minor):
         found = uv.find_python(minor, search_path(minor))
+    if found is None:
+        repeats.refuse()  # where one may be installed is known to uv alone
+    else:
+        repeats.saw(found)
     return found
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from layersmith import process
+from layersmith import process, repeats
 from layersmith.base import toml
 from layersmith.errors import ConfigError
 from layersmith.process import without_logins
@@ -60,6 +60,7 @@ _PLACES = {"cache-dir", "extra-index-url", "find-links", "index", "index-url"}
 
 def is_there(path: Path) -> bool:
     """Whether it is a file that this user may look for."""
+    repeats.saw(path)
     return os.path.isfile(path)  # noqa: PTH113 -- Path.is_file raises in a closed folder
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
+from layersmith import repeats
 from layersmith.base import runtimes
 from layersmith.config import handlers, pyproject
 from layersmith.config.document import Problem
@@ -191,6 +192,7 @@ def _path(
     try:
         full = (root / given).resolve()
         inside = full.is_relative_to(root.resolve())
+        repeats.saw(full)
         exists = folder is None or (full.is_dir() if folder else full.is_file())
     except (OSError, ValueError):
         yield path, f"{given!r} is not a path"

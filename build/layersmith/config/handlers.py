@@ -10,6 +10,7 @@ import ast
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from layersmith import repeats
 from layersmith.errors import closest
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def problem(code: Path, handler: str) -> str | None:
 
 
 def _is_file(path: Path) -> bool:
+    repeats.saw(path)
     return path.is_file()
 
 

@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 
 from layersmith.config.values import (
     Account,
+    AdvisoryId,
+    Age,
     Architecture,
+    Date,
     DescribedChoice,
     Distinct,
     DistributionName,
@@ -26,6 +29,7 @@ from layersmith.config.values import (
     LayerArn,
     LayerPath,
     LibraryName,
+    LicenseName,
     ModuleName,
     Name,
     PackageVersion,
@@ -42,9 +46,13 @@ from layersmith.config.values import (
     Variable,
 )
 
-MERGED = ("budgets", "prune", "environment")
+MERGED = ("budgets", "prune", "environment", "licenses")
 """Settings of ``defaults`` and fragments that are merged key by key; all others are replaced as a
 whole."""
+
+
+REPOSITORY_PATTERN = r"^[\w-][\w.-]*/[\w.-]+$"
+WORKFLOW_PATTERN = r"^([\w-][\w.-]*/[\w.-]+/)?\.github/workflows/[^/@]+\.ya?ml$"
 
 
 def kebab(name: str) -> str:
@@ -148,6 +156,21 @@ class Prune(Model):
     """Globs over paths that stay although a rule would remove them."""
 
 
+class Licenses(Model):
+    """Which licences may be in a zip; see docs/trust.md.
+
+    An entry is one SPDX identifier, also with an exception (`GPL-3.0-or-later WITH
+    GCC-exception-3.1`), or a pattern (`GPL-*`). Of an expression with OR one side is enough, with
+    AND each counts; `deny` wins. Under `allow`, a distribution whose licence is not certain is an
+    error. Exceptions stand under `accept`, each with its reason.
+    """
+
+    allow: Annotated[list[LicenseName], Field(examples=[["MIT", "BSD-*", "Apache-2.0"]])] = []
+    """All that distributions may be licensed under; empty allows all."""
+    deny: Annotated[list[LicenseName], Field(examples=[["AGPL-*", "GPL-*"]])] = []
+    """What nothing may be licensed under, parts that the SBOM inside a wheel names included."""
+
+
 class Stub(Model):
     """A small module that takes the place of a distribution."""
 
@@ -169,7 +192,7 @@ class BuildOptions(Model):
     environment: Annotated[dict[Variable, str], Field(examples=[{"CFLAGS": "-O2"}])] = {}
     """Variables that the build sees."""
     container: bool = False
-    """Build in a container of the target's architecture in place of cross-compiling."""
+    """Build in a container of the target's architecture instead of cross-compiling."""
 
 
 class RequirementsFile(Model):
@@ -333,6 +356,8 @@ class Contents(Model):
     with what must go with them: boto3 with botocore, jmespath and s3transfer. What the layer leaves
     to the runtime is locked in the runtime's version, and a requirement that excludes it is an
     error."""
+    licenses: Annotated[Licenses, Field(default_factory=Licenses)]
+    """Which licences may be in the zip. A build fails with the distribution and its licence."""
     accept: Annotated[
         dict[FindingName, Reason],
         Field(examples=[{"NEEDED-MISSING python/pkg/_plugin.so": "the plugin is never loaded"}]),
@@ -549,6 +574,91 @@ class Function(Contents):
         return self
 
 
+class AdvisorySeverity(DescribedChoice):
+    """From which severity on an advisory is exit code 6."""
+
+    LOW = "low", "Every advisory."
+    MEDIUM = "medium", "A CVSS score of 4.0 and more."
+    HIGH = "high", "A CVSS score of 7.0 and more."
+    CRITICAL = "critical", "A CVSS score of 9.0 and more."
+
+
+class NotLoaded(DescribedChoice):
+    """What an advisory means of which no proof ever loaded a file."""
+
+    FAIL = "fail", "The same as any other."
+    WARN = "warn", "It is reported, and does not change the exit code."
+
+
+class IgnoredAdvisory(Model):
+    """An advisory that is known and accepted for a time."""
+
+    id: Annotated[AdvisoryId, Field(examples=["CVE-2026-12345"])]
+    """Its identifier, or one of its aliases."""
+    reason: Annotated[Reason, Field(examples=["only its command line is affected"])]
+    """Why it is accepted."""
+    until: Annotated[Date | None, Field(examples=["2027-01-31"])] = None
+    """The last day on which it is."""
+    until_fixed: bool = False
+    """Accept it as long as there is no version that fixes it."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if (self.until is None) is not self.until_fixed:
+            raise ValueError("an ignored advisory needs either `until` or `until-fixed: true`")
+        return self
+
+
+class AdvisoryPolicy(Model):
+    """Which advisories are exit code 6 of `advisories`, and how old the data may be."""
+
+    severity: AdvisorySeverity = AdvisorySeverity.HIGH
+    """From which severity on an advisory counts, by its CVSS score or, without one, by what its
+    database says. One of unknown severity always counts."""
+    ignore: Annotated[
+        list[IgnoredAdvisory],
+        Field(
+            examples=[
+                [{"id": "CVE-2026-12345", "reason": "only on Windows", "until": "2027-01-31"}],
+                [{"id": "GHSA-aaaa-bbbb-cccc", "reason": "not called", "until-fixed": True}],
+            ]
+        ),
+    ] = []
+    """Advisories that are accepted, each with the reason and its end."""
+    max_age: Annotated[Age, Field(examples=["7d", "36h"], validate_default=True)] = "7d"  # type: ignore[assignment]
+    """How old the data may be. Older data is exit code 6, too."""
+    not_loaded: NotLoaded = NotLoaded.FAIL
+    """What an advisory means of which no proof ever loaded a file, as `slim` watched them."""
+
+
+class Attestations(Model):
+    """Who must have built what is published and deployed, by what their workflow signed."""
+
+    repository: Annotated[str, Field(pattern=REPOSITORY_PATTERN, examples=["owner/name"])]
+    """Repository on GitHub that the workflow ran for."""
+    workflow: Annotated[
+        str, Field(pattern=WORKFLOW_PATTERN, examples=[".github/workflows/release.yml"])
+    ]
+    """Workflow that signed: a file of that repository, or of another as
+    `owner/name/.github/workflows/file.yml`, for a reusable workflow."""
+    refs: Annotated[list[str], Field(min_length=1, examples=[["refs/heads/main"]])] = [
+        "refs/tags/{layer}-v{version}"
+    ]
+    """Branches and tags that it may have run for, as globs, with the layer's name and version in
+    braces."""
+    require: bool = True
+    """Refuse what has no attestation. Without it, only what is attested wrongly is refused."""
+    trusted_root: Annotated[RelativePath | None, Field(examples=["trusted_root.json"])] = None
+    """Roots of another Sigstore than the public one, as its clients read them."""
+
+    @property
+    def signer(self) -> str:
+        """The workflow with its repository."""
+        if self.workflow.startswith(".github/"):
+            return f"{self.repository}/{self.workflow}"
+        return self.workflow
+
+
 class Config(Model):
     """layers.yaml as a whole."""
 
@@ -563,6 +673,14 @@ class Config(Model):
     accounts: Annotated[list[Account], Field(examples=[["123456789012"]]), Distinct] = []
     """Accounts that may be published to; verbs of publishing refuse any other before they change
     anything. Empty allows all. Accounts are quoted."""
+    advisories: Annotated[AdvisoryPolicy, Field(default_factory=AdvisoryPolicy)]
+    """Which known vulnerabilities are accepted; see docs/trust.md."""
+    attestations: Annotated[
+        Attestations | None,
+        Field(examples=[{"repository": "owner/name", "workflow": ".github/workflows/release.yml"}]),
+    ] = None
+    """Attestations that `publish` and `deploy` verify before their first call of AWS. Without it,
+    none are asked for. See docs/trust.md."""
     recipe_folder: Annotated[RelativePath | None, Field(examples=["recipes"])] = None
     """Folder with recipes of your own, one TOML file per distribution; they replace those that
     layersmith brings for the same distribution."""

@@ -80,12 +80,16 @@ SECTIONS = (
     ("Budgets", "budgets"),
     ("TargetBudgets", "budgets.ARCHITECTURE"),
     ("Prune", "prune"),
+    ("Licenses", "licenses"),
     ("Stub", "stubs.DISTRIBUTION"),
     ("BuildOptions", "build.DISTRIBUTION"),
     ("RequirementsFile", "requirements and constraints from a file"),
     ("ForeignLayer", "beside, by ARN"),
     ("ManagedContents", "managed-layers, with what they bring"),
     ("Function", "functions.NAME"),
+    ("AdvisoryPolicy", "advisories"),
+    ("IgnoredAdvisory", "advisories.ignore"),
+    ("Attestations", "attestations"),
 )
 """Definition in the schema to the heading of its section, in the order of the page."""
 

@@ -7,11 +7,13 @@ what the validator accepts.
 
 from __future__ import annotations
 
+import datetime
 import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import urlsplit
 
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -34,6 +36,9 @@ SEMVER_PATTERN = (
 
 SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)? ?(B|kB|KB|MB|GB|KiB|MiB|GiB)$"
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?) ?(ms|s)$"
+AGE_PATTERN = r"^([1-9][0-9]{0,3}) ?(h|d)$"
+DATE_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+ADVISORY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 PERCENT_PATTERN = r"^([0-9]+(\.[0-9]+)?) ?%$"
 DISTRIBUTION_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 """Names of distributions and extras (PyPA's core metadata, field Name)."""
@@ -97,6 +102,8 @@ def _number(title: str, pattern: str, what: str) -> WithJsonSchema:
 
 A_SIZE = "a size is a number with a unit, e.g. 30MB or 250MiB"
 A_DURATION = "a duration is a number with ms or s, e.g. 3s or 450ms"
+AN_AGE = "an age is a whole number with d or h, e.g. 7d or 36h"
+A_DATE = "a date is written as in 2027-01-31"
 A_GROWTH = "a growth is a percentage, e.g. 10%"
 
 
@@ -122,6 +129,28 @@ ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
 """Names of files that a URL may lead to: wheels, and archives that pip takes as sdists."""
 
 
+def _age(value: Any) -> Any:
+    """Turn ``7d`` or ``12h`` into a span of time."""
+    if isinstance(value, datetime.timedelta):
+        return value
+    found = _matches(AGE_PATTERN, value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(AN_AGE)
+    return datetime.timedelta(hours=int(found[1]) * (24 if found[2] == "d" else 1))
+
+
+def _date(value: Any) -> Any:
+    """Turn ``2027-01-31`` into a date."""
+    if isinstance(value, datetime.date):
+        return value
+    if not isinstance(value, str) or not _matches(DATE_PATTERN, value):
+        raise ValueError(A_DATE)
+    try:
+        return datetime.date.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"{value} is not a day of the calendar") from None
+
+
 def _percent(value: Any) -> Any:
     """Turn ``10%`` into 10.0."""
     if not isinstance(value, str):
@@ -130,6 +159,24 @@ def _percent(value: Any) -> Any:
     if not found:
         raise ValueError(A_GROWTH)
     return float(found[1])
+
+
+A_LICENSE = "Write an SPDX identifier, e.g. MIT, or a pattern, e.g. GPL-*"
+
+
+def _license(value: str) -> str:
+    """Refuse what SPDX's list does not have: a gate that never matches protects nobody."""
+    if "*" in value:
+        if not re.fullmatch(r"[A-Za-z0-9.+*-]+", value):
+            raise ValueError(f"{value!r} is not a pattern over SPDX identifiers, e.g. GPL-*")
+        return value
+    try:
+        found = canonicalize_license_expression(value)
+    except InvalidLicenseExpression as problem:
+        raise ValueError(f"{A_LICENSE}: {problem}") from None
+    if re.search(r" (AND|OR) |[()]", found):
+        raise ValueError(f"{value!r} is an expression; list its licences one by one")
+    return found
 
 
 def _one_of(title: str, known: dict[str, str]) -> tuple[Any, Any]:
@@ -254,6 +301,27 @@ Duration = Annotated[
 ]
 """Seconds."""
 
+Age = Annotated[
+    datetime.timedelta,
+    BeforeValidator(_age),
+    WithJsonSchema(
+        {"title": "age", "type": "string", "pattern": AGE_PATTERN, **said(f"{AN_AGE}.")}
+    ),
+]
+"""A span of time, written in days or hours."""
+
+Date = Annotated[
+    datetime.date,
+    BeforeValidator(_date),
+    WithJsonSchema(
+        {"title": "date", "type": "string", "pattern": DATE_PATTERN, **said(f"{A_DATE}.")}
+    ),
+]
+AdvisoryId = Annotated[
+    str,
+    *_text("advisory", ADVISORY_PATTERN, "the identifier of an advisory, e.g. CVE-2026-12345"),
+]
+
 UnzippedSize = Annotated[Size, AfterValidator(_unzipped)]
 """Bytes of a layer, unpacked; no more than a function may have."""
 
@@ -263,6 +331,13 @@ InitDuration = Annotated[Duration, AfterValidator(_init)]
 Percent = Annotated[
     float, BeforeValidator(_percent), Field(ge=0), _number("percentage", PERCENT_PATTERN, A_GROWTH)
 ]
+
+LicenseName = Annotated[
+    str,
+    AfterValidator(_license),
+    WithJsonSchema({"title": "licence", "type": "string", "minLength": 1} | said(f"{A_LICENSE}.")),
+]
+"""One licence of SPDX's list, also with an exception, or a glob over identifiers."""
 
 RuntimeName = Annotated[
     str, *_one_of("runtime", {name: _about(one) for name, one in runtimes.RUNTIMES.items()})

@@ -23,8 +23,7 @@ from layersmith.crossbuild import (
     toolchain,
     zig,
 )
-from layersmith.crossbuild.job import CrossBuildJob
-from layersmith.crossbuild.options import CrossBuildOptions
+from layersmith.crossbuild.job import CrossBuildJob, CrossBuildOptions
 from layersmith.crossbuild.store import BuiltWheel
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from layersmith.crossbuild.isolated import Virtualenv
-    from layersmith.crossbuild.options import CrossBuildOptions
+    from layersmith.crossbuild.job import CrossBuildOptions
     from layersmith.crossbuild.sdist import Project
     from layersmith.crossbuild.toolchain import Toolchain
 

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from layersmith.base.runtimes import Runtime
-    from layersmith.crossbuild.job import CrossBuildJob
-    from layersmith.crossbuild.options import CrossBuildOptions
+    from layersmith.crossbuild.job import CrossBuildJob, CrossBuildOptions
     from layersmith.crossbuild.sdist import Project
     from layersmith.crossbuild.store import BuiltWheel
     from layersmith.engine.client import Engine
@@ -98,7 +97,7 @@ def _build(
             (root / part).mkdir()
         shutil.copy(job.sdist, root / "in")
         installed = _requirements(job, root / "requirements")
-        slow = "" if engine.facts.architecture == job.architecture else "; slow, as it is emulated"
+        slow = "" if engine.facts.architecture == job.architecture else "; slow: it is emulated"
         console.info(f"building {job.label} in {found.name}{slow}")
         _run(job, engine, found, root)
         (built,) = (root / "out").glob("*.whl")

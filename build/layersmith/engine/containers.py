@@ -39,7 +39,7 @@ class Network:
         return str(self._network.attrs["IPAM"]["Config"][0]["Gateway"]).partition("/")[0]
 
     def remove(self) -> None:
-        """Remove it; it is no error if it is gone."""
+        """Remove it; that it is gone already is not an error."""
         with contextlib.suppress(errors.APIError):
             self._network.remove()
 
@@ -115,7 +115,7 @@ class Container:
         self._ended.wait(timeout=10)
 
     def remove(self) -> None:
-        """Remove it, running or not; it is no error if it is gone."""
+        """Remove it, running or not; that it is gone already is not an error."""
         discard(self._container)
 
     def _repeat(self, repeat: Callable[[str], None]) -> None:
@@ -144,7 +144,7 @@ class Container:
 
 
 def discard(created: DockerContainer | None) -> None:
-    """Remove a container that may not have been made; it is no error if it is gone."""
+    """Remove a container that may not have been made; that it is gone already is not an error."""
     if created is not None:
         with contextlib.suppress(errors.APIError):
             created.remove(force=True, v=True)

@@ -71,7 +71,7 @@ class ContainerSpec:
         uid, gid: Who runs it.
         sandbox: Limits as on Lambda; None for a container that has none.
         outputs: Folder on the host by path in the container, which it writes to.
-        entrypoint: Program in place of the image's entry point.
+        entrypoint: Program instead of the image's entry point.
         cpus: Processors it may use; None for all.
         architecture: ``arm64`` or ``x86_64``; None leaves it to the image.
         extra_hosts: Names to addresses.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from layersmith.engine.models import ContainerSpec
 
 NO_HANDLER = "exec format error"
-"""What the kernel says of a file for another architecture, or of one that is no program."""
+"""What the kernel says of a file for another architecture, or of one that is not a program."""
 
 
 def refusal(spec: ContainerSpec, said: str) -> ProofError:

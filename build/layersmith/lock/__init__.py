@@ -175,8 +175,9 @@ def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = Fal
             resolution = resolution_of(target, inputs, root, others)
     chosen = resolution.chosen
     pins = [(offer.name, offer.version) for offer, _ in chosen]
+    hashes = [file.sha256 or "" for _, file in chosen]
     try:
-        via = resolver.askers(target, inputs, pins, root)
+        via = resolver.askers(target, inputs, pins, root, hashes=hashes if all(hashes) else ())
     except Unresolvable as problem:
         raise explain.refusal(target, problem.explanation, root) from None
     entries = [_entry(target, offer, file, via.get(offer.name, ())) for offer, file in chosen]

@@ -86,7 +86,7 @@ def refuse_deciding(
     Args:
         root: Folder from which uv looks for its configuration.
         constraints: The constraints of layers.yaml; those that uv's configuration holds as well
-            are no reason to refuse it.
+            do not refuse it.
         overrides: Its overrides, likewise.
 
     Raises:

@@ -64,7 +64,7 @@ def fetch(
         done: Called with each download that is through, whether it succeeded or not.
 
     Returns:
-        SHA-256 to why that file cannot be had; empty where all are in the store.
+        SHA-256 to why that file is not available; empty where all are in the store.
     """
     from layersmith.base import routes  # noqa: PLC0415 -- start-up time: warm caches need none
 
@@ -91,7 +91,7 @@ def fetch_one(download: Download, root: Path | None = None) -> Path:
     """Download one file into the store and return it; ``root`` is that of ``fetch``.
 
     Raises:
-        BuildError: It cannot be had, or is not what its hash names.
+        BuildError: It is not available, or is not what its hash names.
     """
     failed = fetch([download], root)
     if failed:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from layersmith.base import architectures, elf
 from layersmith.errors import ProofError
-from layersmith.prove import layer_zip, wheels
+from layersmith.prove import layer_zip, sites
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, i
     ]
     if pins:
         with tempfile.TemporaryDirectory(prefix="layersmith-twin-") as folder:
-            wheels.install(pins, runtime, architecture, Path(folder), what="the twin")
+            sites.install_for(runtime, architecture, Path(folder), pins, what="the twin")
             _copy_native(Path(folder), into, native, manifest, architecture)
     return into
 
@@ -107,7 +107,7 @@ def stand_in(manifests: Sequence[Manifest], runner: Runner, folder: Path) -> tup
         return ()
     pins = [f"{name}=={one.version}" for name, one in sorted(needed.items())]
     what = f"the stand-in for {', '.join(sorted({str(one.managed) for one in needed.values()}))}"
-    wheels.install(pins, runner.runtime, runner.architecture, folder / "python", what=what)
+    sites.install_for(runner.runtime, runner.architecture, folder / "python", pins, what=what)
     return (folder,)
 
 

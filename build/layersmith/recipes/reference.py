@@ -68,7 +68,7 @@ $ layersmith recipe check mypackage             # build it plain and thin, and c
 $ layersmith recipe list                        # all recipes that there are
 ```
 
-`recipe check` builds two layers of the requirements of `proof`, one as it is and one with
+`recipe check` builds two layers of the requirements of `proof`, one unchanged and one with
 `recipes: all`, runs the snippet in both, and compares what it prints. It fails where an answer
 differs, the snippet or smoke of the thin layer fails, the locked version is out of range, a pattern
 matches nothing, a module under `optional` is not there or imports in both layers, or nothing is

@@ -238,7 +238,7 @@ def legend(tree: ImportTree) -> list[str]:
 
 
 def _bands(nodes: Sequence[Import], least: float, top: list[str]) -> Iterator[Band]:
-    """Yield what is long enough to be seen; imports are no deeper than Python's own stack."""
+    """Yield what is long enough to be seen; imports are at most as deep as Python's own stack."""
     for node in nodes:
         if node.cumulative_us < least:
             continue

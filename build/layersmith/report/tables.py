@@ -12,13 +12,15 @@ from layersmith import console
 from layersmith.base import runtimes
 from layersmith.prove.reports import SmokeReport
 from layersmith.report import diff_text, diffs, found
+from layersmith.supply.advisories import AdvisoryRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.pipeline import BuildResult
     from layersmith.plan import Target
+    from layersmith.recipes.models import RecipeUse
     from layersmith.report.found import FoundManifest
 
 HEADINGS = ("target", "zipped", "unzipped", "files", "bytecode", "glibc", "status", "time")
@@ -145,6 +147,44 @@ def summary(
     return "\n".join([*lines, run_link()])
 
 
+def advisories(targets: Iterable[Target], dist: Path) -> str:
+    """Return one line of Markdown on known vulnerabilities of what lies in a folder.
+
+    Args:
+        targets: The targets that should be there.
+        dist: Folder of the artifacts and of what `advisories` found.
+
+    Raises:
+        BuildError: A manifest is damaged.
+    """
+    reports, without = [], []
+    for target in targets:
+        path = dist / f"{target.stem}.json"
+        one = found.FoundManifest(path) if path.is_file() else None
+        record = one.beside(".advisories.json", AdvisoryRecord) if one else None
+        if one is None or record is None or record.sha256 != one.manifest.artifact.sha256:
+            without.append(target.identifier)
+        else:
+            reports.append(record.report)
+    if not reports:
+        return "Advisories: not looked up.\n"
+    known = {(it.id, it.subject): it for one in reports for it in one.findings}
+    counting = [it for it in known.values() if it.counts]
+    parts = [f"❌ {it.id} in {it.subject} ({it.level}, fixed in {it.fixed or 'no version'})"
+             for it in counting] or ["none that counts"]  # fmt: skip
+    if others := len(known) - len(counting):
+        parts.append(f"{others} ignored, below the threshold or not in the zip")
+    if bad := sorted({text for one in reports for text in one.problems}):
+        parts += [f"❌ {text}" for text in bad]
+    if any(one.is_stale for one in reports):
+        parts.append("❌ the data is too old")
+    dated = min((one.dated for one in reports if one.dated), default=None)
+    where = f" ({reports[0].source}{f', {dated:%Y-%m-%d}' if dated else ''})"
+    if without:
+        parts.append(f"not looked up for {', '.join(without)}")
+    return f"Advisories{where}: {'; '.join(parts)}.\n"
+
+
 def fenced(text: str) -> str:
     """Return text as a block of Markdown that it cannot end."""
     return f"```text\n{text.replace('```', '` ` `')}\n```"
@@ -265,3 +305,44 @@ def _row(result: BuildResult) -> tuple[str, ...]:
 
 def _time(result: BuildResult) -> str:
     return f"{result.seconds:.1f} s" if result.seconds else ""
+
+
+def of_build(manifests: Iterable[Manifest]) -> list[str]:
+    """Return what recipes cost, and which variables matter: once for a layer, not for a target.
+
+    Args:
+        manifests: Of the targets that were built.
+    """
+    said = (f"{one.layer}: {text}" for one in manifests for text in _notes(one.recipes))
+    return list(dict.fromkeys(said))
+
+
+def warnings(manifest: Manifest) -> list[str]:
+    """Return which parts of recipes did nothing in a layer."""
+    return [
+        f"the recipe of {use.name} names {pattern}, which matches no file of {use.name}"
+        f" {use.version}"
+        for use in manifest.recipes
+        for pattern in use.unmatched
+    ]
+
+
+def _notes(uses: Iterable[RecipeUse]) -> Iterator[str]:
+    for use in uses:
+        if use.losses:
+            yield f"recipe of {use.name}, not in the layer: {'; '.join(_lost(use))}"
+        if use.orphans:
+            yield f"recipe of {use.name}, needed by nothing else: {', '.join(use.orphans)}"
+        if use.withheld:
+            kept = ", ".join(f"{name} ({why})" for name, why in sorted(use.withheld.items()))
+            yield f"recipe of {use.name}, kept all the same: {kept}"
+        for name, variable in use.environment.items():
+            yield f"set {name}={variable.value} on its functions: {variable.reason}"
+
+
+def _lost(use: RecipeUse) -> list[str]:
+    """Return what is lost, each once; distributions by name, files by what they are for."""
+    named = [f"{name} ({lost})" for name, lost in {**use.excludes, **use.stubs}.items()]
+    blas = [use.lite_blas] if use.lite_blas else []
+    sources = [f"sources ({use.bytecode.reason})"] if use.bytecode else []
+    return [*named, *blas, *sources, *dict.fromkeys(use.prune.values())]

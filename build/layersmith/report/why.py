@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pydantic import Field
 
 from layersmith.assemble import describe
+from layersmith.assemble.bill import bundled
 from layersmith.assemble.manifest import ManifestPart
 from layersmith.assemble.prune import rules
 from layersmith.errors import ConfigError
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from layersmith.assemble.manifest import Distribution, Manifest
     from layersmith.report.found import FoundManifest
 
-HASHED = re.compile(r"-[0-9a-f]{8,}(?=\.|$)")
-"""What auditwheel puts into the names of libraries that it bundles: ``libwebp-7a3b5c2d.so.7``."""
-
 
 class WhyAnswer(ManifestPart):
     """Why something is in layers, or left out of them."""
@@ -34,7 +32,8 @@ class WhyAnswer(ManifestPart):
     name: str
     """Path in the zip, name of a distribution, or of a component inside one."""
     kind: Literal["file", "distribution", "component"]
-    """``component`` is what the SBOM inside a wheel names, e.g. a library linked into a module."""
+    """``component`` is what the SBOM names inside a distribution, e.g. a library linked into a
+    module."""
     present: bool
     """Whether the layers have it."""
     version: str | None = None
@@ -103,7 +102,7 @@ class _Asked:
         """Return what one may ask for, without the paths of files."""
         named = {*self.distributions, *(one.name for one in self.manifest.dropped)}
         named |= {module for one in self.manifest.distributions for module in one.modules}
-        named |= {_library(one.path) for one in self.manifest.files if ".so" in one.path}
+        named |= {bundled.stem(one.path) for one in self.manifest.files if ".so" in one.path}
         named |= {component["name"] for _, component in self.components}
         return named | {one.path.rsplit("/", 1)[-1] for one in self.manifest.files}
 
@@ -223,7 +222,7 @@ class _Asked:
                     version=component.get("version"),
                     distribution=f"{owner} {self.distributions[owner].version}",
                     chain=self._chain(owner),
-                    reason="named by the SBOM inside the wheel",
+                    reason=_named_by(component),
                 )
 
     def _losses(self) -> Iterator[WhyAnswer]:
@@ -264,18 +263,23 @@ class _Asked:
         return WhyAnswer(name=name, kind="file", present=False, rule=rule, reason=reason)
 
 
-def _library(path: str) -> str:
-    """Return the name of a library without folder, hash and version: ``libwebp``."""
-    name = path.rsplit("/", 1)[-1]
-    return HASHED.sub("", name.split(".so", 1)[0])
+def _named_by(component: Mapping[str, Any]) -> str:
+    """Return what tells that a component is in a distribution."""
+    said = {one["name"]: one["value"] for one in component.get("properties", [])}
+    if "layersmith:sbom" in said:
+        return "named by the SBOM inside the wheel"
+    if found := said.get("layersmith:found-by"):
+        places = [one["location"] for one in component["evidence"]["occurrences"]]
+        return f"found by {found}: {', '.join(places)}"
+    return str(component.get("pedigree", {}).get("notes", "built here"))
 
 
 def _is_library(path: str, asked: str) -> bool:
-    name = HASHED.sub("", path.rsplit("/", 1)[-1])
-    return asked in {_library(path), name} or name.startswith(f"{asked}.")
+    name = bundled.HASHED.sub("", path.rsplit("/", 1)[-1])
+    return asked in {bundled.stem(path), name} or name.startswith(f"{asked}.")
 
 
-def _components(found: FoundManifest) -> list[tuple[str, dict[str, str]]]:
+def _components(found: FoundManifest) -> list[tuple[str, dict[str, Any]]]:
     """Return the components inside distributions, from the bill of materials beside a manifest.
 
     Without a bill, or with one that others wrote, there are none.
@@ -292,7 +296,7 @@ def _components(found: FoundManifest) -> list[tuple[str, dict[str, str]]]:
         return []
 
 
-def _inside(component: dict[str, list[dict[str, str]]]) -> Iterator[dict[str, str]]:
+def _inside(component: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for one in component.get("components", []):
         yield one
-        yield from _inside(one)  # type: ignore[arg-type]
+        yield from _inside(one)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ import requests
 
 from layersmith import cache
 from layersmith.errors import ShipError
+from layersmith.supply import commits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 LABEL = "layer-drift"
 """Label of the issue that is open while something differs, one a partition."""
 
+ON_GITHUB = re.compile(r"github\.com[/:]([\w.-]+/[\w.-]+?)(?:\.git)?/?$")
+"""Where a checkout was cloned from, by https or ssh."""
+
 TITLE = "Published layers differ from what was built"
 
 
@@ -30,12 +36,15 @@ class Repository:
 
     Args:
         name: ``owner/name``.
-        token: Token of the run.
+        token: Token of the run; None reads what is public.
         api: Address of the API, without a slash at its end.
     """
 
-    def __init__(self, name: str, token: str, api: str = github.Consts.DEFAULT_BASE_URL) -> None:
-        hub = github.Github(base_url=api, auth=github.Auth.Token(token), per_page=100, lazy=True)
+    def __init__(
+        self, name: str, token: str | None, api: str = github.Consts.DEFAULT_BASE_URL
+    ) -> None:
+        auth = github.Auth.Token(token) if token else None
+        hub = github.Github(base_url=api, auth=auth, per_page=100, lazy=True)
         self._repository = hub.get_repo(name)
 
     @staticmethod
@@ -43,7 +52,7 @@ class Repository:
         """Return the repository of the workflow run.
 
         Raises:
-            ShipError: This is no workflow run, or it was not given its token.
+            ShipError: This is not a workflow run, or it was not given its token.
         """
         names = ("GITHUB_REPOSITORY", "GITHUB_TOKEN")
         missing = [name for name in names if not os.environ.get(name)]
@@ -55,6 +64,26 @@ class Repository:
             )
         api = os.environ.get("GITHUB_API_URL") or github.Consts.DEFAULT_BASE_URL
         return Repository(os.environ["GITHUB_REPOSITORY"], os.environ["GITHUB_TOKEN"], api)
+
+    @staticmethod
+    def of(root: Path) -> Repository:
+        """Return the repository of the workflow run, else the one that a checkout was cloned from.
+
+        What is public is read without a token.
+
+        Raises:
+            ShipError: It was cloned from elsewhere.
+        """
+        origin = ON_GITHUB.search(commits.origin(root) or "")
+        name = os.environ.get("GITHUB_REPOSITORY") or (origin and origin[1])
+        if not name:
+            raise ShipError(
+                f"{root} is not a clone of a repository on GitHub",
+                cause="a tag is that of a release there",
+                hint="run in a clone, set GITHUB_REPOSITORY=owner/name, or name a zip",
+            )
+        api = os.environ.get("GITHUB_API_URL") or github.Consts.DEFAULT_BASE_URL
+        return Repository(name, os.environ.get("GITHUB_TOKEN"), api)
 
     def report(self, text: str, *, differs: bool, scope: str = "") -> str:
         """Keep one issue: opened or brought up to date while something differs, closed after.
@@ -105,6 +134,24 @@ class Repository:
             for one in releases
             if not one.draft and one.published_at and one.published_at >= since
         ]
+
+    def attestations(self, sha256: str) -> list[str]:
+        """Return the bundles that GitHub keeps of a digest, as JSON.
+
+        Args:
+            sha256: Digest of a file in hex.
+
+        Raises:
+            ShipError: GitHub refused.
+        """
+        path = f"{self._repository.url}/attestations/sha256:{sha256}"
+        with _explained():
+            try:
+                _, data = self._repository.requester.requestJsonAndCheck("GET", path)
+            except github.UnknownObjectException:
+                return []
+        found = (data or {}).get("attestations", [])
+        return [json.dumps(one["bundle"]) for one in found if one.get("bundle")]
 
     def download(self, tag: str, prefix: str, folder: Path) -> bool:
         """Save the files of a release whose names begin with ``prefix``, the zip last.

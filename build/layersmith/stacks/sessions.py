@@ -173,7 +173,7 @@ class _Log:
         if not self._stream:
             return
         more = {"nextToken": self._token} if self._token else {"startFromHead": True}
-        # A log that comes late is no reason to stop following.
+        # A late log does not stop following.
         with contextlib.suppress(ClientError):
             page = self.client.get_log_events(
                 logGroupName=self.group, logStreamName=self._stream, **more

@@ -1,7 +1,7 @@
 """Why a stack failed: the first resource that did, and its reason.
 
 After one failure CloudFormation cancels or rolls back everything else, and each of these is an
-event too. The first failure that is not such an echo is the one to mend.
+event too. The first failure that is not such an echo is the one to fix.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,8 @@ import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from layersmith import cache, console, lock
-from layersmith.assemble import budgets, files
+from layersmith import cache, console, lock, repeats
+from layersmith.assemble import budgets, files, outputs
 from layersmith.audit import together
 from layersmith.base import runtimes
 from layersmith.config import loader
@@ -19,7 +20,7 @@ from layersmith.lock import provided
 from layersmith.lock import targets as locking
 from layersmith.pipeline import Build
 from layersmith.plan import plan
-from layersmith.report import recipe_notes, tables, unmatched
+from layersmith.report import tables, unmatched
 from layersmith.verbs import options
 from layersmith.weigh import claims
 
@@ -98,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
         force=args.force,
         quiet=args.quiet or args.json,
         planned=plan(loaded.config, packages=True),
+        where=partial(options.place, loaded),
+        config=loaded.path,
     ).run(targets)
     if args.json:
         console.emit_json([tables.as_json(result) for result in results])
@@ -116,6 +119,8 @@ def run(args: argparse.Namespace) -> int:
         errors += problem.parts or [problem]
     if errors:
         raise ManyErrors(errors)
+    if {result.status for result in results} == {"unchanged"} and not args.force:
+        repeats.allow(loaded.root, *outputs.paths(args.dist, targets))
     if fitting:
         console.info(f"every function fits with its layers; the largest is {fitting[0]}")
     return 0
@@ -182,7 +187,7 @@ def _warn(loaded: LoadedConfig, made: list[Manifest], dist: Path) -> None:
 def _say_all(results: Sequence[BuildResult], root: Path) -> None:
     for result in results:
         _say(result, root)
-    for said in recipe_notes.of_build(one.manifest for one in results if one.manifest):
+    for said in tables.of_build(one.manifest for one in results if one.manifest):
         console.info(said)
 
 
@@ -198,6 +203,6 @@ def _say(result: BuildResult, root: Path) -> None:
         left = console.counted(sum(hidden), "hidden file")
         console.info(f"{target.identifier}: left out of its code: {left} (or folders)")
     claimed = claims.notes(target, lock.check(target, root), root, ask=False)
-    warnings = [*target.recipes.warnings, *recipe_notes.warnings(manifest)]
+    warnings = [*target.recipes.warnings, *tables.warnings(manifest)]
     for said in [*claimed, *warnings, *manifest.audit.warnings]:
         console.warn(f"{target.identifier}: {said}")

@@ -11,7 +11,7 @@ from layersmith import cache, console
 from layersmith.errors import BudgetError, ShipError
 from layersmith.ship import github
 from layersmith.ship.aws import buckets
-from layersmith.ship.cost import billing, history, session, usage
+from layersmith.ship.cost import billing, session, usage
 from layersmith.ship.publish import observed, progress
 from layersmith.verbs import options
 
@@ -37,7 +37,7 @@ examples:
   python build/layers.py cost
   python build/layers.py cost --versions                      every layer version by itself
   python build/layers.py cost --run-jobs jobs.json --sessions layersmith-prod
-  python build/layers.py cost --append --history-out dist/cost-history.jsonl --warn 5 --fail 20
+  python build/layers.py cost --append --history-out dist/cost-usage.jsonl --warn 5 --fail 20
   python build/layers.py cost --prices mine.json              {"s3-storage-gb-month": 0.0245}
 """
 
@@ -152,10 +152,10 @@ def _keep(args: argparse.Namespace, site: Site, record: dict[str, Any]) -> None:
     aws = site.aws[site.home]
     if args.append:
         bucket = buckets.ensure(aws, site.stack, site.home)
-        text = history.append(aws, site.home, bucket, record)
+        text = usage.append(aws, site.home, bucket, record)
     else:
         bucket = buckets.artifact_bucket(site.stack, aws.account(site.home), site.home)
-        text, _ = history.read(aws, site.home, bucket)
+        text, _ = usage.read(aws, site.home, bucket)
     if args.history_out:
         cache.write_text(args.history_out, text)
 

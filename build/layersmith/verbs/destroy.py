@@ -61,7 +61,7 @@ def _confirm(args: argparse.Namespace, stage: Stage, kept: Sequence[Kept]) -> No
     """Ask for the stage's name; a yes is typed too easily.
 
     Raises:
-        ShipError: The answer is another, or nobody is there to give one.
+        ShipError: The answer differs, or there is no terminal to ask on.
     """
     if args.yes:
         return

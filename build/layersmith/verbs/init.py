@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _agreed(args: argparse.Namespace, planned: Sequence[NewFile]) -> bool:
-    """Whether to write, as a person says who is asked; nobody is with --json or in a pipe."""
+    """Ask whether to write; without a terminal, or with --json, the answer is no."""
     count = sum(file.state == "new" for file in planned)
     if args.dry_run or args.json or not count or not console.can_ask():
         return False

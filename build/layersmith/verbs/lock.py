@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from layersmith import console, lock
+from layersmith import console, lock, repeats
 from layersmith.errors import LayersmithError, ManyErrors
 from layersmith.lock import targets as locking
 from layersmith.report import unmatched
@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
     errors: list[LayersmithError] = [result.error for result in results if result.error]
     if errors:
         raise ManyErrors(errors)
+    if args.check:
+        repeats.allow(loaded.root)
     return 0
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from layersmith import console
+from layersmith import console, repeats
 from layersmith.errors import ConfigError
 from layersmith.plan import matrix, rows
 from layersmith.report import tables
@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    _, targets = options.chosen(args, packages=True)
+    loaded, targets = options.chosen(args, packages=True)
     options.warn_of_deprecated(target.runtime.name for target in targets)
     jobs = matrix(targets, emulate=args.emulate) if args.matrix or args.github_output else None
     line = json.dumps(jobs, separators=(",", ":"))
@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     elif not args.github_output:
         for target in targets:
             console.emit_text(target.identifier)
+    repeats.allow(loaded.root)
     return 0
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 list prints the recipes that there are, show the file of one. check builds two layers of what the
-proof of a recipe requires, one as it is and one with `recipes: all`, runs the snippet in both and
+proof of a recipe requires, one unchanged and one with `recipes: all`, runs the snippet in both and
 compares what it prints, the zips and the starts; --write stores them in the recipe. draft starts a
 recipe: modules that cannot be imported become `optional`; with --snippet, what `slim` finds that
 the snippet does not need is left out. docs/recipes.md describes recipes.

@@ -12,6 +12,7 @@ from layersmith.config import loader
 from layersmith.errors import ConfigError
 from layersmith.report import tables
 from layersmith.ship.release import bumps, steps, tagging
+from layersmith.supply import commits
 from layersmith.verbs import options
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
     commit = None
     if not args.dry_run:
         write = steps.offer if args.pull_request else steps.write
-        commit = write(release, loaded, built, steps.inputs(targets, loaded.root))
+        commit = write(release, loaded, built, commits.inputs(targets, loaded.root))
     if args.json:
         changes = [{"bump": c.bump.name.lower(), "text": c.text} for c in release.found]
         console.emit_json(
@@ -168,7 +169,7 @@ def _merged(
             "--merged takes the version from layers.yaml",
             hint="leave --baseline, --bump, --force, --pre and --dry-run out",
         )
-    tag, commit = steps.tag_merged(args.layer, loaded, built, steps.inputs(targets, loaded.root))
+    tag, commit = steps.tag_merged(args.layer, loaded, built, commits.inputs(targets, loaded.root))
     if args.json:
         console.emit_json({"layer": args.layer, "tag": tag, "commit": commit})
     console.success(f"{tag} is tagged")

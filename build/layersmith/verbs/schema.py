@@ -31,6 +31,7 @@ examples:
 """
 
 DATA: dict[str, dict[str, str]] = {
+    "advisories": {"reports": "layersmith.supply.advisories.AdvisoryReport"},
     "weigh": {"reports": "layersmith.weigh.models.Weighing"},
     "audit": {
         "reports": "layersmith.audit.findings.AuditReport",
@@ -50,6 +51,7 @@ DATA: dict[str, dict[str, str]] = {
         "layers": "layersmith.prove.reports.SmokeReport",
         "functions": "layersmith.prove.reports.FunctionProof",
     },
+    "reproduce": {"layers": "layersmith.supply.reproduce.Reproduction"},
     "why": {"answers": "layersmith.report.why.WhyAnswer"},
 }
 """Verb to the lists in its data, by key, and the model of their items; without a key the list is

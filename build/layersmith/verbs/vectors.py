@@ -23,14 +23,22 @@ if TYPE_CHECKING:
 
 # A flip under a running session would cost it what its clients wrote.
 _FLIPS = frozenset({"snapshot", "compact", "promote", "rebuild"})
-_MAKES = frozenset({"snapshot", "import"})
+_MAKES = frozenset({"snapshot", "import", "serve"})
 """Actions with which a database begins."""
+
+_CATCH_UP_SECONDS = 1.0
+"""Between two looks of `serve` for new deltas."""
 
 EPILOG = """\
 STORE is a folder, or s3://bucket/prefix as the stack chroma exports it (StorageUrl).
-snapshot, compact, promote and rebuild refuse while a session is using the database.
+snapshot, compact, promote and rebuild refuse while a session is using the database; so does serve,
+after a minute.
 
 actions:
+  serve      Chroma behind the server image's proxy on this machine, with the pending deltas and
+             those that come; prints its URL and token, and Ctrl-C saves a snapshot (--port,
+             --token-file)
+  show       the changes of a delta that no snapshot holds yet (--delta ID; else the newest)
   snapshot   make (a copy of) a data folder the current snapshot; stop its server first
   restore    write a snapshot's files into an empty folder (--snapshot ID; else the current one)
   list       the kept snapshots, the current one marked
@@ -50,6 +58,7 @@ actions:
   import     a Parquet file as deltas of a collection
 
 examples:
+  python build/layers.py vectors serve --store data/ --database receipts
   python build/layers.py vectors list data/ --database receipts
   python build/layers.py vectors compact s3://bucket/ --database receipts
   python build/layers.py vectors restore s3://bucket/ --database receipts --into /tmp/chroma
@@ -62,7 +71,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = EPILOG
     parser.add_argument("action", choices=sorted(_ACTIONS), metavar="ACTION", help="see below")
-    parser.add_argument("store", metavar="STORE", help="a folder, or s3://bucket/prefix")
+    parser.add_argument("place", metavar="STORE", nargs="?", help="a folder, or s3://bucket/prefix")
+    parser.add_argument("--store", metavar="STORE", help="the same as an option")
     parser.add_argument("--database", required=True, help="whose data")
     parser.add_argument("--snapshot", metavar="ID", help="restore, verify, promote: which one")
     parser.add_argument("--into", type=Path, metavar="DIR", help="restore: an empty folder")
@@ -105,6 +115,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--discard", metavar="ID", help="deltas: drop this one for good, its quarantine included"
     )
+    parser.add_argument("--delta", metavar="ID", help="show: which one")
+    parser.add_argument(
+        "--port", type=int, default=8000, help="serve: on 127.0.0.1; 0 takes a free one (8000)"
+    )
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="serve: where to write the token"
+    )
     parser.add_argument("--migrate", action="store_true", help="let a newer Chroma migrate a copy")
     parser.add_argument("--keep-last", type=int, default=7, help="retain: ancestors (default 7)")
     parser.add_argument("--keep-days", type=int, default=7, help="retain: by age (default 7)")
@@ -118,6 +135,9 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: The arguments do not fit each other.
         ShipError: The data is not in the state that was asked for, or a session is using it.
     """
+    if bool(args.place) == bool(args.store):
+        raise ConfigError("vectors needs one STORE: a folder, or s3://bucket/prefix")
+    args.store = args.store or args.place
     with _explained(args.database):
         from chroma_store.lease import held  # noqa: PLC0415 -- start-up time
         from chroma_store.storage import open_storage  # noqa: PLC0415
@@ -261,6 +281,80 @@ def _deltas(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
         "deltas": [
             {"delta": i.id, "bytes": i.size, "written": i.modified.isoformat()} for i in pending
         ],
+    }
+
+
+def _show(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    log, _, consumed = _open(args, storage)
+    pending = [info.id for info in log.pending(consumed)]
+    chosen = args.delta or (pending[-1] if pending else None)
+    if chosen not in pending:
+        aside = next((item for item in log.quarantined() if item.delta == chosen), None)
+        raise ConfigError(
+            f"delta {chosen} is not pending" if chosen else "no delta is pending",
+            target=args.database,
+            cause=f"it lies in quarantine: {aside.reasons[0]}"
+            if aside
+            else "a snapshot holds its changes already"
+            if chosen in consumed
+            else None,
+            hint="`vectors deltas` lists what is pending",
+        )
+    delta = log.read(chosen)
+    return {
+        "delta": delta.id,
+        "collection": delta.spec.document(),
+        "refused": [change.reason for change in delta.refused],
+        "changes": [
+            {
+                "op": record.op,
+                "id": record.id,
+                "dimension": len(record.embedding) if record.embedding else None,
+                "metadata": dict(record.metadata) if record.metadata else None,
+                "document": record.document,
+            }
+            for record in delta.records
+        ],
+    }
+
+
+def _serve(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    """Serve a database until Ctrl-C; `chroma_supervisor.local` is the session behind it."""
+    from chroma_supervisor.local import LocalSession, serve  # noqa: PLC0415
+    from vector_common.errors import SupervisorError  # noqa: PLC0415
+
+    started: list[LocalSession] = []
+
+    def ready(session: LocalSession) -> None:
+        started.append(session)
+        if not args.json:
+            console.emit_text(f"url: {session.address}\ntoken: {session.token}")
+        console.success(f"database {args.database} answers at {session.address}; Ctrl-C saves it")
+        console.info(
+            "for functions: "
+            f"export CHROMA_URL={session.address} CHROMA_TOKEN_REFERENCE={session.token_reference}"
+        )
+
+    try:
+        report = serve(
+            storage.url,
+            args.database,
+            port=args.port,
+            token_file=args.token_file,
+            catch_up_seconds=_CATCH_UP_SECONDS,
+            ready=ready,
+            say=console.info,
+            warn=console.warn,
+        )
+    except SupervisorError as error:
+        hint = None if started else "--port chooses another port; a killed session counts for 60 s"
+        raise ShipError(str(error), target=args.database, hint=hint) from error
+    return {
+        "url": started[0].address if started else None,
+        "snapshot": report["snapshotId"],
+        "saved": report["flipped"],
+        "deltas": report["deltas"],
+        "collections": report["records"],
     }
 
 
@@ -472,11 +566,11 @@ def _calibrate(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
         "curve": [point.document() for point in made.curve()],
         "points": [point.document() for point in made.points],
     }
-    _show(args, result)
+    _draw(args, result)
     return result
 
 
-def _show(args: argparse.Namespace, result: dict[str, Any]) -> None:
+def _draw(args: argparse.Namespace, result: dict[str, Any]) -> None:
     """Draw what a calibration found, in the terminal and as a page."""
     from layersmith.report import bars  # noqa: PLC0415
 
@@ -512,6 +606,8 @@ _ACTIONS: dict[str, Action] = {
     "rebuild": _rebuild,
     "restore": _restore,
     "retain": _retain,
+    "serve": _serve,
+    "show": _show,
     "snapshot": _snapshot,
     "verify": _verify,
 }
@@ -537,7 +633,7 @@ def _needed(args: argparse.Namespace, option: str) -> Any:
 def _print(result: dict[str, Any]) -> None:
     for key, value in result.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            rows = [[str(cell) for cell in row.values()] for row in value]
+            rows = [["" if cell is None else str(cell) for cell in row.values()] for row in value]
             console.stdout().print(console.table(list(value[0]), rows))
         else:
             console.emit_text(f"{key}: {value}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from layersmith.assemble import budgets, describe
 from layersmith.assemble.manifest import FileRecord
-from layersmith.assemble.prune import descriptions
+from layersmith.assemble.prune import metadata
 from layersmith.base import runtimes
 from layersmith.errors import BuildError, LockError
 from layersmith.weigh import target as weighing
@@ -70,6 +70,6 @@ def _files(weighed: Weighed) -> list[FileRecord]:
         )
         for entry in weighed.tree
         if entry.distribution in wheels - set(settings.build)
-        and not entry.path.endswith(descriptions.SUFFIX)
+        and not entry.path.endswith(metadata.SUFFIX)
         and not ((settings.strip or settings.lite_blas) and describe.is_native(entry))
     ]

@@ -24,7 +24,7 @@ class Dependencies:
 
     Attributes:
         roots: What was asked for, normalized names.
-        edges: Name to the names it needs. Names that are no key need nothing.
+        edges: Name to the names it needs. Names that are not keys need nothing.
     """
 
     roots: Sequence[str]

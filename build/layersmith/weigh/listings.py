@@ -34,7 +34,7 @@ LOCAL_HEADER = 30
 """Bytes of a member's local header in a zip before its name (APPNOTE 4.3.7)."""
 
 NOT_INSTALLED = {"setup.py", "conftest.py", "noxfile.py", "tasks.py"}
-"""Files at the top of an sdist that are no modules."""
+"""Files at the top of an sdist that are not modules."""
 
 
 COMPRESSED_SHARE = 0.3

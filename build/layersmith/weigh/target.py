@@ -303,7 +303,7 @@ def _distributions(
             requires=list(graph.edges.get(part.name, ())),
             chain=chains[part.name],
             left_out=reasons.get(part.name),
-            license=part.wheel.license if part.wheel else None,
+            license=part.wheel.license.shown if part.wheel else None,
             biggest=_biggest(entries[part.name]),
         )
         for part in parts

@@ -75,7 +75,7 @@ def verdict(weighed: Weighed, found: Sequence[Advice]) -> Verdict:
     limits = _limits(weighed, total, archive)
     made_of = f"{megabytes(total)}"
     if weighed.target.settings.bytecode is BytecodeMode.ONLY:
-        made_of += " (estimated, with bytecode in place of sources)"
+        made_of += " (estimated, with bytecode instead of sources)"
     elif compiled:
         made_of += f" ({megabytes(total - compiled)} and about {megabytes(compiled)} of bytecode)"
     limit = runtimes.UNZIPPED_LIMIT
@@ -170,7 +170,7 @@ def _limits(weighed: Weighed, total: int, zipped: int) -> list[Limit]:
 
 
 def _elsewhere(weighed: Weighed) -> Advice:
-    """Say where it can run as it is."""
+    """Say where it can run unchanged."""
     where = "a container image holds up to 10,240 MB (AWS Lambda quota)"
     if "chromadb" in weighed.entries:
         where = (

@@ -10,7 +10,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from vector_common.errors import BadRequest, SettingsError
 from vector_common.names import check_database
@@ -33,7 +33,7 @@ SESSION_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 TOKEN_SCHEMES = ("ssm:", "secretsmanager:", "s3://", "file://")
 
 Mode = Literal["serve", "compact"]
-BudgetPolicy = Literal["warn", "refuse"]
+BudgetPolicy = Literal["warn", "refuse", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,9 @@ class Settings:
     """How long to wait for another session of the database to end; its lease lasts 60 s."""
     checkpoint_interval: float = 0.0
     """Seconds between two snapshots while the session serves; 0 for none but the last."""
+    catch_up_interval: float = 0.0
+    """Seconds between two looks for new deltas while the session serves; 0 for none but at the
+    start. Only for a session without checkpoints."""
     drain_timeout: float = 5.0
     stop_timeout: float = 20.0
     max_snapshot_bytes: int = 0
@@ -189,9 +192,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         drain_timeout=read.number("DRAIN_TIMEOUT", 5.0, low=0, high=60),
         stop_timeout=read.number("STOP_TIMEOUT", 20.0, low=0.1, high=100),
         max_snapshot_bytes=int(read.number("MAX_SNAPSHOT_BYTES", 0, low=0)),
-        budget_policy="refuse"
-        if read.choice("BUDGET_POLICY", get_args(BudgetPolicy)) == "refuse"
-        else "warn",
+        budget_policy=cast("BudgetPolicy", read.choice("BUDGET_POLICY", get_args(BudgetPolicy))),
         limits=_limits(read),
     )
     if read.problems:

@@ -40,6 +40,7 @@ VERBS = (
     *(f"stacks test-layer {VERSION} --module os", f"session stop {EXECUTION}"),
     *("session run --database d --input work.json",),
     *(
+        "reproduce dist/demo-1.0.0-python3.13-arm64.zip",
         "verify",
         "promote demo 1.0.0 --yes",
         "rollback demo --yes",
@@ -47,7 +48,7 @@ VERBS = (
     ),
     *("vectors list --database d vectors", "vectors verify --database d s3://bucket/vectors"),
     *("image --runtime python3.13", "completion bash", "schema --check", "recipe list"),
-    *("summary", "why alpha"),
+    *("summary", "why alpha", "advisories --offline"),
 )
 
 DRIVER = """

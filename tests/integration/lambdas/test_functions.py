@@ -16,6 +16,7 @@ from chroma_store.storage import open_storage
 from vector_common import chroma, errors
 from vector_common.chroma import chroma_client
 from vector_common.records import CollectionSpec
+from vector_common.search.neighbours import iterate_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,6 +149,38 @@ def test_search_by_metadata_with_documents_and_a_least_similarity(
     found = handler("vector_search")(event, None)["results"]
     assert [result["id"] for result in found] == [identifier for identifier, _ in exact[:12]]
     assert all(result["document"] == f"d{int(result['id'][1:])}" for result in found)
+
+
+def test_pages_are_one_list_in_which_no_record_comes_twice(
+    corpus: Corpus, session: dict[str, str]
+) -> None:
+    query = corpus.queries(1)[0]
+    event = {"collection": "receipts", "embedding": query, "limit": 70, "session": session}
+    found: list[dict[str, Any]] = []
+    answer: dict[str, Any] = {"next": None}
+    while not found or answer["next"]:
+        answer = handler("vector_search")({**event, "cursor": answer["next"]}, None)
+        found += answer["results"]
+    ids = [result["id"] for result in found]
+    assert len(set(ids)) == len(ids) >= 590
+    assert [one["distance"] for one in found] == sorted(one["distance"] for one in found)
+    exact = {identifier for identifier, _ in corpus.exact(query, 300)}
+    assert len(exact & set(ids[:300])) >= 290  # an approximate index may miss a few
+    near = handler("vector_search")({**event, "limit": 300, "minSimilarity": 0.9}, None)
+    assert len(near["results"]) < 250
+    assert near["next"] is None
+    for cursor in ("x", "W10=", "\u00e9", "WzEsImEiLCJiIl0="):
+        with pytest.raises(errors.BadRequest, match="cursor: is not"):
+            handler("vector_search")({**event, "cursor": cursor}, None)
+
+
+def test_every_record_is_read_page_by_page(corpus: Corpus, session: dict[str, str]) -> None:
+    client = chroma_client(session)
+    records = list(iterate_records(client, "receipts", page=77))
+    assert [record["id"] for record in records] == [record["id"] for record in corpus.records]
+    assert records[7]["metadata"] == corpus.records[7]["metadata"]
+    late = list(iterate_records(client, "receipts", where={"year": 2025}, page=100))
+    assert len(late) == 100
 
 
 def test_labels_are_judged_as_by_exact_search(corpus: Corpus, session: dict[str, str]) -> None:

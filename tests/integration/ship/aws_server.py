@@ -72,6 +72,22 @@ LAYERS = re.compile(
 FUNCTIONS = re.compile(r"^/\d{4}-\d\d-\d\d/functions(?:/([^/]+))?(?:/(.+?))?/?$")
 
 
+def _layer_version(arn: str) -> Any:
+    region, account = arn.split(":")[3:5]
+    return lambda_backends[account][region].layers_versions_by_arn(arn)
+
+
+def _by_arn(environ: dict[str, Any], call: Call) -> Answer:
+    """Answer GetLayerVersionByArn, which moto does not know, with an address that has the zip."""
+    arn = parse_qs(call.query)["Arn"][0]
+    found = _layer_version(arn)
+    if found is None:
+        return _json_error(404, "ResourceNotFoundException", f"{arn} does not exist")
+    said = found.get_layer_version()
+    said["Content"]["Location"] = f"http://{environ['HTTP_HOST']}/_test/content/{arn}"
+    return 200, [("Content-Type", "application/json")], json.dumps(said).encode()
+
+
 class Call:
     """One request: which service, action and region it is for."""
 
@@ -213,6 +229,9 @@ class Application:
                 self.skew = timedelta()
             case "skew":
                 self.skew = timedelta(seconds=body)
+            case content if content.startswith("content/"):
+                version = _layer_version(content.removeprefix("content/"))
+                return 200, [("Content-Type", "application/zip")], version.code_bytes
         return 200, [("Content-Type", "application/json")], json.dumps(answer).encode()
 
     def aws(self, environ: dict[str, Any]) -> Answer:
@@ -264,6 +283,8 @@ class Application:
             return self.account_settings(call)
         if call.action == "Invoke":
             return self.invoke(call)
+        if "find=LayerVersion" in call.query:
+            return _by_arn(environ, call)
         with self.lock:
             if full := self._too_large(call):
                 return full

@@ -18,7 +18,7 @@ from layersmith.assemble import prune
 from layersmith.base import runtimes
 from layersmith.config.models import Prune
 from layersmith.engine import emulation
-from layersmith.prove import services, wheels
+from layersmith.prove import services, sites
 from layersmith.recipes import book
 from pathspec import GitIgnoreSpec
 
@@ -43,7 +43,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("client")
     runtime = runtimes.get(f"python3.{sys.version_info[1]}")
     machine = emulation.host_architecture()
-    wheels.install(LAYER["requirements"], runtime, machine, folder, what="the client")
+    sites.install_for(runtime, machine, folder, LAYER["requirements"], what="the client")
     return folder
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from layersmith.assemble import sbom, wheel, wheel_sboms
+from layersmith.assemble import wheel
+from layersmith.assemble.bill import sbom, wheel_sboms
 from layersmith.assemble.collect import Part
 
 from tests.support import wheels
@@ -18,7 +19,7 @@ from tests.unit.report import made
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layersmith.assemble.wheel_sboms import Embedded
+    from layersmith.assemble.bill.wheel_sboms import Embedded
 
 OWN = "pkg:pypi/alpha@1.0"
 

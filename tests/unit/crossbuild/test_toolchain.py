@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from layersmith.config.models import BuildOptions
 from layersmith.crossbuild import backend, sysconfigdata, toolchain
-from layersmith.crossbuild.options import CrossBuildOptions
+from layersmith.crossbuild.job import CrossBuildOptions
 from layersmith.crossbuild.sdist import Project
 from layersmith.crossbuild.toolchain import Toolchain
 from layersmith.crossbuild.zig import Zig

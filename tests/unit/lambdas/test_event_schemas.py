@@ -36,7 +36,7 @@ SHAPES = ("is missing", "is not a field", "must be", "must have", "has unknown k
 """How problems begin that a schema speaks of."""
 
 BEYOND = (
-    "with a letter or digit at both ends", "IP address", "plain http", "dimensions",
+    "with a letter or digit at both ends", "IP address", "plain http", "dimension",
     "EMBEDDER", "not more than match", "that fit 32-bit floats", "begin with ssm:",
 )  # fmt: skip
 """What checks of their own find: names, addresses, characters, what fields say of each other."""

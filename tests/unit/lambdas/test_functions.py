@@ -9,10 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from vector_common import errors, tokens
+from vector_common import embedding, errors, tokens
 from vector_common.chroma import chroma_client
 from vector_common.deltas import decode
-from vector_common.search.embedder import _embedder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,7 +168,7 @@ def test_the_embedder_is_asked_only_for_good_events(
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("EMBEDDER", "my_embedder:embed")
-    _embedder.cache_clear()
+    embedding.forget()
     session = {"address": "http://127.0.0.1:9"}
     event = {"collection": "abc", "text": "tea", "session": session}
     with pytest.raises(errors.BadRequest, match="limit"):

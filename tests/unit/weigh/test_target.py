@@ -245,7 +245,7 @@ def test_bytecode_in_place_of_sources(scales: Scales) -> None:
         for mode in ("unchecked-hash", "only")
     )
     assert both.limits[0].value - only.limits[0].value == MB
-    assert "with bytecode in place of sources" in only.text
+    assert "with bytecode instead of sources" in only.text
 
 
 def test_bytecode_in_place_of_the_sources_of_one_recipe(scales: Scales) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layersmith.assemble.prune import collisions, entry_points, rescue
-from layersmith.assemble.prune.descriptions import leave_out_descriptions
+from layersmith.assemble.prune import collisions, metadata, rescue
+from layersmith.assemble.prune.metadata import leave_out_descriptions
 from layersmith.assemble.prune.rules import PruneRule, default_rules, is_metadata, prune, unmatched
 
 if TYPE_CHECKING:
@@ -39,6 +39,6 @@ def finish(tree: Tree, wanted: Prune, recipes: Sequence[RecipeUse] = ()) -> None
         ConfigError: A pattern of layers.yaml cannot be read.
     """
     rescue.rescue(tree, prune(tree, wanted, recipes))
-    entry_points.correct(tree)
+    metadata.correct(tree)
     collisions.settle(tree)
     leave_out_descriptions(tree, wanted)

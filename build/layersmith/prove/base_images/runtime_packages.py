@@ -11,7 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from layersmith import cache
-from layersmith.prove import sites, wheels
+from layersmith.prove import sites
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,5 +49,5 @@ def folder(runtime: Runtime, architecture: str) -> Path:
     final = cache.section("runtime-packages") / f"{runtime.name}-{architecture}-{key}"
     what = "AWS's runtime client"
     return sites.once(
-        final, lambda folder: wheels.install(wanted, runtime, architecture, folder, what=what)
+        final, lambda folder: sites.install_for(runtime, architecture, folder, wanted, what=what)
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layersmith.prove import layer_zip, wheels
+from layersmith.prove import layer_zip, sites
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def install(
     pins = [f"{o.name}=={o.version}" for o in manifest.distributions if o.name not in local]
     pins += [f"{one.name}=={one.version}" for one in manifest.dropped]
     if pins:
-        wheels.install(pins, runtime, architecture, site, what="the plain installation")
+        sites.install_for(runtime, architecture, site, pins, what="the plain installation")
     _copy_local(layer, manifest, local, into)
     return into
 

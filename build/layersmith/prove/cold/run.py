@@ -43,7 +43,7 @@ class ColdStartPlan:
         root: Folder that the paths of layers.yaml are relative to.
         dist: Folder of the artifacts, where the reports go, too.
         kind: ``docker`` or ``host``.
-        image: Name of an image in place of the one that would be chosen.
+        image: Name of an image instead of the one that would be chosen.
         starts: Fresh processes a variant; None for a number that fits the runner.
         names: The variants; ``layer`` is always among them.
     """

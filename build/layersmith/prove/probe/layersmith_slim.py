@@ -39,7 +39,7 @@ def _touched(root: Path) -> set[str]:
     seen = {*OPENED, *_mapped()}
     for module in list(sys.modules.values()):
         for name in ("__file__", "__cached__"):
-            # Some modules answer every attribute, with what is no path.
+            # Some modules answer every attribute, with what is not a path.
             place = getattr(module, name, None)
             if isinstance(place, str):
                 seen.add(place)

@@ -37,7 +37,7 @@ class DockerRunner(Closing):
     Args:
         runtime: The Lambda runtime.
         architecture: ``arm64`` or ``x86_64``.
-        image: Name of an image in place of the one that would be chosen.
+        image: Name of an image instead of the one that would be chosen.
         cpus: Processors a function may use; None for all.
 
     Raises:

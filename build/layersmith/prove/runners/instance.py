@@ -91,7 +91,7 @@ class Instance(Closing):
 
         Args:
             event: The event, anything that JSON can hold.
-            timeout: Seconds in place of the function's own; stretched under emulation.
+            timeout: Seconds instead of the function's own; stretched under emulation.
 
         Raises:
             ProofError: The event is larger than Lambda takes.

@@ -20,7 +20,7 @@ from layersmith.prove.reports import (
     SmokeFileProof,
     SmokeReport,
 )
-from layersmith.prove.smoke import closure, known, modules, optional, probing
+from layersmith.prove.smoke import closure, modules, optional, probing, rules
 from layersmith.prove.smoke.diagnosis import cure, diagnose
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _judge_imports(
     outcomes: Sequence[ImportOutcome],
 ) -> ImportsProof:
     held = closure.of(zipped, runner.runtime, subject.architecture, subject.manifest)
-    by_recipes = known.optional(subject.manifest)
+    by_recipes = rules.optional(subject.manifest)
     excused: dict[str, str] = {}
     spare: dict[str, str] = {}
     broken: list[ImportOutcome] = []
@@ -161,7 +161,7 @@ def _judge_imports(
             excused[outcome.module] = pattern
         elif why := optional.reason(
             outcome.module, outcome.error, held, by_recipes
-        ) or known.left_out(held, outcome.module, outcome.error):
+        ) or rules.left_out(held, outcome.module, outcome.error):
             spare[outcome.module] = why
         else:
             broken.append(outcome)

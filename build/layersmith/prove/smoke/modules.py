@@ -36,7 +36,7 @@ class Module:
 def modules_of(paths: Iterable[str]) -> list[Module]:
     """Return the modules among a layer's files, parents before children, each once.
 
-    Folders that are no identifiers (``pillow.libs``, ``*.dist-info``, ``bin``'s scripts) hold no
+    Folders that are not identifiers (``pillow.libs``, ``*.dist-info``, ``bin``'s scripts) hold no
     modules. ``__main__`` is left out: it is a program, and runs when it is imported.
 
     Args:

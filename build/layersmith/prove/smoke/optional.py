@@ -1,7 +1,7 @@
 """Tells a module that is optional from one that is broken.
 
 Optional is what needs a distribution that the layer's requirements do not bring, what is made for
-another system, and what is no module to import: tests, examples, programs. The whole chain of a
+another system, and what nobody imports: tests, examples, programs. The whole chain of a
 failure has to say so: an import that fails while another failure is handled is judged, too.
 """
 

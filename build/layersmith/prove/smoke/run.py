@@ -49,7 +49,7 @@ class SmokeRun:
         loaded: layers.yaml.
         dist: Folder of the artifacts, where the reports go, too.
         kind: ``docker`` or ``host``.
-        image: Name of an image in place of the one that would be chosen.
+        image: Name of an image instead of the one that would be chosen.
     """
 
     loaded: LoadedConfig

@@ -16,7 +16,7 @@
   function node(name, value, path, owner) {
     const here = { name, owner, path: path + name };
     if (Array.isArray(value)) return Object.assign(here, { size: value[0], zipped: value[1], kind: value[2] });
-    const above = name.endsWith("/") ? here.path : ""; // a distribution is no folder of its files
+    const above = name.endsWith("/") ? here.path : ""; // a distribution is not a folder of its files
     here.below = Object.entries(value).map(([key, one]) => node(key, one, above, owner ?? key));
     here.below.sort((a, b) => b.size - a.size);
     const kinds = [0, 0, 0, 0];

@@ -41,7 +41,7 @@ class Aws:
     """Clients of one account, by service and region, shared by threads.
 
     Attributes:
-        endpoint_url: Address in place of AWS's own; None follows boto3's variables.
+        endpoint_url: Address instead of AWS's own; None follows boto3's variables.
         role_arn: Role to assume first; None uses the credentials as they are.
         profile: Profile of the AWS configuration; None follows AWS_PROFILE.
         max_attempts: Tries of one call, the first included.

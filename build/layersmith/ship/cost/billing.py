@@ -103,7 +103,7 @@ def total(items: list[Item]) -> float:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where a run warns or fails; None is no threshold.
+    """Where a run warns or fails; None sets none.
 
     Attributes:
         warn: Money a month.

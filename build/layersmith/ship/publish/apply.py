@@ -216,7 +216,7 @@ class RegionUpdate:
         region: Where.
         want: The artifact.
         bucket: Artifact bucket of the region.
-        check: Raises where the region is no longer this run's.
+        check: Raises where the region no longer belongs to this run.
     """
 
     def __init__(

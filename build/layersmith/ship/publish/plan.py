@@ -37,7 +37,7 @@ class Plan:
 
     Attributes:
         actions: In the order of regions and targets.
-        findings: What the actions do not mend.
+        findings: What the actions do not fix.
     """
 
     actions: list[Action] = field(default_factory=list)
@@ -106,7 +106,7 @@ def release_number(want: Desired, held: Iterable[Held]) -> int:
 
 
 def conflicts(want: Desired, region: str, has: Held, number: int) -> list[RegionFinding]:
-    """Return what publishing cannot mend in one region."""
+    """Return what publishing cannot fix in one region."""
     found: list[RegionFinding] = []
     same = has.release(want.version, want.sha256)
     other = [v for v in has.versions if v.semver == want.version and v.sha256 != want.sha256]

@@ -66,7 +66,7 @@ class ProgressTable:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Redraw on stderr while the block runs; where that is no terminal, print lines."""
+        """Redraw on stderr while the block runs; where that is not a terminal, print lines."""
         if not console.stderr().is_terminal:
             yield
             return

@@ -111,7 +111,7 @@ def _of_target(old: Manifest, new: Manifest) -> set[ReleaseChange]:
 
 
 def _own_files(manifest: Manifest) -> set[str]:
-    """Return the paths of the files that are no part of a distribution."""
+    """Return the paths of the files that do not belong to a distribution."""
     return {one.path for one in manifest.inputs.files}
 
 

@@ -108,7 +108,7 @@ def _build(tree: Path, root: Path, config: str, layer: str, dist: Path) -> None:
     top = tagging.top(root)
     entry = Path(layersmith.__file__).resolve().parents[1] / "layers.py"
     if not entry.is_file():
-        program = ["-c", "from layersmith.cli import program; raise SystemExit(program())"]
+        program = ["-c", "from layersmith.start import program; raise SystemExit(program())"]
     elif entry.is_relative_to(top):
         program = [str(tree / entry.relative_to(top))]
     else:

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from layersmith import cache, lock
+from layersmith import cache
 from layersmith.assemble import manifest as manifests
 from layersmith.base import versions
-from layersmith.config.models import file_of
-from layersmith.errors import ConfigError, LockError, ShipError
-from layersmith.lock import inputs as lockinputs
+from layersmith.errors import ConfigError, ShipError
 from layersmith.ship.release import bumps, changelog, rebuild, tagging
 from layersmith.ship.release.bumps import Bump, ReleaseChange
 
@@ -159,39 +157,6 @@ def read_baseline(layer: str, folder: Path) -> dict[str, Manifest]:
 def _is_manifest(path: Path, layer: str) -> bool:
     rest = path.name.removeprefix(f"{layer}-")
     return bool(re.fullmatch(r"\d+\.\d+\.\d+.*-python3\.\d+-(arm64|x86_64)\.json", rest))
-
-
-def inputs(targets: Sequence[Target], root: Path) -> list[Path]:
-    """Return the files and folders below the folder of layers.yaml that a layer is built from.
-
-    Args:
-        targets: The layer's targets.
-        root: Folder of layers.yaml.
-
-    Raises:
-        LockError: A lock or a requirements file cannot be read.
-    """
-    found: set[Path] = set()
-    for target in targets:
-        settings = target.settings
-        path = lock.lock_path(target, root)
-        found |= {path, *(root / folder for folder in _folders(path, target))}
-        found |= {root / source for source in (*settings.files.values(), *settings.modules)}
-        found |= {root / stub.path for stub in settings.stubs.values()}
-        found |= {root / settings.smoke} if settings.smoke else set()
-        found |= {target.book.team} if target.book.team else set()
-        for listed in (settings.requirements, settings.constraints):
-            if file := file_of(listed):
-                found |= set(lockinputs.files(root / file, root))
-    return sorted(path for path in found if path.exists())
-
-
-def _folders(path: Path, target: Target) -> list[str]:
-    """Return the local packages of a target; a lock that is no lock names none beside its own."""
-    try:
-        return lock.folders(lock.read(path), target)
-    except LockError:
-        return list(target.settings.packages)
 
 
 def write(

@@ -7,7 +7,6 @@ a branch of its own, and the tag follows after the merge.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from layersmith import cache, process
 from layersmith.base import versions
 from layersmith.errors import ShipError
+from layersmith.supply import commits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -73,19 +73,7 @@ def refuse_edited(root: Path, paths: Sequence[Path]) -> None:
     Raises:
         ShipError: One does; a release that was interrupted leaves such files, too.
     """
-    # Literal, because a path may hold what git takes for a pattern.
-    listed = [f":(literal){os.path.relpath(path.resolve(), root.resolve())}" for path in paths]
-    said = _git(root, "status", "--porcelain", "-z", "--untracked-files=all", "--", *listed)
-    names = [line[3:] for line in said.split("\0") if line]
-    ignored = _git(root, "status", "--porcelain", "-z", "--ignored", "--", *listed).split("\0")
-    files = {path.resolve() for path in paths if path.is_file()}
-    above = top(root)
-    names += [
-        line[3:]
-        for line in ignored
-        if line.startswith("!! ")
-        and any(path == above / line[3:] or (above / line[3:]) in path.parents for path in files)
-    ]
+    names = commits.edited(root, paths, _git)
     if names:
         raise ShipError(
             f"not as in the last commit: {', '.join(names)}",
@@ -212,17 +200,8 @@ def checkout(root: Path, commit_id: str) -> Iterator[Path]:
     Raises:
         ShipError: git refused.
     """
-    # A hook of the repository is made for work trees that people use.
-    quiet = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.hooksPath"}
-    quiet["GIT_CONFIG_VALUE_0"] = os.devnull
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder).resolve() / "tree"
-        words = ("worktree", "add", "--quiet", "--detach", str(tree), commit_id)
-        _git(root, *words, env=quiet)
-        try:
-            yield tree
-        finally:
-            _git(root, "worktree", "remove", "--force", str(tree))
+    with commits.checkout(root, commit_id, _git) as tree:
+        yield tree
 
 
 def _transaction(root: Path, moves: str) -> None:
@@ -286,7 +265,7 @@ def _git(
     root: Path, *words: str, stdin: str | None = None, env: Mapping[str, str] | None = None
 ) -> str:
     try:
-        return process.run(["git", *words], cwd=root, stdin=stdin, env=env).stdout
+        return commits.ask(root, *words, stdin=stdin, env=env)
     except process.CommandFailed as failed:
         raise ShipError(
             f"git {words[0]} failed: {failed.output.splitlines()[0] if failed.output else ''}",

@@ -1,29 +1,34 @@
 """Records to and from Parquet: a way in and out that is not Chroma's own format.
 
 Columns: ``id`` (string), ``embedding`` (fixed-size list of 32-bit floats), ``metadata`` (a JSON
-object as string) and ``document`` (string). The file's metadata names the collection's space.
+object as string) and ``document`` (string). The file's metadata names the collection's space and,
+where it is known, the embedding model.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from vector_common.errors import BadRequest, Conflict
-from vector_common.records import SPACES, CollectionSpec, parse_change
+from vector_common.records import SPACES, CollectionSpec, parse_change, parse_model
 
 from chroma_store.server.client import ChromaHttp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from vector_common.records import EmbeddingModel
 
     from chroma_store.deltas.log import DeltaLog
 
 _PAGE = 1000
 _SPACE = b"chroma.space"
+_MODEL, _VERSION = b"embedding.model", b"embedding.version"
 
 
 def export_collection(base_url: str, name: str, path: Path) -> tuple[int, list[str]]:
@@ -49,6 +54,8 @@ def export_collection(base_url: str, name: str, path: Path) -> tuple[int, list[s
     problems: list[str] = []
     # A collection that never had a record has no dimension, and no record to check.
     spec = _known_spec(name, dimension or 1, (info.space if info else None) or "l2")
+    if model := server.model(name):
+        schema = schema.with_metadata({**schema.metadata, **_model_bytes(model)})
     try:
         with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
             for table in _pages(server, collection, schema):
@@ -135,7 +142,18 @@ def _spec(file: pq.ParquetFile, name: str, space: str | None) -> CollectionSpec:
         first = next(iter(file.iter_batches(1, columns=["embedding"])), None)
         dimension = len(first.column(0)[0]) if first is not None and len(first) else 0
     space = space or (schema.metadata or {}).get(_SPACE, b"cosine").decode()
-    return _known_spec(name, dimension, space)
+    model = _model(schema.metadata or {})
+    return replace(_known_spec(name, dimension, space), model=model)
+
+
+def _model_bytes(model: EmbeddingModel) -> dict[bytes, bytes]:
+    return {_MODEL: model.name.encode(), _VERSION: model.version.encode()}
+
+
+def _model(metadata: Mapping[bytes, bytes]) -> EmbeddingModel | None:
+    if not (name := metadata.get(_MODEL)):
+        return None
+    return parse_model({"name": name.decode(), "version": metadata.get(_VERSION, b"").decode()})
 
 
 def _known_spec(name: str, dimension: int, space: str) -> CollectionSpec:

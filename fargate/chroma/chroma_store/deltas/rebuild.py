@@ -114,7 +114,8 @@ def _change(
     if info.dimension is None:
         # Without a record; the next writer settles the dimension.
         return info.count, None
-    return info.count, CollectionSpec(wish.collection, info.dimension, wish.space)
+    model = server.model(wish.collection)
+    return info.count, CollectionSpec(wish.collection, info.dimension, wish.space, model)
 
 
 def _has_settings(storage: Storage, database: str, collection: str) -> bool:

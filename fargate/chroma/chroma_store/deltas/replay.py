@@ -109,8 +109,10 @@ def _apply_window(server: ChromaHttp, window: list[Delta], progress: Progress) -
         if delta.refused:
             early = [(change.line, change.reason) for change in delta.refused]
             reasons[delta.id, delta.spec] = early
+    models = {delta.spec.name: delta.spec.model for delta in window if delta.spec.model}
     for spec, changes in by_spec.items():
-        for change, reason in _apply_changes(server, spec, changes, progress):
+        wanted = replace(spec, model=models.get(spec.name))
+        for change, reason in _apply_changes(server, wanted, changes, progress):
             line = encode_record(change.record)
             reasons.setdefault((change.delta, spec), []).append((line, reason))
     progress.set_aside += [refused(delta, spec, found) for (delta, spec), found in reasons.items()]
@@ -127,7 +129,7 @@ def _apply_changes(
     if space != spec.space:
         progress.notes[spec.name] = (
             f"collection {spec.name}: calculates {space}, its deltas ask for {spec.space}; "
-            "they were applied, and the collection stays as it is"
+            "they were applied, and the collection stays unchanged"
         )
     if spec.name not in progress.expected:
         progress.expected[spec.name] = server.count(collection)

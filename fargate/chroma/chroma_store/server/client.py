@@ -21,14 +21,14 @@ from vector_common.errors import (
     Unavailable,
     VectorError,
 )
-from vector_common.records import pack_floats
+from vector_common.records import model_metadata, model_of, pack_floats, require_same_model
 
 from chroma_store.snapshots.manifest import CollectionInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vector_common.records import CollectionSpec, VectorRecord
+    from vector_common.records import CollectionSpec, EmbeddingModel, VectorRecord
 
 DEFAULT = ("default_tenant", "default_database")
 """Tenant and database of every client that names none, and of deltas."""
@@ -116,6 +116,7 @@ class ChromaHttp:
         Raises:
             BadRequest: The server does not take its name.
             Conflict: It has records of another dimension.
+            ModelMismatch: Its metadata names another embedding model.
         """
         item = self._create(spec)
         fits = item["dimension"] in {None, spec.dimension} and _space(item) == spec.space
@@ -127,7 +128,25 @@ class ChromaHttp:
                 f"collection {spec.name}: the server has records of {item['dimension']} "
                 f"dimensions, its delta has {spec.dimension}"
             )
+        self._name_model(item, spec)
         return str(item["id"]), _space(item)
+
+    def _name_model(self, item: Mapping[str, Any], spec: CollectionSpec) -> None:
+        """Write the model into the collection's metadata, where those who search find it."""
+        metadata = item.get("metadata") or {}
+        if spec.model is None or (known := model_of(metadata)) == spec.model:
+            return
+        require_same_model(spec.name, known, spec.model)
+        body = {"new_metadata": {**metadata, **model_metadata(spec.model)}}
+        self._call("PUT", f"{self._api}/{item['id']}", body)
+
+    def model(self, name: str) -> EmbeddingModel | None:
+        """The model that a collection's metadata names.
+
+        Raises:
+            NotFound: There is no collection of that name.
+        """
+        return model_of(self._call("GET", f"{self._api}/{name}").get("metadata") or {})
 
     def _create(self, spec: CollectionSpec, metadata: object = None) -> Any:
         configuration = {"hnsw": {"space": spec.space}}

@@ -62,7 +62,13 @@ class ChromaProcess:
         command = [sys.executable, "-P", str(child), str(os.getpid())]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=_environment()
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                # Ctrl-C is for this process, which stops the server when it has been counted.
+                process_group=0,
             )
 
     def start(self) -> None:

@@ -184,21 +184,37 @@ class SessionDatabase:
         Raises:
             StartError: The deltas cannot be read, or Chroma or the storage fails.
         """
-        assert self._server is not None
         records = 0
         if not self.adopted:
             try:
-                report = self._deltas.replay(self._server.base_url, self._consumed)
-                self._deltas.set_aside(report.set_aside)
+                records = self._apply()
             except VectorError as error:
                 raise StartError(f"The deltas could not be replayed: {error}") from error
-            self._applied = tuple(report.applied)
-            records = report.records
-            self._quarantined = len(report.set_aside)
-            report_set_aside(report.set_aside, report.notes)
         self._token = token
         self._write_marker()
         return records
+
+    def catch_up(self) -> int:
+        """Apply the deltas that have come since, and return the number of records in them.
+
+        Raises:
+            VectorError: Chroma or the storage fails; the next call tries again.
+        """
+        before = self._applied
+        records = self._apply()
+        if self._applied != before:
+            self._write_marker()
+        return records
+
+    def _apply(self) -> int:
+        assert self._server is not None
+        done = self._consumed.union(self._applied)
+        report = self._deltas.replay(self._server.base_url, done)
+        self._deltas.set_aside(report.set_aside)
+        self._applied += tuple(report.applied)
+        self._quarantined += len(report.set_aside)
+        report_set_aside(report.set_aside, report.notes)
+        return report.records
 
     def _write_marker(self) -> None:
         assert self._token is not None

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from vector_common.errors import ServerError
+from vector_common.errors import ServerError, VectorError
 
 from chroma_supervisor.logs import event
 from chroma_supervisor.session.checkpoints import Checkpoints
@@ -45,6 +45,7 @@ class Watcher:
         self._database = database
         self._deaths: deque[float] = deque(maxlen=RESTARTS + 1)
         self._next_size = 0.0
+        self._next_catch_up = time.monotonic() + session.settings.catch_up_interval
         self._next_probe = time.monotonic() + session.settings.probe_interval
         self._probe: asyncio.Task[bool] | None = None
         self._unanswered = 0
@@ -64,6 +65,7 @@ class Watcher:
             await self._check_server()
             await self._check_answers()
             await self._check_size()
+            await self._catch_up()
             await self._checkpoints.tick()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), TICK_SECONDS)
@@ -110,6 +112,17 @@ class Watcher:
             self._unanswered = 0
             event("server_hung", level=logging.WARNING, probes=PROBES, seconds=interval)
             await asyncio.to_thread(self._database.kill_server)
+
+    async def _catch_up(self) -> None:
+        interval = self._session.settings.catch_up_interval
+        if not interval or time.monotonic() < self._next_catch_up:
+            return
+        try:
+            if records := await asyncio.to_thread(self._database.catch_up):
+                event("caught_up", records=records)
+        except VectorError as error:
+            event("catch_up_failed", level=logging.WARNING, cause=str(error))
+        self._next_catch_up = time.monotonic() + interval
 
     async def _check_size(self) -> None:
         session = self._session

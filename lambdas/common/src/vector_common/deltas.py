@@ -149,6 +149,7 @@ class DeltaWriter:
         spec: CollectionSpec,
         *,
         idempotency_key: str | None = None,
+        content: bytes | None = None,
     ) -> list[str]:
         """Check changes and write them; when this returns, they are kept.
 
@@ -161,6 +162,8 @@ class DeltaWriter:
             spec: The collection; its first writer settles dimension and space.
             idempotency_key: Names the batch. Sent again within a day, the same key gives the
                 same deltas, so that no late copy undoes what was written after the first.
+            content: What the key stands for, if not these very changes: a model may give a text
+                another vector the next time.
 
         Returns:
             The ids of the deltas, in order; none for an empty batch.
@@ -169,19 +172,25 @@ class DeltaWriter:
             BadRequest: A change is not allowed; nothing was written.
             Conflict: The collection has another dimension or space, or the idempotency key
                 was used for another batch.
+            ModelMismatch: The collection's vectors come from another model.
             StoreError: The store failed.
         """
         records = parse_records(raw, spec)
         if not records:
             return []
-        self.settle(spec)
+        spec = self.settle(spec)
         parts = list(_split([encode_record(record) for record in records]))
         ids = [new_id() for _ in parts]
         if idempotency_key is not None:
-            ids = self._claim(idempotency_key, spec, parts, ids)
+            ids = self._claim(idempotency_key, spec, content or b"".join(map(b"".join, parts)), ids)
         for delta_id, lines in zip(ids, parts, strict=True):
             data = _assemble(delta_id, spec, lines)
-            self._storage.put(delta_key(self._database, delta_id), data, if_none_match=True)
+            try:
+                self._storage.put(delta_key(self._database, delta_id), data, if_none_match=True)
+            except PreconditionFailed:
+                # The claim says that it is the same batch, which was written with other vectors.
+                if content is None:
+                    raise
         return ids
 
     def spec(self, collection: str) -> CollectionSpec | None:
@@ -193,11 +202,17 @@ class DeltaWriter:
             self._specs[collection] = settled
         return self._specs[collection]
 
-    def settle(self, spec: CollectionSpec) -> None:
+    def settle(self, spec: CollectionSpec) -> CollectionSpec:
         """Write a collection's specification, or check it against the one that is there.
+
+        A collection without a model takes the first one that a writer names.
+
+        Returns:
+            The one that is there now.
 
         Raises:
             Conflict: It is there and differs.
+            ModelMismatch: It differs in the model.
         """
         known = self.spec(spec.name)
         if known is None:
@@ -213,14 +228,29 @@ class DeltaWriter:
                 f"collection {spec.name}: is {known and known.dimension} dimensions in space "
                 f"{known and known.space}, not {spec.dimension} in {spec.space}"
             )
+        if spec.model and known.model is None:
+            return self._name_model(spec)
+        known.check_model(spec.model)
+        return known
 
-    def _claim(
-        self, key: str, spec: CollectionSpec, parts: list[list[bytes]], ids: list[str]
-    ) -> list[str]:
+    def _name_model(self, spec: CollectionSpec) -> CollectionSpec:
+        """Add a model to settings that have none, unless another writer was faster."""
+        key = collection_key(self._database, spec.name)
+        etag = self._storage.get(key).etag
+        self._specs.pop(spec.name, None)
+        known = self.spec(spec.name)
+        if known == spec and known.model is None:
+            try:
+                self._storage.put(key, _settings(spec), if_match=etag)
+            except PreconditionFailed:
+                self._specs.pop(spec.name, None)
+            else:
+                self._specs[spec.name] = spec
+        return self.settle(spec)
+
+    def _claim(self, key: str, spec: CollectionSpec, batch: bytes, ids: list[str]) -> list[str]:
         """The ids of the first batch that came with ``key``; ``ids`` if this is the first."""
-        content = hashlib.sha256(_json([spec.name, spec.dimension, spec.space]))
-        for lines in parts:
-            content.update(b"".join(lines))
+        content = hashlib.sha256(_json([spec.name, spec.dimension, spec.space]) + batch)
         claim = _json({"ids": ids, "sha256": content.hexdigest()})
         where = claim_key(self._database, hashlib.sha256(key.encode()).hexdigest())
         try:
@@ -238,7 +268,7 @@ def _assemble(delta_id: str, spec: CollectionSpec, lines: list[bytes]) -> bytes:
     header = {
         "format": FORMAT,
         "id": delta_id,
-        "collection": {"name": spec.name, "dimension": spec.dimension, "space": spec.space},
+        "collection": spec.document(),
         "count": len(lines),
     }
     return _json({**header, "sha256": _digest(header, body)}) + b"\n" + body
@@ -294,13 +324,11 @@ def drop_settings(storage: Storage, database: str, collection: str) -> None:
 
 
 def _settings(spec: CollectionSpec) -> bytes:
-    value = {"name": spec.name, "dimension": spec.dimension, "space": spec.space}
-    return _json({**value, "sha256": _settings_digest(spec)})
+    return _json({**spec.document(), "sha256": _settings_digest(spec)})
 
 
 def _settings_digest(spec: CollectionSpec) -> str:
-    value = {"name": spec.name, "dimension": spec.dimension, "space": spec.space}
-    return hashlib.sha256(_json(value)).hexdigest()
+    return hashlib.sha256(_json(spec.document())).hexdigest()
 
 
 def encode_record(record: VectorRecord) -> bytes:

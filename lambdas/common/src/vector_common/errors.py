@@ -57,6 +57,10 @@ class Conflict(VectorError):
     status = 409
 
 
+class ModelMismatch(Conflict):
+    """A text's vector would come from another embedding model than a collection's vectors do."""
+
+
 class PreconditionFailed(Conflict):
     """A conditional write lost: the object is not the one that the writer had read."""
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from vector_common.errors import BadRequest
+from vector_common.errors import BadRequest, ModelMismatch
 from vector_common.names import check_collection
 
 Op = Literal["upsert", "update", "delete"]
@@ -38,6 +38,27 @@ _MAX_PROBLEMS = 10
 # Chroma's own keys begin so; it answers 400 to keys with # or $ first, and one of its own keys with
 # a value of another type ends the thread that writes its index.
 _RESERVED = ("chroma:", "#", "$")
+_MODEL_KEY, _VERSION_KEY = "embedding_model", "embedding_model_version"
+
+
+MAX_MODEL = 256
+"""Characters of an embedding model's name, and of its version."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingModel:
+    """What made the vectors of a collection.
+
+    Attributes:
+        name: For example ``amazon.titan-embed-text-v2:0``.
+        version: Tells apart what has one name but gives other vectors; empty if the name does.
+    """
+
+    name: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +69,52 @@ class CollectionSpec:
         name: The collection's name in Chroma.
         dimension: Numbers a vector.
         space: The distance: ``cosine``, ``l2`` (squared Euclidean) or ``ip`` (inner product).
+        model: What its vectors come from; None if nobody said. Two specifications that differ in
+            nothing else are equal: deltas without a model belong to the same collection.
     """
 
     name: str
     dimension: int
     space: Space = "cosine"
+    model: EmbeddingModel | None = field(default=None, compare=False)
+
+    def document(self) -> dict[str, object]:
+        """It as JSON, in headers of deltas and in settings."""
+        value: dict[str, object] = {
+            "name": self.name,
+            "dimension": self.dimension,
+            "space": self.space,
+        }
+        if self.model:
+            value["model"] = {"name": self.model.name, "version": self.model.version}
+        return value
+
+    def check_model(self, model: EmbeddingModel | None) -> None:
+        """Raise ModelMismatch if both models are known, and are two."""
+        require_same_model(self.name, self.model, model)
+
+
+def model_metadata(model: EmbeddingModel) -> dict[str, str]:
+    """How a collection's metadata in Chroma names its model."""
+    return {_MODEL_KEY: model.name, _VERSION_KEY: model.version}
+
+
+def model_of(metadata: Mapping[str, object]) -> EmbeddingModel | None:
+    """The inverse of `model_metadata`; None if the metadata names no model."""
+    name, version = metadata.get(_MODEL_KEY), metadata.get(_VERSION_KEY)
+    return EmbeddingModel(str(name), str(version or "")) if name else None
+
+
+def require_same_model(
+    collection: str, of_collection: EmbeddingModel | None, model: EmbeddingModel | None
+) -> None:
+    """Raise ModelMismatch if both models are known, and are two."""
+    if of_collection and model and of_collection != model:
+        raise ModelMismatch(
+            f"collection {collection}: its vectors come from the model {of_collection}, these from "
+            f"{model}; distances between them mean nothing. Use the collection's model, or embed "
+            "its documents anew into another collection"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +128,7 @@ class VectorRecord:
         op: Which of the three.
         id: The record's id within its collection.
         embedding: 32-bit floats; always with upsert, perhaps with update, never with delete.
-        metadata: Values by key; None leaves it as it is (update) or empty (upsert).
+        metadata: Values by key; None leaves it unchanged (update) or empty (upsert).
         document: Text beside the vector.
     """
 
@@ -107,10 +169,35 @@ def parse_spec(raw: object) -> CollectionSpec:
         problems.add("collection.dimension", f"must be an integer of 1 to {MAX_DIMENSION}")
     if space not in SPACES:
         problems.add("collection.space", f"must be one of {', '.join(SPACES)}")
+    model = _model(raw.get("model"), problems)
     problems.check()
     return CollectionSpec(
-        check_collection(cast("str", name)), cast("int", dimension), cast("Space", space)
+        check_collection(cast("str", name)), cast("int", dimension), cast("Space", space), model
     )
+
+
+def parse_model(raw: object) -> EmbeddingModel | None:
+    """Check ``{"name": ..., "version": ...}`` as it comes from outside; None is no model.
+
+    Raises:
+        BadRequest: With every problem.
+    """
+    problems = _Problems()
+    model = _model(raw, problems)
+    problems.check()
+    return model
+
+
+def _model(raw: object, problems: _Problems) -> EmbeddingModel | None:
+    if raw is None:
+        return None
+    if not isinstance(raw, Mapping) or raw.keys() - {"name", "version"}:
+        problems.add("collection.model", "must be an object with name and, if needed, version")
+        return None
+    name = _text(raw.get("name"), "collection.model.name", MAX_MODEL, problems)
+    version = raw.get("version", "")
+    version = _text(version, "collection.model.version", MAX_MODEL, problems, empty=True)
+    return EmbeddingModel(name, version)
 
 
 def parse_records(raw: object, spec: CollectionSpec) -> list[VectorRecord]:

@@ -45,7 +45,7 @@ def read_token(reference: str) -> Token:
         BadRequest: The reference is none of these.
         Unauthorized: There is no token, or it has expired: the session is over.
     """
-    document = _read(reference)
+    document = _read(reference, "session")
     try:
         raw = json.loads(document)
         token = Token(str(raw["token"]), float(raw["expiresAt"]))
@@ -56,16 +56,26 @@ def read_token(reference: str) -> Token:
     return token
 
 
-def _read(reference: str) -> str:
+def read_secret(reference: str) -> str:
+    """Read what a reference names, as it is; see `read_token`.
+
+    Raises:
+        BadRequest: The reference is not one.
+        Unauthorized: There is nothing, or it may not be read.
+    """
+    return _read(reference, "secret")
+
+
+def _read(reference: str, what: str) -> str:
     scheme, _, name = reference.partition(":")
     if scheme == "file":
         path = Path(unquote(urlsplit(reference).path))
         try:
             return path.read_text(encoding="utf-8")
         except OSError as error:
-            raise Unauthorized(f"session: no token: {error.strerror}") from None
+            raise Unauthorized(f"{what}: no token: {error.strerror}") from None
     if scheme not in {"ssm", "secretsmanager", "s3"} or not name:
-        raise BadRequest("session.tokenReference: must begin with ssm:, secretsmanager: or s3://")
+        raise BadRequest(f"{what}.tokenReference: must begin with ssm:, secretsmanager: or s3://")
     # Slow to start, and not needed for a file.
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
@@ -76,9 +86,9 @@ def _read(reference: str) -> str:
         return _from_aws(client, scheme, name)
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
-        raise Unauthorized(f"session: no token at its reference ({code})") from None
+        raise Unauthorized(f"{what}: no token at its reference ({code})") from None
     except BotoCoreError as error:
-        raise Unauthorized(f"session: no token: {error}") from None
+        raise Unauthorized(f"{what}: no token: {error}") from None
 
 
 def _from_aws(client: Any, scheme: str, name: str) -> str:

@@ -1,67 +1,72 @@
-"""Embeddings: from the event, or from a function that the deployment names. None is bundled."""
+"""The vector that an event asks with: its ``embedding``, or that of its ``text``."""
 
 from __future__ import annotations
 
-import functools
-import importlib
-import os
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from vector_common.errors import BadRequest, EmbedderFailed, VectorError
+from vector_common.embedding import configured, embed, is_configured, text_problem
+from vector_common.errors import BadRequest
 from vector_common.records import parse_embedding
 
 if TYPE_CHECKING:
     import array
-    from collections.abc import Callable, Sequence
 
+    from vector_common.embedding import Embedder
     from vector_common.events import Fields
-
-    Embedder = Callable[[Sequence[str]], Sequence[Sequence[float]]]
-
-MAX_TEXT = 8192
+    from vector_common.records import EmbeddingModel
 
 
-def read_embedding(fields: Fields) -> Callable[[], array.array[float]]:
-    """Read ``embedding`` or ``text`` of an event.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A checked ``embedding`` or ``text``, whose vector is made when it is called for.
 
-    Returns:
-        A function that gives the vector, to be called after ``fields.check()``: an embedder may
-        be slow, and is not asked for an event that is refused anyway.
+    To be called after ``fields.check()``: an embedder may be slow, and is not asked for an event
+    that is refused anyway.
     """
+
+    _vector: array.array[float] | None = None
+    _text: str = ""
+
+    @property
+    def model(self) -> EmbeddingModel | None:
+        """What the vector comes from; None for an ``embedding``, of which nobody knows.
+
+        Raises:
+            EmbedderFailed: The embedder of the deployment cannot be made.
+        """
+        return None if self._vector is not None else _embedder().model
+
+    def __call__(self) -> array.array[float]:
+        """The vector.
+
+        Raises:
+            EmbedderFailed, Unavailable: As `vector_common.embedding.embed`.
+        """
+        if self._vector is not None:
+            return self._vector
+        [vector] = embed(_embedder(), [self._text], "query")
+        return vector
+
+
+def read_embedding(fields: Fields) -> Question:
+    """Read ``embedding`` or ``text`` of an event."""
     vector, text = fields.raw("embedding"), fields.raw("text")
     if (vector is None) == (text is None):
         fields.problem("embedding", "give either embedding or text")
     elif vector is not None:
         try:
-            checked = parse_embedding(vector, None)
+            return Question(parse_embedding(vector, None))
         except BadRequest as error:
             fields.problem("embedding", str(error).partition(": ")[2])
-        else:
-            return lambda: checked
-    elif not isinstance(text, str) or not 0 < len(text) <= MAX_TEXT:
-        fields.problem("text", f"must be a string of 1 to {MAX_TEXT} characters")
-    elif not os.environ.get("EMBEDDER"):
+    elif problem := text_problem(text):
+        fields.problem("text", problem)
+    elif not is_configured():
         fields.problem("text", "needs an embedder, and EMBEDDER is not set; send embedding")
-    return lambda: _embed(str(text))
+    return Question(_text=str(text))
 
 
-def _embed(text: str) -> array.array[float]:
-    name = os.environ["EMBEDDER"]
-    try:
-        [vector] = _embedder(name)([text])
-        return parse_embedding([float(value) for value in vector], None, "its answer")
-    except VectorError as error:
-        if not isinstance(error, BadRequest):
-            raise
-        raise EmbedderFailed(f"embedder {name}: {error}") from error
-    except Exception as error:
-        # Whatever it raises is the deployment's fault, and not that of the event.
-        raise EmbedderFailed(f"embedder {name}: {type(error).__name__}: {error}") from error
-
-
-@functools.cache
-def _embedder(name: str) -> Embedder:
-    """The function ``module:function``: from texts to one vector each."""
-    module, _, function = name.partition(":")
-    found: Any = getattr(importlib.import_module(module), function)
-    return found  # type: ignore[no-any-return]
+def _embedder() -> Embedder:
+    embedder = configured()
+    assert embedder  # checked with the event
+    return embedder

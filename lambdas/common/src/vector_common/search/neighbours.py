@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import base64
+import json
+import math
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 from vector_common.chroma import chroma_errors
-from vector_common.errors import BadRequest, Conflict
+from vector_common.errors import BadRequest, Conflict, ModelMismatch
+from vector_common.records import model_of, require_same_model
 
 if TYPE_CHECKING:
     import array
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from chromadb.api import ClientAPI
+
+    from vector_common.records import EmbeddingModel
 
 
 MOST = 300
@@ -43,6 +49,64 @@ class Neighbour:
     space: str = "cosine"
 
 
+MAX_RANK = 10_000
+"""How far pages go. What lies before a page is found again, so its time grows with its rank."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageCursor:
+    """Where a page of neighbours begins: after a record, and not at a number.
+
+    An approximate index finds a few other records when it is asked for more of them; by numbers,
+    they would shift what follows, and records would come twice.
+
+    Attributes:
+        rank: How many neighbours had been asked for.
+        distance: Of the last one shown; what follows is further away, or as far with a later id.
+        id: Its id.
+    """
+
+    rank: int = 0
+    distance: float = -math.inf
+    id: str = ""
+
+    def encode(self) -> str:
+        """It as text that fits an event."""
+        return base64.urlsafe_b64encode(json.dumps([*astuple(self)]).encode()).decode()
+
+    @classmethod
+    def decode(cls, text: str) -> PageCursor:
+        """The inverse of `encode`; empty text is the beginning.
+
+        Raises:
+            BadRequest: The text is not that of a cursor.
+        """
+        if not text:
+            return cls()
+        try:
+            rank, distance, identifier = json.loads(base64.urlsafe_b64decode(text.encode("ascii")))
+            fits = type(rank) is int and 0 < rank <= MAX_RANK and isinstance(identifier, str)
+            if fits and isinstance(distance, float) and math.isfinite(distance):
+                return cls(rank, distance, identifier)
+        except (ValueError, TypeError, RecursionError):
+            pass
+        raise BadRequest("cursor: is not the `next` of an answer")
+
+    def page(self, found: Sequence[Neighbour], limit: int) -> tuple[list[Neighbour], str | None]:
+        """The neighbours of a page, and the cursor of the next one; None where nothing follows.
+
+        Args:
+            found: The nearest ``rank + limit`` records, nearest first.
+            limit: How many of them at most.
+        """
+        after = [n for n in found if (n.distance, n.id) > (self.distance, self.id)][:limit]
+        asked = self.rank + limit
+        if len(found) < asked or asked + limit > MAX_RANK:
+            return after, None
+        last = (after[-1].distance, after[-1].id) if after else (self.distance, self.id)
+        return after, PageCursor(asked, *last).encode()
+
+
 def similarity(distance: float, space: str) -> float:
     """A number that grows with nearness.
 
@@ -60,6 +124,7 @@ def find_neighbours(
     *,
     where: Mapping[str, Any] | None = None,
     documents: bool = False,
+    model: EmbeddingModel | None = None,
 ) -> list[Neighbour]:
     """The nearest records of a collection, nearest first, equal ones by id.
 
@@ -70,8 +135,11 @@ def find_neighbours(
         limit: How many at most.
         where: Chroma's filter on metadata.
         documents: Whether to fetch the texts.
+        model: What the query comes from, if an embedder made it.
 
     Raises:
+        ModelMismatch: The collection's vectors come from another model, or the embedder's have
+            another dimension.
         NotFound: There is no such collection.
         BadRequest: Another dimension, or a filter that Chroma refuses.
         ServerBusy: The server did not answer.
@@ -79,6 +147,7 @@ def find_neighbours(
     include: Any = ["metadatas", "distances", *(["documents"] if documents else [])]
     with chroma_errors(f"collection {collection}"):
         found = client.get_collection(collection, embedding_function=None)
+        _check_model(found, len(vector), model)
         queries: Any = [list(vector)]
         answer: Any = found.query(
             query_embeddings=queries,
@@ -147,6 +216,60 @@ def require_cosine(what: str, found: Iterable[tuple[str, Neighbour]]) -> None:
             f"{what}: needs collections of space cosine, and {listed}; thresholds mean nothing "
             "there, and similarities of different spaces are not compared. Give the collection "
             "that space: `vectors rebuild --space cosine`"
+        )
+
+
+def iterate_records(
+    client: ClientAPI, collection: str, *, where: Mapping[str, Any] | None = None, page: int = 300
+) -> Iterator[dict[str, Any]]:
+    """Every record of a collection, or those that a filter lets through, page by page.
+
+    In Chroma's order, which is that of their first writing. What is written meanwhile may be
+    missing, or come twice where records are deleted.
+
+    Args:
+        client: From `chroma.chroma_client`.
+        collection: Its name.
+        where: Chroma's filter on metadata.
+        page: Records per request.
+
+    Yields:
+        ``{"id", "embedding", "metadata", "document"}``.
+
+    Raises:
+        NotFound, BadRequest, ServerBusy: As `find_neighbours`.
+    """
+    offset = 0
+    while True:
+        with chroma_errors(f"collection {collection}"):
+            found = client.get_collection(collection, embedding_function=None).get(
+                where=dict(where) if where else None,
+                limit=page,
+                offset=offset,
+                include=["embeddings", "metadatas", "documents"],
+            )
+        columns: Any = (found["embeddings"], found["metadatas"], found["documents"])
+        for identifier, vector, metadata, document in zip(found["ids"], *columns, strict=True):
+            yield {
+                "id": identifier,
+                "embedding": [float(value) for value in vector],
+                "metadata": dict(metadata or {}),
+                "document": document,
+            }
+        if len(found["ids"]) < page:
+            return
+        offset += page
+
+
+def _check_model(collection: Any, dimension: int, model: EmbeddingModel | None) -> None:
+    if model is None:
+        return
+    require_same_model(collection.name, model_of(collection.metadata or {}), model)
+    held = collection.get_model().dimension
+    if held not in {None, dimension}:
+        raise ModelMismatch(
+            f"collection {collection.name}: has {held} dimensions, the embedder's model {model} "
+            f"gives {dimension}"
         )
 
 

@@ -14,16 +14,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from layersmith.assemble.bill.licenses import IDENTIFIER, canonical
 from layersmith.assemble.tree import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from layersmith.assemble.bill.licenses import LicenseText
     from layersmith.assemble.tree import Entry
     from layersmith.assemble.wheel import Wheel
 
@@ -232,6 +233,9 @@ class Embedded:
             the distribution itself included.
         problems: What is wrong with the bills, and what of them is missing here.
         omitted: Fields that are not taken; the wheel's bill has them.
+        count: Components that were read.
+        texts: Files with the terms of the distribution.
+        reason: Why a stub takes its place.
     """
 
     components: list[dict[str, Any]] = field(default_factory=list)
@@ -239,6 +243,8 @@ class Embedded:
     problems: list[str] = field(default_factory=list)
     omitted: set[str] = field(default_factory=set)
     count: int = 0
+    texts: list[LicenseText] = field(default_factory=list)
+    reason: str | None = None
 
 
 def read(wheel: Wheel, version: str, own: str) -> Embedded:
@@ -266,6 +272,25 @@ def read(wheel: Wheel, version: str, own: str) -> Embedded:
             bill = _parsed(name, files[path].source.read(), found)
             if bill:
                 _Merge(name, bill, wheel.distribution, version, own, found, files).run()
+    return found
+
+
+def terms(content: bytes) -> list[tuple[str, str]]:
+    """Return components of one bill with the SPDX expressions that it states for each.
+
+    A bill that cannot be read has none; the build says what is wrong with it.
+
+    Args:
+        content: The bill as the wheel holds it.
+    """
+    bill = _parsed("", content, Embedded()) if len(content) <= LARGEST else None
+    found = []
+    for outer in bill.components if bill else ():
+        for one in outer.inside():
+            for said in one.licenses or ():
+                text = said.expression or (said.license and (said.license.id or said.license.name))
+                if text and (expression := canonical(text)):
+                    found.append((one.name, expression))
     return found
 
 
@@ -451,11 +476,8 @@ def licenses(said: list[SbomLicenseChoice]) -> list[dict[str, Any]]:
 
 def _spdx(text: str) -> str | None:
     """Return the identifier of a licence as SPDX writes it; None for what is not one."""
-    try:
-        found = canonicalize_license_expression(text)
-    except InvalidLicenseExpression:
-        return None
-    return found if re.fullmatch(r"(?!LicenseRef-)[A-Za-z0-9.-]+", found) else None
+    found = canonical(text)
+    return found if found and IDENTIFIER.fullmatch(found) else None
 
 
 def _some(names: list[str]) -> str:
