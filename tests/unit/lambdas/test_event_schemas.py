@@ -38,6 +38,7 @@ SHAPES = ("is missing", "is not a field", "must be", "must have", "has unknown k
 BEYOND = (
     "with a letter or digit at both ends", "IP address", "plain http", "dimension",
     "EMBEDDER", "not more than match", "that fit 32-bit floats", "begin with ssm:",
+    *(f"items[{number}]: " for number in range(4)),  # of the function of an item
 )  # fmt: skip
 """What checks of their own find: names, addresses, characters, what fields say of each other."""
 
