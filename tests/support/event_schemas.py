@@ -94,10 +94,23 @@ RAW: dict[str, Schema] = {
         "type": "object",
         "properties": {
             "name": {"type": "string"},
-            "dimension": {"type": "integer", "minimum": 1, "maximum": records.MAX_DIMENSION},
+            # An embedder knows its own.
+            "dimension": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": records.MAX_DIMENSION,
+            },
             "space": {"enum": list(records.SPACES)},
+            "model": {
+                "type": ["object", "null"],
+                "properties": {
+                    "name": {"type": "string", "minLength": 1, "maxLength": records.MAX_MODEL},
+                    "version": {"type": "string", "maxLength": records.MAX_MODEL},
+                },
+                "required": ["name"],
+            },
         },
-        "required": ["name", "dimension"],
+        "required": ["name"],
     },
     "records": {
         "type": "array",
@@ -115,6 +128,13 @@ RAW: dict[str, Schema] = {
                     {"const": "update"},
                     ["op"],
                     embedding=VECTOR_OR_NULL,
+                    metadata=METADATA,
+                    document=DOCUMENT,
+                ),
+                _change(
+                    {"enum": ["upsert", "update"]},
+                    ["text"],
+                    text={"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
                     metadata=METADATA,
                     document=DOCUMENT,
                 ),

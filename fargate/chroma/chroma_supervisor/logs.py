@@ -93,8 +93,9 @@ def report_recall(measured: Iterable[Recall]) -> None:
     """
     for item in measured:
         if item.low:
-            event("recall_low", _metric("Unfound", item.sampled - item.found) | item.document(),
-                  level=logging.ERROR, message=item.summary)  # fmt: skip
+            metric = _metric("Unfound", max(1, item.sampled - item.found))
+            fields = metric | item.document()
+            event("recall_low", fields, level=logging.ERROR, message=item.summary)
         elif item.rebuilt:
             event("index_rebuilt", item.document(), message=item.summary)
 

@@ -11,6 +11,7 @@ from chroma_store.deltas.log import DeltaLog
 from chroma_store.server.client import ChromaHttp
 from chroma_store.server.index import measure, repair
 from chroma_store.server.process import ChromaProcess
+from chroma_store.snapshots.manifest import CollectionInfo
 from chroma_store.snapshots.store import SnapshotStore
 from chroma_store.storage import Storage, open_storage
 from vector_common.records import CollectionSpec, parse_records
@@ -18,7 +19,6 @@ from vector_common.records import CollectionSpec, parse_records
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chroma_store.snapshots.manifest import CollectionInfo
 
 SPEC = CollectionSpec("receipts", 4, "cosine")
 ROUNDS = 60
@@ -123,3 +123,14 @@ def test_equal_records_and_odd_vectors_are_not_taken_for_lost(tmp_path: Path) ->
         for info in http.collections():
             recall = measure(http, info)
             assert (recall.sampled, recall.low, recall.found) == (106, False, 106)
+
+
+def test_an_index_that_does_not_answer_is_reported_and_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with ChromaProcess(tmp_path / "data") as server:
+        http = ChromaHttp(server.base_url)
+        http.ensure(SPEC)
+        # What Chroma answers for a collection that is not what it says.
+        recall = repair(http, CollectionInfo("missing", 4, 3, "cosine"))
+        assert (recall.low, recall.rebuilt, recall.sampled) == (True, False, 0)
+        assert "does not answer: Chroma at" in recall.summary

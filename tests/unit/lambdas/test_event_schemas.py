@@ -36,8 +36,9 @@ SHAPES = ("is missing", "is not a field", "must be", "must have", "has unknown k
 """How problems begin that a schema speaks of."""
 
 BEYOND = (
-    "with a letter or digit at both ends", "IP address", "plain http", "dimensions",
+    "with a letter or digit at both ends", "IP address", "plain http", "dimension",
     "EMBEDDER", "not more than match", "that fit 32-bit floats", "begin with ssm:",
+    *(f"items[{number}]: " for number in range(4)),  # of the function of an item
 )  # fmt: skip
 """What checks of their own find: names, addresses, characters, what fields say of each other."""
 
@@ -125,7 +126,7 @@ def without_servers(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(load("session_finish"), "read_token", token)
     monkeypatch.setattr(load("session_finish"), "_http", SimpleNamespace(request=absent))
-    monkeypatch.setattr("vector_common.tokens._read", lambda _: "{}")
+    monkeypatch.setattr("vector_common.tokens._read", lambda *_: "{}")
     monkeypatch.setattr("socket.socket.connect", absent)
 
 

@@ -64,7 +64,7 @@ class Recall:
         found: How many of these it found.
         rebuilt: Whether the index was made anew, after which ``found`` was counted.
         before: How many had been found before that.
-        problem: Why it could not be made anew.
+        problem: Why it could not be measured, or not be made anew.
     """
 
     collection: str
@@ -77,12 +77,14 @@ class Recall:
 
     @property
     def low(self) -> bool:
-        """Whether fewer were found than should be."""
-        return self.found < self.sampled * RECALL_BOUND
+        """Whether fewer were found than should be, or nobody knows."""
+        return self.found < self.sampled * RECALL_BOUND or (not self.sampled and bool(self.problem))
 
     @property
     def summary(self) -> str:
         """One sentence for a person."""
+        if self.problem and not self.sampled:
+            return f"collection {self.collection}: its index does not answer: {self.problem}"
         text = f"collection {self.collection}: its index finds {self.found} of {self.sampled}"
         if self.rebuilt:
             return f"{text} records by their own vector; it was rebuilt, and found {self.before}"
@@ -117,6 +119,8 @@ def measure(server: ChromaHttp, info: CollectionInfo, sample: int = SAMPLE) -> R
     for number in range(pages):
         offset = number * info.count // pages if info.count > sample else number * _QUERIES
         page = server.page(collection, offset, _QUERIES)
+        if not page["ids"]:
+            continue  # deleted meanwhile
         answers = server.nearest(collection, page["embeddings"], most)
         for record, vector, answer in zip(page["ids"], page["embeddings"], answers, strict=True):
             sampled += 1
@@ -127,19 +131,20 @@ def measure(server: ChromaHttp, info: CollectionInfo, sample: int = SAMPLE) -> R
 def repair(server: ChromaHttp, info: CollectionInfo) -> Recall:
     """Measure a collection, and make its index anew if it finds too little.
 
-    An index that cannot be made anew stays as it is, and is reported as low.
-
-    Raises:
-        Unavailable: The server does not answer.
+    An index that does not answer, or cannot be made anew, stays as it is and is reported as low: it
+    must not keep a compaction from its end.
     """
-    before = measure(server, info)
+    try:
+        before = measure(server, info)
+    except VectorError as error:
+        return Recall(info.name, info.count, 0, 0, problem=str(error))
     if not before.low or info.space is None or info.count > REBUILD_RECORDS:
         return before
     try:
         replace_by_copy(server, info, info.space)
+        after = measure(server, info)
     except (BadRequest, Conflict, Damaged, PayloadTooLarge) as error:
         return replace(before, problem=str(error))
-    after = measure(server, info)
     return replace(after, rebuilt=True, before=before.found)
 
 

@@ -267,8 +267,8 @@ class SessionDatabase:
                     if time.monotonic() > deadline:
                         raise Unavailable(f"not measured within {RECALL_TIMEOUT:g} s: {info.name}")
                     found.append(measure(http, info, RECALL_SAMPLE))
-        except VectorError as error:
-            event("recall_unknown", level=logging.WARNING, cause=str(error))
+        except Exception as error:  # the clients' data comes first, whatever it was
+            event("recall_unknown", level=logging.WARNING, cause=repr(error))
         report_recall(found)
         self._recall = tuple(found)
 
