@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from unittest import mock
 
 from vector_common import records
-from vector_common.events import Fields
 from vector_common.embedding import MAX_TEXT
+from vector_common.events import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,7 +2,6 @@
 
 import os
 
-from vector_common.chroma import chroma_client
 from vector_common.deltas import DeltaWriter
 from vector_common.embedding.writing import with_vectors
 from vector_common.errors import NotFound
@@ -10,6 +9,7 @@ from vector_common.events import Fields, entrypoint
 from vector_common.search.embedder import read_embedding
 from vector_common.search.neighbours import find_neighbours
 from vector_common.storage import open_storage
+from vector_common.stores import open_store
 
 COLLECTION = "receipts"
 
@@ -23,9 +23,9 @@ def handler(event):
     fields.check()  # every problem at once, as BadRequest
     records, spec = with_vectors([{"id": identifier, "text": text}], {"name": COLLECTION})
     try:
-        client = chroma_client(session)
+        store = open_store(session)
         similar = find_neighbours(
-            client, COLLECTION, question(), 3, documents=True, model=question.model
+            store, COLLECTION, question(), 3, documents=True, model=question.model
         )
     except NotFound:  # nothing was remembered yet
         similar = []
