@@ -18,12 +18,13 @@ COLLECTION = "receipts"
 def handler(event):
     fields = Fields(event)
     identifier, text = fields.text("id"), fields.text("text", limit=8192)
-    session = fields.mapping("session")  # of a deployed server; else CHROMA_URL
+    # A session's server, a database in VECTOR_STORES, or the server in CHROMA_URL.
+    session, database = fields.mapping("session"), fields.text("database", "")
     question = read_embedding(fields)
     fields.check()  # every problem at once, as BadRequest
     records, spec = with_vectors([{"id": identifier, "text": text}], {"name": COLLECTION})
     try:
-        store = open_store(session)
+        store = open_store(session, database)
         similar = find_neighbours(
             store, COLLECTION, question(), 3, documents=True, model=question.model
         )
