@@ -125,7 +125,7 @@ def without_servers(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(load("session_finish"), "read_token", token)
     monkeypatch.setattr(load("session_finish"), "_http", SimpleNamespace(request=absent))
-    monkeypatch.setattr("vector_common.tokens._read", lambda _: "{}")
+    monkeypatch.setattr("vector_common.tokens._read", lambda *_: "{}")
     monkeypatch.setattr("socket.socket.connect", absent)
 
 
