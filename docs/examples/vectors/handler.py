@@ -2,7 +2,6 @@
 
 import os
 
-from vector_common.chroma import chroma_client
 from vector_common.deltas import DeltaWriter
 from vector_common.embedding.writing import with_vectors
 from vector_common.errors import NotFound
@@ -10,6 +9,7 @@ from vector_common.events import Fields, entrypoint
 from vector_common.search.embedder import read_embedding
 from vector_common.search.neighbours import find_neighbours
 from vector_common.storage import open_storage
+from vector_common.stores import open_store
 
 COLLECTION = "receipts"
 
@@ -18,14 +18,15 @@ COLLECTION = "receipts"
 def handler(event):
     fields = Fields(event)
     identifier, text = fields.text("id"), fields.text("text", limit=8192)
-    session = fields.mapping("session")  # of a deployed server; else CHROMA_URL
+    # A session's server, a database in VECTOR_STORES, or the server in CHROMA_URL.
+    session, database = fields.mapping("session"), fields.text("database", "")
     question = read_embedding(fields)
     fields.check()  # every problem at once, as BadRequest
     records, spec = with_vectors([{"id": identifier, "text": text}], {"name": COLLECTION})
     try:
-        client = chroma_client(session)
+        store = open_store(session, database)
         similar = find_neighbours(
-            client, COLLECTION, question(), 3, documents=True, model=question.model
+            store, COLLECTION, question(), 3, documents=True, model=question.model
         )
     except NotFound:  # nothing was remembered yet
         similar = []

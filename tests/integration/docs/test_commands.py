@@ -98,7 +98,13 @@ def test_develop_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         port = str(probe.getsockname()[1])
     lines = {
         section: [line.replace("8000", port) for line in pages.commands(page, section)]
-        for section in ("Its tests", "A server to try it on", "Try it", "Keep it")
+        for section in (
+            "Its tests",
+            "A server to try it on",
+            "Try it",
+            "Keep it",
+            "Without a server",
+        )
     }
     known = [line for section in lines.values() for line in section]
     assert known == [line.replace("8000", port) for line in pages.commands(page)]
@@ -122,6 +128,7 @@ def test_develop_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     kept = typed(lines["Keep it"], tmp_path)
     assert "current" in kept
     assert "deltas: 0" in kept
+    assert '"id": "r1"' in typed(lines["Without a server"], tmp_path)
 
 
 def typed(lines: list[str], folder: Path) -> str:

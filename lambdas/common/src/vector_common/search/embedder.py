@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class QueryVector:
     """A checked ``embedding`` or ``text``, whose vector is made when it is called for.
 
     To be called after ``fields.check()``: an embedder may be slow, and is not asked for an event
@@ -49,21 +49,21 @@ class Question:
         return vector
 
 
-def read_embedding(fields: Fields) -> Question:
+def read_embedding(fields: Fields) -> QueryVector:
     """Read ``embedding`` or ``text`` of an event."""
     vector, text = fields.raw("embedding"), fields.raw("text")
     if (vector is None) == (text is None):
         fields.problem("embedding", "give either embedding or text")
     elif vector is not None:
         try:
-            return Question(parse_embedding(vector, None))
+            return QueryVector(parse_embedding(vector, None))
         except BadRequest as error:
             fields.problem("embedding", str(error).partition(": ")[2])
     elif problem := text_problem(text):
         fields.problem("text", problem)
     elif not is_configured():
         fields.problem("text", "needs an embedder, and EMBEDDER is not set; send embedding")
-    return Question(_text=str(text))
+    return QueryVector(_text=str(text))
 
 
 def _embedder() -> Embedder:
