@@ -1,4 +1,4 @@
-"""compaction_trigger: start the compaction of every database that has deltas.
+"""compaction_trigger: start the compaction of every database with deltas, or with a store behind.
 
 Event: ``{"databases": ["receipts"]}``; all databases of STORAGE_URL without it.
 Answer: ``{"started": [...], "running": [...], "idle": [...], "failed": {database: error}}``.
@@ -19,6 +19,7 @@ from vector_common.errors import BadRequest
 from vector_common.events import Fields, entrypoint
 from vector_common.names import check_database
 from vector_common.storage import open_storage
+from vector_common.stores.state import is_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +41,7 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     storage, starter = _storage(url), _Starter(machine)
     result: dict[str, Any] = {"started": [], "running": [], "idle": [], "failed": {}}
     for database in asked or storage.folders("databases/"):
-        if not has_deltas(storage, check_database(database)):
+        if not has_deltas(storage, check_database(database)) and not is_behind(storage, database):
             result["idle"].append(database)
             continue
         outcome = starter.start(database)

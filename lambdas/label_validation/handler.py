@@ -4,7 +4,7 @@ Event::
 
     {"collection": "labels", "label": "groceries", "embedding": [...] or "text": "...",
      "labelKey": "label", "neighbours": 10, "minSimilarity": 0.7, "minNeighbours": 3,
-     "accept": 0.6, "margin": 0.1, "exactLabels": false, "session": {...}}
+     "accept": 0.6, "margin": 0.1, "exactLabels": false, "session": {...} or "database": "receipts"}
 
 Answer: ``{"verdict": "accept" | "review" | "reject", "score", "reasons", "suggestion", "shares",
 "votes", "neighbours"}``; `vector_common.search.labels` defines them.
@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vector_common.chroma import chroma_client
 from vector_common.events import Fields, entrypoint
 from vector_common.names import check_collection
 from vector_common.search.embedder import read_embedding
 from vector_common.search.labels import LabelRule, judge_label
 from vector_common.search.neighbours import find_neighbours, require_cosine, widened
+from vector_common.stores import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,15 +42,16 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
         exact=fields.flag("exactLabels", default=LabelRule.exact),
     )
     session = fields.mapping("session")
+    database = fields.text("database", "")
     embed = read_embedding(fields)
     fields.check()
     check_collection(collection)
-    client, vector = chroma_client(session), embed()
+    store, vector = open_store(session, database), embed()
 
     def nearest(most: int) -> list[Neighbour]:
-        return find_neighbours(client, collection, vector, most, model=embed.model)
+        return find_neighbours(store, collection, vector, most, model=embed.model)
 
-    neighbours = widened(nearest, count)
+    neighbours = widened(nearest, count, store.most)
     require_cosine("label_validation", ((collection, n) for n in neighbours))
     judgement = judge_label(label, neighbours, key, rule)
     return {

@@ -4,7 +4,7 @@ Event::
 
     {"collections": ["merchants"], "embedding": [...] or "text": "...", "merchantKey": "merchant",
      "neighbours": 20, "match": 0.9, "candidate": 0.7, "margin": 0.02, "limit": 5,
-     "where": {...}, "session": {...}}
+     "where": {...}, "session": {...} or "database": "receipts"}
 
 Answer: ``{"outcome": "match" | "ambiguous" | "candidates" | "no_match", "merchant",
 "candidates", "reasons"}``; `vector_common.search.merchants` defines them.
@@ -15,12 +15,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from vector_common.chroma import chroma_client
 from vector_common.events import Fields, entrypoint
 from vector_common.names import check_collection
 from vector_common.search.embedder import read_embedding
 from vector_common.search.merchants import MatchRule, match_merchant
 from vector_common.search.neighbours import find_neighbours, require_cosine, widened
+from vector_common.stores import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,16 +44,17 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     if rule.candidate > rule.match:
         fields.problem("candidate", "must not be more than match")
     where, session = fields.mapping("where"), fields.mapping("session")
+    database = fields.text("database", "")
     embed = read_embedding(fields)
     fields.check()
     names = list(dict.fromkeys(map(check_collection, collections)))
-    client, vector = chroma_client(session), embed()
+    store, vector = open_store(session, database), embed()
 
     def nearest(name: str) -> list[Neighbour]:
         def find(most: int) -> list[Neighbour]:
-            return find_neighbours(client, name, vector, most, where=where, model=embed.model)
+            return find_neighbours(store, name, vector, most, where=where, model=embed.model)
 
-        return widened(find, count)
+        return widened(find, count, store.most)
 
     found = [(name, neighbour) for name in names for neighbour in nearest(name)]
     require_cosine("merchant_match", found)

@@ -65,8 +65,9 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     else:
         _check(items, fields)
     fields.check()
-    # One client for all threads; and a session that is over is told once.
-    chroma_client(session)
+    if session is not None or not all("database" in item["event"] for item in items):
+        # One client for all threads; and a session that is over is told once.
+        chroma_client(session)
     run = functools.partial(_run, session)
     with ThreadPoolExecutor(min(threads, MOST_THREADS, len(items))) as pool:
         running = [pool.submit(run, number, item) for number, item in enumerate(items)]

@@ -19,9 +19,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from pypi_attestations import AttestationType
 from sigstore import dsse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 FULCIO = "1.3.6.1.4.1.57264.1."
@@ -29,6 +31,14 @@ FULCIO = "1.3.6.1.4.1.57264.1."
 
 SCTS = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 """The extension for signed certificate timestamps (RFC 6962, 3.3)."""
+
+PUBLISHER = {
+    "kind": "GitHub",
+    "repository": "owner/thing",
+    "workflow": "release.yml",
+    "environment": "release",
+}
+"""Who publishes on an index (PEP 740)."""
 
 WORKFLOW = ".github/workflows/release.yml"
 COMMIT = "1" * 40
@@ -114,19 +124,10 @@ class Sigstore:
         late: timedelta = timedelta(0),
     ) -> str:
         """Return a bundle for files; ``late`` is when the log takes it after the signature."""
+        subjects = {path.name: _hash(path.read_bytes())["value"] for path in files}
         key = _key()
         certificate = self._leaf(key, repository, workflow, ref, commit)
-        statement = {
-            "_type": "https://in-toto.io/Statement/v1",
-            "subject": [
-                {"name": path.name, "digest": {"sha256": _hash(path.read_bytes())["value"]}}
-                for path in files
-            ],
-            "predicateType": predicate,
-            "predicate": {},
-        }
-        envelope = dsse._sign(key, dsse.Statement(json.dumps(statement).encode()))
-        signed = json.loads(envelope.to_json())
+        signed = _statement(key, subjects, predicate, {})
         entry = self._entry(signed, certificate, self.now + late)
         material = {
             "certificate": {"rawBytes": _b64(certificate.public_bytes(serialization.Encoding.DER))},
@@ -139,6 +140,43 @@ class Sigstore:
                 "dsseEnvelope": signed,
             }
         )
+
+    def provenance(
+        self,
+        filename: str,
+        sha256: str,
+        *,
+        claimed: Mapping[str, str] = PUBLISHER,
+        signer: Mapping[str, str] | None = None,
+        late: timedelta = timedelta(0),
+    ) -> bytes:
+        """Return the provenance object that an index has of a file (PEP 740).
+
+        Args:
+            filename: Its name.
+            sha256: Its SHA-256, in hex.
+            claimed: Who the index says has published it.
+            signer: Who signed, if it is another.
+            late: When the log takes it after the signature.
+        """
+        by = signer or claimed
+        key = _key()
+        workflow = f"{by['repository']}/.github/workflows/{by['workflow']}"
+        certificate = self._leaf(key, by["repository"], workflow, "refs/tags/v1", COMMIT)
+        signed = _statement(key, {filename: sha256}, AttestationType.PYPI_PUBLISH_V1.value, None)
+        attestation = {
+            "version": 1,
+            "verification_material": {
+                "certificate": _b64(certificate.public_bytes(serialization.Encoding.DER)),
+                "transparency_entries": [self._entry(signed, certificate, self.now + late)],
+            },
+            "envelope": {
+                "statement": signed["payload"],
+                "signature": signed["signatures"][0]["sig"],
+            },
+        }
+        bundle = {"publisher": {**claimed, "claims": None}, "attestations": [attestation]}
+        return json.dumps({"version": 1, "attestation_bundles": [bundle]}).encode()
 
     def _log(self, key: ec.EllipticCurvePrivateKey, valid: dict[str, str]) -> dict[str, Any]:
         public = {"rawBytes": _b64(_der(key)), "keyDetails": "PKIX_ECDSA_P256_SHA_256"}
@@ -176,6 +214,7 @@ class Sigstore:
             12: f"https://github.com/{repository}",
             13: commit,
             14: ref,
+            18: signer,
         }
         code = [ExtendedKeyUsageOID.CODE_SIGNING]
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.authority.public_key())
@@ -241,6 +280,23 @@ class Sigstore:
             "inclusionProof": proof,
             "canonicalizedBody": _b64(body),
         }
+
+
+def _statement(
+    key: ec.EllipticCurvePrivateKey,
+    subjects: Mapping[str, str],
+    predicate_type: str,
+    predicate: dict[str, Any] | None,
+) -> Any:
+    """Sign a statement on files, given by name and SHA-256, and return the envelope."""
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": name, "digest": {"sha256": one}} for name, one in subjects.items()],
+        "predicateType": predicate_type,
+        "predicate": predicate,
+    }
+    envelope = dsse._sign(key, dsse.Statement(json.dumps(statement).encode()))
+    return json.loads(envelope.to_json())
 
 
 def _hash(data: bytes) -> dict[str, str]:

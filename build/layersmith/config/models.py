@@ -319,6 +319,14 @@ class Contents(Model):
     overrides: Annotated[list[RequirementString], Field(examples=[["numpy>=2"]])] = []
     """Requirements that replace what any distribution asks for under the same name, where its own
     limit is known to be too narrow."""
+    cool_down: Annotated[Age | None, Field(examples=["7d", "36h"])] = None
+    """How long a file must have been on the index before `lock` takes it: most malicious uploads
+    are found within days. Older versions are taken instead. Where the index does not say when a
+    file was uploaded (PEP 700), it is not taken. See docs/trust.md."""
+    cool_down_exceptions: Annotated[
+        dict[DistributionName, Reason], Field(examples=[{"pillow": "13.0.1 fixes CVE-2026-1234"}])
+    ] = {}
+    """Distributions that `cool-down` does not hold for, each with the reason."""
     excludes: Annotated[
         dict[DistributionName, Reason], Field(examples=[{"grpcio": "used only by the server"}])
     ] = {}

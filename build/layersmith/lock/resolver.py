@@ -15,8 +15,9 @@ import threading
 import tomllib
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from packaging.markers import Marker
@@ -43,9 +44,9 @@ Key = TypeVar("Key")
 __all__ = [
     "Unresolvable",
     "answered",
-    "askers",
     "batches",
     "every_offer",
+    "graph",
     "offers",
     "once",
     "resolve",
@@ -181,6 +182,7 @@ def resolve(
     urls = direct(inputs.requirements)
     sources = {name for name, url in urls.items() if not urlsplit(url).path.endswith(".whl")}
     options = _for_target(target, {*from_source, *inputs.packages, *elsewhere, *sources})
+    options += _before(cutoff(target), target.settings.cool_down_exceptions)
     # uv keeps what a build told until pyproject.toml or setup.py changes.
     options += [word for name in inputs.packages for word in ("--refresh-package", name)]
     kept, environment = list(preferences), target.settings.environment
@@ -221,20 +223,32 @@ def resolve(
     return found
 
 
+class Edges(NamedTuple):
+    """How a resolution hangs together.
+
+    Attributes:
+        askers: Normalized name to the names that ask for it, sorted; ``layers.yaml`` for the layer.
+        indexes: Normalized name to the URL of the index that it is from, without a login.
+    """
+
+    askers: dict[str, tuple[str, ...]]
+    indexes: dict[str, str]
+
+
 def _facts(inputs: LockInputs) -> list[Any]:
     """Return what a resolution follows from, but for target and index, as JSON-ready data."""
     packages = {name: [one.folder, one.metadata] for name, one in inputs.packages.items()}
     return [inputs.requirements, packages, inputs.extras, inputs.overrides, inputs.sources]
 
 
-def askers(
+def graph(
     target: Target,
     inputs: LockInputs,
     pins: Iterable[tuple[str, str]],
     root: Path,
     *,
     hashes: Sequence[str] = (),
-) -> dict[str, tuple[str, ...]]:
+) -> Edges:
     """Return who asks for each distribution of a resolution, from the graph in a uv.lock.
 
     Args:
@@ -245,43 +259,47 @@ def askers(
         hashes: SHA-256 of the file of each. What files require stays as it is, so that the answer
             is kept in the cache, unless a local package has to be built to tell it.
 
-    Returns:
-        Normalized name to the names that ask for it, sorted; ``layers.yaml`` for the layer.
-
     Raises:
         Unresolvable: uv finds no solution with these versions.
     """
     environment = marker_environment(target.runtime, target.architecture)
     chosen = [f"{name}=={version}" for name, version in pins]
     variables = target.settings.environment
-    question = ["askers", *_facts(inputs), chosen, list(hashes), environment, variables]
+    indexes = [
+        process.without_logins(str(one["url"]))
+        for one in origins.of(root).settings.get("index", ())
+    ]
+    question = ["graph", *_facts(inputs), chosen, list(hashes), environment, variables, indexes]
     stays = hashes and all(one.depends_statically for one in inputs.packages.values())
     text = json.dumps(question, sort_keys=True, default=str)
     path = cache.section("graphs") / f"{cache.sha256_bytes(text.encode())}.json"
     if stays and (known := _kept_graph(path)) is not None:
         return known
-    found = once([*question, root], lambda: _askers(inputs, chosen, root, environment, variables))
+    found = once([*question, root], lambda: _graph(inputs, chosen, root, environment, variables))
     if stays:
         cache.write_text(path, json.dumps(found))
     return found
 
 
-def _kept_graph(path: Path) -> dict[str, tuple[str, ...]] | None:
+def _kept_graph(path: Path) -> Edges | None:
     """Return a graph of the cache; None where there is none, or it is damaged."""
     try:
-        content = json.loads(path.read_bytes())
-        return {str(name): tuple(map(str, who)) for name, who in content.items()}
+        askers, indexes = json.loads(path.read_bytes())
+        return Edges(
+            {str(name): tuple(map(str, who)) for name, who in askers.items()},
+            {str(name): str(url) for name, url in indexes.items()},
+        )
     except (OSError, ValueError, AttributeError, TypeError):
         return None
 
 
-def _askers(
+def _graph(
     inputs: LockInputs,
     chosen: Sequence[str],
     root: Path,
     environment: Mapping[str, str],
     variables: Mapping[str, str],
-) -> dict[str, tuple[str, ...]]:
+) -> Edges:
     here = " and ".join(f"{key} == '{environment[key]}'" for key in _GRAPH_MARKERS)
     settings = {
         "sources": inputs.sources,
@@ -405,6 +423,23 @@ def _described(package: LocalPackage, scratch: Path) -> Path:
     return folder
 
 
+def cutoff(target: Target) -> datetime | None:
+    """Return the time after which no file may have been uploaded; None without a cool-down."""
+    age = target.settings.cool_down
+    # Whole minutes: targets of one run ask uv the same question.
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    return now - age if age else None
+
+
+def _before(latest: datetime | None, exceptions: Iterable[str]) -> list[str]:
+    """Return uv's options for a cool-down."""
+    if latest is None:
+        return []
+    freed = (f"{canonicalize_name(name)}=false" for name in sorted(exceptions))
+    words = ["--exclude-newer", latest.isoformat(timespec="seconds")]
+    return [*words, *(word for one in freed for word in ("--exclude-newer-package", one))]
+
+
 def _for_target(target: Target, from_source: Collection[str]) -> list[str]:
     return [
         "--python-platform",
@@ -511,12 +546,14 @@ class File:
         url: Where it is; without a login.
         sha256: SHA-256 in hex, or None where the index gives none.
         size: Bytes, or None where the index does not say.
+        uploaded: When it was uploaded (PEP 700), or None where the index does not say.
     """
 
     filename: str
     url: str
     sha256: str | None
     size: int | None
+    uploaded: datetime | None = None
 
     @property
     def is_wheel(self) -> bool:
@@ -607,10 +644,8 @@ def _not_understood(what: str) -> LockError:
     )
 
 
-def read_graph(
-    lock: Mapping[str, Any], environment: Mapping[str, str]
-) -> dict[str, tuple[str, ...]]:
-    """Read who asks for whom from a uv.lock.
+def read_graph(lock: Mapping[str, Any], environment: Mapping[str, str]) -> Edges:
+    """Read who asks for whom, and which index it is from, from a uv.lock.
 
     Args:
         lock: Its content.
@@ -622,9 +657,12 @@ def read_graph(
     if lock.get("version") != _UV_LOCK_VERSION:
         raise _not_understood(f"a uv.lock of version {lock.get('version')}")
     found: dict[str, set[str]] = {}
+    indexes: dict[str, str] = {}
     project = canonicalize_name(CONFIG)
     for package in lock.get("package", []):
         asker = CONFIG if package["name"] == project else package["name"]
+        if "registry" in (source := package.get("source", {})):
+            indexes[package["name"]] = process.without_logins(source["registry"])
         optional = package.get("optional-dependencies", {}).values()
         for edge in (
             *package.get("dependencies", []),
@@ -633,7 +671,7 @@ def read_graph(
             marker = edge.get("marker")
             if marker is None or Marker(marker).evaluate({**environment, "extra": ""}):
                 found.setdefault(edge["name"], set()).add(asker)
-    return {name: tuple(sorted(who)) for name, who in found.items()}
+    return Edges({name: tuple(sorted(who)) for name, who in found.items()}, indexes)
 
 
 def _files(package: Mapping[str, Any], folder: Path) -> Iterator[File]:
@@ -645,4 +683,10 @@ def _files(package: Mapping[str, Any], folder: Path) -> Iterator[File]:
             url=process.without_logins(url),
             sha256=item.get("hashes", {}).get("sha256"),
             size=item.get("size"),
+            uploaded=_moment(item.get("upload-time")),
         )
+
+
+def _moment(value: object) -> datetime | None:
+    """Return a time of uv's answer, which has a zone (PEP 751)."""
+    return value if isinstance(value, datetime) and value.tzinfo else None

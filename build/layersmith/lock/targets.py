@@ -6,7 +6,7 @@ import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -19,6 +19,8 @@ from layersmith.lock import build_pins, compare, explain, provided, requirements
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock.document import render
 from layersmith.lock.explain import yanked
+from layersmith.lock.published import provenance
+from layersmith.lock.published.pages import Pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -73,6 +75,14 @@ class LockResult:
     error: LockError | None = None
 
 
+class _Wanted(NamedTuple):
+    """What is asked of a run, beside its targets."""
+
+    upgrade: bool | Collection[str]
+    accepted: Collection[str]
+    pages: Pages
+
+
 def check(target: Target, root: Path) -> LockResult:
     """Say whether the lock of a target fits its inputs."""
     try:
@@ -87,6 +97,7 @@ def update(
     root: Path,
     *,
     upgrade: bool | Collection[str] = False,
+    accepted: Collection[str] = (),
     quiet: bool = False,
 ) -> list[LockResult]:
     """Resolve targets in parallel and write their locks; one failure stops no other.
@@ -95,22 +106,26 @@ def update(
         targets: The targets.
         root: Folder of layers.yaml.
         upgrade: Names of distributions to bring to their newest version; True for all.
+        accepted: Names of distributions that somebody else may have published than before.
         quiet: Show no progress.
 
     Raises:
-        LockError: A name in ``upgrade`` is in none of the present locks.
+        LockError: A name in ``upgrade`` or ``accepted`` is in none of the present locks.
     """
     if not isinstance(upgrade, bool):
         upgrade = _known(upgrade, targets, root)
+    accepted = _known(accepted, targets, root, "accepted")
     with (
         console.progress(quiet=quiet) as display,
+        Pages(root) as pages,
         ThreadPoolExecutor(WORKERS) as pool,
         resolver.shared(),
     ):
         task = display.add_task("lock", total=len(targets), step="")
+        wanted = _Wanted(upgrade, accepted, pages)
 
         def one(target: Target) -> _Resolved | LockResult:
-            result = _update(target, root, upgrade)
+            result = _update(target, root, wanted)
             display.update(task, advance=1, step=target.identifier)
             return result
 
@@ -146,7 +161,9 @@ def _equal(targets: Sequence[Target], root: Path) -> list[list[Target]]:
     return list(found.values())
 
 
-def _known(names: Collection[str], targets: Sequence[Target], root: Path) -> set[str]:
+def _known(
+    names: Collection[str], targets: Sequence[Target], root: Path, what: str = "upgraded"
+) -> set[str]:
     """Return the names normalized, after it is sure that the present locks hold them."""
     present: set[str] = set()
     for target in targets:
@@ -158,7 +175,7 @@ def _known(names: Collection[str], targets: Sequence[Target], root: Path) -> set
     for name in names:
         if canonicalize_name(name) not in present:
             raise LockError(
-                f"{name} cannot be upgraded: it is in none of the locks",
+                f"{name} cannot be {what}: it is in none of the locks",
                 hint=did_you_mean(
                     canonicalize_name(name), present, "run `nox -s lock` without its name"
                 ),
@@ -186,12 +203,14 @@ class _Resolved:
         old: Its lock before.
         new: Its lock.
         inputs: What the lock was resolved from.
+        attested: What a user should know of who published its files.
     """
 
     target: Target
     old: Lock | None
     new: Lock
     inputs: LockInputs
+    attested: Sequence[str]
 
     @property
     def offered(self) -> Lock:
@@ -200,7 +219,7 @@ class _Resolved:
         return replace(self.new, entries=[e for e in self.new.entries if e.name not in direct])
 
 
-def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> _Resolved | LockResult:
+def _update(target: Target, root: Path, wanted: _Wanted) -> _Resolved | LockResult:
     path = lock.lock_path(target, root)
     try:
         old = lock.read(path)
@@ -209,25 +228,26 @@ def _update(target: Target, root: Path, upgrade: bool | Collection[str]) -> _Res
     try:
         with disk.explained(LockError, root=root, target=target.identifier):
             target = lock.with_layers(target, root, strict=True)
-            return _resolved(target, root, path, old, upgrade)
+            return _resolved(target, root, path, old, wanted)
     except LockError as error:
         error.target = error.target or target.identifier
         return LockResult(target, root, error=error)
 
 
 def _resolved(
-    target: Target,
-    root: Path,
-    path: Path,
-    old: lock.Lock | None,
-    upgrade: bool | Collection[str],
+    target: Target, root: Path, path: Path, old: lock.Lock | None, wanted: _Wanted
 ) -> _Resolved:
-    resolved = lock.resolve(target, root, upgrade=upgrade)
+    try:
+        resolved = lock.resolve(target, root, upgrade=wanted.upgrade)
+    except LockError as error:
+        error.cause = provenance.withheld(error.message, root, wanted.pages) or error.cause
+        raise
+    resolved, attested = provenance.add(resolved, old, target, wanted.pages, wanted.accepted)
     target = target.under(resolved.entries)
-    new = build_pins.add(resolved, old, target, root, upgrade=upgrade)
+    new = build_pins.add(resolved, old, target, root, upgrade=wanted.upgrade)
     if new != old:
         lock.write(new, path, target.identifier)
-    return _Resolved(target, old, new, lockinputs.collect(target, root))
+    return _Resolved(target, old, new, lockinputs.collect(target, root), attested)
 
 
 def _ask_ahead(found: Sequence[_Resolved], root: Path) -> None:
@@ -265,6 +285,7 @@ def _judged(found: _Resolved, root: Path) -> LockResult:
     try:
         with disk.explained(LockError, root=root, target=target.identifier):
             notes = [
+                *found.attested,
                 *provided.notes(target, inputs, new),
                 *yanked.notes(target, found.offered, root),
                 *explain.passed_over(target, found.offered, inputs, root),

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 SUFFIX = ".sigstore.json"
 """End of the name of the file with bundles beside a zip, in the place of ``.zip``."""
 
+SHARED = f"attestations{SUFFIX}"
+"""The file with bundles of all zips of a folder, as the workflow layers-release leaves it."""
+
 PROVENANCE = "https://slsa.dev/provenance/v1"
 """Type of the statement that says how a file was built (slsa.dev, SLSA 1.0)."""
 
@@ -67,10 +70,16 @@ class Signed:
     issuer: str
 
 
+def own(path: Path) -> Path:
+    """Return where the bundles of a zip lie beside it."""
+    return path.with_name(f"{path.name.removesuffix('.zip')}{SUFFIX}")
+
+
 def beside(path: Path) -> list[str]:
     """Return the bundles that lie beside a zip, as JSON: one a line, or one in all."""
-    file = path.with_name(f"{path.name.removesuffix('.zip')}{SUFFIX}")
-    if not file.is_file():
+    there = (own(path), path.with_name(SHARED))
+    file = next((one for one in there if one.is_file()), None)
+    if file is None:
         return []
     text = file.read_text("utf-8", "replace")
     lines = [line for line in text.splitlines() if line.strip()]

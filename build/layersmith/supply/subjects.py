@@ -182,9 +182,14 @@ def distribution(name: str, version: str, role: Role, place: LockPlace) -> Advis
     return AdvisorySubject(name, version, role, ((osv.PYPI, name),), purl, places=(place,))
 
 
-def of_manifest(manifest: Manifest) -> list[AdvisorySubject]:
-    """Return the distributions that a zip holds, as its manifest names them."""
-    place = LockPlace(manifest.identifier)
+def of_manifest(manifest: Manifest, name: str) -> list[AdvisorySubject]:
+    """Return the distributions that a zip holds, as its manifest names them.
+
+    Args:
+        manifest: Of the zip.
+        name: What findings call it.
+    """
+    place = LockPlace(name)
     return [
         distribution(one.name, one.version, "layer", place)
         for one in manifest.distributions

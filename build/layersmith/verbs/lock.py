@@ -29,6 +29,7 @@ examples:
   python build/layers.py lock imaging                      the targets of one layer
   python build/layers.py lock --upgrade                    everything to its newest version
   python build/layers.py lock --upgrade pillow urllib3     two distributions to their newest
+  python build/layers.py lock --accept-publisher pillow    somebody else publishes it now
   python build/layers.py lock --check                      only check whether the locks still fit
 """
 
@@ -42,6 +43,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="NAME",
         help="bring these distributions to their newest version; without a name, all",
+    )
+    parser.add_argument(
+        "--accept-publisher",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="take these distributions although their publisher changed or is no longer attested",
     )
     parser.add_argument(
         "--check",
@@ -62,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         upgrade = args.upgrade == [] or (args.upgrade or False)
         quiet = args.quiet or args.json
-        results = locking.update(targets, loaded.root, upgrade=upgrade, quiet=quiet)
+        results = locking.update(
+            targets, loaded.root, upgrade=upgrade, accepted=args.accept_publisher, quiet=quiet
+        )
     results = _with_claims(results)
     if args.json:
         console.emit_json([_as_json(result) for result in results])

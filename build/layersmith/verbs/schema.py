@@ -52,10 +52,14 @@ DATA: dict[str, dict[str, str]] = {
         "functions": "layersmith.prove.reports.FunctionProof",
     },
     "reproduce": {"layers": "layersmith.supply.reproduce.Reproduction"},
+    "sbom": {"bills": "layersmith.supply.spdx.PrintedBill"},
+    "vectors-plan": {"stores": "layersmith.ship.cost.vectors.StorePlan"},
+    "vectors-migrate": {"collections": "chroma_store.stores.migrate.MigratedCollection"},
     "why": {"answers": "layersmith.report.why.WhyAnswer"},
 }
 """Verb to the lists in its data, by key, and the model of their items; without a key the list is
-the data itself. tests/support/envelopes.py holds what the verbs print against the schemas."""
+the data itself. Actions with data of their own, as those of `vectors`, follow their verb.
+tests/support/envelopes.py holds what the verbs print against the schemas."""
 
 WRITE = "run `python build/layers.py schema --write` and commit docs/"
 

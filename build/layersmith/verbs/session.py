@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ShipError
-from layersmith.ship.cost import billing, session
+from layersmith.ship.cost import billing, session, vectors
 from layersmith.stacks import sessions
 from layersmith.verbs import options
 
@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
             console.emit_json({"execution": args.execution, "status": "ABORTED"})
         return 0
     prices = billing.load(args.prices)
-    arn = at.start(sessions.read_input(args.input, args.database))
+    work = sessions.read_input(args.input, args.database)
+    arn = at.start(work)
     console.info(f"execution {arn}")
     if args.detach:
         if args.json:
@@ -71,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
             console.emit_text(arn)
         return 0
     ended = _follow(at, arn, logs=args.logs)
-    return _report(args, ended, session.items(ended.use, prices), prices)
+    # Those of a `source` on S3 are not known here.
+    without = vectors.elsewhere(ended.use, len(work.get("items", ())), prices)
+    return _report(args, ended, session.items(ended.use, prices), prices, without)
 
 
 def _follow(at: Sessions, arn: str, *, logs: bool) -> Ended:
@@ -97,13 +100,19 @@ def _follow(at: Sessions, arn: str, *, logs: bool) -> Ended:
 
 
 def _report(
-    args: argparse.Namespace, ended: Ended, items: list[billing.Item], prices: billing.Prices
+    args: argparse.Namespace,
+    ended: Ended,
+    items: list[billing.Item],
+    prices: billing.Prices,
+    without: str | None,
 ) -> int:
     money = billing.total(items)
     if args.json:
         document = dataclasses.asdict(ended)
         document["bill"] = [dataclasses.asdict(one) for one in items]
-        console.emit_json({**document, "cost": money, "currency": prices.currency})
+        console.emit_json(
+            {**document, "cost": money, "currency": prices.currency, "without": without}
+        )
     else:
         for one in items:
             console.info(f"  {one.cost:.6f} {prices.currency}  {one.key} ({one.place})")
@@ -111,6 +120,8 @@ def _report(
             f"cost {money:.6f} {prices.currency} at on-demand prices of {prices.date}; the same "
             f"task always on: {session.month_of_task(ended.use, prices):.2f} a month"
         )
+        if without:
+            console.info(without)
         place = ended.output.get("results") if isinstance(ended.output, dict) else None
         if isinstance(place, dict) and "bytes" in place:
             console.info(

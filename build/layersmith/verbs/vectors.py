@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     Action = Callable[[argparse.Namespace, Storage], dict[str, Any]]
 
 # A flip under a running session would cost it what its clients wrote.
-_FLIPS = frozenset({"snapshot", "compact", "promote", "rebuild"})
+_FLIPS = frozenset({"snapshot", "compact", "promote", "rebuild", "migrate"})
+_ASKS_FIRST = frozenset({"rebuild", "migrate"})
+"""Those of them that change nothing without --yes."""
+
 _MAKES = frozenset({"snapshot", "import", "serve"})
 """Actions with which a database begins."""
 
@@ -50,17 +54,26 @@ actions:
   rebuild    give a collection another space (--space), keeping its records, or a new index in the
              same space, or remove it and its settings (--remove); compacts on the way; dry run
              unless --yes
+  migrate    ask the database in another store (--to): as files in functions, in S3 Vectors
+             (--vector-bucket), or in sessions alone; proves that ids, metadata and documents are
+             equal and measures recall@10 against exact search; dry run unless --yes
+  plan       what each store costs a month, how fast it answers, and which fits: --vectors,
+             --dimensions, --queries, and --sessions (batches they come in), --latency; needs
+             neither STORE nor --database
   retain     delete snapshots beyond the rule; dry run unless --apply
   calibrate  thresholds of label_validation or merchant_match (--for) from labelled records: what
              share of the decisions is right, and what share of the records is decided; --file
              writes a page with the curves
   export     a collection to a Parquet file, pending deltas included
-  import     a Parquet file as deltas of a collection
+  import     a Parquet file as deltas of a collection; --embed makes the vectors of its documents
+             by the embedder that EMBEDDER names
 
 examples:
   python build/layers.py vectors serve --store data/ --database receipts
   python build/layers.py vectors list data/ --database receipts
   python build/layers.py vectors compact s3://bucket/ --database receipts
+  python build/layers.py vectors plan --vectors 100000 --dimensions 384 --queries 30000
+  python build/layers.py vectors migrate s3://bucket/ --database receipts --to file --yes
   python build/layers.py vectors restore s3://bucket/ --database receipts --into /tmp/chroma
   python build/layers.py vectors calibrate data/ --database receipts --collection labels
   python build/layers.py vectors export data/ --database receipts --collection items --file i.pq
@@ -70,10 +83,12 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = EPILOG
-    parser.add_argument("action", choices=sorted(_ACTIONS), metavar="ACTION", help="see below")
+    parser.add_argument(
+        "action", choices=sorted([*_ACTIONS, "plan"]), metavar="ACTION", help="see below"
+    )
     parser.add_argument("place", metavar="STORE", nargs="?", help="a folder, or s3://bucket/prefix")
     parser.add_argument("--store", metavar="STORE", help="the same as an option")
-    parser.add_argument("--database", required=True, help="whose data")
+    parser.add_argument("--database", help="whose data")
     parser.add_argument("--snapshot", metavar="ID", help="restore, verify, promote: which one")
     parser.add_argument("--into", type=Path, metavar="DIR", help="restore: an empty folder")
     parser.add_argument("--data", type=Path, metavar="DIR", help="snapshot: Chroma's folder")
@@ -103,7 +118,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--space",
         choices=["cosine", "l2", "ip"],
-        help="import: if the file has none; rebuild: the new one",
+        help="import: if the file has none; rebuild: the new one; plan: which (cosine)",
     )
     parser.add_argument(
         "--remove", action="store_true", help="rebuild: delete the collection and its settings"
@@ -111,10 +126,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--renamed-from", metavar="NAME", help="rebuild: also delete the settings of a former name"
     )
-    parser.add_argument("--yes", action="store_true", help="rebuild: do it")
+    parser.add_argument("--yes", action="store_true", help="rebuild, migrate: do it")
+    parser.add_argument("--to", choices=["session", "file", "s3vectors"], help="migrate: the store")
+    parser.add_argument(
+        "--vector-bucket", default="", metavar="NAME", help="migrate: of S3 Vectors"
+    )
+    parser.add_argument(
+        "--leave-out", action="store_true", help="migrate: go on without records that do not fit"
+    )
+    parser.add_argument("--vectors", type=_whole, help="plan: records in the collection")
+    parser.add_argument("--dimensions", type=_whole, help="plan: numbers in a vector")
+    parser.add_argument("--queries", type=_whole, help="plan: in a month")
+    parser.add_argument(
+        "--sessions",
+        type=_whole,
+        default=0,
+        help="plan: batches that they come in (0: at any time)",
+    )
+    parser.add_argument("--latency", type=float, metavar="MS", help="plan: of an answer, at most")
+    parser.add_argument("--top", type=_whole, default=10, help="plan: records in an answer (10)")
+    parser.add_argument("--prices", type=Path, help="plan: JSON file with prices of your own")
     parser.add_argument(
         "--discard", metavar="ID", help="deltas: drop this one for good, its quarantine included"
     )
+    parser.add_argument("--embed", action="store_true", help="import: vectors of the documents")
     parser.add_argument("--delta", metavar="ID", help="show: which one")
     parser.add_argument(
         "--port", type=int, default=8000, help="serve: on 127.0.0.1; 0 takes a free one (8000)"
@@ -135,6 +170,10 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: The arguments do not fit each other.
         ShipError: The data is not in the state that was asked for, or a session is using it.
     """
+    if args.action == "plan":
+        return _plan(args)
+    if not args.database:
+        raise ConfigError(f"{args.action} needs --database", hint="see --help")
     if bool(args.place) == bool(args.store):
         raise ConfigError("vectors needs one STORE: a folder, or s3://bucket/prefix")
     args.store = args.store or args.place
@@ -145,7 +184,7 @@ def run(args: argparse.Namespace) -> int:
         url = args.store if "://" in args.store else Path(args.store).absolute().as_uri()
         storage = open_storage(url)
         _check_database(storage, args)
-        flips = args.action in _FLIPS and (args.action != "rebuild" or args.yes)
+        flips = args.action in _FLIPS and (args.action not in _ASKS_FIRST or args.yes)
         name = f"vectors-{args.action}"
         with held(storage, args.database, name) if flips else nullcontext():
             result = _ACTIONS[args.action](args, storage)
@@ -373,8 +412,23 @@ def _compact(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
         "quarantined": len(report.set_aside),
         "recall": _recall(report),
         "uploaded": report.snapshot.bytes_uploaded if report.snapshot else 0,
+        "stores": _stores(report),
         "seconds": round(report.seconds, 3),
     }
+
+
+def _stores(report: CompactionReport) -> list[dict[str, object]]:
+    for name, fed in report.stores.items():
+        for reason in fed.left_out[:10]:
+            console.warn(f"left out of the store {name}: {reason}")
+    return [
+        {
+            "store": name,
+            "records": sum(one.count for one in fed.collections.values()),
+            "leftOut": fed.left_out_count,
+        }
+        for name, fed in report.stores.items()
+    ]
 
 
 def _verify(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
@@ -491,6 +545,107 @@ def _rebuild(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     }
 
 
+def _migrate(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.stores import migrate  # noqa: PLC0415
+
+    to = _needed(args, "to")
+    with tempfile.TemporaryDirectory(prefix="migrate-") as name:
+        folder = Path(name)
+        if args.yes:
+            report = migrate.migrate(
+                storage,
+                args.database,
+                to,
+                folder,
+                bucket=args.vector_bucket,
+                leave_out=args.leave_out,
+                say=console.info,
+            )
+        else:
+            report = migrate.plan(storage, args.database, to, folder)
+    for line in report.collections:
+        for reason in (*line.left_out, *line.differences):
+            console.warn(f"{line.collection}: {reason}")
+    if args.yes:
+        console.info(
+            f"let the stage ask it there: `databases: {{{args.database}: {to}}}` in its file, and "
+            "deploy"
+        )
+    else:
+        console.info("nothing was changed; pass --yes to migrate")
+    return {
+        "applied": args.yes,
+        "to": to,
+        "former": list(report.former),
+        "snapshot": report.snapshot,
+        "collections": [asdict(line) for line in report.collections],
+    }
+
+
+def _plan(args: argparse.Namespace) -> int:
+    """Print what each store costs and how fast it answers."""
+    from layersmith.ship.cost import billing, vectors  # noqa: PLC0415
+
+    prices = billing.load(args.prices)
+    work = vectors.Workload(
+        _needed(args, "vectors"),
+        _needed(args, "dimensions"),
+        _needed(args, "queries"),
+        args.sessions,
+        args.latency,
+        args.space or "cosine",
+        args.top,
+    )
+    plans = vectors.plan(work, prices)
+    why = vectors.reason(work, plans)
+    best = None if plans[0].misfits else plans[0].store
+    if args.json:
+        stores = [{**asdict(one), "cost": one.cost} for one in plans]
+        console.emit_json(
+            {
+                "stores": stores,
+                "recommended": best,
+                "reason": why,
+                "currency": prices.currency,
+                "prices": prices.date,
+                "sources": vectors.SOURCES,
+            }
+        )
+        return 0
+    rows = [
+        (
+            one.store,
+            f"{one.cost:,.2f}",
+            f"{one.loading:,.2f}",
+            _seconds(one.first_ms),
+            _seconds(one.warm_ms),
+            "; ".join(one.misfits) or "yes",
+            one.limits,
+        )
+        for one in plans
+    ]
+    headings = ("store", "a month", "loading", "first answer", "warm query", "fits", "limits")
+    title = f"{prices.currency}, prices of {prices.date}"
+    console.stdout().print(console.table(headings, rows, right=headings[1:5], title=title))
+    console.emit_text(f"recommended: {best or 'none'}: {why}")
+    console.info(f"sources: {vectors.SOURCES}; each price's source is in prices.json")
+    return 0
+
+
+def _seconds(milliseconds: float) -> str:
+    if milliseconds < 1000:
+        return f"{milliseconds:.3g} ms"
+    return f"{milliseconds / 1000:.3g} s"
+
+
+def _whole(text: str) -> int:
+    """A number of zero or more, as an argument."""
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
 def _retain(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     from chroma_store.snapshots.store import RetentionRule, SnapshotStore  # noqa: PLC0415
 
@@ -592,7 +747,8 @@ def _import(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 
     log, _, _ = _open(args, storage)
     file, collection = _needed(args, "file"), _needed(args, "collection")
-    return {"records": import_collection(log, collection, file, space=args.space)}
+    records = import_collection(log, collection, file, space=args.space, embed=args.embed)
+    return {"records": records}
 
 
 _ACTIONS: dict[str, Action] = {
@@ -602,6 +758,7 @@ _ACTIONS: dict[str, Action] = {
     "export": _export,
     "import": _import,
     "list": _list,
+    "migrate": _migrate,
     "promote": _promote,
     "rebuild": _rebuild,
     "restore": _restore,

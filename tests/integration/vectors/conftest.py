@@ -25,9 +25,12 @@ Faults = Callable[..., None]
 
 @pytest.fixture(scope="session")
 def s3_url() -> Iterator[str]:
-    script = Path(__file__).with_name("s3_server.py")
     with subprocess.Popen(
-        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.integration.vectors.s3_server"],
+        cwd=Path(__file__).parents[3],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout
         assert process.stdin

@@ -1,4 +1,4 @@
-"""moto's S3 in a process of its own, with faults on request.
+"""moto's S3 and S3 Vectors in a process of its own, with faults on request.
 
 Requests change state one after the other, as S3's conditional writes are atomic and moto's, under
 threads, are not. A fault is a rule posted to /_faults: ``{"method": "PUT", "path": "regex",
@@ -9,7 +9,7 @@ threads, are not. A fault is a rule posted to /_faults: ``{"method": "PUT", "pat
 * ``cut``: answer with half of the body and close,
 * ``slow``: wait for ``seconds`` first.
 
-Run as a script, it prints its port and serves until its standard input closes.
+Run as a module, it prints its port and serves until its standard input closes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
+
+from tests.support import vector_service
 
 Start = Callable[..., Any]
 
@@ -96,6 +98,7 @@ class _Handler(WSGIRequestHandler):
 
 
 def main() -> None:
+    vector_service.install()
     server = make_server("127.0.0.1", 0, Server(), threaded=True, request_handler=_Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_port, flush=True)

@@ -21,12 +21,13 @@ from chroma_store.server.client import ChromaHttp
 from chroma_store.server.process import ChromaProcess
 from chroma_store.snapshots.store import SnapshotStore
 from chroma_store.storage import open_storage
+from vector_common import aws
 from vector_common.errors import Conflict, Damaged
 from vector_common.records import parse_records
 
 from tests.integration.vectors.corpus import SPEC, Model, changes, recovered
 from tests.support import clocks
-from tests.support.envelopes import data_of
+from tests.support.envelopes import data_of, validator
 
 LAYERS = Path(__file__).parents[3] / "build" / "layers.py"
 
@@ -355,3 +356,43 @@ def test_what_is_too_large_for_one_request_is_rebuilt(tmp_path: Path) -> None:
     verb.run("snapshot", "--data", str(tmp_path / "data"))
     options = ("--collection", "receipts", "--yes", "--space", "ip")
     assert verb.run("rebuild", *options)["records"] == 660
+
+
+def test_a_database_moves_between_stores_and_proves_it(tmp_path: Path, s3_url: str) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    region = {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ENDPOINT_URL": s3_url}
+    verb = Verb(str(tmp_path / "store"), **keys, **region)
+    log = DeltaLog(open_storage((tmp_path / "store").as_uri()), "db")
+    log.append(changes(random.Random(1), 60), SPEC)
+    bucket = ("--vector-bucket", "moved")
+    planned = verb.run("migrate", "--to", "file")
+    validator("vectors-migrate").validate(planned)
+    assert (planned["applied"], planned["snapshot"], planned["former"]) == (False, None, [])
+    [receipts] = planned["collections"]
+    assert (receipts["collection"], receipts["held"]) == ("receipts", None)
+    assert verb.run("list")["snapshots"] == []
+
+    moved = verb.run("migrate", "--to", "file", "--yes")
+    validator("vectors-migrate").validate(moved)
+    [receipts] = moved["collections"]
+    assert receipts["held"] == receipts["records"] > 0
+    assert (receipts["recall"], receipts["differences"]) == (1.0, [])
+    log.append(changes(random.Random(2), 20), SPEC)
+    assert [one["store"] for one in verb.run("compact")["stores"]] == ["file"]
+
+    assert "NotFound" in verb.run("migrate", "--to", "s3vectors", *bucket, "--yes", code=9)
+    made = aws.client("s3vectors", {}, endpoint_url=s3_url, region_name="eu-west-1",
+                      aws_access_key_id="test", aws_secret_access_key="test")  # fmt: skip
+    made.create_vector_bucket(vectorBucketName="moved")
+    moved = verb.run("migrate", "--to", "s3vectors", *bucket, "--yes")
+    assert moved["former"] == ["file"]
+    assert moved["collections"][0]["recall"] == 1.0
+    assert [one["store"] for one in verb.run("compact")["stores"]] == ["s3vectors"]
+
+    log.append([{"id": "long", "embedding": [1] * 4, "metadata": {"k": "x" * 3000}}], SPEC)
+    assert verb.run("migrate", "--to", "s3vectors")["collections"][0]["left_out_count"] == 1
+    assert "do not fit" in verb.run("migrate", "--to", "s3vectors", *bucket, "--yes", code=9)
+    assert verb.run("migrate", "--to", "session", "--yes")["former"] == ["s3vectors"]
+    assert verb.run("compact")["stores"] == []
+    assert not made.list_indexes(vectorBucketName="moved")["indexes"]
+    assert not list((tmp_path / "store" / "databases" / "db" / "exports").iterdir())

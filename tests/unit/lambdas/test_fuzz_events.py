@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from vector_common import chroma, errors
 from vector_common.events import MAX_ANSWER_BYTES, entrypoint
 from vector_common.search import neighbours
+from vector_common.stores.session import SessionStore
 
 Load = Callable[[str], Any]
 
@@ -84,7 +85,7 @@ def test_an_odd_address_is_a_bad_request(load: Load, address: str) -> None:
 
 @pytest.mark.parametrize("text", ["http://10.0.0.1:8080", "https://h.example/", "http://[::1]:1"])
 def test_what_a_session_announces_is_an_address(text: str) -> None:
-    assert chroma._is_address(text)
+    assert chroma.is_address(text)
 
 
 def raising(_: Any) -> Any:
@@ -106,7 +107,7 @@ def test_a_fault_of_the_embedder_is_not_the_events(
 ) -> None:
     monkeypatch.setenv("EMBEDDER", f"{kind.replace(' ', '_')}:embed")
     monkeypatch.setattr("importlib.import_module", lambda name: _module(name, kind))
-    monkeypatch.setattr(load("vector_search"), "chroma_client", lambda _: None)
+    monkeypatch.setattr(load("vector_search"), "open_store", lambda *_: None)
     with pytest.raises(errors.EmbedderFailed, match="embedder"):
         load("vector_search").handler({"collection": "abc", "text": "x"}, None)
 
@@ -143,7 +144,7 @@ class Collection:
 def test_every_answer_of_chroma_has_a_name(answer: Any, kind: type[Exception]) -> None:
     client: Any = SimpleNamespace(get_collection=lambda *_, **__: Collection(answer))
     with pytest.raises(kind) as raised:
-        neighbours.find_neighbours(client, "abc", [1.0], 1)  # type: ignore[arg-type]
+        neighbours.find_neighbours(SessionStore(client), "abc", [1.0], 1)  # type: ignore[arg-type]
     assert type(raised.value) is kind
 
 

@@ -139,5 +139,6 @@ def test_bundles_beside_a_zip(tmp_path: Path) -> None:
     there = tmp_path / "alpha-1.0.0.sigstore.json"
     there.write_text('{"a": 1}\n{"b": 2}\n', "utf-8")
     assert attestations.beside(path) == ['{"a": 1}', '{"b": 2}']
-    there.write_text('{\n "a": 1\n}\n', "utf-8")
+    there.unlink()
+    (tmp_path / "attestations.sigstore.json").write_text('{\n "a": 1\n}\n', "utf-8")
     assert [json.loads(one) for one in attestations.beside(path)] == [{"a": 1}]

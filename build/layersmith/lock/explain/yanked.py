@@ -8,22 +8,19 @@ Which of several files of a version are yanked is not in uv's answers: the index
 from __future__ import annotations
 
 from functools import partial
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import unquote, urlsplit
 
 from packaging.utils import canonicalize_name
 
 from layersmith.base import http, origins
 from layersmith.lock import resolver
 from layersmith.lock import tags as wheeltags
+from layersmith.lock.published import pages
 from layersmith.lock.resolver import TIMEOUT, Unresolvable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
-
-    import httpx
 
     from layersmith.lock.document import Lock
     from layersmith.lock.resolver import File, Offer
@@ -31,9 +28,6 @@ if TYPE_CHECKING:
 
 _Pin: TypeAlias = tuple[str, str, str]
 """Name and version, and the name of the file in use."""
-
-_SIMPLE = {"Accept": "application/vnd.pypi.simple.v1+json, text/html;q=0.1"}
-"""A project's page as JSON (PEP 691), or as HTML from an index that has no other (PEP 503)."""
 
 
 def among(target: Target, files: Iterable[_Pin], root: Path) -> set[str]:
@@ -145,34 +139,10 @@ def _yanked(name: str, filenames: set[str], root: Path) -> set[str]:
 
     with routes.client(root, timeout=TIMEOUT) as client:
         for index in origins.of(root).settings.get("index", ()):
-            url = f"{index['url'].rstrip('/')}/{canonicalize_name(name)}/"
             try:
-                listed = _listed(http.get(client, url, _SIMPLE))
+                files = pages.read(client, index["url"], canonicalize_name(name)).files
             except http.RequestFailed:
                 continue
-            if filenames & listed.keys():
-                return {filename for filename in filenames if listed.get(filename)}
+            if filenames & files.keys():
+                return {one for one in filenames if one in files and files[one].yanked}
     return set()
-
-
-def _listed(answer: httpx.Response) -> dict[str, bool]:
-    """Read a project's page: name of each file to whether it is yanked."""
-    if answer.headers.get("content-type", "").partition(";")[0].endswith("json"):
-        return {file["filename"]: bool(file.get("yanked")) for file in answer.json()["files"]}
-    page = _Page()
-    page.feed(answer.text)
-    return page.listed
-
-
-class _Page(HTMLParser):
-    """Reads a project's page in HTML."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.listed: dict[str, bool] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        if tag == "a" and (href := found.get("href")):
-            filename = unquote(urlsplit(href).path).rpartition("/")[2]
-            self.listed[filename] = "data-yanked" in found

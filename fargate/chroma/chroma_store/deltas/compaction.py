@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,12 @@ from chroma_store.server.index import repair
 from chroma_store.server.process import ChromaProcess, collections, places
 from chroma_store.snapshots.store import SnapshotStore
 from chroma_store.snapshots.versions import running_version
+from chroma_store.stores.feed import Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from vector_common.stores.state import FedStore, StoreName
 
     from chroma_store.deltas.log import ReplayReport
     from chroma_store.deltas.quarantine import SetAside
@@ -43,6 +46,7 @@ class CompactionReport:
         notes: What else its reader should know, one sentence a collection.
         recall: What the index of each collection finds; empty if no snapshot was needed.
         seconds: It took.
+        stores: What the stores beside the snapshot have now.
     """
 
     pointer: Pointer | None
@@ -54,6 +58,7 @@ class CompactionReport:
     notes: tuple[str, ...]
     recall: tuple[Recall, ...]
     seconds: float
+    stores: Mapping[StoreName, FedStore] = field(default_factory=dict)
 
 
 def compact(
@@ -65,11 +70,13 @@ def compact(
     limits: TransferLimits | None = None,
     say: Callable[[str], None] = lambda _: None,
     change: Callable[[str], None] | None = None,
+    stores: Mapping[StoreName, str] | None = None,
 ) -> CompactionReport:
-    """Restore, replay in order, verify, repair the indexes, snapshot, flip, drop what was consumed.
+    """Restore, replay in order, verify, repair, snapshot, flip, feed the stores, drop the deltas.
 
     Killed anywhere, the next run starts over from the pointer: before the flip nothing has
-    changed, after it the manifest lists what it contains.
+    changed, after it the manifest lists what it contains, and a store that was not fed is behind.
+    A run with nothing pending feeds the stores that are.
 
     Args:
         storage: Where the database lies.
@@ -80,6 +87,7 @@ def compact(
         say: Called with each step as it begins.
         change: What else to do to the records; called with the server's address once the replay
             has been verified. Without it nothing is done where no delta is pending.
+        stores: Stores to feed from now on, see `stores.feed.Feed`.
 
     Raises:
         PointerMoved: Another writer was first; the deltas stay.
@@ -90,22 +98,28 @@ def compact(
     store, log = SnapshotStore(storage, database, limits=limits), DeltaLog(storage, database)
     head = store.head()
     done = frozenset(store.manifest(head).consumed) if head else frozenset[str]()
-    if not change and not log.pending(done):
+    feed = Feed(storage, database, stores or {}, say)
+    behind = feed.behind(head.snapshot_id if head else None)
+    if not change and not behind and not log.pending(done):
         say("nothing pending")
         return CompactionReport(
-            head, (), 0, log.drop(done), None, (), (), (), time.monotonic() - started
+            head, (), 0, log.drop(done), None, (), (), (), time.monotonic() - started, feed.stores
         )
     work_dir.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="compaction-", dir=work_dir))
     try:
-        replayed, recall, taken = _rebuild(store, log, folder / "data", migrate, say, change=change)
+        pointer, replayed, recall, taken = _rebuild(
+            store, log, folder, feed, migrate=migrate, change=change
+        )
+        if pointer:
+            feed.publish(pointer.snapshot_id, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     say("drop")
-    dropped = log.drop(taken.manifest.consumed)
+    dropped = log.drop(taken.manifest.consumed if taken else done)
     seconds = time.monotonic() - started
     return CompactionReport(
-        taken.pointer,
+        pointer,
         replayed.applied,
         replayed.records,
         dropped,
@@ -114,6 +128,7 @@ def compact(
         replayed.notes,
         recall,
         seconds,
+        feed.stores,
     )
 
 
@@ -137,13 +152,13 @@ def check_counts(
 def _rebuild(
     store: SnapshotStore,
     log: DeltaLog,
-    data_dir: Path,
-    migrate: bool,
-    say: Callable[[str], None],
+    folder: Path,
+    feed: Feed,
     *,
+    migrate: bool,
     change: Callable[[str], None] | None,
-) -> tuple[ReplayReport, tuple[Recall, ...], SnapshotReport]:
-    version = running_version()
+) -> tuple[Pointer | None, ReplayReport, tuple[Recall, ...], SnapshotReport | None]:
+    version, data_dir, say = running_version(), folder / "data", feed.say
     say("restore")
     restored = store.restore(data_dir, chroma_version=version, migrate=migrate)
     say("serve")
@@ -157,10 +172,16 @@ def _rebuild(
         check_counts(holds, replayed.expected, what="the replay")
         if change:
             change(server.base_url)
-        say("recall")
-        recall = _repair(server)
+        feeds_only = not change and not replayed.applied
+        # Only a store is behind: the server holds what the current snapshot holds.
+        if not feeds_only:
+            say("recall")
+        recall = () if feeds_only else _repair(server)
         holds = collections(server.base_url, data_dir)
+        feed.read(server.base_url, folder / "read")
         say("stop")
+    if feeds_only:
+        return restored.pointer, replayed, (), None
     log.set_aside(replayed.set_aside)
     say("snapshot")
     taken = store.snapshot(
@@ -170,7 +191,7 @@ def _rebuild(
         collections=holds,
         consumed=replayed.applied,
     )
-    return replayed, recall, taken
+    return taken.pointer, replayed, recall, taken
 
 
 def _repair(server: ChromaProcess) -> tuple[Recall, ...]:

@@ -13,10 +13,13 @@ The layout below ``databases/<database>/``::
     quarantine/<delta id>.jsonl    changes that Chroma does not take, as they were written
     quarantine/<delta id>.json     why
     claims/<digest>.json           ids of the deltas of a batch that came with an idempotency key
+    stores.json                    the stores that compaction feeds beside the snapshots
+    exports/<sha256>               what they were fed: vectors and records of one collection
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from vector_common.errors import BadRequest
@@ -141,3 +144,42 @@ def collection_key(database: str, collection: str) -> str:
 def claim_key(database: str, digest: str) -> str:
     """The key of the claim of an idempotency key, given by the hex digest of that."""
     return f"{base(database)}/claims/{digest}.json"
+
+
+def stores_key(database: str) -> str:
+    """The key of the record of what compaction feeds beside the snapshots."""
+    return f"{base(database)}/stores.json"
+
+
+def export_prefix(database: str) -> str:
+    """The prefix of the files of exports, named by the SHA-256 of their content."""
+    return f"{base(database)}/exports/"
+
+
+def export_key(database: str, digest: str) -> str:
+    """The key of a file of an export."""
+    return f"{export_prefix(database)}{digest}"
+
+
+def index_prefix(database: str) -> str:
+    """How the names of a database's S3 vector indexes begin, and those of no other database.
+
+    Names of indexes have small letters only, so a digest keeps ``A`` and ``a`` apart. Permissions
+    are given for this prefix.
+    """
+    return f"{_slug(check_database(database), 20)}-{_digest(database)}-"
+
+
+def index_name(database: str, collection: str, dimension: int, space: str) -> str:
+    """The name of a collection's S3 vector index, which fits its settings alone."""
+    prefix = index_prefix(database)
+    digest = _digest(f"{check_collection(collection)}/{dimension}/{space}")
+    return f"{prefix}{_slug(collection, 63 - len(prefix) - len(digest) - 1)}-{digest}"
+
+
+def _slug(name: str, length: int) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower())[:length].strip("-") or "x"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:10]

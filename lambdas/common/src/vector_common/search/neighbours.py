@@ -9,8 +9,7 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 from vector_common.chroma import chroma_errors
-from vector_common.errors import BadRequest, Conflict, ModelMismatch
-from vector_common.records import model_of, require_same_model
+from vector_common.errors import BadRequest, Conflict
 
 if TYPE_CHECKING:
     import array
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
 
     from vector_common.records import EmbeddingModel
+    from vector_common.stores import VectorStore
 
 
 MOST = 300
@@ -117,7 +117,7 @@ def similarity(distance: float, space: str) -> float:
 
 
 def find_neighbours(
-    client: ClientAPI,
+    store: VectorStore,
     collection: str,
     vector: array.array[float],
     limit: int,
@@ -129,7 +129,7 @@ def find_neighbours(
     """The nearest records of a collection, nearest first, equal ones by id.
 
     Args:
-        client: From `chroma.chroma_client`.
+        store: From `stores.open_store`.
         collection: Its name.
         vector: The query.
         limit: How many at most.
@@ -141,37 +141,29 @@ def find_neighbours(
         ModelMismatch: The collection's vectors come from another model, or the embedder's have
             another dimension.
         NotFound: There is no such collection.
-        BadRequest: Another dimension, or a filter that Chroma refuses.
+        BadRequest: Another dimension, or a filter that the store refuses.
         ServerBusy: The server did not answer.
     """
-    include: Any = ["metadatas", "distances", *(["documents"] if documents else [])]
-    with chroma_errors(f"collection {collection}"):
-        found = client.get_collection(collection, embedding_function=None)
-        _check_model(found, len(vector), model)
-        queries: Any = [list(vector)]
-        answer: Any = found.query(
-            query_embeddings=queries,
-            n_results=limit,
-            where=dict(where) if where else None,
-            include=include,
+    found = store.query(
+        collection, vector, limit, where=where or None, documents=documents, model=model
+    )
+    neighbours = []
+    for row in found.rows:
+        if row.distance is None:
+            raise BadRequest(
+                f"collection {collection}: the distance to a record is not finite in 32 bits; the "
+                "embedding or the record is too long for the space, scale them"
+            )
+        near = similarity(row.distance, found.space)
+        neighbours.append(
+            Neighbour(row.id, row.distance, near, row.metadata, row.document, found.space)
         )
-    space = _space(found)
-    if None in answer["distances"][0]:
-        raise BadRequest(
-            f"collection {collection}: the distance to a record is not finite in 32 bits; the "
-            "embedding or the record is too long for the space, scale them"
-        )
-    texts = answer["documents"][0] if documents else [None] * len(answer["ids"][0])
-    neighbours = [
-        Neighbour(identifier, distance, similarity(distance, space), metadata or {}, text, space)
-        for identifier, distance, metadata, text in zip(
-            answer["ids"][0], answer["distances"][0], answer["metadatas"][0], texts, strict=True
-        )
-    ]
     return sorted(neighbours, key=lambda n: (n.distance, n.id))
 
 
-def widened(find: Callable[[int], list[Neighbour]], count: int) -> list[Neighbour]:
+def widened(
+    find: Callable[[int], list[Neighbour]], count: int, most: int = MOST
+) -> list[Neighbour]:
     """The nearest records, and all that are as near as the last of them.
 
     Which of several equally near records come before the cut is chance, and must decide nothing.
@@ -179,20 +171,21 @@ def widened(find: Callable[[int], list[Neighbour]], count: int) -> list[Neighbou
     Args:
         find: Gives so many of the nearest, nearest first.
         count: How many are wanted.
+        most: How many the store gives at most.
 
     Returns:
         At least ``count`` of them if there are so many, and at most 300.
     """
-    asked = min(count + 1, MOST)
+    asked = max(count, min(count + 1, most))
     while True:
         found = find(asked)
         if len(found) <= count:
             return found
         last = found[count - 1].distance
         within = [n for n in found if n.distance <= last + _EQUAL * max(1.0, abs(last))]
-        if len(within) < len(found) or len(found) < asked or asked == MOST:
+        if len(within) < len(found) or len(found) < asked or asked >= most:
             return within
-        asked = min(4 * asked, MOST)
+        asked = min(4 * asked, most)
 
 
 def require_cosine(what: str, found: Iterable[tuple[str, Neighbour]]) -> None:
@@ -259,21 +252,3 @@ def iterate_records(
         if len(found["ids"]) < page:
             return
         offset += page
-
-
-def _check_model(collection: Any, dimension: int, model: EmbeddingModel | None) -> None:
-    if model is None:
-        return
-    require_same_model(collection.name, model_of(collection.metadata or {}), model)
-    held = collection.get_model().dimension
-    if held not in {None, dimension}:
-        raise ModelMismatch(
-            f"collection {collection.name}: has {held} dimensions, the embedder's model {model} "
-            f"gives {dimension}"
-        )
-
-
-def _space(collection: Any) -> str:
-    configuration = collection.configuration_json or {}
-    # Chroma's default for a collection that says nothing.
-    return str((configuration.get("hnsw") or {}).get("space") or "l2")

@@ -1,0 +1,1 @@
+"""The stores beside the snapshots: what compaction feeds them, and the proof that it arrived."""
