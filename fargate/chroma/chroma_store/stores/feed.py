@@ -208,7 +208,7 @@ class Feed:
                 return unpack(self.storage.get(export_key(self.database, fed.records.sha256)).data)
             except NotFound:
                 pass
-        return {one["key"]: "" for one in index.vectors()} if index.exists() else {}
+        return {one["key"]: "" for one in index.vectors(metadata=False)} if index.exists() else {}
 
     def _drop_indexes(self, former: FedStore, fed: FedStore) -> None:
         needed = {one.index for one in fed.collections.values()}
