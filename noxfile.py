@@ -296,9 +296,10 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure speed against peers that run in the same session."""
+    """Measure speed against peers that run in turns with it, and draw docs/benchmarks.md."""
     extras(session, *EXTRAS, group="test")
-    session.run("python", "-m", "pytest", "tests/bench", "--benchmark-only", *session.posargs)
+    words = ("--benchmark-only", "--record", *session.posargs)
+    session.run("python", "-m", "pytest", "tests/bench", *words)
 
 
 @nox.session

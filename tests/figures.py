@@ -24,10 +24,14 @@ from layersmith.report.tables import bytecode_size
 from rich.console import Console
 from rich.text import Text
 
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # `python tests/figures.py` has the folder of the script alone
+
+from tests.bench import comparisons  # noqa: E402 -- see above
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 LAYERS = ROOT / "build" / "layers.py"
 PAGES = ("README.md", "docs/chromadb-layer.md", "docs/benchmarks.md")
@@ -150,10 +154,16 @@ def against_plain(made: dict[str, Manifest]) -> str:
     )
 
 
+def speed(_: dict[str, Manifest]) -> str:
+    """Return the newest rows of the benchmarks, for docs/benchmarks.md."""
+    return comparisons.table()
+
+
 BLOCKS: dict[str, Callable[[dict[str, Manifest]], str]] = {
     "build-table": build_table,
     "chromadb-steps": steps_table,
     "chromadb-against-plain": against_plain,
+    "speed": speed,
 }
 
 
@@ -170,6 +180,16 @@ def pages() -> Iterator[tuple[Path, str]]:
     for name in PAGES:
         path = ROOT / name
         yield path, BLOCK.sub(fill, path.read_text("utf-8"))
+
+
+def draw_speed() -> None:
+    """Write the table of the benchmarks alone: a run of them needs no build in dist/."""
+    path = ROOT / "docs" / "benchmarks.md"
+
+    def fill(found: re.Match[str]) -> str:
+        return f"{found[1]}{speed({})}\n{found[3]}" if found[2] == "speed" else found[0]
+
+    path.write_text(BLOCK.sub(fill, path.read_text("utf-8")), "utf-8")
 
 
 def terminal() -> str:

@@ -58,6 +58,7 @@ VERBS = {
     "slim": "find what can be removed from a layer, and prove that it still works",
     "recipe": "list, draft and prove recipes: what layers can do without, as data",
     "why": "tell what brought a file, module or library into layers, or left it out",
+    "sbom": "print the bill of materials of a layer or a whole function, as CycloneDX or SPDX",
     "diff": "compare two manifests or locks",
     "summary": "say in Markdown which layers are built, proven and within budget",
     "report": "write the HTML report of everything in dist/",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from layersmith.assemble.manifest import Manifest
+    from layersmith.audit.findings import Place
     from layersmith.plan import Target
     from layersmith.supply.commits import Checkout
 
@@ -68,6 +69,7 @@ class Build:
         force: Build even what is up to date.
         quiet: Show no progress.
         planned: All targets of layers.yaml: the index of ``dist`` lists no others.
+        where: Returns the place of a key of a target in layers.yaml, for messages.
         config: layers.yaml, for manifests that name the commit it is of; None names none.
     """
 
@@ -77,6 +79,7 @@ class Build:
     force: bool = False
     quiet: bool = False
     planned: Sequence[Target] = ()
+    where: Callable[[Target, str], Place] | None = None
     config: Path | None = None
     _checkout: Checkout | None = None
     _shown: dict[str, TaskID] = field(default_factory=dict)
@@ -263,8 +266,10 @@ class Build:
             removed={removed.path: removed.rule for removed in prepared.collected.tree.removed},
             recorded={part.name: part.wheel.hashes for part in parts if part.wheel},
             beside=files.provided(job.target, job.root),
+            mine={part.name for part in parts if part.origin == "local"},
         )
-        report.raise_for_errors()
+        where = self.where
+        report.raise_for_errors(where and (lambda key: where(job.target, key)))
         folder = outputs.cache_folder(job.digest)
         cached = Outputs.of(job.target, folder)
         manifest = layer.finish(prepared, report.record(), cached, last_release, step)

@@ -100,6 +100,8 @@ def place(words: Sequence[str]) -> Path | None:
     """
     if not words or words[0] not in VERBS or OF_STEPS & os.environ.keys():
         return None
+    if words[0] == "lock" and "--check" not in words:
+        return None  # an index is asked
     try:
         facts = [
             *(__version__, sys.version, sys.executable, os.getuid(), os.getcwd()),  # noqa: PTH109

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from layersmith import console
+from layersmith import cache, console
 from layersmith.assemble import outputs
 from layersmith.config.models import Budgets, BytecodeMode
 from layersmith.errors import ProofError
@@ -19,12 +19,12 @@ from layersmith.prove.runners import choice as runners
 from layersmith.prove.slim import fragment, propose
 from layersmith.prove.slim import names as slim_names
 from layersmith.prove.slim import trace as slim_trace
-from layersmith.prove.slim.models import SlimReport, TargetWeight, Weight
+from layersmith.prove.slim.models import SlimReport, TargetWeight, WatchRecord, Weight
 from layersmith.prove.slim.search import Search, TrialVerdict
 from layersmith.prove.smoke import layer as smoke
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from layersmith.assemble.manifest import Manifest
@@ -47,6 +47,7 @@ class SlimOptions:
         bold: Try what loaded code names, and data, too.
         at_least: Bytes under /opt below which a candidate is not worth a line.
         limit: How many copies to build and prove at most, a target.
+        dist: Folder of the artifacts; what was watched is recorded beside a zip that is there.
     """
 
     root: Path
@@ -56,6 +57,7 @@ class SlimOptions:
     bold: bool = False
     at_least: int = 10_000
     limit: int = 40
+    dist: Path | None = None
 
 
 @dataclass
@@ -121,7 +123,24 @@ class Copies:
                 cause="\n".join([*verdict.texts, *(text for _, text in verdict.broken)])[:2000],
                 hint="fix the layer first; run `python build/layers.py smoke` for details",
             )
+        self._record(result.manifest, found, first_call)
         return result.manifest, self._readable(zipped), found
+
+    def _record(self, manifest: Manifest, found: Collection[str], first_call: Path | None) -> None:
+        """Keep what was loaded beside the zip in dist/, for what asks later, e.g. `advisories`."""
+        dist = self.options.dist
+        if dist is None or not (dist / manifest.artifact.filename).is_file():
+            return
+        proofs = [self.target.settings.smoke, first_call and "the first call of coldstart"]
+        made = WatchRecord(
+            identifier=manifest.identifier,
+            sha256=manifest.artifact.sha256,
+            runner=self.runner.facts,
+            proofs=[one for one in proofs if one],
+            loaded=slim_trace.in_zip((one.path for one in manifest.files), found),
+        )
+        path = dist / f"{self.target.stem}.watched.json"
+        cache.write_text(path, made.model_dump_json(indent=1) + "\n")
 
     def _readable(self, zipped: Path) -> Path:
         """Return a zip of the target with sources, as names are read from those."""

@@ -15,7 +15,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import urllib3
-from vector_common.errors import BadRequest, ServerBusy, Unauthorized
+from vector_common.chroma import is_address
+from vector_common.errors import BadRequest, ChromaFailed, ServerBusy, Unauthorized
 from vector_common.events import Fields, entrypoint
 from vector_common.tokens import read_token
 
@@ -34,8 +35,8 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     task_token = fields.text("taskToken", "", limit=2048)
     address = session.get("address")
     reference = session.get("tokenReference")
-    if not isinstance(address, str) or not address.startswith(("http://", "https://")):
-        fields.problem("session.address", "must be the URL of a server")
+    if not isinstance(address, str) or not is_address(address):
+        fields.problem("session.address", "must be a plain http:// or https:// address")
     if not isinstance(reference, str):
         fields.problem("session.tokenReference", "must be a string")
     fields.check()
@@ -58,8 +59,10 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(status: int, data: bytes) -> dict[str, Any]:
     if status == 202:
-        phase = json.loads(data).get("phase")
-        return {"accepted": True, "phase": phase}
+        try:
+            return {"accepted": True, "phase": json.loads(data).get("phase")}
+        except (ValueError, AttributeError, RecursionError):
+            raise ChromaFailed("the server's answer is not a session's") from None
     if status == 401:
         raise Unauthorized("the server refuses the session's token")
     if status in {429, 502, 503, 504}:

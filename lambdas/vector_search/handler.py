@@ -12,6 +12,7 @@ Answer: ``{"results": [{"id", "similarity", "distance", "metadata", "document"?}
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from vector_common.events import Fields, entrypoint
@@ -31,9 +32,7 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     collection = fields.text("collection")
     limit = fields.integer("limit", 10, low=1, high=300)
     cursor = fields.text("cursor", "", limit=8192)
-    least = None
-    if fields.raw("minSimilarity") is not None:
-        least = fields.number("minSimilarity", low=-1, high=1)
+    least = fields.number("minSimilarity", -math.inf, low=-1, high=1)
     where, session = fields.mapping("where"), fields.mapping("session")
     documents = fields.flag("documents", default=False)
     database = fields.text("database", "")
@@ -50,10 +49,10 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
         documents=documents,
         model=embed.model,
     )
-    if least is not None:
+    if least > -math.inf:
         require_cosine("minSimilarity", ((collection, n) for n in neighbours))
     page, following = start.page(neighbours, limit)
-    near = [n for n in page if least is None or n.similarity >= least]
+    near = [n for n in page if n.similarity >= least]
     return {
         "results": [
             {

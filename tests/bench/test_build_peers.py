@@ -3,20 +3,15 @@
 The work is case D: three arm64 layers for Python 3.12 as installers leave them (a: chromadb-client,
 b: pillow, numpy and requests, d3: pydantic, httpx and orjson). Every tool starts as a process of
 its own, with a warm download cache, and writes zips to an empty folder. Each ratio stands in the
-benchmark's extra_info, together with the ratio that is wanted.
+benchmark's extra_info and in the table of docs/benchmarks.md, with the ratio that is wanted.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import statistics
-import subprocess
 import sys
-import time
 import zipfile
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,9 +19,10 @@ from typing import TYPE_CHECKING
 import pytest
 from layersmith.base import interpreters, uv
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.bench.comparisons import clock, compare, note
+from tests.bench.workplace import Workplace, run
 
+if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +32,8 @@ LAYERS = {
     "d3": ["pydantic", "httpx", "orjson"],
 }
 ROUNDS = 3
+MADE = ("layers", "bytecode", "stripped", "liteblas", "crossbuild", "repeats")
+"""What the cache keeps of builds; a first one has the downloads alone."""
 
 PLAIN = """\
 defaults:
@@ -53,48 +51,6 @@ AWSTemplateFormatVersion: "2010-09-09"
 Transform: AWS::Serverless-2016-10-31
 Resources:
 """
-
-
-@dataclass
-class Workplace:
-    """A folder with case D locked, and how long each peer took in it."""
-
-    root: Path
-    peers: dict[str, float]
-
-    def tool(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return run([sys.executable, ROOT / "build" / "layers.py", *words], self.root)
-
-    def build(self) -> None:
-        self.tool("build", "--quiet")
-
-    def clean(self) -> None:
-        for folder in (self.root / "dist", self.root / "cache" / "layers"):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def run(
-    command: list[str | Path], cwd: Path, first_on_path: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LAYERSMITH_CACHE": str(cwd / "cache")}
-    if first_on_path:
-        environment["PATH"] = f"{first_on_path}:{environment['PATH']}"
-    # Users of the tool have its bytecode cached, as the peers have theirs.
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    environment["PYTHONPYCACHEPREFIX"] = str(cwd / "pycache")
-    return subprocess.run(
-        command, cwd=cwd, env=environment, check=True, capture_output=True, text=True
-    )
-
-
-def median(work: Callable[[], object], before: Callable[[], None]) -> float:
-    times = []
-    for _ in range(ROUNDS):
-        before()
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def install(root: Path, name: str) -> str:
@@ -117,7 +73,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     (root / "layers.yaml").write_text(PLAIN + "\n".join(lines) + "\n")
     for name, wanted in LAYERS.items():
         (root / f"{name}.txt").write_text("\n".join(wanted) + "\n")
-    place = Workplace(root, {})
+    place = Workplace(root)
     place.tool("lock", "--quiet")
     place.build()
     return place
@@ -128,17 +84,15 @@ def clean_uv(root: Path) -> None:
     (root / "uv").mkdir()
 
 
-def measure_uv(place: Workplace) -> None:
-    lines = [install(place.root, name) for name in LAYERS]
-    one_after_the_other = " && ".join(f"({line})" for line in lines)
-    at_once = " & ".join(f"({line})" for line in lines) + " & wait"
-    for name, line in (("uv + zip", one_after_the_other), ("uv + zip, parallel", at_once)):
-        command: list[str | Path] = ["sh", "-c", line]
-        run(command, place.root)
-        place.peers[name] = median(partial(run, command, place.root), partial(clean_uv, place.root))
+def uv_and_zip(root: Path, lines: list[str], *, at_once: bool) -> None:
+    """Install and zip, one after the other or all at once."""
+    clean_uv(root)
+    between, end = (" & ", " & wait") if at_once else (" && ", "")
+    run(["sh", "-c", between.join(f"({line})" for line in lines) + end], root)
 
 
 def measure_sam(place: Workplace) -> None:
+    """Build with sam, once: it takes a hundred times as long."""
     sam = place.root / "sam"
     resources = []
     for name in LAYERS:
@@ -154,56 +108,68 @@ def measure_sam(place: Workplace) -> None:
     zips = " && ".join(
         f"(cd .aws-sam/build/{name.upper()} && zip -qr ../{name}.zip python)" for name in LAYERS
     )
-
     python = interpreters.find(12)
     assert python, "sam build needs a CPython 3.12 on PATH"
 
     def build() -> None:
+        shutil.rmtree(sam / ".aws-sam", ignore_errors=True)
         run([*command], sam, python.parent)
         run(["sh", "-c", zips], sam)
 
-    def clean() -> None:
-        shutil.rmtree(sam / ".aws-sam", ignore_errors=True)
-
-    place.peers["sam build + zip"] = median(build, clean)
-
-
-def timed(
-    benchmark: BenchmarkFixture, work: Callable[[], object], before: Callable[[], None], rounds: int
-) -> float:
-    """Let the fixture measure, and return its median in seconds."""
-    benchmark.pedantic(work, setup=before, rounds=rounds)  # type: ignore[no-untyped-call]
-    assert benchmark.stats is not None
-    return float(benchmark.stats.stats.median)
+    build()
+    place.clean()
+    ours, _ = clock(place.build)
+    theirs, _ = clock(build)
+    note(CASE, "sam build + zip", ours, theirs, wanted=1 / 25)
 
 
-WANTED = {"uv + zip": 6, "uv + zip, parallel": 3, "sam build + zip": 25}
+TRANSPLANT = """
+import hashlib, sys, zipfile
+for target in sys.argv[1:]:
+    name, *wheels = target.split(",")
+    with open(name, "wb") as out:
+        for path in wheels:
+            data = open(path, "rb").read()
+            hashlib.sha256(data).digest()
+            ends = sorted(zipfile.ZipFile(path).infolist(), key=lambda one: one.header_offset)
+            for one in ends:
+                start = one.header_offset
+                out.write(data[start : start + 30 + len(one.filename) + one.compress_size])
+    hashlib.sha256(open(name, "rb").read()).digest()
+"""
+"""The floor: the compressed bytes of wheels copied into a zip, all read and hashed once."""
+
+
+def transplant(place: Workplace) -> None:
+    """Copy what the layers are made of, and nothing else."""
+    stored = {path.name: path for path in (place.root / "cache" / "wheels").rglob("*.whl")}
+    targets = []
+    for name in LAYERS:
+        lock = (place.root / "locks" / f"{name}-python3.12-arm64.txt").read_text()
+        files = [line.split()[2] for line in lock.splitlines() if line.startswith("    # file ")]
+        wheels = [str(stored[one]) for one in files if one in stored]
+        assert wheels
+        targets.append(",".join([str(place.root / f"{name}.floor"), *wheels]))
+    run([sys.executable, "-c", TRANSPLANT, *targets], place.root)
+
+
+CASE = "build of case D"
 
 
 def test_case_d_against_peers(benchmark: BenchmarkFixture, place: Workplace) -> None:
-    measure_uv(place)
-    measure_sam(place)
-    ours = timed(benchmark, place.build, place.clean, 2 * ROUNDS)
-    for peer, seconds in place.peers.items():
-        benchmark.extra_info[peer] = {
-            "seconds": round(seconds, 2),
-            "times as fast": round(seconds / ours, 1),
-            "wanted": WANTED[peer],
-        }
-    benchmark.extra_info["peak memory, MB"] = peak_memory(place)
-    compare_content(place)
-
-
-def peak_memory(place: Workplace) -> float:
-    place.clean()
-    command = [sys.executable, str(ROOT / "build" / "layers.py"), "build", "--quiet"]
-    code = (
-        "import os, resource, subprocess, sys\n"
-        f"subprocess.run({command!r}, check=True, stdout=subprocess.DEVNULL)\n"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
+    lines = [install(place.root, name) for name in LAYERS]
+    compare(
+        benchmark,
+        CASE,
+        place.build,
+        ("uv + zip", partial(uv_and_zip, place.root, lines, at_once=False), 1 / 14),
+        ("uv + zip, in parallel", partial(uv_and_zip, place.root, lines, at_once=True), 1 / 8),
+        ("copying the wheels' bytes in Python", partial(transplant, place), 1.5),
+        before=place.clean,
+        rounds=2 * ROUNDS,
     )
-    said = run([sys.executable, "-c", code], place.root).stdout
-    return round(int(said.split()[-1]) * 1024 / 1e6)
+    compare_content(place)
+    measure_sam(place)
 
 
 def compare_content(place: Workplace) -> None:
@@ -229,15 +195,9 @@ def compare_content(place: Workplace) -> None:
         assert found == wanted
 
 
-def test_nothing_to_do(benchmark: BenchmarkFixture, place: Workplace) -> None:
-    place.build()
-    timed(benchmark, place.build, lambda: None, 2 * ROUNDS)
-    benchmark.extra_info["wanted, seconds"] = 0.5
-
-
 def test_shipped_layers_against_uv_and_zip(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     """Pruned, stripped, compiled and audited, beside a plain install of the same requirements."""
-    place = Workplace(tmp_path, {})
+    place = Workplace(tmp_path)
     for part in ("layers.yaml", "locks", "lambdas", "tests/smoke"):
         source, target = ROOT / part, tmp_path / part
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -249,20 +209,13 @@ def test_shipped_layers_against_uv_and_zip(benchmark: BenchmarkFixture, tmp_path
         for name, requirements in wanted.items():
             (tmp_path / f"{name}{runtime}.txt").write_text("\n".join(requirements))
             line = install(tmp_path, f"{name}{runtime}")
-            lines.append(
-                "(" + line.replace("--python-version 3.12", f"--python-version {runtime}") + ")"
-            )
-    peer = median(
-        lambda: run(["sh", "-c", " && ".join(lines)], tmp_path), lambda: clean_uv(tmp_path)
+            lines.append(line.replace("--python-version 3.12", f"--python-version {runtime}"))
+    peer = ("uv + zip, plain", partial(uv_and_zip, tmp_path, lines, at_once=False), 1.0)
+    compare(
+        benchmark,
+        "first build of the shipped layers from downloaded wheels",
+        place.build,
+        peer,
+        before=lambda: place.remove("dist", *(f"cache/{name}" for name in MADE)),
+        rounds=ROUNDS,
     )
-
-    def clean() -> None:
-        for folder in ("dist", "cache/layers", "cache/bytecode"):
-            shutil.rmtree(tmp_path / folder, ignore_errors=True)
-
-    ours = timed(benchmark, place.build, clean, ROUNDS)
-    benchmark.extra_info["uv + zip"] = {
-        "seconds": round(peer, 2),
-        "times as fast": round(peer / ours, 2),
-        "wanted": 1,
-    }

@@ -25,7 +25,7 @@ LOCKED = "uv venv --quiet && uv pip install --quiet --require-hashes -r locks/jo
 """Installs nox for jobs whose token or role could do harm."""
 VERB = re.compile(r"^(?:python3? build/layers\.py|layersmith) (?P<verb>[a-z]+)(?: .*)?$")
 PLAIN = re.compile(
-    r"^(?:gh|set -f|shopt -s nullglob$|(?:rm -rf|mkdir|cp) \"\$(?:RUNNER_TEMP|DIST))"
+    r"^(?:gh|set -f|shopt -s nullglob$|(?:rm -rf|mkdir|cp) \"\$(?:RUNNER_TEMP|DIST|BUNDLE))"
 )
 """What the shell may do beside: ask GitHub, and carry manifests from one folder to another."""
 SESSIONS = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.MULTILINE))
@@ -152,11 +152,31 @@ def test_every_input_and_output_is_described_and_used(path: Path) -> None:
 @pytest.mark.parametrize("path", REUSABLE, ids=named)
 def test_reusable_workflows_ask_for_no_secret_and_no_more_than_they_say(path: Path) -> None:
     assert set(load(path)[True]["workflow_call"]) <= {"inputs", "outputs"}
-    allowed = {"contents: read"} | ({"id-token: write"} if "publish" in path.name else set())
+    more = {
+        "layers-publish.yml": {"id-token: write"},
+        "layers-release.yml": {"id-token: write", "attestations: write"},
+    }
+    allowed = {"contents: read"} | more.get(path.name, set())
     for name, job in jobs(path).items():
         asked = {f"{scope}: {level}" for scope, level in job["permissions"].items()}
         assert asked <= allowed, name
     assert "secrets" not in path.read_text("utf-8")
+
+
+def test_what_signs_runs_nothing_else() -> None:
+    """SLSA's third level: no step of a job that can sign is the caller's, or code of a layer."""
+    signing = [
+        (f"{path.name}, {name}", job)
+        for path in WORKFLOWS
+        for name, job in jobs(path).items()
+        if "attestations" in job.get("permissions", {}) and "steps" in job
+    ]
+    assert {name for name, _ in signing} == {"layers-release.yml, attest", "nightly.yml, attest"}
+    for name, job in signing:
+        assert set(job["permissions"]) == {"id-token", "attestations"}, name
+        for step in job["steps"]:
+            assert step.get("run", "").startswith("cp ") or "actions/" in step.get("uses", ""), name
+            assert "checkout" not in step.get("uses", ""), name
 
 
 def test_what_jobs_with_power_install_is_hashed_and_fits_the_tools() -> None:

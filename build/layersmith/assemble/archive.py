@@ -15,10 +15,13 @@ import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import metadata
 from typing import IO, TYPE_CHECKING
 
 import deflate
 
+from layersmith import cache
+from layersmith.assemble import wheel
 from layersmith.assemble.tree import Entry, WheelMember
 from layersmith.base.zips import EXECUTABLE_MODE, FILE_MODE
 from layersmith.errors import BuildError
@@ -26,6 +29,11 @@ from layersmith.errors import BuildError
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+LARGE = 100_000
+"""Bytes from which the compressed form of what a build made is kept in the cache, by content."""
+
+DIGEST = hashlib.sha256().digest_size
 
 LEVEL = 9
 """libdeflate's level; at 9 it is smaller than zlib's 9 and several times as fast."""
@@ -77,6 +85,35 @@ class Written:
     sizes: dict[str, int]
 
 
+def version() -> str:
+    """Return what the compressed bytes follow from beside the content."""
+    return f"deflate {metadata.version('deflate')}, level {LEVEL}"
+
+
+def kept(folder: Path) -> dict[str, WheelMember]:
+    """Return what `keep` put into a folder of the cache, by path; damaged files are removed."""
+    found: dict[str, WheelMember] = {}
+    for path in sorted(folder.glob("*.zip")):
+        try:
+            found |= wheel.locate(path, wheel.directory(path))
+        except BuildError:
+            path.unlink(missing_ok=True)
+    return found
+
+
+def keep(folder: Path, entries: Sequence[Entry]) -> dict[str, WheelMember]:
+    """Compress files into a zip of their own in a folder of the cache, and return its members.
+
+    A zip that is there stays as it is: others may be reading it.
+    """
+    ordered = sorted(entries, key=lambda entry: entry.path)
+    names = "\n".join(entry.path for entry in ordered)
+    path = folder / f"{cache.sha256_bytes(names.encode())}.zip"
+    with cache.atomic_writer(path) as stream:
+        write(stream, ordered, workers=1)
+    return wheel.locate(path, wheel.directory(path))
+
+
 def write(stream: IO[bytes], entries: Sequence[Entry], *, workers: int = 4) -> Written:
     """Write ``entries``, sorted by the caller, as a zip.
 
@@ -125,7 +162,7 @@ def write(stream: IO[bytes], entries: Sequence[Entry], *, workers: int = 4) -> W
 def pack(entry: Entry) -> Member:
     """Compress an entry; what deflate would make larger is stored."""
     content = entry.source.read()
-    packed = bytes(deflate.deflate_compress(content, LEVEL)) if content else b""
+    packed = _deflated(content) if content else b""
     smaller = len(packed) < len(content)
     return Member(
         entry=entry,
@@ -134,6 +171,21 @@ def pack(entry: Entry) -> Member:
         crc=zlib.crc32(content),
         size=len(content),
     )
+
+
+def _deflated(content: bytes) -> bytes:
+    """Return content compressed; what is large is kept, as a stripped library is in many layers."""
+    if len(content) < LARGE:
+        return bytes(deflate.deflate_compress(content, LEVEL))
+    key = cache.sha256_bytes(f"{version()} {cache.sha256_bytes(content)}".encode())
+    path = cache.section("deflated") / key[:2] / key
+    with contextlib.suppress(OSError):
+        kept = path.read_bytes()
+        if hashlib.sha256(kept[:-DIGEST]).digest() == kept[-DIGEST:]:
+            return kept[:-DIGEST]
+    packed = bytes(deflate.deflate_compress(content, LEVEL))
+    cache.write_bytes(path, packed + hashlib.sha256(packed).digest())
+    return packed
 
 
 def _as_in_wheel(entry: Entry) -> bool:

@@ -2,28 +2,33 @@
 
 A zip with fixed dates makes every timestamp .pyc stale, so that Lambda compiles everything at
 every cold start; unchecked-hash .pyc files (PEP 552) are loaded as they are. They are compiled by
-an interpreter of the target's minor version, and cached per distribution in zips whose compressed
-bytes the archive takes over like those of a wheel.
+an interpreter of the target's minor version, one process for all that a target lacks, and cached
+per wheel in zips whose compressed bytes the archive takes over like those of a wheel.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import re
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from layersmith import cache, process
-from layersmith.assemble import archive, wheel
+from layersmith.assemble import archive
 from layersmith.assemble.tree import Bytes, Entry, WheelMember
 from layersmith.base import interpreters
 from layersmith.config.models import BytecodeMode
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from layersmith.assemble.tree import Tree
     from layersmith.base.runtimes import Runtime
@@ -34,7 +39,12 @@ RECORD_HEAD = struct.Struct(">II")
 LAYERS, TASK = "/opt/", "/var/task/"
 """Where Lambda unpacks layers, and the package of a function (LAMBDA_TASK_ROOT)."""
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
 RULE_ONLY = "bytecode: only"
+
+MANY = 100
+"""Sources above which the cores share them; starting a compiler takes as long as a few of them."""
 
 # Compilers that run at once, over all targets: more than the cores only slows them down.
 _slots = threading.BoundedSemaphore(os.cpu_count() or 2)
@@ -73,19 +83,39 @@ def add(
             f"no CPython {runtime.python_version} on this machine and none to download: "
             "the layer holds no bytecode and will start more slowly"
         )
-    groups: dict[str, list[Entry]] = {}
+    only = {use.name: use.bytecode.optimize for use in recipes if use.bytecode}
+    sources: dict[tuple[str, str], list[Entry]] = {}
     for entry in tree:
         if entry.path.endswith(".py"):
-            groups.setdefault(entry.distribution, []).append(entry)
-    only = {use.name: use.bytecode.optimize for use in recipes if use.bytecode}
-    with ThreadPoolExecutor(len(groups) or 1) as pool:
-        jobs = {}
-        for name, group in groups.items():
-            level = only.get(name, optimize)
-            jobs[name] = pool.submit(_compiled, group, interpreter, runtime, level, place)
-    for name, job in jobs.items():
-        merge(tree, job.result(), BytecodeMode.ONLY if name in only else mode)
+            sources.setdefault((entry.distribution, _wheel(entry)), []).append(entry)
+    groups = {}
+    for (name, wheel), group in sources.items():
+        level = only.get(name, optimize)
+        key = _key(wheel, group, runtime, level, place)
+        groups[key] = _Group(key, level, group)
+    with contextlib.ExitStack() as stack:
+        # In one order, so that two targets that share wheels never wait for each other.
+        for key in sorted(groups):
+            stack.enter_context(_alone(key))
+        compiled = _compiled(list(groups.values()), interpreter, runtime, place)
+    for entry in compiled:
+        merge(tree, [entry], BytecodeMode.ONLY if entry.distribution in only else mode)
     return None
+
+
+@dataclass
+class _Group:
+    """Sources that are compiled alike: of one wheel, or of what the build made.
+
+    Attributes:
+        key: What all of their bytecode follows from, but which of them there are.
+        level: Level of optimization.
+        sources: The sources.
+    """
+
+    key: str
+    level: int
+    sources: list[Entry]
 
 
 def merge(tree: Tree, compiled: Iterable[Entry], mode: BytecodeMode) -> None:
@@ -111,32 +141,76 @@ def source_of(cached: str) -> str:
     return str(path.parent.parent / f"{path.name.split('.', 1)[0]}.py")
 
 
+_turns: dict[str, threading.Lock] = {}
+
+
+def _alone(key: str) -> threading.Lock:
+    """Return the lock of a group's packs: what two targets need at once is compiled once."""
+    return _turns.setdefault(key, threading.Lock())
+
+
 def _compiled(
-    group: list[Entry], interpreter: Path, runtime: Runtime, optimize: int, place: str
-) -> list[Entry]:
-    """Return the bytecode of one distribution, from the cache where it is there."""
-    pack = cache.section("bytecode") / f"{_digest(group, runtime, optimize, place)}.zip"
-    distribution = group[0].distribution
-    if not pack.exists():
-        with _slots:
-            compiled = _compile(group, interpreter, runtime, optimize, place)
-        entries = [
-            Entry(cached_path(path, runtime), Bytes(content), distribution)
-            for path, content in sorted(compiled.items())
-            if content
+    groups: list[_Group], interpreter: Path, runtime: Runtime, place: str
+) -> Iterator[Entry]:
+    """Return the bytecode of all groups, from the cache as far as it is there."""
+    packs = cache.section("bytecode")
+    found = {group.key: archive.kept(packs / group.key) for group in groups}
+    lacking = {
+        group.key: [
+            entry
+            for entry in group.sources
+            if cached_path(entry.path, runtime) not in found[group.key]
         ]
-        with cache.atomic_writer(pack) as stream:
-            archive.write(stream, entries, workers=1)
-    members = wheel.locate(pack, wheel.directory(pack))
-    return [Entry(path, member, distribution) for path, member in members.items()]
+        for group in groups
+    }
+    levels = sorted({group.level for group in groups if lacking[group.key]})
+    for level in levels:
+        wanted = {one.key: lacking[one.key] for one in groups if one.level == level}
+        made = _shared_out([*chain(*wanted.values())], interpreter, runtime, level, place)
+        # One that does not compile is kept as empty, so that it is not tried again.
+        new = {
+            key: [
+                Entry(cached_path(one.path, runtime), Bytes(made[one.path]), one.distribution)
+                for one in sources
+            ]
+            for key, sources in wanted.items()
+            if sources
+        }
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for key, members in zip(
+                new, pool.map(archive.keep, (packs / key for key in new), new.values()), strict=True
+            ):
+                found[key] |= members
+    for group in groups:
+        for entry in group.sources:
+            path = cached_path(entry.path, runtime)
+            member = found[group.key][path]
+            if member.size:
+                yield Entry(path, member, entry.distribution)
+
+
+def _shared_out(
+    sources: list[Entry], interpreter: Path, runtime: Runtime, optimize: int, place: str
+) -> dict[str, bytes]:
+    """Compile in one process, or in one a core where there is much to do."""
+    parts = (os.cpu_count() or 2) if len(sources) > MANY else 1
+
+    def compiled(part: int) -> dict[str, bytes]:
+        with _slots:
+            return _compile(sources[part::parts], interpreter, runtime, optimize, place)
+
+    with ThreadPoolExecutor(parts) as pool:
+        return {
+            path: made for one in pool.map(compiled, range(parts)) for path, made in one.items()
+        }
 
 
 def _compile(
-    group: list[Entry], interpreter: Path, runtime: Runtime, optimize: int, place: str
+    sources: list[Entry], interpreter: Path, runtime: Runtime, optimize: int, place: str
 ) -> dict[str, bytes]:
     """Run the interpreter over sources and return path to .pyc, empty where none could be made."""
     records = []
-    paths = {entry.inner if place == TASK else entry.path: entry for entry in group}
+    paths = {entry.inner if place == TASK else entry.path: entry for entry in sources}
     for path, entry in paths.items():
         name, content = path.encode(), entry.source.read()
         records.append(RECORD_HEAD.pack(len(name), len(content)) + name + content)
@@ -149,7 +223,7 @@ def _compile(
         )
     except process.CommandFailed as failed:
         raise BuildError(
-            f"compiling the sources of {group[0].distribution} failed: {failed.output[-500:]}",
+            f"compiling the sources of {_names(sources)} failed: {failed.output[-500:]}",
             cause=f"{interpreter} could not run the compiler",
         ) from failed
     compiled = _records(answer)
@@ -174,15 +248,25 @@ def _records(data: bytes) -> dict[str, bytes]:
     return found
 
 
-def _digest(group: list[Entry], runtime: Runtime, optimize: int, place: str) -> str:
-    lines = [runtime.bytecode_tag, str(optimize), place, cache.sha256_file(WORKER)]
-    lines += [f"{entry.path} {_identity(entry)}" for entry in group]
+def _names(sources: list[Entry]) -> str:
+    return ", ".join(dict.fromkeys(entry.distribution for entry in sources))
+
+
+def _wheel(entry: Entry) -> str:
+    """Return the SHA-256 of the wheel in the store that holds an entry; empty where none does."""
+    source = entry.source
+    folder = source.wheel.parent.name if isinstance(source, WheelMember) else ""
+    return folder if _SHA256.fullmatch(folder) else ""
+
+
+def _key(wheel: str, group: list[Entry], runtime: Runtime, optimize: int, place: str) -> str:
+    """Return the name of the folder with the bytecode of a wheel, or of what the build made."""
+    lines = [runtime.bytecode_tag, str(optimize), place, _worker(), archive.version(), wheel]
+    if not wheel:
+        lines += [f"{entry.path} {cache.sha256_bytes(entry.source.read())}" for entry in group]
     return cache.sha256_bytes("\n".join(lines).encode())
 
 
-def _identity(entry: Entry) -> str:
-    source = entry.source
-    if isinstance(source, WheelMember):
-        # The folder's name in the store is the SHA-256 of the wheel.
-        return f"{source.wheel.parent.name} {source.crc:08x} {source.size}"
-    return cache.sha256_bytes(source.read())
+@functools.cache
+def _worker() -> str:
+    return cache.sha256_file(WORKER)

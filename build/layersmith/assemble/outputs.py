@@ -158,6 +158,7 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._threads = threading.Lock()
+        self._known: tuple[tuple[int, ...], dict[str, DistArtifact]] | None = None
 
     def place(self, source: Outputs, target: Target, manifest: Manifest) -> None:
         """Bring a target's files from the cache to dist/.
@@ -241,16 +242,25 @@ class Shelf:
         )
 
     def _read(self) -> dict[str, DistArtifact]:
+        path = self._folder / INDEX
         try:
-            found = DistIndex.model_validate_json((self._folder / INDEX).read_bytes())
+            if self._known is not None and _state(path) == self._known[0]:
+                return dict(self._known[1])
+            found = DistIndex.model_validate_json(path.read_bytes())
         except (OSError, ValidationError):
             return {}
-        return {one.identifier: one for one in found.artifacts}
+        return self._remember({one.identifier: one for one in found.artifacts})
+
+    def _remember(self, found: dict[str, DistArtifact]) -> dict[str, DistArtifact]:
+        """Keep what the index says, so that not every target of a run reads all of it again."""
+        self._known = (_state(self._folder / INDEX), dict(found))
+        return found
 
     def _write(self, found: dict[str, DistArtifact]) -> None:
         index = DistIndex(artifacts=[found[name] for name in sorted(found)])
         text = json.dumps(index.model_dump(mode="json"), indent=1) + "\n"
         cache.write_text(self._folder / INDEX, text)
+        self._remember(found)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -265,6 +275,12 @@ class Shelf:
                 yield
             finally:
                 os.close(handle)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Return what changes with every write of a file that is renamed into its place."""
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _is_same(path: Path, latest: Path, sha256: str) -> bool:

@@ -23,6 +23,7 @@ from packaging.utils import canonicalize_name
 from pydantic import TypeAdapter, ValidationError
 
 from layersmith import cache
+from layersmith.assemble.bill import licenses
 from layersmith.assemble.tree import PREFIX, WheelMember
 from layersmith.base import damage, elf, legacy
 from layersmith.base.modules import ModuleName, module_name
@@ -88,6 +89,7 @@ class InstalledDistribution:
         top_level: Names in its top_level.txt.
         version: Its version, as the name of the folder has it.
         requires: Lines of Requires-Dist in its METADATA.
+        license: Its licence, as its METADATA gives it.
     """
 
     name: str
@@ -97,6 +99,7 @@ class InstalledDistribution:
     top_level: tuple[str, ...] = ()
     version: str = ""
     requires: tuple[str, ...] = ()
+    license: licenses.License = field(default_factory=licenses.License)
 
     @property
     def root(self) -> str:
@@ -189,6 +192,7 @@ class Content:
             top_level=tuple(self.text(f"{folder}/top_level.txt").split()),
             version=version,
             requires=tuple(map(str, metadata.get_all("Requires-Dist") or ())),
+            license=licenses.of(metadata),
         )
 
     def _record(self, folder: str) -> list[str]:

@@ -11,7 +11,11 @@ from layersmith.assemble.manifest import AuditRecord, ManifestPart
 from layersmith.errors import AuditError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    Place = tuple[Path, int, int]
+    """File, line and column."""
 
 CODES = {
     "PATH-UNSAFE": "a path leaves the layer, is absolute or has a backslash",
@@ -51,6 +55,9 @@ CODES = {
     "IMPORT-MISSING": "a requirement has nothing to import in the layer",
     "REQUIRES-UNMET": "a distribution requires what neither the layer nor the runtime brings",
     "IMPORT-FORBIDDEN": "the layer holds a module that layers.yaml forbids",
+    "LICENSE-DENIED": "`licenses` denies the licence of a distribution, or does not allow it",
+    "LICENSE-PART": "the SBOM inside a wheel names a licence that `licenses` does not let through",
+    "LICENSE-UNKNOWN": "a distribution has no licence that `licenses` can be held against",
     "PATH-CASE": "two paths differ only in case",
     "SHADOW-RUNTIME": "the layer hides a module that the runtime provides",
     "SHADOW-STDLIB": "the layer hides a module of Python's standard library",
@@ -96,6 +103,8 @@ class Finding(ManifestPart):
     """What to do next."""
     accepted: str | None = None
     """Reason for which `accept` in layers.yaml takes it; None where it counts."""
+    key: str | None = None
+    """Key of the layer in layers.yaml that it is judged by, ``licenses.deny``."""
 
     @property
     def subject(self) -> str:
@@ -156,8 +165,11 @@ class AuditReport(ManifestPart):
             },
         )
 
-    def raise_for_errors(self) -> None:
+    def raise_for_errors(self, where: Callable[[str], Place] | None = None) -> None:
         """Do nothing for a layer that passed.
+
+        Args:
+            where: Returns the place of a key of the layer in layers.yaml.
 
         Raises:
             AuditError: With every error, equal ones of a distribution as one; the first one is
@@ -166,14 +178,33 @@ class AuditReport(ManifestPart):
         groups = grouped(self.errors)
         if not groups:
             return
-        lines = [f"{group[0].code}: {headline(group)}" for group in groups]
+        told = [_told(group, where) for group in groups]
+        lines = [line for line, _ in told]
         message = (
             lines[0]
             if len(lines) == 1
             else "\n    ".join(["the audit rejected this layer:", *lines])
         )
         first = groups[0][0]
-        raise AuditError(message, target=self.identifier, cause=first.cause, hint=first.next)
+        file, line, column = told[0][1] or (None, None, None)
+        raise AuditError(
+            message,
+            target=self.identifier,
+            cause=first.cause,
+            hint=first.next,
+            file=str(file) if file else None,
+            line=line,
+            column=column,
+        )
+
+
+def _told(group: list[Finding], where: Callable[[str], Place] | None) -> tuple[str, Place | None]:
+    """Return one line for findings, and where in layers.yaml the key is that they break."""
+    line, key = f"{group[0].code}: {headline(group)}", group[0].key
+    if where is None or key is None:
+        return line, None
+    place = where(key)
+    return f"{line} ({place[0].name}:{place[1]}:{place[2]})", place
 
 
 def grouped(findings: Iterable[Finding]) -> list[list[Finding]]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from layersmith.audit import accept, by_name, layout, machine, needs, packages, requires
+from layersmith.audit import accept, by_name, layout, licenses, machine, needs, packages, requires
 from layersmith.audit.content import gather
 from layersmith.audit.findings import AuditReport, ordered
 from layersmith.audit.zipped import open_zip
+from layersmith.config.models import Licenses
 from layersmith.errors import AuditError, BuildError
 from layersmith.recipes.apply import rule
 
@@ -45,6 +46,8 @@ class Declared:
         beside: Names of the libraries that layers used beside this one bring.
         accepted: Findings that are accepted -> reason; see ``accept.apply``.
         libraries: Distribution -> libraries that its recipe names -> what brings them.
+        licenses: What licences are allowed and denied.
+        mine: Normalized names of local packages.
     """
 
     requirements: Collection[str] = ()
@@ -57,6 +60,8 @@ class Declared:
     beside: Collection[str] = ()
     accepted: Mapping[str, str] = field(default_factory=dict)
     libraries: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    licenses: Licenses = field(default_factory=Licenses)
+    mine: Collection[str] = ()
 
     @classmethod
     def of(
@@ -65,6 +70,7 @@ class Declared:
         requirements: Collection[str] = (),
         asked: Iterable[str] = (),
         beside: Collection[str] = (),
+        mine: Collection[str] = (),
     ) -> Declared:
         """Return what the settings of a target's layer say.
 
@@ -74,6 +80,7 @@ class Declared:
                 the runtime may be among them.
             asked: The requirements as they were asked for (PEP 508), with their extras.
             beside: Names of the libraries that layers used beside this one bring.
+            mine: Normalized names of local packages.
         """
         settings = target.settings
         kept = target.runtime.provided - set(target.runtime.left_out(settings.keep_provided))
@@ -89,6 +96,8 @@ class Declared:
             beside=beside,
             accepted=settings.accept,
             libraries={use.name: use.libraries for use in target.recipes.uses if use.libraries},
+            licenses=settings.licenses,
+            mine=mine,
         )
 
 
@@ -146,6 +155,7 @@ def audit_target(
     removed: Mapping[str, str] | None = None,
     recorded: Mapping[str, Collection[str]] | None = None,
     beside: Collection[str] = (),
+    mine: Collection[str] = (),
 ) -> AuditReport:
     """Judge the files of a target, with the settings of its layer.
 
@@ -157,13 +167,14 @@ def audit_target(
         removed: Path -> rule, for files that were left out on purpose.
         recorded: Distribution -> paths below python/ that its wheel lists; see `audit`.
         beside: Names of the libraries that layers used beside this one bring.
+        mine: Normalized names of local packages, whose licences are not judged.
     """
     return audit(
         files,
         target.runtime,
         target.architecture,
         identifier=target.identifier,
-        declared=Declared.of(target, requirements, asked, beside),
+        declared=Declared.of(target, requirements, asked, beside, mine),
         removed=removed,
         recorded=recorded,
     )
@@ -221,6 +232,7 @@ def _checks(content: Content, declared: Declared) -> Iterator[Finding]:
     yield from packages.forbidden(content, declared.forbidden)
     yield from packages.shadows(content, declared.kept)
     yield from packages.managed(content, declared.managed)
+    yield from licenses.check(content, declared.licenses, declared.mine)
 
 
 def _report(

@@ -28,8 +28,9 @@ LONGEST_RETRY_AFTER = 60.0
 REFUSED = {401, 403}
 """Status numbers after which another login may help; some indexes answer 404 for both."""
 
-TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
-"""Status numbers (RFC 6585, RFC 9110): 429, and from 500 on all that is the server's fault."""
+NOT_MODIFIED, TOO_MANY_REQUESTS, SERVER_ERROR = 304, 429, 500
+"""Status numbers (RFC 6585, RFC 9110): what the asker has is still true; 429; and from 500 on all
+that is the server's fault."""
 
 
 _SAID = re.compile(r"certificate verify failed: [^(]*|^\d{3} [\w ]+$|^Proxy Server [\w ]+")
@@ -39,17 +40,36 @@ class RequestFailed(Exception):
     """A request has no answer that can be used; the text holds no URL and so no login."""
 
 
-def get(client: httpx.Client, url: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+def get(
+    client: httpx.Client,
+    url: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    limit: int | None = None,
+) -> httpx.Response:
     """Return the answer to a GET, sent again after faults that pass.
 
     Those are connections that break, the status 429, and those from 500 on. The pauses grow and
     differ from run to run, so that many clients do not come back at once; a server's Retry-After
-    (RFC 9110, in seconds or as a date) is kept to.
+    (RFC 9110, in seconds or as a date) is kept to. An answer of 304 is returned, too.
+
+    Args:
+        client: What sends it.
+        url: Where to.
+        headers: More headers.
+        limit: Bytes, unpacked, after which the answer is not read on.
 
     Raises:
-        RequestFailed: The status is an error, or nothing answered.
+        RequestFailed: The status is an error, nothing answered, or the answer is too large.
     """
-    return _again(lambda: client.get(url, headers=headers).raise_for_status(), "index")
+
+    def send() -> httpx.Response:
+        with client.stream("GET", url, headers=headers) as answer:
+            if answer.status_code != NOT_MODIFIED:
+                answer.raise_for_status()
+            return _read(answer, limit)
+
+    return _again(send, "index")
 
 
 def ask(client: httpx.Client, url: str, *, who: str, most: int, body: Any = None) -> bytes:
@@ -69,12 +89,7 @@ def ask(client: httpx.Client, url: str, *, who: str, most: int, body: Any = None
     def send() -> bytes:
         with client.stream("POST" if body is not None else "GET", url, json=body) as answer:
             answer.raise_for_status()
-            found = bytearray()
-            for chunk in answer.iter_bytes():
-                found += chunk
-                if len(found) > most:
-                    raise RequestFailed(f"the {who} answered more than {most:,} bytes")
-            return bytes(found)
+            return _bounded(answer, most, who)
 
     return _again(send, who)
 
@@ -100,6 +115,30 @@ def _again(send: Callable[[], Answer], who: str) -> Answer:
         httpx.InvalidURL,
     ) as problem:
         raise RequestFailed(_trouble(problem)) from None
+
+
+def _bounded(answer: httpx.Response, most: int, who: str) -> bytes:
+    found = bytearray()
+    for chunk in answer.iter_bytes():
+        found += chunk
+        if len(found) > most:
+            raise RequestFailed(f"the {who} answered more than {most:,} bytes")
+    return bytes(found)
+
+
+def _read(answer: httpx.Response, limit: int | None) -> httpx.Response:
+    """Return an answer that was read to its end; see :func:`get`."""
+    import httpx  # noqa: PLC0415 -- see get
+
+    if limit is None:
+        answer.read()
+        return answer
+    content = _bounded(answer, limit, "index")
+    packed = {"content-encoding", "content-length", "transfer-encoding"}
+    headers = [(key, value) for key, value in answer.headers.items() if key not in packed]
+    return httpx.Response(
+        answer.status_code, headers=headers, content=content, request=answer.request
+    )
 
 
 def _refusal(answer: httpx.Response, who: str) -> str:

@@ -215,6 +215,18 @@ def compile_pins(
     )
 
 
+def indexes(folder: Path) -> list[str]:
+    """Return the URLs of all indexes that uv asks, its own default among them; without logins.
+
+    Args:
+        folder: Folder in which uv looks for its configuration.
+    """
+    words = ("--emit-index-url", "--no-header", "--color", "never", "--quiet", "-")
+    said = run("pip", "compile", *words, *THIS_PYTHON, cwd=folder, stdin="", timeout=TIMEOUT)
+    found = re.findall(r"^--(?:extra-)?index-url (\S+)$", said.stdout, re.MULTILINE)
+    return [process.without_logins(url) for url in found]
+
+
 def lock_project(
     folder: Path, *words: str | Path, timeout: float, env: Mapping[str, str] | None = None
 ) -> None:

@@ -213,6 +213,8 @@ def _closest(root: Path, given: str) -> str:
 def _beside(name: str, layer: YamlNode, layers: dict[str, YamlNode]) -> Iterator[_Found]:
     """Judge the layers that one layer needs beside it."""
     at: document.Path = ("layers", name, "beside")
+    if layer.child("beside") is None:
+        return
     others = [other for other in layers if other != name]
     yield from _references(layer.child("beside"), at, others)
     for number, used in _texts(layer.child("beside")):

@@ -29,6 +29,7 @@ from layersmith.config.values import (
     LayerArn,
     LayerPath,
     LibraryName,
+    LicenseName,
     ModuleName,
     Name,
     PackageVersion,
@@ -45,9 +46,13 @@ from layersmith.config.values import (
     Variable,
 )
 
-MERGED = ("budgets", "prune", "environment")
+MERGED = ("budgets", "prune", "environment", "licenses")
 """Settings of ``defaults`` and fragments that are merged key by key; all others are replaced as a
 whole."""
+
+
+REPOSITORY_PATTERN = r"^[\w-][\w.-]*/[\w.-]+$"
+WORKFLOW_PATTERN = r"^([\w-][\w.-]*/[\w.-]+/)?\.github/workflows/[^/@]+\.ya?ml$"
 
 
 def kebab(name: str) -> str:
@@ -149,6 +154,21 @@ class Prune(Model):
     """More globs over paths below python/; what they match goes even if something imports it."""
     keep: Annotated[list[Glob], Field(examples=[["numpy/testing/**"]])] = []
     """Globs over paths that stay although a rule would remove them."""
+
+
+class Licenses(Model):
+    """Which licences may be in a zip; see docs/trust.md.
+
+    An entry is one SPDX identifier, also with an exception (`GPL-3.0-or-later WITH
+    GCC-exception-3.1`), or a pattern (`GPL-*`). Of an expression with OR one side is enough, with
+    AND each counts; `deny` wins. Under `allow`, a distribution whose licence is not certain is an
+    error. Exceptions stand under `accept`, each with its reason.
+    """
+
+    allow: Annotated[list[LicenseName], Field(examples=[["MIT", "BSD-*", "Apache-2.0"]])] = []
+    """All that distributions may be licensed under; empty allows all."""
+    deny: Annotated[list[LicenseName], Field(examples=[["AGPL-*", "GPL-*"]])] = []
+    """What nothing may be licensed under, parts that the SBOM inside a wheel names included."""
 
 
 class Stub(Model):
@@ -299,6 +319,14 @@ class Contents(Model):
     overrides: Annotated[list[RequirementString], Field(examples=[["numpy>=2"]])] = []
     """Requirements that replace what any distribution asks for under the same name, where its own
     limit is known to be too narrow."""
+    cool_down: Annotated[Age | None, Field(examples=["7d", "36h"])] = None
+    """How long a file must have been on the index before `lock` takes it: most malicious uploads
+    are found within days. Older versions are taken instead. Where the index does not say when a
+    file was uploaded (PEP 700), it is not taken. See docs/trust.md."""
+    cool_down_exceptions: Annotated[
+        dict[DistributionName, Reason], Field(examples=[{"pillow": "13.0.1 fixes CVE-2026-1234"}])
+    ] = {}
+    """Distributions that `cool-down` does not hold for, each with the reason."""
     excludes: Annotated[
         dict[DistributionName, Reason], Field(examples=[{"grpcio": "used only by the server"}])
     ] = {}
@@ -336,6 +364,8 @@ class Contents(Model):
     with what must go with them: boto3 with botocore, jmespath and s3transfer. What the layer leaves
     to the runtime is locked in the runtime's version, and a requirement that excludes it is an
     error."""
+    licenses: Annotated[Licenses, Field(default_factory=Licenses)]
+    """Which licences may be in the zip. A build fails with the distribution and its licence."""
     accept: Annotated[
         dict[FindingName, Reason],
         Field(examples=[{"NEEDED-MISSING python/pkg/_plugin.so": "the plugin is never loaded"}]),
@@ -609,6 +639,34 @@ class AdvisoryPolicy(Model):
     """What an advisory means of which no proof ever loaded a file, as `slim` watched them."""
 
 
+class Attestations(Model):
+    """Who must have built what is published and deployed, by what their workflow signed."""
+
+    repository: Annotated[str, Field(pattern=REPOSITORY_PATTERN, examples=["owner/name"])]
+    """Repository on GitHub that the workflow ran for."""
+    workflow: Annotated[
+        str, Field(pattern=WORKFLOW_PATTERN, examples=[".github/workflows/release.yml"])
+    ]
+    """Workflow that signed: a file of that repository, or of another as
+    `owner/name/.github/workflows/file.yml`, for a reusable workflow."""
+    refs: Annotated[list[str], Field(min_length=1, examples=[["refs/heads/main"]])] = [
+        "refs/tags/{layer}-v{version}"
+    ]
+    """Branches and tags that it may have run for, as globs, with the layer's name and version in
+    braces."""
+    require: bool = True
+    """Refuse what has no attestation. Without it, only what is attested wrongly is refused."""
+    trusted_root: Annotated[RelativePath | None, Field(examples=["trusted_root.json"])] = None
+    """Roots of another Sigstore than the public one, as its clients read them."""
+
+    @property
+    def signer(self) -> str:
+        """The workflow with its repository."""
+        if self.workflow.startswith(".github/"):
+            return f"{self.repository}/{self.workflow}"
+        return self.workflow
+
+
 class Config(Model):
     """layers.yaml as a whole."""
 
@@ -625,6 +683,12 @@ class Config(Model):
     anything. Empty allows all. Accounts are quoted."""
     advisories: Annotated[AdvisoryPolicy, Field(default_factory=AdvisoryPolicy)]
     """Which known vulnerabilities are accepted; see docs/trust.md."""
+    attestations: Annotated[
+        Attestations | None,
+        Field(examples=[{"repository": "owner/name", "workflow": ".github/workflows/release.yml"}]),
+    ] = None
+    """Attestations that `publish` and `deploy` verify before their first call of AWS. Without it,
+    none are asked for. See docs/trust.md."""
     recipe_folder: Annotated[RelativePath | None, Field(examples=["recipes"])] = None
     """Folder with recipes of your own, one TOML file per distribution; they replace those that
     layersmith brings for the same distribution."""

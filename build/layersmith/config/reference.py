@@ -80,6 +80,7 @@ SECTIONS = (
     ("Budgets", "budgets"),
     ("TargetBudgets", "budgets.ARCHITECTURE"),
     ("Prune", "prune"),
+    ("Licenses", "licenses"),
     ("Stub", "stubs.DISTRIBUTION"),
     ("BuildOptions", "build.DISTRIBUTION"),
     ("RequirementsFile", "requirements and constraints from a file"),
@@ -88,6 +89,7 @@ SECTIONS = (
     ("Function", "functions.NAME"),
     ("AdvisoryPolicy", "advisories"),
     ("IgnoredAdvisory", "advisories.ignore"),
+    ("Attestations", "attestations"),
 )
 """Definition in the schema to the heading of its section, in the order of the page."""
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import urlsplit
 
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -129,11 +130,13 @@ ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
 
 
 def _age(value: Any) -> Any:
-    """Turn ``7d`` or ``12h`` into seconds."""
+    """Turn ``7d`` or ``12h`` into a span of time."""
+    if isinstance(value, datetime.timedelta):
+        return value
     found = _matches(AGE_PATTERN, value) if isinstance(value, str) else None
     if not found:
         raise ValueError(AN_AGE)
-    return float(found[1]) * (86_400 if found[2] == "d" else 3_600)
+    return datetime.timedelta(hours=int(found[1]) * (24 if found[2] == "d" else 1))
 
 
 def _date(value: Any) -> Any:
@@ -156,6 +159,24 @@ def _percent(value: Any) -> Any:
     if not found:
         raise ValueError(A_GROWTH)
     return float(found[1])
+
+
+A_LICENSE = "Write an SPDX identifier, e.g. MIT, or a pattern, e.g. GPL-*"
+
+
+def _license(value: str) -> str:
+    """Refuse what SPDX's list does not have: a gate that never matches protects nobody."""
+    if "*" in value:
+        if not re.fullmatch(r"[A-Za-z0-9.+*-]+", value):
+            raise ValueError(f"{value!r} is not a pattern over SPDX identifiers, e.g. GPL-*")
+        return value
+    try:
+        found = canonicalize_license_expression(value)
+    except InvalidLicenseExpression as problem:
+        raise ValueError(f"{A_LICENSE}: {problem}") from None
+    if re.search(r" (AND|OR) |[()]", found):
+        raise ValueError(f"{value!r} is an expression; list its licences one by one")
+    return found
 
 
 def _one_of(title: str, known: dict[str, str]) -> tuple[Any, Any]:
@@ -281,13 +302,13 @@ Duration = Annotated[
 """Seconds."""
 
 Age = Annotated[
-    float,
+    datetime.timedelta,
     BeforeValidator(_age),
     WithJsonSchema(
         {"title": "age", "type": "string", "pattern": AGE_PATTERN, **said(f"{AN_AGE}.")}
     ),
 ]
-"""Seconds, written in days or hours."""
+"""A span of time, written in days or hours."""
 
 Date = Annotated[
     datetime.date,
@@ -310,6 +331,13 @@ InitDuration = Annotated[Duration, AfterValidator(_init)]
 Percent = Annotated[
     float, BeforeValidator(_percent), Field(ge=0), _number("percentage", PERCENT_PATTERN, A_GROWTH)
 ]
+
+LicenseName = Annotated[
+    str,
+    AfterValidator(_license),
+    WithJsonSchema({"title": "licence", "type": "string", "minLength": 1} | said(f"{A_LICENSE}.")),
+]
+"""One licence of SPDX's list, also with an exception, or a glob over identifiers."""
 
 RuntimeName = Annotated[
     str, *_one_of("runtime", {name: _about(one) for name, one in runtimes.RUNTIMES.items()})

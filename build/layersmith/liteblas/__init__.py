@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
+import threading
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from layersmith.liteblas import check, compiler, imports, sources
 if TYPE_CHECKING:
     from layersmith.base.runtimes import Runtime
     from layersmith.crossbuild.zig import Zig
+    from layersmith.liteblas.imports import Imports
 
 FORMAT = 1
 """Counts changes of how the library is built that its other inputs do not show."""
@@ -64,6 +66,26 @@ def drop_in(numpy_wheel: Path, sdist: Path, *, runtime: Runtime, cache_dir: Path
         return cached
     wanted = imports.read(numpy_wheel)
     triple = zig.triple(runtime, wanted.architecture)
+    # Wheels of one numpy for several Pythons import the same: their library is built once.
+    wanted_alike = json.dumps([asdict(replace(wanted, importers=())), triple, sha256])
+    shared = cache_dir / cache.sha256_bytes(f"{_tools(compiler_found)}\n{wanted_alike}".encode())
+    with _turns.setdefault(str(shared), threading.Lock()):
+        made = _read(shared)
+        if made is None:
+            made = _built(wanted, sdist, runtime, compiler_found, cache_dir)
+            _write(shared, made)
+    _write(cache_dir / key, made)
+    return made
+
+
+_turns: dict[str, threading.Lock] = {}
+"""One lock for each library: two targets that need it at once build it once."""
+
+
+def _built(
+    wanted: Imports, sdist: Path, runtime: Runtime, compiler_found: Zig, cache_dir: Path
+) -> LiteBlas:
+    triple = zig.triple(runtime, wanted.architecture)
     with tempfile.TemporaryDirectory(prefix="layersmith-") as scratch:
         folder = Path(scratch)
         sources.unpack(sdist, folder)
@@ -71,7 +93,7 @@ def drop_in(numpy_wheel: Path, sdist: Path, *, runtime: Runtime, cache_dir: Path
     record = {
         "numpy": wanted.version,
         "library": wanted.library,
-        "sdist": {"filename": sdist.name, "sha256": sha256},
+        "sdist": {"filename": sdist.name, "sha256": cache.sha256_file(sdist)},
         "shim": compiler.shim_digest(),
         "compiler": compiler_found.record,
         "target": triple,
@@ -80,22 +102,18 @@ def drop_in(numpy_wheel: Path, sdist: Path, *, runtime: Runtime, cache_dir: Path
         "size": len(content),
         "sha256": cache.sha256_bytes(content),
     }
-    made = LiteBlas(wanted.library, content, record)
-    _write(cache_dir / key, made)
-    return made
+    return LiteBlas(wanted.library, content, record)
 
 
 def _key(numpy_wheel: Path, sdist: str, runtime: Runtime, compiler_found: Zig) -> str:
-    parts = [
-        str(FORMAT),
-        cache.sha256_file(numpy_wheel),
-        sdist,
-        zig.triple(runtime, _architecture(numpy_wheel)),
-        compiler_found.version,
-        compiler.shim_digest(),
-        json.dumps([compiler.COMMON, compiler.TRANSLATED]),
-    ]
+    triple = zig.triple(runtime, _architecture(numpy_wheel))
+    parts = [_tools(compiler_found), cache.sha256_file(numpy_wheel), sdist, triple]
     return cache.sha256_bytes("\n".join(parts).encode())
+
+
+def _tools(compiler_found: Zig) -> str:
+    options = json.dumps([compiler.COMMON, compiler.TRANSLATED])
+    return "\n".join([str(FORMAT), compiler_found.version, compiler.shim_digest(), options])
 
 
 def _architecture(numpy_wheel: Path) -> str:

@@ -174,12 +174,22 @@ def resolve(target: Target, root: Path, *, upgrade: bool | Collection[str] = Fal
             others = [pin for pin in kept if pin[0] not in bad]
             resolution = resolution_of(target, inputs, root, others)
     chosen = resolution.chosen
+    _refuse_young(target, root, {name for name, _ in present}, chosen)
     pins = [(offer.name, offer.version) for offer, _ in chosen]
+    hashes = [file.sha256 or "" for _, file in chosen]
     try:
-        via = resolver.askers(target, inputs, pins, root)
+        via, indexes = resolver.graph(
+            target, inputs, pins, root, hashes=hashes if all(hashes) else ()
+        )
     except Unresolvable as problem:
         raise explain.refusal(target, problem.explanation, root) from None
-    entries = [_entry(target, offer, file, via.get(offer.name, ())) for offer, file in chosen]
+    entries = [
+        replace(
+            _entry(target, offer, file, via.get(offer.name, ())),
+            index=indexes.get(offer.name, ""),
+        )
+        for offer, file in chosen
+    ]
     members = resolution.members(inputs, root)
     inputs = lockinputs.collect(target, root, members, {name for name, _ in pins})
     entries.sort(key=lambda entry: entry.name)
@@ -298,6 +308,44 @@ def _at_commits(inputs: LockInputs, path: Path, kept: Collection[str]) -> LockIn
             requirement.url = at_commit(requirement.url, commit)
         lines.append(str(requirement))
     return replace(inputs, requirements=lines)
+
+
+def _refuse_young(
+    target: Target, root: Path, kept: Collection[str], chosen: Iterable[tuple[Offer, File]]
+) -> None:
+    """Refuse to take an older version for one that the lock holds within the cool-down.
+
+    uv would take it and say nothing.
+
+    Args:
+        target: The target.
+        root: Folder in which uv looks for its configuration.
+        kept: Normalized names that are not to be upgraded.
+        chosen: What was resolved.
+
+    Raises:
+        LockError: The present lock holds a file that was uploaded after the cutoff.
+    """
+    latest = resolver.cutoff(target)
+    if latest is None or not kept:
+        return
+    free = set(map(canonicalize_name, target.settings.cool_down_exceptions))
+    hashes = {offer.name: file.sha256 for offer, file in chosen}
+    for entry in read(lock_path(target, root)).entries:
+        if entry.name not in kept or hashes.get(entry.name) in (None, entry.sha256):
+            continue
+        files = explain.exact_files(target, entry.name, entry.version, root)
+        uploaded = next((one.uploaded for one in files if one.sha256 == entry.sha256), None)
+        if uploaded and uploaded > latest and entry.name not in free:
+            raise LockError(
+                f"{entry.filename} was uploaded {uploaded:%Y-%m-%d %H:%M} UTC, within the cool-down"
+                " of layers.yaml, and the lock holds it",
+                target=target.identifier,
+                cause="it was locked before layers.yaml asked for the cool-down, or under an"
+                " exception",
+                hint=f"run `nox -s lock -- --upgrade {entry.name}` for an older version, or list"
+                f" {entry.name} under `cool-down-exceptions` with the reason",
+            )
 
 
 def _entry(target: Target, offer: Offer, file: File, via: tuple[str, ...]) -> LockEntry:

@@ -26,7 +26,7 @@ CONFIG = "layers.yaml"
 
 _PIN = re.compile(r"(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==(?P<version>[0-9A-Za-z.!+_-]+) \\")
 _HASH = re.compile(r"    --hash=sha256:(?P<sha256>[0-9a-f]{64})")
-_NOTE = re.compile(r"    # (?P<key>file|commit|via|build|source) (?P<value>\S.*)")
+_NOTE = re.compile(r"    # (?P<key>file|commit|publisher|via|build|source) (?P<value>\S.*)")
 _FILE = re.compile(r"(?P<filename>\S+) sha256:(?P<sha256>[0-9a-f]{64})")
 _PACKAGE = re.compile(r"# package (?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)")
 _MEMBER = re.compile(r"# local (?P<name>[a-z0-9]+(?:-[a-z0-9]+)*) (?P<folder>\S.*)")
@@ -55,6 +55,9 @@ class LockEntry:
             there is one, and the build requirements; empty for wheels as they are.
         source: The sdist from which a part of the wheel is made anew (``lite-blas``), or None.
         commit: Commit of a git requirement, of which the file is an archive.
+        publishers: Who published the file, as the index attests it (PEP 740): the kind of the
+            publisher and what it is known by, ``GitHub repository=OWNER/NAME workflow=x.yml``.
+        index: URL of the index that it was resolved from; not written, a lock names no index.
     """
 
     name: str
@@ -65,6 +68,8 @@ class LockEntry:
     build: tuple[str, ...] = ()
     source: LockedFile | None = None
     commit: str = ""
+    publishers: tuple[str, ...] = ()
+    index: str = field(default="", compare=False)
 
     @property
     def files(self) -> list[LockedFile]:
@@ -132,6 +137,7 @@ def render(lock: Lock, identifier: str) -> str:
         lines.append(f"    --hash=sha256:{entry.sha256}")
         lines.append(f"    # file {entry.filename}")
         lines += [f"    # commit {entry.commit}"] if entry.commit else []
+        lines += [f"    # publisher {who}" for who in entry.publishers]
         lines += [f"    # via {name}" for name in entry.via]
         lines += [f"    # build {pin}" for pin in entry.build]
         if entry.source:
@@ -210,6 +216,7 @@ def _entries(lines: list[tuple[int, str]], path: Path) -> Iterator[LockEntry]:
             build=tuple(notes["build"]),
             source=_source(notes["source"], path, number),
             commit="".join(notes["commit"]),
+            publishers=tuple(notes["publisher"]),
         )
 
 
@@ -233,7 +240,8 @@ def _packages(lines: list[tuple[int, str]], path: Path) -> Iterator[tuple[str, t
 
 def _notes(lines: list[tuple[int, str]]) -> dict[str, list[str]]:
     """Take the notes at the beginning of ``lines`` off, by their kind."""
-    notes: dict[str, list[str]] = {key: [] for key in ("file", "commit", "via", "build", "source")}
+    keys = ("file", "commit", "publisher", "via", "build", "source")
+    notes: dict[str, list[str]] = {key: [] for key in keys}
     while lines and (note := _NOTE.fullmatch(lines[0][1])):
         notes[note["key"]].append(note["value"])
         lines.pop(0)

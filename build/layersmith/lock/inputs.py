@@ -146,6 +146,9 @@ def collect(
     overrides = sorted(settings.overrides)
     if overrides:
         parts["overrides"] = overrides
+    if settings.cool_down:
+        names = sorted(map(canonicalize_name, settings.cool_down_exceptions))
+        parts["cool-down"] = [f"{settings.cool_down.total_seconds():g} s", *names]
     if hashes:
         parts["hashes"] = hashes
     if pins:

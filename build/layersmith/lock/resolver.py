@@ -8,18 +8,23 @@ are given. Of uv's own configuration it is given what says where packages come f
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import tempfile
+import threading
 import tomllib
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from layersmith import process
+from layersmith import cache, process
 from layersmith.base import damage, origins, toml, uv
 from layersmith.base.runtimes import marker_environment
 from layersmith.errors import LockError
@@ -34,14 +39,19 @@ if TYPE_CHECKING:
     from layersmith.plan import Target
 
 Found = TypeVar("Found")
+Key = TypeVar("Key")
 
 __all__ = [
     "Unresolvable",
-    "askers",
+    "answered",
+    "batches",
     "every_offer",
+    "graph",
     "offers",
+    "once",
     "resolve",
     "sdist",
+    "shared",
 ]
 
 TIMEOUT = 600.0
@@ -69,6 +79,78 @@ _GRAPH_MARKERS = (
     "sys_platform",
 )
 """What uv is told of the target when it writes the graph."""
+
+
+@dataclass
+class _Answers:
+    """What was asked in a run, and what uv answered; who asks the same at the same time waits."""
+
+    known: dict[str, Future[Any]] = field(default_factory=dict)
+    guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def of(self, question: str, ask: Callable[[], Found]) -> Found:
+        """Return the answer to a question, asked once; what has no solution has none again."""
+        with self.guard:
+            first = question not in self.known
+            answer = self.known.setdefault(question, Future())
+        if first:
+            try:
+                answer.set_result(ask())
+            except BaseException as problem:
+                if not isinstance(problem, Unresolvable):
+                    del self.known[question]
+                answer.set_exception(problem)
+        found: Found = answer.result()
+        return found
+
+
+_answers: _Answers | None = None
+
+
+@contextlib.contextmanager
+def shared() -> Iterator[None]:
+    """Ask uv nothing twice while the block runs: all threads share its answers."""
+    global _answers  # noqa: PLW0603 -- threads of a pool have no context of their own
+    before, _answers = _answers, _answers or _Answers()
+    try:
+        yield
+    finally:
+        _answers = before
+
+
+def once(question: Any, ask: Callable[[], Found]) -> Found:
+    """Return the answer to a question, from this run's answers where they are shared.
+
+    Args:
+        question: All that the answer depends on, as JSON-ready data.
+        ask: What finds it.
+    """
+    if _answers is None:
+        return ask()
+    return _answers.of(json.dumps(question, sort_keys=True, default=str), ask)
+
+
+def answered(question: Any) -> bool:
+    """Whether this run has the answer to a question already."""
+    if _answers is None:
+        return False
+    answer = _answers.known.get(json.dumps(question, sort_keys=True, default=str))
+    return answer is not None and answer.done()
+
+
+def batches(named: Mapping[Key, str]) -> list[list[Key]]:
+    """Return what is asked for in as few groups as have no name twice.
+
+    Args:
+        named: What is asked for, with the name of its distribution.
+    """
+    found: list[dict[str, Key]] = []
+    for one, name in named.items():
+        group = next((group for group in found if name not in group), None)
+        if group is None:
+            found.append(group := {})
+        group[name] = one
+    return [list(group.values()) for group in found]
 
 
 def resolve(
@@ -100,19 +182,27 @@ def resolve(
     urls = direct(inputs.requirements)
     sources = {name for name, url in urls.items() if not urlsplit(url).path.endswith(".whl")}
     options = _for_target(target, {*from_source, *inputs.packages, *elsewhere, *sources})
+    options += _before(cutoff(target), target.settings.cool_down_exceptions)
     # uv keeps what a build told until pyproject.toml or setup.py changes.
     options += [word for name in inputs.packages for word in ("--refresh-package", name)]
-    with _scratch() as described:
-        found = _export(
-            list(_input_lines(inputs, described)),
-            options,
-            root,
-            constraints=[*inputs.constraints, *without],
-            overrides=inputs.overrides,
-            preferences=preferences,
-            sources=inputs.sources,
-            environment=target.settings.environment,
-        )
+    kept, environment = list(preferences), target.settings.environment
+    constraints = [*inputs.constraints, *without]
+
+    def ask() -> list[Offer]:
+        with _scratch() as described:
+            return _export(
+                list(_input_lines(inputs, described)),
+                options,
+                root,
+                constraints=constraints,
+                overrides=inputs.overrides,
+                preferences=kept,
+                sources=inputs.sources,
+                environment=environment,
+            )
+
+    question = [*_facts(inputs), options, root, constraints, kept, environment]
+    found = once(["resolve", *question], ask)
     for offer in found:
         if offer.direct and offer.name not in urls:
             raise LockError(
@@ -133,9 +223,32 @@ def resolve(
     return found
 
 
-def askers(
-    target: Target, inputs: LockInputs, pins: Iterable[tuple[str, str]], root: Path
-) -> dict[str, tuple[str, ...]]:
+class Edges(NamedTuple):
+    """How a resolution hangs together.
+
+    Attributes:
+        askers: Normalized name to the names that ask for it, sorted; ``layers.yaml`` for the layer.
+        indexes: Normalized name to the URL of the index that it is from, without a login.
+    """
+
+    askers: dict[str, tuple[str, ...]]
+    indexes: dict[str, str]
+
+
+def _facts(inputs: LockInputs) -> list[Any]:
+    """Return what a resolution follows from, but for target and index, as JSON-ready data."""
+    packages = {name: [one.folder, one.metadata] for name, one in inputs.packages.items()}
+    return [inputs.requirements, packages, inputs.extras, inputs.overrides, inputs.sources]
+
+
+def graph(
+    target: Target,
+    inputs: LockInputs,
+    pins: Iterable[tuple[str, str]],
+    root: Path,
+    *,
+    hashes: Sequence[str] = (),
+) -> Edges:
     """Return who asks for each distribution of a resolution, from the graph in a uv.lock.
 
     Args:
@@ -143,18 +256,54 @@ def askers(
         inputs: What the resolution was made from.
         pins: The names and versions that were chosen.
         root: Folder in which uv looks for its configuration.
-
-    Returns:
-        Normalized name to the names that ask for it, sorted; ``layers.yaml`` for the layer.
+        hashes: SHA-256 of the file of each. What files require stays as it is, so that the answer
+            is kept in the cache, unless a local package has to be built to tell it.
 
     Raises:
         Unresolvable: uv finds no solution with these versions.
     """
     environment = marker_environment(target.runtime, target.architecture)
+    chosen = [f"{name}=={version}" for name, version in pins]
+    variables = target.settings.environment
+    indexes = [
+        process.without_logins(str(one["url"]))
+        for one in origins.of(root).settings.get("index", ())
+    ]
+    question = ["graph", *_facts(inputs), chosen, list(hashes), environment, variables, indexes]
+    stays = hashes and all(one.depends_statically for one in inputs.packages.values())
+    text = json.dumps(question, sort_keys=True, default=str)
+    path = cache.section("graphs") / f"{cache.sha256_bytes(text.encode())}.json"
+    if stays and (known := _kept_graph(path)) is not None:
+        return known
+    found = once([*question, root], lambda: _graph(inputs, chosen, root, environment, variables))
+    if stays:
+        cache.write_text(path, json.dumps(found))
+    return found
+
+
+def _kept_graph(path: Path) -> Edges | None:
+    """Return a graph of the cache; None where there is none, or it is damaged."""
+    try:
+        askers, indexes = json.loads(path.read_bytes())
+        return Edges(
+            {str(name): tuple(map(str, who)) for name, who in askers.items()},
+            {str(name): str(url) for name, url in indexes.items()},
+        )
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+
+
+def _graph(
+    inputs: LockInputs,
+    chosen: Sequence[str],
+    root: Path,
+    environment: Mapping[str, str],
+    variables: Mapping[str, str],
+) -> Edges:
     here = " and ".join(f"{key} == '{environment[key]}'" for key in _GRAPH_MARKERS)
     settings = {
         "sources": inputs.sources,
-        "constraint-dependencies": [f"{name}=={version}" for name, version in pins],
+        "constraint-dependencies": list(chosen),
         "override-dependencies": inputs.overrides,
         "environments": [here],
     }
@@ -162,7 +311,7 @@ def askers(
         lines = list(_input_lines(inputs, folder))
         _, *config = _write_project(folder, lines, root, settings)
         try:
-            uv.lock_project(folder, *config, timeout=TIMEOUT, env=target.settings.environment)
+            uv.lock_project(folder, *config, timeout=TIMEOUT, env=variables)
         except process.CommandFailed as failed:
             raise Unresolvable(process.without_logins(failed.output)) from None
         return _answer(folder / "uv.lock", lambda answer: read_graph(answer, environment))
@@ -195,7 +344,8 @@ def offers(
     for folder, names in (asked or {}).items():
         known |= configuration.sources(folder, names)
     options = ["--no-deps", *_for_target(target, from_source)]
-    return _export(requirements, options, root, sources=known)
+    question = ["offers", list(requirements), options, root, known]
+    return once(question, lambda: _export(requirements, options, root, sources=known))
 
 
 def every_offer(target: Target, requirements: Iterable[Requirement], root: Path) -> list[Offer]:
@@ -212,12 +362,23 @@ def every_offer(target: Target, requirements: Iterable[Requirement], root: Path)
         Unresolvable: No version of one of them fits, whatever the platform.
     """
     version = target.runtime.python_version
-    lines = [
-        f"{one.name}{one.specifier}; python_full_version >= '{version}'" for one in requirements
-    ]
+    here = f"python_full_version >= '{version}'"
+    lines = {
+        f"{one.name}{one.specifier}; {here}": canonicalize_name(one.name) for one in requirements
+    }
+    new = [line for line in lines if not answered(["every", line, root])]
     # Wheels for a Python below this version are left out of uv's answer; the lines' own markers
     # see to it that no version is asked to run on it.
-    return _export(lines, [*_UNIVERSAL, OLDEST_PYTHON], root)
+    found = once(["all", new, root], lambda: _export(new, [*_UNIVERSAL, OLDEST_PYTHON], root))
+
+    def of_one(line: str) -> list[Offer]:
+        return [offer for offer in found if offer.name == lines[line]]
+
+    return [
+        offer
+        for line in lines
+        for offer in once(["every", line, root], functools.partial(of_one, line))
+    ]
 
 
 def sdist(name: str, version: str, python_version: str, root: Path) -> File | None:
@@ -260,6 +421,23 @@ def _described(package: LocalPackage, scratch: Path) -> Path:
     content = {"project": {"name": package.name, "version": "0", **known}}
     (folder / "pyproject.toml").write_text(toml.dumps(content), "utf-8")
     return folder
+
+
+def cutoff(target: Target) -> datetime | None:
+    """Return the time after which no file may have been uploaded; None without a cool-down."""
+    age = target.settings.cool_down
+    # Whole minutes: targets of one run ask uv the same question.
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    return now - age if age else None
+
+
+def _before(latest: datetime | None, exceptions: Iterable[str]) -> list[str]:
+    """Return uv's options for a cool-down."""
+    if latest is None:
+        return []
+    freed = (f"{canonicalize_name(name)}=false" for name in sorted(exceptions))
+    words = ["--exclude-newer", latest.isoformat(timespec="seconds")]
+    return [*words, *(word for one in freed for word in ("--exclude-newer-package", one))]
 
 
 def _for_target(target: Target, from_source: Collection[str]) -> list[str]:
@@ -368,12 +546,14 @@ class File:
         url: Where it is; without a login.
         sha256: SHA-256 in hex, or None where the index gives none.
         size: Bytes, or None where the index does not say.
+        uploaded: When it was uploaded (PEP 700), or None where the index does not say.
     """
 
     filename: str
     url: str
     sha256: str | None
     size: int | None
+    uploaded: datetime | None = None
 
     @property
     def is_wheel(self) -> bool:
@@ -464,10 +644,8 @@ def _not_understood(what: str) -> LockError:
     )
 
 
-def read_graph(
-    lock: Mapping[str, Any], environment: Mapping[str, str]
-) -> dict[str, tuple[str, ...]]:
-    """Read who asks for whom from a uv.lock.
+def read_graph(lock: Mapping[str, Any], environment: Mapping[str, str]) -> Edges:
+    """Read who asks for whom, and which index it is from, from a uv.lock.
 
     Args:
         lock: Its content.
@@ -479,9 +657,12 @@ def read_graph(
     if lock.get("version") != _UV_LOCK_VERSION:
         raise _not_understood(f"a uv.lock of version {lock.get('version')}")
     found: dict[str, set[str]] = {}
+    indexes: dict[str, str] = {}
     project = canonicalize_name(CONFIG)
     for package in lock.get("package", []):
         asker = CONFIG if package["name"] == project else package["name"]
+        if "registry" in (source := package.get("source", {})):
+            indexes[package["name"]] = process.without_logins(source["registry"])
         optional = package.get("optional-dependencies", {}).values()
         for edge in (
             *package.get("dependencies", []),
@@ -490,7 +671,7 @@ def read_graph(
             marker = edge.get("marker")
             if marker is None or Marker(marker).evaluate({**environment, "extra": ""}):
                 found.setdefault(edge["name"], set()).add(asker)
-    return {name: tuple(sorted(who)) for name, who in found.items()}
+    return Edges({name: tuple(sorted(who)) for name, who in found.items()}, indexes)
 
 
 def _files(package: Mapping[str, Any], folder: Path) -> Iterator[File]:
@@ -502,4 +683,10 @@ def _files(package: Mapping[str, Any], folder: Path) -> Iterator[File]:
             url=process.without_logins(url),
             sha256=item.get("hashes", {}).get("sha256"),
             size=item.get("size"),
+            uploaded=_moment(item.get("upload-time")),
         )
+
+
+def _moment(value: object) -> datetime | None:
+    """Return a time of uv's answer, which has a zone (PEP 751)."""
+    return value if isinstance(value, datetime) and value.tzinfo else None

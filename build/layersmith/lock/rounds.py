@@ -251,7 +251,7 @@ def _askers(
 ) -> dict[str, tuple[str, ...]]:
     pins = [(offer.name, offer.version) for offer in offers]
     try:
-        return resolver.askers(target, inputs, pins, root)
+        return resolver.graph(target, inputs, pins, root).askers
     except Unresolvable:
         return {}
 

@@ -41,16 +41,11 @@ def render(
     """
     from markupsafe import Markup  # noqa: PLC0415 -- start-up time
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PAGE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-    )
+    pages, common = environment()
     most = figures.MOST_FILES // len(artifacts)
     files = {one.manifest.identifier: figures.files(one.manifest, most) for one in artifacts}
-    return environment.get_template("page.html.j2").render(
-        version=__version__,
+    return pages.get_template("page.html.j2").render(
+        **common,
         commit=commit,
         verdict=answer(artifacts, compositions),
         kinds=[(f"k-{kind}", kind) for kind in figures.KINDS],
@@ -60,10 +55,23 @@ def render(
         licences=_licences(artifacts),
         size=size,
         # What is marked as safe is our own, or escaped by in_script.
-        css=Markup((PAGE / "page.css").read_text("utf-8")),  # noqa: S704
         js=Markup((PAGE / "page.js").read_text("utf-8")),  # noqa: S704
         files=Markup(in_script(files)),  # noqa: S704
     )
+
+
+def environment() -> tuple[jinja2.Environment, dict[str, Any]]:
+    """Return what renders the pages, and what all of them are given."""
+    from markupsafe import Markup  # noqa: PLC0415 -- start-up time
+
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    style = (PAGE / "page.css").read_text("utf-8")
+    return made, {"version": __version__, "css": Markup(style)}  # noqa: S704
 
 
 def answer(

@@ -16,6 +16,7 @@ from layersmith.prove.cold.models import ColdStartReport
 from layersmith.prove.reports import SmokeReport
 from layersmith.report import diffs
 from layersmith.report.found import MANIFEST, FoundManifest
+from layersmith.supply.advisories import AdvisoryRecord
 from layersmith.weigh.models import Weighing
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from layersmith.config.models import Config
     from layersmith.prove.cold.models import Variant
     from layersmith.report.diff_models import Diff
+    from layersmith.supply.advisories import AdvisoryReport
 
 DEFAULT_MEMORY: int = Function.model_fields["memory"].default
 """MB that a function has if layers.yaml does not say."""
@@ -66,6 +68,7 @@ class ReportedArtifact:
         imports: Its import times, if they were measured.
         smoke: Its proof, if it was started.
         weighing: What ``weigh --save`` found.
+        advisories: What `advisories` found, if it looked.
         history: Its releases, the oldest first, itself included.
         change: What differs from the newest earlier release, or from a release of the same version.
         same: Whether that release is the same zip, byte for byte.
@@ -80,6 +83,7 @@ class ReportedArtifact:
     imports: ImportTree | None = None
     smoke: SmokeReport | None = None
     weighing: Weighing | None = None
+    advisories: AdvisoryReport | None = None
     history: Sequence[ReportedRelease] = ()
     change: Diff | None = None
     same: bool = False
@@ -144,6 +148,10 @@ def _artifact(
         # Import times name no zip; they are taken together with the cold starts.
         imports = None
         stale.append("import times")
+    advisories = found.beside(".advisories.json", AdvisoryRecord)
+    if advisories and advisories.sha256 != sha256:
+        advisories = None
+        stale.append("advisories")
     functions = config.functions.items() if config else ()
     packages = {name: one for name, one in functions if one.package}
     layer = ({**config.layers, **packages} if config else {}).get(manifest.layer)
@@ -159,6 +167,7 @@ def _artifact(
         imports=imports,
         smoke=smoke,
         weighing=found.beside(".analysis.json", Weighing),
+        advisories=advisories.report if advisories else None,
         history=_history([*same, found]),
         change=diffs.between(manifest.identifier, last, found) if last else None,
         same=last is not None and last.manifest.artifact.sha256 == sha256,

@@ -12,6 +12,7 @@ from layersmith import console
 from layersmith.base import runtimes
 from layersmith.prove.reports import SmokeReport
 from layersmith.report import diff_text, diffs, found
+from layersmith.supply.advisories import AdvisoryRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -144,6 +145,44 @@ def summary(
     for one in verdicts:
         lines += [f"\n`{one.target.identifier}`:\n\n{fenced(problem)}" for problem in one.problems]
     return "\n".join([*lines, run_link()])
+
+
+def advisories(targets: Iterable[Target], dist: Path) -> str:
+    """Return one line of Markdown on known vulnerabilities of what lies in a folder.
+
+    Args:
+        targets: The targets that should be there.
+        dist: Folder of the artifacts and of what `advisories` found.
+
+    Raises:
+        BuildError: A manifest is damaged.
+    """
+    reports, without = [], []
+    for target in targets:
+        path = dist / f"{target.stem}.json"
+        one = found.FoundManifest(path) if path.is_file() else None
+        record = one.beside(".advisories.json", AdvisoryRecord) if one else None
+        if one is None or record is None or record.sha256 != one.manifest.artifact.sha256:
+            without.append(target.identifier)
+        else:
+            reports.append(record.report)
+    if not reports:
+        return "Advisories: not looked up.\n"
+    known = {(it.id, it.subject): it for one in reports for it in one.findings}
+    counting = [it for it in known.values() if it.counts]
+    parts = [f"❌ {it.id} in {it.subject} ({it.level}, fixed in {it.fixed or 'no version'})"
+             for it in counting] or ["none that counts"]  # fmt: skip
+    if others := len(known) - len(counting):
+        parts.append(f"{others} ignored, below the threshold or not in the zip")
+    if bad := sorted({text for one in reports for text in one.problems}):
+        parts += [f"❌ {text}" for text in bad]
+    if any(one.is_stale for one in reports):
+        parts.append("❌ the data is too old")
+    dated = min((one.dated for one in reports if one.dated), default=None)
+    where = f" ({reports[0].source}{f', {dated:%Y-%m-%d}' if dated else ''})"
+    if without:
+        parts.append(f"not looked up for {', '.join(without)}")
+    return f"Advisories{where}: {'; '.join(parts)}.\n"
 
 
 def fenced(text: str) -> str:

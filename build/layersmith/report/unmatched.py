@@ -119,7 +119,7 @@ def _names(loaded: LoadedConfig, target: Target, locks: Mapping[str, Lock]) -> I
         with contextlib.suppress(LockError):
             locked = lock.read(lock.lock_path(target, loaded.root))
     names = None if locked is None else {entry.name for entry in locked.entries}
-    for key in ("excludes", "stubs", "build"):
+    for key in ("excludes", "stubs", "build", "cool-down-exceptions"):
         for raw in _written(loaded, target, key):
             position = loaded.position("layers", target.layer, key, raw)
             name = canonicalize_name(raw)

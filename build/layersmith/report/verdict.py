@@ -78,7 +78,10 @@ def checks(one: ReportedArtifact, functions: Iterable[FunctionParts] = ()) -> li
         one: The target.
         functions: The functions of layers.yaml with their layers, of any target.
     """
-    return [_proof(one), _budgets(one), *_functions(one, functions), _change(one), *_audit(one)]
+    return [
+        *(_proof(one), _budgets(one), *_functions(one, functions), _change(one), *_audit(one)),
+        _advisories(one),
+    ]
 
 
 def answer(targets: Sequence[tuple[str, Sequence[Check]]]) -> Decision:
@@ -189,3 +192,25 @@ def _audit(one: ReportedArtifact) -> list[Check]:
     return (
         [Check("info", counted(len(warnings), "warning"), "; ".join(warnings))] if warnings else []
     )
+
+
+def _advisories(one: ReportedArtifact) -> Check:
+    report = one.advisories
+    if report is None:
+        why = "looked up for an earlier zip" if "advisories" in one.stale else "not looked up"
+        return Check("info", "advisories not looked up", f"{why}: run `layersmith advisories`")
+    dated = f"{report.source}, {report.dated:%Y-%m-%d}" if report.dated else report.source
+    if report.open:
+        names = ", ".join(f"{it.id} in {it.subject} ({it.level})" for it in report.open)
+        return Check("bad", found_text(len(report.open)), f"{names}; {dated}")
+    if report.is_stale or report.problems:
+        text = "; ".join(report.problems) or f"the data is older than `max-age`: {dated}"
+        return Check("warn", "advisories not known", text)
+    others = len(report.findings)
+    text = f"{dated}; {found_text(others)} ignored, below the threshold or not in the zip"
+    return Check("good", "no advisories", text if others else dated)
+
+
+def found_text(count: int) -> str:
+    """Return ``1 advisory`` or ``2 advisories``."""
+    return f"{count:,} {'advisory' if count == 1 else 'advisories'}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.console import megabytes, size
+from layersmith.report.bars import bar, is_ascii
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -207,32 +208,3 @@ def _advised(one: Advice) -> tuple[str, str, str]:
     dated = f" ({one.source}, {one.date})" if one.source else ""
     done = "done: " if one.done else ""
     return saved, f"{one.kind}: {one.subject}", f"{done}{one.text}{dated}"
-
-
-EIGHTHS = " ▏▎▍▌▋▊▉"
-"""Parts of a full block, in eighths (Unicode, Block Elements)."""
-
-
-def bar(share: float, width: int, *, ascii_only: bool = False) -> str:
-    """Return a bar of ``width`` columns.
-
-    Args:
-        share: What is full of it, 0 to 1; more is shown as full.
-        width: Columns.
-        ascii_only: Draw it with characters that every terminal has.
-    """
-    share = min(1.0, max(0.0, share))
-    if ascii_only:
-        full = round(share * width)
-        return "#" * full + "." * (width - full)
-    eighths = round(share * width * 8)
-    if share and not eighths:
-        eighths = 1
-    full, rest = divmod(eighths, 8)
-    text = "█" * full + (EIGHTHS[rest] if rest else "")
-    return text.ljust(width)
-
-
-def is_ascii(console: Console) -> bool:
-    """Whether the console cannot show block characters."""
-    return not (console.encoding or "").lower().startswith("utf")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import github
 import requests
@@ -21,13 +22,22 @@ if TYPE_CHECKING:
 
     from github.WorkflowJob import WorkflowJob
 
-LABEL = "layer-drift"
-"""Label of the issue that is open while something differs, one a partition."""
 
 ON_GITHUB = re.compile(r"github\.com[/:]([\w.-]+/[\w.-]+?)(?:\.git)?/?$")
 """Where a checkout was cloned from, by https or ssh."""
 
-TITLE = "Published layers differ from what was built"
+
+class Topic(NamedTuple):
+    """What an issue is about, of which one is open at most: its label and its title."""
+
+    label: str
+    title: str
+
+
+DRIFT = Topic("layer-drift", "Published layers differ from what was built")
+"""Open while something differs, one a partition."""
+
+ADVISORIES = Topic("layer-advisories", "Published layers have known vulnerabilities")
 
 
 class Repository:
@@ -84,13 +94,14 @@ class Repository:
         api = os.environ.get("GITHUB_API_URL") or github.Consts.DEFAULT_BASE_URL
         return Repository(name, os.environ.get("GITHUB_TOKEN"), api)
 
-    def report(self, text: str, *, differs: bool, scope: str = "") -> str:
-        """Keep one issue: opened or brought up to date while something differs, closed after.
+    def report(self, text: str, *, differs: bool, scope: str = "", topic: Topic = DRIFT) -> str:
+        """Keep one issue: opened or brought up to date while something is wrong, closed after.
 
         Args:
             text: Body of the issue, Markdown.
-            differs: Whether something differs.
+            differs: Whether something is wrong.
             scope: What the text is about, such as ``aws-cn``; each has an issue of its own.
+            topic: What the issue is about.
 
         Returns:
             What was done, for people.
@@ -98,12 +109,12 @@ class Repository:
         Raises:
             ShipError: GitHub refused.
         """
-        label = f"{LABEL}-{scope}" if scope else LABEL
-        title = f"{TITLE} ({scope})" if scope else TITLE
+        label = f"{topic.label}-{scope}" if scope else topic.label
+        title = f"{topic.title} ({scope})" if scope else topic.title
         with _explained():
             issue = next(iter(self._repository.get_issues(state="open", labels=[label])), None)
             if issue is None and not differs:
-                return "nothing differs, and no issue is open"
+                return "nothing is wrong, and no issue is open"
             if issue is None:
                 made = self._repository.create_issue(title, body=text, labels=[label])
                 return f"opened {made.html_url}"
@@ -134,13 +145,34 @@ class Repository:
             if not one.draft and one.published_at and one.published_at >= since
         ]
 
-    def download(self, tag: str, prefix: str, folder: Path) -> bool:
+    def attestations(self, sha256: str) -> list[str]:
+        """Return the bundles that GitHub keeps of a digest, as JSON.
+
+        Args:
+            sha256: Digest of a file in hex.
+
+        Raises:
+            ShipError: GitHub refused.
+        """
+        path = f"{self._repository.url}/attestations/sha256:{sha256}"
+        with _explained():
+            try:
+                _, data = self._repository.requester.requestJsonAndCheck("GET", path)
+            except github.UnknownObjectException:
+                return []
+        found = (data or {}).get("attestations", [])
+        return [json.dumps(one["bundle"]) for one in found if one.get("bundle")]
+
+    def download(
+        self, tag: str, prefix: str, folder: Path, *, suffixes: tuple[str, ...] = ("",)
+    ) -> bool:
         """Save the files of a release whose names begin with ``prefix``, the zip last.
 
         Args:
             tag: Tag of the release.
             prefix: Begin of the names.
             folder: Where to.
+            suffixes: Ends of the names; by default all.
 
         Returns:
             Whether there is such a release with a zip of that name.
@@ -154,7 +186,8 @@ class Repository:
             except github.UnknownObjectException:
                 return False
             assets = [one for one in release.assets if one.name.startswith(prefix)]
-            for asset in sorted(assets, key=lambda one: one.name.endswith(".zip")):
+            wanted = [one for one in assets if one.name.endswith(suffixes)]
+            for asset in sorted(wanted, key=lambda one: one.name.endswith(".zip")):
                 answer = asset.download_asset(chunk_size=1 << 20)
                 with cache.atomic_writer(folder / Path(asset.name).name) as stream:
                     for chunk in answer[2] if answer else ():

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from layersmith.stacks.stage import Stage
+
 BODY_LIMIT = 51_200
 """Bytes of a template sent in the request; a larger one goes through S3 (CloudFormation quotas)."""
 
@@ -152,6 +154,23 @@ def document_of(file: str, body: str) -> Any:
         mark, what = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         raise ConfigError(f"{where}: {file} is not YAML: {what or error}") from error
+
+
+def layers(stage: Stage, templates: Iterable[Template]) -> list[tuple[str, ...]]:
+    """Return layer, runtime, architecture and version of the layers that templates use, by pointer.
+
+    Args:
+        stage: Whose parameters count before the templates' own defaults.
+        templates: The templates.
+    """
+    named = {
+        stage.parameters(template.name).get(name, declared.get("Default", ""))
+        for template in templates
+        for name, declared in template.parameters.items()
+        if str(declared.get("Type", "")).startswith("AWS::SSM::Parameter::Value")
+    }
+    found = [one.split("/")[2:] for one in sorted(named) if one.startswith("/layers/")]
+    return [tuple(one) for one in found if len(one) == len(("layer", "runtime", "arch", "name"))]
 
 
 def order(templates: Iterable[Template]) -> list[Template]:

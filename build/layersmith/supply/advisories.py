@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from layersmith.assemble.manifest import Manifest
     from layersmith.config.models import IgnoredAdvisory
     from layersmith.supply.feeds import Answers
-    from layersmith.supply.osv import Match, OsvRecord, Severity
-    from layersmith.supply.subjects import Subject
+    from layersmith.supply.osv import Match, OsvRecord, Score
+    from layersmith.supply.subjects import AdvisorySubject
 
 State = Literal["open", "below", "ignored", "left out", "not loaded"]
 """Only ``open`` counts. ``below``: less severe than the policy asks for. ``left out``: the lock
@@ -203,10 +203,10 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Grouped:
     """An advisory under all of its names, as far as it is about one subject."""
 
-    subject: Subject
+    subject: AdvisorySubject
     records: tuple[OsvRecord, ...]
     matches: tuple[Match, ...]
 
@@ -223,7 +223,7 @@ class _Known:
         return max(fixes, key=osv.order_of(self.subject.packages), default=None)
 
     @property
-    def severity(self) -> Severity:
+    def severity(self) -> Score:
         """The highest severity that a record gives."""
         return osv.worst(osv.severity(one) for one in self.records)
 
@@ -234,7 +234,7 @@ def _preference(name: str) -> int:
 
 
 def judge(
-    subjects: Sequence[Subject],
+    subjects: Sequence[AdvisorySubject],
     answers: Answers,
     policy: AdvisoryPolicy,
     *,
@@ -267,7 +267,7 @@ def judge(
         source=answers.source,
         asked=now,
         dated=answers.dated,
-        max_age=policy.max_age,
+        max_age=policy.max_age.total_seconds(),
         severity=policy.severity,
         checked=dict(sorted(Counter(one.role for one in subjects).items())),
         unmatched=[str(one) for one in unmatched],
@@ -285,7 +285,7 @@ def _urgency(one: AdvisoryFinding) -> tuple[bool, float, str, str]:
     return (not one.counts, -(one.score or 0) - 10 * rank, one.package, one.id)
 
 
-def _known(subject: Subject, answers: Answers, withdrawn: set[str]) -> Iterator[_Known]:
+def _known(subject: AdvisorySubject, answers: Answers, withdrawn: set[str]) -> Iterator[_Grouped]:
     """Give the advisories on a subject, those that are one under several names once."""
     groups: list[tuple[set[str], list[tuple[OsvRecord, Match]]]] = []
     for record in answers.records.get(subject.question, ()):
@@ -308,11 +308,11 @@ def _known(subject: Subject, answers: Answers, withdrawn: set[str]) -> Iterator[
         groups = [*apart, (names, found)]
     for _, found in groups:
         records, matches = zip(*found, strict=True)
-        yield _Known(subject, records, matches)
+        yield _Grouped(subject, records, matches)
 
 
 def _finding(
-    known: _Known, policy: AdvisoryPolicy, today: date, watched: Mapping[str, Watched]
+    known: _Grouped, policy: AdvisoryPolicy, today: date, watched: Mapping[str, Watched]
 ) -> AdvisoryFinding:
     subject, severity, names = known.subject, known.severity, known.names
     evidence = not_loaded(subject, watched)
@@ -385,7 +385,7 @@ def _ended(ignore: IgnoredAdvisory, fixed: str | None, today: date) -> str | Non
     return None
 
 
-def _state(known: _Known, policy: AdvisoryPolicy, *, loaded: bool) -> tuple[State, str | None]:
+def _state(known: _Grouped, policy: AdvisoryPolicy, *, loaded: bool) -> tuple[State, str | None]:
     """Return the state of an advisory that is not ignored."""
     if known.subject.role == "left out":
         return "left out", "layers.yaml or a recipe leaves it out of the zip"
@@ -411,7 +411,7 @@ def _notes(
             yield PolicyNote(id=one.id, index=index, what="ended", message=message)
 
 
-def not_loaded(subject: Subject, watched: Mapping[str, Watched]) -> list[LoadEvidence]:
+def not_loaded(subject: AdvisorySubject, watched: Mapping[str, Watched]) -> list[LoadEvidence]:
     """Return that no proof loaded a file of a subject, for every target; else nothing.
 
     Args:
@@ -434,7 +434,7 @@ def not_loaded(subject: Subject, watched: Mapping[str, Watched]) -> list[LoadEvi
     return found
 
 
-def files_of(subject: Subject, manifest: Manifest) -> list[str]:
+def files_of(subject: AdvisorySubject, manifest: Manifest) -> list[str]:
     """Return the files of a subject in a zip, metadata left out.
 
     A component is the shared library of its name; one that has none is linked into something, so

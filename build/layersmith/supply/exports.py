@@ -24,7 +24,7 @@ NAMESPACE = uuid.UUID("5a2fb7e0-6b0c-5d51-9b0b-5b6d3f0b9b0e")
 """Fixed namespace of serial numbers (RFC 9562, version 5)."""
 
 LEVELS = {"critical": "error", "high": "error", "medium": "warning", "low": "note"}
-"""Severity to the level of a result; GitHub shows what stands in security-severity beside it."""
+"""Score to the level of a result; GitHub shows what stands in security-severity beside it."""
 
 RATINGS = {"CVSS:3.0": "CVSSv3", "CVSS:3.1": "CVSSv31", "CVSS:4.0": "CVSSv4"}
 """Begin of a vector to the method of a rating (CycloneDX 1.6, scoreMethod)."""

@@ -251,7 +251,7 @@ class _Service:
 
     def _batch(
         self, client: httpx.Client, part: Sequence[tuple[_Query, str | None]]
-    ) -> list[_Page]:
+    ) -> list[_ListedPage]:
         body = {"queries": [query.body(token) for query, token in part]}
         url = f"{self._url}/v1/querybatch"
         content = http.ask(client, url, who=self._who, most=ANSWER, body=body)
@@ -321,7 +321,7 @@ class _Service:
         return content
 
 
-class _Page(BaseModel):
+class _ListedPage(BaseModel):
     """What the service lists for one query; an answer without advisories is empty."""
 
     vulns: list[_Listed] = []
@@ -331,7 +331,7 @@ class _Page(BaseModel):
 class _Batch(BaseModel):
     """The answer to POST /v1/querybatch."""
 
-    results: list[_Page]
+    results: list[_ListedPage]
 
 
 def _from_export(

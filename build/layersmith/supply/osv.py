@@ -82,7 +82,7 @@ class OsvRange(OsvPart):
     events: list[dict[str, str]] = []
 
 
-class OsvSeverity(OsvPart):
+class OsvVector(OsvPart):
     """A CVSS vector, or a word of a distribution."""
 
     type: str
@@ -95,7 +95,7 @@ class OsvAffected(OsvPart):
     package: OsvPackage | None = None
     ranges: list[OsvRange] = []
     versions: list[str] = []
-    severity: list[OsvSeverity] | None = None
+    severity: list[OsvVector] | None = None
     database_specific: dict[str, Any] | None = None
 
 
@@ -115,7 +115,7 @@ class OsvRecord(OsvPart):
     aliases: list[Annotated[str, Field(max_length=128)]] = []
     summary: str = ""
     details: str = ""
-    severity: list[OsvSeverity] | None = None
+    severity: list[OsvVector] | None = None
     affected: list[OsvAffected] = []
     references: list[OsvReference] | None = None
     database_specific: dict[str, Any] | None = None
@@ -329,7 +329,7 @@ def _marks(
 
 
 @dataclass(frozen=True)
-class Severity:
+class Score:
     """How severe an advisory is.
 
     Attributes:
@@ -350,7 +350,7 @@ class Severity:
         return LEVELS.index(self.level) if self.level in LEVELS else -1
 
 
-def severity(record: OsvRecord) -> Severity:
+def severity(record: OsvRecord) -> Score:
     """Return the highest severity that a record gives, of CVSS where it has a vector."""
     vectors = [*(record.severity or ())]
     for one in record.affected:
@@ -366,7 +366,7 @@ def severity(record: OsvRecord) -> Severity:
             scored.append((score, given.score))
     if scored:
         score, vector = max(scored)
-        return Severity(level_of(score), score, vector, tuple(doubts))
+        return Score(level_of(score), score, vector, tuple(doubts))
     words = [record.database_specific, *(one.database_specific for one in record.affected)]
     levels = [
         _WORDS[word.lower()]
@@ -374,7 +374,7 @@ def severity(record: OsvRecord) -> Severity:
         if specific and isinstance(word := specific.get("severity"), str) and word.lower() in _WORDS
     ]
     level = max(levels, key=LEVELS.index, default=UNKNOWN)
-    return Severity(level, doubts=tuple(doubts))
+    return Score(level, doubts=tuple(doubts))
 
 
 def level_of(score: float) -> str:
@@ -393,6 +393,6 @@ def _score(vector: str) -> float | None:
         return None
 
 
-def worst(found: Iterable[Severity]) -> Severity:
+def worst(found: Iterable[Score]) -> Score:
     """Return the highest of some severities."""
     return max(found, key=lambda one: (one.rank, one.score or 0.0))

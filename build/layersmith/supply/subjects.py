@@ -71,7 +71,7 @@ _PIN = re.compile(r"(?:    # build )?(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==(?P<ver
 
 
 @dataclass(frozen=True)
-class Place:
+class LockPlace:
     """Where a subject stands.
 
     Attributes:
@@ -86,7 +86,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Subject:
+class AdvisorySubject:
     """A version that advisories may be about.
 
     Attributes:
@@ -105,7 +105,7 @@ class Subject:
     packages: tuple[Package, ...]
     purl: str
     holder: str = ""
-    places: tuple[Place, ...] = field(default=(), compare=False)
+    places: tuple[LockPlace, ...] = field(default=(), compare=False)
 
     @property
     def question(self) -> Question:
@@ -122,7 +122,7 @@ class Subject:
         return f"{self.name} {self.version}".rstrip() + inside
 
 
-def of_target(target: Target, root: Path) -> list[Subject]:
+def of_target(target: Target, root: Path) -> list[AdvisorySubject]:
     """Return what the lock of a target names.
 
     Args:
@@ -139,13 +139,13 @@ def of_target(target: Target, root: Path) -> list[Subject]:
     own = {entry.name for entry in locked.entries}
     found = []
     for entry in locked.entries:
-        place = Place(target.identifier, file, lines.get((entry.name, entry.version), 1))
+        place = LockPlace(target.identifier, file, lines.get((entry.name, entry.version), 1))
         role = _role(entry.name, target)
         found.append(distribution(entry.name, entry.version, role, place))
     for holder, pin in _pins(locked):
         name, _, rest = pin.partition("==")
         version = rest.split(" ", 1)[0]
-        place = Place(target.identifier, file, lines.get((name, version), 1))
+        place = LockPlace(target.identifier, file, lines.get((name, version), 1))
         # What the lock calls zig is installed as the distribution ziglang.
         known = "ziglang" if name == "zig" and "zig" not in own else canonicalize_name(name)
         found.append(replace(distribution(known, version, "build", place), holder=holder))
@@ -176,15 +176,20 @@ def _lines(text: str) -> dict[tuple[str, str], int]:
     return found
 
 
-def distribution(name: str, version: str, role: Role, place: Place) -> Subject:
+def distribution(name: str, version: str, role: Role, place: LockPlace) -> AdvisorySubject:
     """Return a distribution of PyPI as a subject."""
     purl = f"pkg:pypi/{name}@{version}"
-    return Subject(name, version, role, ((osv.PYPI, name),), purl, places=(place,))
+    return AdvisorySubject(name, version, role, ((osv.PYPI, name),), purl, places=(place,))
 
 
-def of_manifest(manifest: Manifest) -> list[Subject]:
-    """Return the distributions that a zip holds, as its manifest names them."""
-    place = Place(manifest.identifier)
+def of_manifest(manifest: Manifest, name: str) -> list[AdvisorySubject]:
+    """Return the distributions that a zip holds, as its manifest names them.
+
+    Args:
+        manifest: Of the zip.
+        name: What findings call it.
+    """
+    place = LockPlace(name)
     return [
         distribution(one.name, one.version, "layer", place)
         for one in manifest.distributions
@@ -196,10 +201,10 @@ class Bill(NamedTuple):
     """What an SBOM says beside what the lock says: its serial number, and what is bundled."""
 
     serial: str
-    bundled: list[Subject]
+    bundled: list[AdvisorySubject]
 
 
-def of_bill(path: Path, place: Place) -> Bill:
+def of_bill(path: Path, place: LockPlace) -> Bill:
     """Return the components inside the distributions of an SBOM.
 
     Args:
@@ -211,7 +216,7 @@ def of_bill(path: Path, place: Place) -> Bill:
     """
     if path.stat().st_size > LARGEST_BILL:
         raise BuildError(f"{path.name} is larger than {LARGEST_BILL:,} bytes", target=place.target)
-    found: dict[Subject, Subject] = {}
+    found: dict[AdvisorySubject, AdvisorySubject] = {}
     hint = "build the layer again: `nox -s build`"
     with damage.told(path.name, kind="SBOM", target=place.target, hint=hint):
         bill = json.loads(path.read_bytes())
@@ -222,7 +227,9 @@ def of_bill(path: Path, place: Place) -> Bill:
         return Bill(str(bill.get("serialNumber", "")), list(found))
 
 
-def _below(component: dict[str, Any], holder: str, place: Place, depth: int) -> Iterator[Subject]:
+def _below(
+    component: dict[str, Any], holder: str, place: LockPlace, depth: int
+) -> Iterator[AdvisorySubject]:
     for one in component.get("components", ()) if depth < DEEPEST else ():
         subject = _component(one, holder, place)
         if subject is not None:
@@ -230,7 +237,7 @@ def _below(component: dict[str, Any], holder: str, place: Place, depth: int) -> 
         yield from _below(one, holder, place, depth + 1)
 
 
-def _component(one: dict[str, Any], holder: str, place: Place) -> Subject | None:
+def _component(one: dict[str, Any], holder: str, place: LockPlace) -> AdvisorySubject | None:
     """Return a component as a subject; None where it is a part of the distribution itself."""
     name, version = str(one["name"]), str(one.get("version") or "")
     purl = str(one.get("purl") or "")
@@ -248,7 +255,9 @@ def _component(one: dict[str, Any], holder: str, place: Place) -> Subject | None
         # Most SBOMs of C libraries name them and nothing else: "libjpeg / libjpeg-turbo".
         packages = [(osv.BY_NAME, part.strip().lower()) for part in name.split(" / ")]
     purl = purl or f"pkg:generic/{name.lower().replace(' / ', '-').replace(' ', '-')}@{version}"
-    return Subject(name, version, "bundled", tuple(dict.fromkeys(packages)), purl, holder, (place,))
+    return AdvisorySubject(
+        name, version, "bundled", tuple(dict.fromkeys(packages)), purl, holder, (place,)
+    )
 
 
 def _of_purl(purl: str) -> list[Package]:
@@ -286,9 +295,9 @@ def _of_system(namespace: str, name: str, found: re.Match[str]) -> list[Package]
     return [(f"{ecosystem}{release}", one) for one in dict.fromkeys((name, source))]
 
 
-def merged(found: Iterable[Subject]) -> list[Subject]:
+def merged(found: Iterable[AdvisorySubject]) -> list[AdvisorySubject]:
     """Return each subject once, with all of its places, in order."""
-    together: dict[Subject, list[Place]] = {}
+    together: dict[AdvisorySubject, list[LockPlace]] = {}
     for one in found:
         together.setdefault(one, []).extend(one.places)
     return [

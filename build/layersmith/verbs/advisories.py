@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache, console
 from layersmith.assemble import manifest as manifests
+from layersmith.base import damage
+from layersmith.config import loader
 from layersmith.errors import LayersmithError, ManyErrors
 from layersmith.supply import advisories, exports, feeds, subjects
 from layersmith.verbs import options
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from layersmith.assemble.manifest import Manifest
     from layersmith.config.loader import LoadedConfig
     from layersmith.plan import Target
+    from layersmith.prove.slim.models import WatchRecord
     from layersmith.supply.advisories import AdvisoryReport, Watched
-    from layersmith.supply.subjects import Subject
+    from layersmith.supply.subjects import AdvisorySubject
 
 NAMED = 8
 """Names in a line for people; --json has all."""
@@ -54,6 +57,7 @@ examples:
   python build/layers.py advisories imaging --source ../advisory-database --json
   python build/layers.py advisories --sarif dist/advisories.sarif --vex dist/advisories.vex.json
   python build/layers.py advisories --offline
+  python build/layers.py advisories --published dist/layers-index.json       what regions have
 
 exit code: 6 if an advisory counts, data cannot be used or is too old.
 """
@@ -74,6 +78,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--offline", action="store_true", help="use only what is kept of earlier answers"
     )
     parser.add_argument(
+        "--published",
+        type=Path,
+        metavar="INDEX",
+        help="look up what this index, or the indexes in this folder, list as published; what"
+        " their manifests in dist/ lack is fetched from GitHub's releases",
+    )
+    parser.add_argument(
+        "--github-issue",
+        action="store_true",
+        help="with --published: open, update or close the issue about it (in a workflow run)",
+    )
+    parser.add_argument(
+        "--summary", type=Path, metavar="FILE", help="with --published: also write it as Markdown"
+    )
+    parser.add_argument(
         "--sarif", type=Path, metavar="FILE", help="also write SARIF 2.1.0 to this file"
     )
     parser.add_argument(
@@ -85,12 +104,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 class _Gathered:
     """What there is to look up."""
 
-    subjects: list[Subject] = field(default_factory=list)
+    subjects: list[AdvisorySubject] = field(default_factory=list)
     manifests: dict[str, Manifest] = field(default_factory=dict)
     bills: dict[str, str] = field(default_factory=dict)
     watched: dict[str, Watched] = field(default_factory=dict)
     errors: list[LayersmithError] = field(default_factory=list)
     bare: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -100,6 +120,8 @@ def run(args: argparse.Namespace) -> int:
         AuditError: There are no advisories to look in.
         ManyErrors: Advisories count, the data cannot be used, or locks are missing.
     """
+    if args.published:
+        return _published(args)
     loaded, targets = options.chosen(args, packages=True)
     found = _gather(targets, loaded.root, args.dist)
     now = datetime.now(UTC)
@@ -120,10 +142,56 @@ def run(args: argparse.Namespace) -> int:
         console.emit_json({"reports": [report.model_dump(mode="json")]})
     else:
         _show(report)
+    if found.stale:
+        console.warn(f"watched in another zip, so that nothing is known: {_some(found.stale)}")
     _tell(report, found.bare, len(targets))
     errors = [*found.errors, *advisories.errors(report, lambda index: _place(loaded, index))]
     if errors:
         raise ManyErrors(errors)
+    return 0
+
+
+def _published(args: argparse.Namespace) -> int:
+    """Look up what is published, and keep the issue about it.
+
+    Raises:
+        AuditError: There are no advisories to look in.
+        ManyErrors: Advisories count, or the data cannot be used.
+        ShipError: An index cannot be read, or GitHub refused.
+    """
+    from layersmith.report import tables  # noqa: PLC0415 -- start-up time
+    from layersmith.ship import github  # noqa: PLC0415 -- start-up time
+    from layersmith.ship.index import affected, document  # noqa: PLC0415 -- start-up time
+
+    loaded, now = loader.load(args.config), datetime.now(UTC)
+    folder = args.published.is_dir()
+    index = document.read(sorted(args.published.rglob("*.json")) if folder else [args.published])
+    places = affected.versions(index)
+    args.dist.mkdir(parents=True, exist_ok=True)
+    missing = [one for one in places if not (args.dist / f"{one.stem}.json").is_file()]
+    if missing and not args.offline:
+        affected.fetch(missing, args.dist, github.Repository.of(loaded.root))
+    held, unknown = affected.gather(list(places), args.dist)
+    looked_up = subjects.merged(held)
+    questions = [one.question for one in looked_up]
+    answers = feeds.ask(args.source, questions, now=now, offline=args.offline)
+    report = advisories.judge(looked_up, answers, loaded.config.advisories, now=now, whole=False)
+    if args.json:
+        console.emit_json({"reports": [report.model_dump(mode="json")]})
+    else:
+        _show(report)
+    _tell(report, (), len(places))
+    if unknown:
+        console.warn(f"not looked up, as their records are in no release: {_some(unknown)}")
+    text = affected.markdown(report, places, unknown)
+    if args.summary:
+        cache.write_text(args.summary, text)
+    tables.step_summary(text)
+    if args.github_issue:
+        topic, repository = github.ADVISORIES, github.Repository.current()
+        console.info(repository.report(text, differs=not report.ok, topic=topic))
+    if errors := advisories.errors(report, lambda index: _place(loaded, index)):
+        raise ManyErrors(list(errors))
     return 0
 
 
@@ -145,10 +213,31 @@ def _of_built(found: _Gathered, target: Target, dist: Path) -> None:
         found.bare.append(target.identifier)
         return
     made = manifests.read(path)
-    said = subjects.of_bill(bill, subjects.Place(target.identifier))
+    said = subjects.of_bill(bill, subjects.LockPlace(target.identifier))
     found.subjects += said.bundled
     found.manifests[target.identifier] = made
     found.bills[target.identifier] = said.serial
+    seen = _watch_record(dist / f"{target.stem}.watched.json")
+    if seen is not None and seen.sha256 == made.artifact.sha256:
+        found.watched[target.identifier] = advisories.Watched(
+            made, frozenset(seen.loaded), seen.proofs, seen.runner.described
+        )
+    elif seen is not None:
+        found.stale.append(target.identifier)
+
+
+def _watch_record(path: Path) -> WatchRecord | None:
+    """Return what proofs loaded; None where they were not watched.
+
+    Raises:
+        BuildError: The record is damaged.
+    """
+    if not path.is_file():
+        return None
+    from layersmith.prove.slim.models import WatchRecord  # noqa: PLC0415 -- start-up time
+
+    with damage.told(path.name, hint="watch the layer again: `layersmith slim --limit 0`"):
+        return WatchRecord.model_validate_json(path.read_bytes())
 
 
 def _write(

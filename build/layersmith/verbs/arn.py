@@ -113,7 +113,7 @@ def _known(args: argparse.Namespace) -> None:
         config = loader.load(args.config).config
         plan(config, layers=[args.layer], only_runtimes=[args.runtime], architectures=[args.arch])
         return
-    for entry in _read(args.index).layers:
+    for entry in document.read(args.index).layers:
         if (entry.layer, entry.runtime, entry.architecture) == _place(args) and (
             args.version in {"latest", entry.version}
         ):
@@ -127,7 +127,7 @@ def _known(args: argparse.Namespace) -> None:
 def _index(args: argparse.Namespace) -> document.Index:
     """Return the index of --index or, without it, of the account."""
     if args.index:
-        return _read(args.index)
+        return document.read(args.index)
     loaded = loader.load(args.config)
     names = list(RegionChoice().by_region(plan(loaded.config)))
     return document.published(options.site(args, loaded, names))
@@ -141,17 +141,6 @@ def _list(args: argparse.Namespace) -> int:
     else:
         console.stdout().print(console.table(catalog.COLUMNS, catalog.rows(entries)))
     return 0
-
-
-def _read(paths: list[Path]) -> document.Index:
-    entries: dict[tuple[str, ...], document.IndexEntry] = {}
-    for path in paths:
-        try:
-            content = path.read_bytes()
-        except OSError as problem:
-            raise ShipError(f"{path} cannot be read: {problem.strerror}") from None
-        entries.update((entry.key, entry) for entry in document.parse(content).layers)
-    return document.Index(layers=list(entries.values()))
 
 
 def _tables(args: argparse.Namespace) -> int:
@@ -169,7 +158,7 @@ def _tables(args: argparse.Namespace) -> int:
 
 def _from_index(args: argparse.Namespace) -> str:
     asked = (args.layer, args.runtime, args.arch, args.region)
-    for entry in _read(args.index).layers:
+    for entry in document.read(args.index).layers:
         if (entry.layer, entry.runtime, entry.architecture, entry.region) != asked:
             continue
         if entry.latest if args.version == "latest" else entry.version == args.version:

@@ -192,6 +192,7 @@ def _judge_built(target: Target, dist: Path, root: Path) -> AuditReport:
             _requirements(made),
             made.inputs.requirements if made else (),
             files.provided(target, root),
+            [one.name for one in made.distributions if one.origin == "local"] if made else (),
         ),
         above=PREFIX if target.function else "",
     )

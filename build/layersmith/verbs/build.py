@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
         force=args.force,
         quiet=args.quiet or args.json,
         planned=plan(loaded.config, packages=True),
+        where=partial(options.place, loaded),
         config=loaded.path,
     ).run(targets)
     if args.json:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console
+from layersmith.config import loader
 from layersmith.errors import ConfigError, ShipError
+from layersmith.plan import Target, plan
 from layersmith.stacks import assets, deploy, drift, render, templates
 from layersmith.stacks.changesets import Stacks
 from layersmith.verbs import destroy as destroy_verb
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
     from layersmith.stacks.changesets import Proposal
     from layersmith.stacks.deploy import StackOutcome
+    from layersmith.stacks.stage import Stage
+    from layersmith.stacks.templates import Template
 
 EPILOG = """\
 Every stack is brought to its template by a change set, which is shown before it is applied. The
@@ -29,6 +33,9 @@ first one is named), or, with --drift, something differs, is missing or could no
 --bootstrap, as an administrator, brings up what everything else needs and what gives rights: the
 artifact bucket, the boundary of the stage's roles, GitHub's roles. A run with
 --cloudformation-role leaves these stacks alone and says if one differs from its template.
+
+Where layers.yaml has `attestations`, the zips in dist/ of the layers that templates use are
+verified before AWS is asked anything: `publish fetch` brings them.
 
 examples:
   python build/layers.py deploy --stage dev --bootstrap --plan
@@ -62,6 +69,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lambdas", type=Path, default=options.LAMBDAS, help="folder of the functions"
     )
+    options.add_config(parser)
+    options.add_dist(parser)
     parser.add_argument("--cloudformation-role", metavar="ARN", help="role of the stacks' changes")
     options.add_account(parser)
 
@@ -88,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
             hint="run --bootstrap with an administrator's credentials",
         )
     stage, chosen = options.stage_templates(args)
+    _require_attested(args, stage, chosen)
     deployment = deploy.Deployment(
         aws=options.aws(args),
         stage=stage,
@@ -104,6 +114,37 @@ def run(args: argparse.Namespace) -> int:
     outcomes = deployment.run()
     _print(args, outcomes)
     return 0
+
+
+def _require_attested(args: argparse.Namespace, stage: Stage, chosen: list[Template]) -> None:
+    """Refuse layers that templates name and whose zips in dist/ have not the right attestation.
+
+    Raises:
+        ShipError: A template names another version than layers.yaml has.
+        ManyErrors: Zips are not in dist/, have no attestation, or a wrong one.
+    """
+    if not args.config.is_file():
+        return
+    loaded = loader.load(args.config)
+    if loaded.config.attestations is None:
+        return
+    targets, used = plan(loaded.config), list[Target]()
+    for layer, runtime, architecture, version in templates.layers(stage, chosen):
+        for target in targets:
+            if (layer, runtime, architecture) != (
+                target.layer,
+                target.runtime.name,
+                target.architecture,
+            ):
+                continue
+            if version not in ("latest", target.version):
+                raise ShipError(
+                    f"the stage uses {layer} {version}; layers.yaml has {target.version}",
+                    cause="only the attestation of the version in layers.yaml can be verified",
+                    hint="deploy from the tag of that version",
+                )
+            used.append(target)
+    options.require_attested(loaded, used, args.dist)
 
 
 def _accept(args: argparse.Namespace) -> Callable[[Proposal], bool]:

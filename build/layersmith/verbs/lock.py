@@ -14,6 +14,7 @@ from layersmith.weigh import claims
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from layersmith.lock.targets import LockResult
 
@@ -28,6 +29,7 @@ examples:
   python build/layers.py lock imaging                      the targets of one layer
   python build/layers.py lock --upgrade                    everything to its newest version
   python build/layers.py lock --upgrade pillow urllib3     two distributions to their newest
+  python build/layers.py lock --accept-publisher pillow    somebody else publishes it now
   python build/layers.py lock --check                      only check whether the locks still fit
 """
 
@@ -41,6 +43,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="NAME",
         help="bring these distributions to their newest version; without a name, all",
+    )
+    parser.add_argument(
+        "--accept-publisher",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="take these distributions although their publisher changed or is no longer attested",
     )
     parser.add_argument(
         "--check",
@@ -61,8 +70,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         upgrade = args.upgrade == [] or (args.upgrade or False)
         quiet = args.quiet or args.json
-        results = locking.update(targets, loaded.root, upgrade=upgrade, quiet=quiet)
-    results = [_with_claims(result) for result in results]
+        results = locking.update(
+            targets, loaded.root, upgrade=upgrade, accepted=args.accept_publisher, quiet=quiet
+        )
+    results = _with_claims(results)
     if args.json:
         console.emit_json([_as_json(result) for result in results])
     else:
@@ -79,12 +90,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _with_claims(result: LockResult) -> LockResult:
+def _with_claims(results: Sequence[LockResult]) -> list[LockResult]:
     """Add what distributions say of themselves; a lock that did not change was judged before."""
-    if result.lock is None or not result.changes:
-        return result
-    said = claims.notes(result.target, result.lock, result.root)
-    return replace(result, notes=(*result.notes, *said))
+    said: dict[int, list[str]] = {}
+    found = []
+    for one in results:
+        if one.lock is not None and one.changes:
+            # Layers with equal requirements share one lock.
+            if id(one.lock) not in said:
+                said[id(one.lock)] = claims.notes(one.target, one.lock, one.root)
+            found.append(replace(one, notes=(*one.notes, *said[id(one.lock)])))
+        else:
+            found.append(one)
+    return found
 
 
 def _say(result: LockResult, *, checked: bool) -> None:

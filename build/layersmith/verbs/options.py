@@ -56,6 +56,16 @@ def nearest_config() -> Path:
     return here
 
 
+def place(loaded: LoadedConfig, target: Target, key: str) -> tuple[Path, int, int]:
+    """Return where a key of a target, ``licenses.deny``, stands in layers.yaml.
+
+    A setting that a layer has from ``defaults`` or a fragment stands there.
+    """
+    group = "functions" if target.function else "layers"
+    position = loaded.position(group, target.layer, *key.split("."))
+    return loaded.path, position.line, position.column
+
+
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add the option that names the configuration."""
     parser.add_argument(
@@ -344,12 +354,30 @@ def is_outside(args: argparse.Namespace) -> bool:
     return bool(args.partition) and not any(choice.of(target) for target in chosen(args)[1])
 
 
-def job(args: argparse.Namespace) -> ShippingJob:
+def require_attested(loaded: LoadedConfig, targets: Sequence[Target], dist: Path) -> None:
+    """Refuse zips without the attestation that layers.yaml asks for; nothing asks AWS yet.
+
+    Raises:
+        ManyErrors: Zips have none, or a wrong one; all are named.
+        NotInstalledError: The library that verifies them is not installed.
+    """
+    if loaded.config.attestations is None:
+        return
+    from layersmith.ship.publish import attested  # noqa: PLC0415 -- start-up time
+
+    attested.require(loaded.config.attestations, targets, dist, loaded.root)
+
+
+def job(args: argparse.Namespace, *, attested: bool = False) -> ShippingJob:
     """Return what the options choose, the zips checked and the credentials proved.
+
+    Args:
+        args: The options.
+        attested: Refuse zips without the attestation that layers.yaml asks for.
 
     Raises:
         ConfigError: layers.yaml is not valid, or nothing is left.
-        ManyErrors: Zips are missing or damaged.
+        ManyErrors: Zips are missing, damaged, or not attested.
         AwsFailure: The credentials are missing or expired.
     """
     from layersmith.ship.publish import desired, observed  # noqa: PLC0415 -- boto3's start-up time
@@ -365,6 +393,8 @@ def job(args: argparse.Namespace) -> ShippingJob:
     found = desired.from_dist(targets, args.dist, loaded.root, where)
     if not found:
         raise ConfigError("no target matches the filters", hint="see --built and --partition")
+    if attested:
+        require_attested(loaded, targets, args.dist)
     beyond = {target.identifier: choice.counted(target) for target in targets}
     found = [dataclasses.replace(one, counted=beyond[one.identifier]) for one in found]
     names = list(observed.by_region(found, counted=True))

@@ -108,7 +108,7 @@ def _publish(args: argparse.Namespace) -> int:
     if options.is_outside(args):
         console.info(f"no target has a region in {args.partition}")
         return 0
-    job = options.job(args)
+    job = options.job(args, attested=True)
     if not args.no_canary:
         canary.refuse_full(job.desired)
     options.warn_of_deprecated(want.runtime for want in job.desired)

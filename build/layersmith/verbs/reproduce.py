@@ -108,6 +108,9 @@ def run(args: argparse.Namespace) -> int:
             console.success(result.text)
         else:
             errors.append(_differs(result))
+    if not results and not errors:
+        console.info("there is no release of a layer yet")
+    tables.step_outputs(reproduced=len([one for one in results if one.reproduced]))
     tables.step_summary("".join(f"- {one.text}\n" for one in results))
     if errors:
         raise ManyErrors(errors)

@@ -22,7 +22,8 @@ what it does to a layer:
   module, file and shared object they touch; propose what they never touched, as distributions to
   exclude and paths to prune; build a copy without it; run all proofs again; put back what they
   name as missing, or search by halves where they name nothing; and print the lines for layers.yaml
-  that survived, with the bytes that each saves. layers.yaml itself is not changed.
+  that survived, with the bytes that each saves. layers.yaml itself is not changed. What the proofs
+  loaded is kept in dist/<stem>.watched.json beside a zip that is there; `advisories` reads it.
 
 what it tries:
   by default only what no loaded code names, not even in a function that no proof called.
@@ -33,6 +34,7 @@ examples:
   python build/layers.py slim chromadb-vector --runtime python3.13
   python build/layers.py slim imaging --bold --at-least 50kB
   python build/layers.py slim imaging --runner docker --json
+  python build/layers.py slim --limit 0                      watch and record, without a search
 """
 
 
@@ -40,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = EPILOG
     _targets.add_filters(parser)
+    _targets.add_dist(parser)
     parser.add_argument(
         "--runner",
         choices=("docker", "host"),
@@ -89,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
                 bold=args.bold,
                 at_least=at_least,
                 limit=args.limit,
+                dist=args.dist,
             )
             try:
                 found = slimming.slim([one for one in targets if one.layer == layer], options)

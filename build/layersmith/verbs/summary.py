@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     verdicts = tables.in_folder(targets, args.dist)
     before = tables.manifests_in(args.before)
     text = tables.summary("Lambda layers", verdicts, before)
+    text += "\n" + tables.advisories(targets, args.dist)
     if before:
         details = tables.changes(verdicts, before, args.dist)
         if len(text) + len(details) > MOST:

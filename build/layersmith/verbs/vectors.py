@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layersmith import console
+from layersmith import cache, console
 from layersmith.errors import ConfigError, ShipError
 
 if TYPE_CHECKING:
@@ -61,8 +61,12 @@ actions:
              --dimensions, --queries, and --sessions (batches they come in), --latency; needs
              neither STORE nor --database
   retain     delete snapshots beyond the rule; dry run unless --apply
+  calibrate  thresholds of label_validation or merchant_match (--for) from labelled records: what
+             share of the decisions is right, and what share of the records is decided; --file
+             writes a page with the curves
   export     a collection to a Parquet file, pending deltas included
-  import     a Parquet file as deltas of a collection
+  import     a Parquet file as deltas of a collection; --embed makes the vectors of its documents
+             by the embedder that EMBEDDER names
 
 examples:
   python build/layers.py vectors serve --store data/ --database receipts
@@ -71,6 +75,7 @@ examples:
   python build/layers.py vectors plan --vectors 100000 --dimensions 384 --queries 30000
   python build/layers.py vectors migrate s3://bucket/ --database receipts --to file --yes
   python build/layers.py vectors restore s3://bucket/ --database receipts --into /tmp/chroma
+  python build/layers.py vectors calibrate data/ --database receipts --collection labels
   python build/layers.py vectors export data/ --database receipts --collection items --file i.pq
 """
 
@@ -87,8 +92,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--snapshot", metavar="ID", help="restore, verify, promote: which one")
     parser.add_argument("--into", type=Path, metavar="DIR", help="restore: an empty folder")
     parser.add_argument("--data", type=Path, metavar="DIR", help="snapshot: Chroma's folder")
-    parser.add_argument("--collection", help="export, import, rebuild: which collection")
-    parser.add_argument("--file", type=Path, help="export, import: a Parquet file")
+    parser.add_argument("--collection", help="calibrate, export, import, rebuild: which one")
+    parser.add_argument(
+        "--file", type=Path, help="export, import: a Parquet file; calibrate: a page to write"
+    )
+    parser.add_argument(
+        "--for",
+        dest="purpose",
+        choices=["labels", "merchants"],
+        default="labels",
+        help="calibrate: label_validation or merchant_match (default labels)",
+    )
+    parser.add_argument(
+        "--key", help="calibrate: metadata key of the label (default label, or merchant)"
+    )
+    parser.add_argument(
+        "--precision", type=float, default=0.95, help="calibrate: wanted precision (default 0.95)"
+    )
+    parser.add_argument(
+        "--neighbours", type=int, help="calibrate: as the function is asked for (default its own)"
+    )
+    parser.add_argument(
+        "--sample", type=int, default=1000, help="calibrate: records to judge (default 1000)"
+    )
     parser.add_argument(
         "--space",
         choices=["cosine", "l2", "ip"],
@@ -123,6 +149,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--discard", metavar="ID", help="deltas: drop this one for good, its quarantine included"
     )
+    parser.add_argument("--embed", action="store_true", help="import: vectors of the documents")
     parser.add_argument("--delta", metavar="ID", help="show: which one")
     parser.add_argument(
         "--port", type=int, default=8000, help="serve: on 127.0.0.1; 0 takes a free one (8000)"
@@ -164,7 +191,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         console.emit_json(result)
     else:
-        _print(result)
+        # Drawn already.
+        _print({k: v for k, v in result.items() if k not in {"curve", "points"}})
     return 0
 
 
@@ -637,18 +665,84 @@ def _retain(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 
 def _export(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     from chroma_store.deltas.parquet import export_collection  # noqa: PLC0415
-    from chroma_store.server.process import ChromaProcess  # noqa: PLC0415
 
     file, collection = _needed(args, "file"), _needed(args, "collection")
-    log, store, consumed = _open(args, storage)
-    with tempfile.TemporaryDirectory(prefix="export-") as folder:
-        store.restore(Path(folder) / "data")
-        with ChromaProcess(Path(folder) / "data") as server:
-            _warn(log.replay(server.base_url, consumed))
-            records, problems = export_collection(server.base_url, collection, file)
+    with _served(args, storage) as url:
+        records, problems = export_collection(url, collection, file)
     for problem in problems[:10]:
         console.warn(f"{problem}; `vectors import` refuses this record")
     return {"records": records, "refusedByImport": len(problems)}
+
+
+@contextmanager
+def _served(args: argparse.Namespace, storage: Storage) -> Iterator[str]:
+    """Serve a copy of the database with its pending deltas; give its address."""
+    from chroma_store.server.process import ChromaProcess  # noqa: PLC0415
+
+    log, store, consumed = _open(args, storage)
+    with tempfile.TemporaryDirectory(prefix=f"{args.action}-") as folder:
+        store.restore(Path(folder) / "data")
+        with ChromaProcess(Path(folder) / "data") as server:
+            _warn(log.replay(server.base_url, consumed))
+            yield server.base_url
+
+
+def _calibrate(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
+    from chroma_store.calibration import calibrate  # noqa: PLC0415
+    from chroma_store.server.client import ChromaHttp  # noqa: PLC0415
+    from vector_common.search.neighbours import MOST  # noqa: PLC0415
+
+    labels = args.purpose == "labels"
+    count = (10 if labels else 20) if args.neighbours is None else args.neighbours
+    if not 1 <= count < MOST or not 0 < args.precision <= 1 or args.sample < 1:
+        raise ConfigError(
+            f"calibrate needs --neighbours of 1 to {MOST - 1}, --precision above 0 and up to 1, "
+            "and --sample of at least 1",
+            hint="see --help",
+        )
+    collection = _needed(args, "collection")
+    key = args.key or ("label" if labels else "merchant")
+    with _served(args, storage) as url:
+        made = calibrate(
+            ChromaHttp(url),
+            collection,
+            args.purpose,
+            key,
+            precision=args.precision,
+            neighbours=count,
+            sample=args.sample,
+        )
+    result = {
+        "kind": made.kind,
+        "parameter": "minSimilarity" if labels else "match",
+        "collection": collection,
+        "labelled": made.labelled,
+        "names": made.names,
+        "asked": made.points[0].asked,
+        "precision": args.precision,
+        "proposal": made.proposal.document() if made.proposal else None,
+        "curve": [point.document() for point in made.curve()],
+        "points": [point.document() for point in made.points],
+    }
+    _draw(args, result)
+    return result
+
+
+def _draw(args: argparse.Namespace, result: dict[str, Any]) -> None:
+    """Draw what a calibration found, in the terminal and as a page."""
+    from layersmith.report import bars  # noqa: PLC0415
+
+    if args.file:
+        cache.write_text(args.file, bars.threshold_page(result))
+        console.info(f"wrote {args.file}")
+    if not args.json:
+        console.stdout().print(bars.thresholds(result))
+    if not result["proposal"]:
+        console.warn(
+            f"no {result['parameter']} decides 20 of the {result['asked']} records with a "
+            f"precision of {result['precision']:.1%}; look at wrongly labelled records, or lower "
+            "--precision"
+        )
 
 
 def _import(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
@@ -656,10 +750,12 @@ def _import(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
 
     log, _, _ = _open(args, storage)
     file, collection = _needed(args, "file"), _needed(args, "collection")
-    return {"records": import_collection(log, collection, file, space=args.space)}
+    records = import_collection(log, collection, file, space=args.space, embed=args.embed)
+    return {"records": records}
 
 
 _ACTIONS: dict[str, Action] = {
+    "calibrate": _calibrate,
     "compact": _compact,
     "deltas": _deltas,
     "export": _export,

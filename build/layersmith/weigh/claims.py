@@ -18,9 +18,9 @@ from layersmith.weigh.remote import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from email.message import Message
     from pathlib import Path
 
-    from layersmith.assemble.wheel import Wheel
     from layersmith.lock import Lock, LockEntry
     from layersmith.lock.inputs import LockInputs
     from layersmith.plan import Target
@@ -47,35 +47,42 @@ def notes(target: Target, locked: Lock, root: Path, *, ask: bool = True) -> list
     ]
     inputs = lockinputs.collect(target, root)
     try:
-        wheels = _wheels(target, locked, entries, root)
+        claims = _claims(target, locked, entries, root)
     except (BuildError, LockError) as problem:
         return [f"Requires-Python and extras were not checked: {problem.message}"]
     versions = {entry.name: entry.version for entry in entries}
-    return [*_caps(target, wheels, versions), *_extras(inputs, wheels)]
+    return [*_caps(target, claims, versions), *_extras(inputs, claims)]
 
 
 def _stored(entry: LockEntry) -> bool:
     return wheelstore.path_of(entry.sha256, entry.filename).is_file()
 
 
-def _wheels(target: Target, locked: Lock, wanted: list[LockEntry], root: Path) -> dict[str, Wheel]:
-    """Return by name the directories of wheels; of those on an index nothing else is read."""
-    places = {} if all(map(_stored, wanted)) else lock.urls(locked, target, root=root)
+_read: dict[str, Message] = {}
+"""METADATA by the SHA-256 of its file: many targets of a run hold the same."""
+
+
+def _claims(
+    target: Target, locked: Lock, wanted: list[LockEntry], root: Path
+) -> dict[str, Message]:
+    """Return the METADATA of wheels by name; of those on an index nothing else is read."""
+    new = [one for one in wanted if one.sha256 not in _read]
+    places = {} if all(map(_stored, new)) else lock.urls(locked, target, root=root)
     requests = [
         ListingRequest(one.name, one.filename, one.sha256, places.get(one.sha256, ("",))[0])
-        for one in wanted
+        for one in new
     ]
-    found = listings.listings(requests, Traffic())
-    pairs = zip(requests, found, strict=True)
-    return {one.name: listings.as_wheel(listing, one) for one, listing in pairs}
+    for request, listing in zip(requests, listings.listings(requests, Traffic()), strict=True):
+        _read[request.sha256] = listings.as_wheel(listing, request).metadata
+    return {one.name: _read[one.sha256] for one in wanted}
 
 
 def _caps(
-    target: Target, wheels: Mapping[str, Wheel], versions: Mapping[str, str]
+    target: Target, claims: Mapping[str, Message], versions: Mapping[str, str]
 ) -> Iterator[str]:
     minor = target.runtime.python_version
-    for name, wheel in wheels.items():
-        claim = wheel.metadata.get("Requires-Python")
+    for name, metadata in claims.items():
+        claim = metadata.get("Requires-Python")
         try:
             accepted = SpecifierSet(str(claim or ""))
         except InvalidSpecifier:
@@ -88,12 +95,12 @@ def _caps(
             )
 
 
-def _extras(inputs: LockInputs, wheels: Mapping[str, Wheel]) -> Iterator[str]:
+def _extras(inputs: LockInputs, claims: Mapping[str, Message]) -> Iterator[str]:
     for line in inputs.requirements:
         requirement = Requirement(line)
-        wheel = wheels.get(canonicalize_name(requirement.name))
-        if wheel is not None:
-            offered = wheel.metadata.get_all("Provides-Extra") or []
+        metadata = claims.get(canonicalize_name(requirement.name))
+        if metadata is not None:
+            offered = metadata.get_all("Provides-Extra") or []
             yield from _unknown(requirement.name, requirement.extras, set(map(str, offered)))
     for name, extras in inputs.extras.items():
         package = inputs.packages.get(name)

@@ -103,3 +103,34 @@ def test_the_field_run_measures_the_zips_that_a_build_writes(
         keys = f"bytecode: {mode}" + (f", optimize: {optimize}" if optimize else "")
         built = build(project, tmp_path, sources, keys)
         assert written[name].read_bytes() == built.read_bytes()
+
+
+def test_a_wheel_is_compiled_once_for_all_layers(project: Project, tmp_path: Path) -> None:
+    """A second layer takes what the first had compiled; only what was pruned there is compiled."""
+    text = CONFIG.replace("  demo:", "  {}:")
+    sources = {f"alpha/{name}.py": b"X = 1\n" for name in ("__init__", "one", "two")}
+    sources["alpha/broken.py"] = b"print 'no longer Python'\n"
+    made = wheels.make(tmp_path, "alpha", sources)
+    first = text.format("first") + '    prune: {add: ["alpha/two.py"]}\n'
+    project.write(first)
+    project.lock(made)
+    project.build()
+    packs = project.cache / "bytecode"
+    before = {path: path.read_bytes() for path in packs.rglob("*.zip")}
+    assert len(before) == 1
+    project.write(first + text.format("second").partition("layers:\n")[2])
+    project.lock(made)
+    project.build()
+    after = {path: path.read_bytes() for path in packs.rglob("*.zip")}
+    (new,) = after.keys() - before.keys()
+    assert after == {**before, new: after[new]}
+    tag = sys.implementation.cache_tag
+    with zipfile.ZipFile(new) as archive:
+        assert archive.namelist() == [f"python/alpha/__pycache__/two.{tag}.pyc"]
+    with zipfile.ZipFile(project.dist / f"second-1.0.0-{RUNTIME}-arm64.zip") as archive:
+        compiled = {name for name in archive.namelist() if name.endswith(".pyc")}
+    names = ("__init__", "one", "two")
+    assert compiled == {f"python/alpha/__pycache__/{name}.{tag}.pyc" for name in names}
+    new.write_bytes(b"damaged")
+    project.run("build", "--force")
+    assert new.read_bytes() == after[new]

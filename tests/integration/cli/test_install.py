@@ -75,6 +75,15 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
+def test_the_wheel_brings_the_plugin_for_handlers_and_what_vectors_imports(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        [entry] = [name for name in names if name.endswith(".dist-info/entry_points.txt")]
+        assert "[pytest11]\nvectors = vector_common.testing" in archive.read(entry).decode()
+    for module in ("vector_common/testing", "chroma_supervisor/local", "chroma_store/storage"):
+        assert f"{module}.py" in names
+
+
 def core() -> list[str]:
     return [Requirement(text).name for text in PROJECT["dependencies"]]
 

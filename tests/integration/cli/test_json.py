@@ -34,6 +34,7 @@ COMMANDS = {
     "recipe check": ["nothing-of-the-kind"],
     "recipe draft": ["nothing of the kind"],
     "why": ["numpy"],
+    "sbom": [],
     "diff": ["one", "other"],
     "summary": [],
     "report": [],

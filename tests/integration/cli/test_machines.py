@@ -48,7 +48,7 @@ VERBS = (
     ),
     *("vectors list --database d vectors", "vectors verify --database d s3://bucket/vectors"),
     *("image --runtime python3.13", "completion bash", "schema --check", "recipe list"),
-    *("summary", "why alpha", "advisories --offline"),
+    *("summary", "why alpha", "sbom", "advisories --offline"),
 )
 
 DRIVER = """

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import pytest
 from layersmith import lock
@@ -15,7 +18,7 @@ from layersmith.base import uv
 
 from tests.integration.lock.index import LOGIN
 from tests.integration.ship import releases
-from tests.support import cli, clocks, pages
+from tests.support import cli, clocks, pages, tiny_onnx
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +44,7 @@ def run(lines: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Type the commands of a page into one shell."""
     assert lines
     tool = f'layersmith() {{ {" ".join(cli.argv())} "$@"; }}\nuv() {{ {uv.program()} "$@"; }}'
+    tool += f'\npython() {{ {sys.executable} "$@"; }}'
     return subprocess.run(
         ["bash", "-euc", "\n".join([tool, *lines])],
         cwd=folder,
@@ -65,6 +69,66 @@ def test_use_in_your_repository(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("pillow\n")
     follow(page, tmp_path)
     assert (tmp_path / "dist/latest/imaging-python3.13-arm64.zip").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.docker
+def test_embedding_model(tmp_path: Path) -> None:
+    """With a model of a few bytes, which the page's own command would have to download."""
+    page = HOW_TO / "embedding-model.md"
+    show(page, tmp_path, below="embedding")
+    words = {"tea": [1.0, 0.0, 0.0], "green": [0.0, 1.0, 0.0], "car": [0.0, 0.0, 2.0]}
+    tiny_onnx.write(tmp_path / "model", words)
+    said = follow(page, tmp_path)
+    assert "proven by Docker" in said
+    assert "1 of 1 tests pass" in said
+
+
+@pytest.mark.slow
+def test_develop_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One terminal serves; the other one's commands run meanwhile, and the rest after Ctrl-C."""
+    page = pages.DOCS / "develop-vectors.md"
+    show(page, tmp_path, below="vectors")
+    # What the installed package does: its modules, and the plugin by its entry point.
+    packages = ("lambdas/common/src", "fargate/chroma")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(pages.ROOT / one) for one in packages))
+    monkeypatch.setenv("PYTEST_PLUGINS", "vector_common.testing")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    lines = {
+        section: [line.replace("8000", port) for line in pages.commands(page, section)]
+        for section in ("Its tests", "A server to try it on", "Try it", "Keep it")
+    }
+    known = [line for section in lines.values() for line in section]
+    assert known == [line.replace("8000", port) for line in pages.commands(page)]
+    assert "3 passed" in typed(lines["Its tests"], tmp_path)
+    [serve] = lines["A server to try it on"]
+    log = tmp_path / "serve.log"
+    with log.open("wb") as out:
+        words = [*cli.argv(), *serve.split()[1:]]
+        server = subprocess.Popen(words, cwd=tmp_path, stdout=out, stderr=out, process_group=0)
+    try:
+        clocks.wait(
+            lambda: "Ctrl-C saves it" in log.read_text() or server.poll() is not None,
+            log.read_text,
+        )
+        said = typed(lines["Try it"], tmp_path)
+        assert '"text": "two coffees and a croissant"' in said
+        assert "['r1']" in said or "['r1', 'r2']" in said
+    finally:
+        os.killpg(server.pid, signal.SIGINT)
+        assert server.wait(clocks.seconds(clocks.BOUND)) == 0
+    kept = typed(lines["Keep it"], tmp_path)
+    assert "current" in kept
+    assert "deltas: 0" in kept
+
+
+def typed(lines: list[str], folder: Path) -> str:
+    """Run lines that all succeed, with this interpreter as python."""
+    done = run([f'python() {{ {sys.executable} "$@"; }}', *lines], folder)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
 
 
 CHEAP = ("plan", "lock --check", "schema --check")
@@ -197,3 +261,17 @@ def test_a_lock_is_a_requirements_file_with_hashes(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "pillow==" in done.stderr
+
+
+def test_thresholds(tmp_path: Path) -> None:
+    page = HOW_TO / "thresholds.md"
+    show(page, tmp_path, below="thresholds")
+    printed = follow(page, tmp_path)
+    # What the page says of its own records.
+    assert " 0.40 *" in printed
+    assert "'threshold': 0.4, 'accept': 0.5" in printed
+    drawn = (tmp_path / "labels.html").read_text()
+    figure = ElementTree.fromstring(drawn[drawn.index("<svg") : drawn.index("</svg>") + 6])
+    lines = [one.attrib["points"].split() for one in figure.iter("polyline")]
+    # Precision ends where nothing is decided, coverage goes on.
+    assert [len(line) for line in lines] == [9, 14]

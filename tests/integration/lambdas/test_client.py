@@ -113,6 +113,16 @@ def test_without_a_session_there_is_a_local_database_outside_lambda(
     client.create_collection("receipts", embedding_function=None).add(ids=["a"], embeddings=vectors)
     event = {"collection": "receipts", "embedding": [1.0, 0.0]}
     assert handler("vector_search")(event, None)["results"][0]["id"] == "a"
-    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "vector_search")
+    for name in ("AWS_LAMBDA_FUNCTION_NAME", "LAMBDA_TASK_ROOT"):
+        with monkeypatch.context() as inside:
+            inside.setenv(name, "/var/task")
+            with pytest.raises(errors.ServerBusy, match="no session"):
+                handler("vector_search")(event, None)
+            inside.setenv("CHROMA_CLIENT", "full")
+            assert handler("vector_search")(event, None)["results"][0]["id"] == "a"
+    monkeypatch.setenv("CHROMA_CLIENT", "thin")
     with pytest.raises(errors.ServerBusy, match="no session"):
+        handler("vector_search")(event, None)
+    monkeypatch.setenv("CHROMA_CLIENT", "thick")
+    with pytest.raises(errors.BadRequest, match="CHROMA_CLIENT: must be thin or full"):
         handler("vector_search")(event, None)

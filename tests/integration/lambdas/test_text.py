@@ -140,6 +140,40 @@ def test_the_model_goes_with_a_collection_and_deltas_of_another_one_are_set_asid
     assert again.read(info.id).spec.model == titan
 
 
+def test_documents_of_a_file_are_embedded_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage((tmp_path / "store").as_uri())
+    log, file = DeltaLog(storage, "old"), tmp_path / "out.parquet"
+    old = CollectionSpec("receipts", 2, "l2", EmbeddingModel("old"))
+    records: list[dict[str, Any]] = [
+        {"id": name, "embedding": [1.0, 0.0], "document": text, "metadata": {"n": 1}}
+        for name, text in TEXTS.items()
+    ]
+    log.append(records, old)
+    (tmp_path / "data").mkdir()
+    with ChromaProcess(tmp_path / "data") as server:
+        log.replay(server.base_url)
+        export_collection(server.base_url, "receipts", file)
+        monkeypatch.setenv("EMBEDDER", "hashing")
+        with pytest.raises(errors.ModelMismatch, match=r"has 2 dimensions|model old"):
+            import_collection(log, "receipts", file, space="l2", embed=True)
+        new = DeltaLog(storage, "new")
+        assert import_collection(new, "receipts", file, embed=True) == 3
+        [info] = new.pending()
+        delta = new.read(info.id)
+    assert (delta.spec.model, delta.spec.space) == (EmbeddingModel("hashing", "1"), "l2")
+    assert {r.id: (r.document, r.metadata) for r in delta.records} == {
+        name: (text, {"n": 1}) for name, text in TEXTS.items()
+    }
+    log.append([{"id": "z", "embedding": [1.0, 1.0]}], old)
+    with ChromaProcess(tmp_path / "data") as server:
+        log.replay(server.base_url)
+        export_collection(server.base_url, "receipts", file)
+    with pytest.raises(errors.BadRequest, match="record z: has no document to embed"):
+        import_collection(DeltaLog(storage, "none"), "receipts", file, embed=True)
+
+
 VECTOR = [0.25, -0.5, 1.0]
 
 

@@ -18,7 +18,7 @@ from .index import Handler, Index, serving
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from layersmith.errors import LockError
     from layersmith.lock.document import Lock
@@ -45,9 +45,13 @@ class Project:
         """Return all targets."""
         return plan(loader.load(self.root).config)
 
-    def results(self, *, upgrade: bool | list[str] = False) -> list[LockResult]:
+    def results(
+        self, *, upgrade: bool | list[str] = False, accepted: Sequence[str] = ()
+    ) -> list[LockResult]:
         """Lock every target."""
-        return locking.update(self.targets(), self.root, upgrade=upgrade, quiet=True)
+        return locking.update(
+            self.targets(), self.root, upgrade=upgrade, accepted=accepted, quiet=True
+        )
 
     def lock(self, *, upgrade: bool | list[str] = False) -> Lock:
         """Lock the one target there is, and return its lock."""

@@ -20,6 +20,7 @@ from tests.support import servers, wheels
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     import pytest
@@ -38,6 +39,18 @@ class Index:
     """Names of files that are withdrawn (PEP 592)."""
     json: bool = False
     """Whether pages are JSON (PEP 691)."""
+    uploaded: dict[str, datetime] = field(default_factory=dict)
+    """Names of files to when they were uploaded (PEP 700), on pages that are JSON."""
+    attested: dict[str, bytes] = field(default_factory=dict)
+    """Names of files to their provenance (PEP 740)."""
+    status: dict[str, str] = field(default_factory=dict)
+    """Names of projects to their status (PEP 792)."""
+    shown: dict[str, str] = field(default_factory=dict)
+    """Names of projects to what their pages are for all but uv."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """What pages are sent with, beside their type; an ETag is answered with 304."""
+    ours: list[str] = field(default_factory=list)
+    """Paths of the requests that were not by uv."""
     port: int = 0
     files: str = "files"
     """Name of the folder that pages point to; files of an older name are gone."""
@@ -121,11 +134,22 @@ class Index:
                 "url": f"../../{self.files}/{path.name}",
                 "hashes": {"sha256": self.sha256(path.name)},
                 "yanked": "broken" if path.name in self.yanked else False,
+                **self._more(path.name),
             }
             for path in self._of(name)
         ]
-        page = {"meta": {"api-version": "1.0"}, "name": name, "files": files}
-        return json.dumps(page) if files else ""
+        page: dict[str, Any] = {"meta": {"api-version": "1.4"}, "name": name, "files": files}
+        if name in self.status:
+            page["project-status"] = {"status": self.status[name], "reason": "no time"}
+        return json.dumps(page) if files or name in self.status else ""
+
+    def _more(self, filename: str) -> dict[str, str]:
+        more = {}
+        if filename in self.uploaded:
+            more["upload-time"] = self.uploaded[filename].strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        if filename in self.attested:
+            more["provenance"] = f"../../integrity/{filename}"
+        return more
 
     def page(self, name: str) -> str:
         """Return the page of a project; empty where there is none."""
@@ -134,8 +158,12 @@ class Index:
             python = html.escape(self.requires_python.get(path.name, ""))
             asks = f' data-requires-python="{python}"' if python else ""
             asks += ' data-yanked="broken"' if path.name in self.yanked else ""
+            if path.name in self.attested:
+                asks += f' data-provenance="../../integrity/{path.name}"'
             href = f"../../{self.files}/{path.name}#sha256={self.sha256(path.name)}"
             rows.append(f'<a href="{href}"{asks}>{path.name}</a>')
+        if name in self.status:
+            rows.insert(0, f'<meta name="pypi:project-status" content="{self.status[name]}">')
         return "\n".join(rows)
 
 
@@ -163,15 +191,30 @@ class Handler(BaseHTTPRequestHandler):
                 self.end_headers()
                 return
         content, kind = self._content(parts)
+        if not self.headers.get("User-Agent", "").startswith("uv/"):
+            self.index.ours.append(self.path)
+            if shown := self.index.shown.get(parts[-1]):
+                content = shown.encode()
         if content is None:
             self.send_error(404)
             return
-        self.send_response(200)
+        headers = self.index.headers if parts[0] == "simple" else {}
+        known = headers.get("ETag")
+        if known and self.headers.get("If-None-Match") == known:
+            self._begin(304, headers)
+            self.end_headers()
+            return
+        self._begin(200, headers)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(content)
+
+    def _begin(self, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
 
     def _content(self, parts: list[str]) -> tuple[bytes | None, str]:
         if parts[0] == "simple" and len(parts) == 2:
@@ -179,6 +222,8 @@ class Handler(BaseHTTPRequestHandler):
             page = self.index.json_page(parts[1]) if as_json else self.index.page(parts[1])
             kind = "application/vnd.pypi.simple.v1+json" if as_json else "text/html"
             return (page.encode() if page else None), kind
+        if parts[0] == "integrity":
+            return self.index.attested.get(parts[-1]), "application/vnd.pypi.integrity.v1+json"
         path = self.index.folder / parts[-1]
         if parts[0] == self.index.files and path.is_file():
             return path.read_bytes(), "application/octet-stream"

@@ -27,6 +27,7 @@ class Hub:
         self.releases: dict[str, dict[str, Any]] = {}
         self.assets: dict[str, dict[str, bytes]] = {}
         self.pulls: list[dict[str, Any]] = []
+        self.attestations: dict[str, list[str]] = {}
         self.comments: list[dict[str, Any]] = []
         self.url = ""
 
@@ -74,6 +75,9 @@ class Hub:
             case "PATCH", ["issues", "comments", number]:
                 self.comments[int(number) - 1].update(body)
                 return 200, self.comments[int(number) - 1], None
+            case "GET", ["attestations", digest] if digest in self.attestations:
+                found = [{"bundle": json.loads(one)} for one in self.attestations[digest]]
+                return 200, {"attestations": found}, None
             case "GET", ["actions", "runs"]:
                 page = int(query.get("page", ["1"])[0])
                 following = f"{self.url}{path}?page=2" if page == 1 else None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def test_one_issue_is_opened_kept_and_closed(hub: Hub) -> None:
     repository = Repository.current()
-    assert repository.report("fine", differs=False) == "nothing differs, and no issue is open"
+    assert repository.report("fine", differs=False) == "nothing is wrong, and no issue is open"
     assert repository.report("first", differs=True) == "opened hub/1"
     assert repository.report("second", differs=True) == "brought up to date hub/1"
     assert repository.report("china", differs=True, scope="aws-cn") == "opened hub/2"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from layersmith.prove.slim.models import WatchRecord
+from layersmith.prove.slim.trace import in_zip
 
 from tests.support.envelopes import data_of
 
@@ -48,6 +50,22 @@ def test_finds_what_nothing_needs_and_its_lines_hold(project: Project) -> None:
     [target] = report["targets"]
     assert built["artifact"]["unzipped"] == target["after"]["unzipped"]
     assert target["after"]["unzipped"] < target["before"]["unzipped"] * 0.6
+
+
+def test_what_the_proofs_loaded_is_kept_beside_the_zip(project: Project) -> None:
+    [built] = project.build()
+    slim(project, "--limit", "0")
+    [path] = project.dist.glob("*.watched.json")
+    record = WatchRecord.model_validate_json(path.read_bytes())
+    assert record.sha256 == built["artifact"]["sha256"]
+    assert record.proofs[0] == "smoke.py"
+    assert {"python/engine/core.py", "python/engine/data.txt"} <= set(record.loaded)
+    assert not [path for path in record.loaded if "ballast" in path or "server" in path]
+
+
+def test_a_library_is_the_same_in_the_wheel_of_a_twin() -> None:
+    paths = ["python/a.libs/libwebp-0a1b2c3d.so.7.1.8", "python/a.libs/libtiff-0a1b2c3d.so.6"]
+    assert in_zip(paths, {"python/a.libs/libwebp-deadbeef.so.7.1.8"}) == paths[:1]
 
 
 @pytest.mark.slow

@@ -472,6 +472,45 @@ def test_sarif_points_to_locks_and_policy_and_vex_is_valid(
     assert vex["externalReferences"][0]["url"].startswith("urn:cdx:0b0f4a52-")
 
 
+def test_what_no_proof_loaded_is_said_with_the_evidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    advisories.database(tmp_path / "db", advisory("alpha"))
+    stem = "dist/demo-1.0.0-python3.13-arm64"
+    record = {
+        "identifier": "demo-python3.13-arm64",
+        "sha256": json.loads(Path(f"{stem}.json").read_text())["artifact"]["sha256"],
+        "runner": {
+            "kind": "docker",
+            "runtime": "python3.13",
+            "architecture": "arm64",
+            "image": "i",
+        },
+        "proofs": ["tests/smoke.py"],
+        "loaded": [],
+    }
+    Path(f"{stem}.watched.json").write_text(json.dumps(record))
+    ran = Ran(capsys, "--source", "db", "--vex", "a.vex.json")
+    assert (ran.code, ran.found) == (6, {"PYSEC-2026-1": "open"})
+    text = Path("a.vex.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    [one] = json.loads(text)["vulnerabilities"]
+    assert one["analysis"]["state"] == "in_triage"
+    assert one["analysis"]["detail"].startswith("Not loaded by any proof: none of its 1 files")
+    assert {
+        "name": "layersmith:not-loaded",
+        "value": "demo-python3.13-arm64: 1 files; tests/smoke.py; i, arm64 native",
+    } in one["properties"]
+    warn = CONFIG.replace("severity: high", "severity: high\n  not-loaded: warn")
+    (tmp_path / "layers.yaml").write_text(warn)
+    ran = Ran(capsys, "--source", "db")
+    assert (ran.code, ran.found) == (0, {"PYSEC-2026-1": "not loaded"})
+    Path(f"{stem}.watched.json").write_text(json.dumps({**record, "sha256": "0" * 64}))
+    ran = Ran(capsys, "--source", "db")
+    assert (ran.code, ran.found) == (6, {"PYSEC-2026-1": "open"})
+    assert "watched in another zip" in ran.talk
+
+
 def test_a_missing_lock_and_an_unbuilt_layer_are_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from vector_common import embedding, errors
 from vector_common.deltas import DeltaWriter, decode
@@ -48,7 +48,7 @@ def deltas(store: Path) -> list[Delta]:
     return [decode(path.read_bytes(), path.stem) for path in paths]
 
 
-def settings(store: Path) -> dict[str, Any]:
+def settled(store: Path) -> dict[str, Any]:
     text = (store / "databases/db/collections/receipts.json").read_text()
     return dict(json.loads(text))
 
@@ -70,7 +70,7 @@ def test_texts_become_vectors_and_documents_of_a_collection_that_names_the_model
     [expected] = Hashing(8).embed(["green tea"], "document")
     assert delta.records[0].embedding is not None
     assert list(delta.records[0].embedding) == pytest.approx(expected)
-    assert settings(store)["model"] == {"name": "hashing", "version": "1"}
+    assert settled(store)["model"] == {"name": "hashing", "version": "1"}
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,7 @@ def test_texts_become_vectors_and_documents_of_a_collection_that_names_the_model
         ({"id": "a", "text": ""}, r"records\[0\].text: must be a string"),
         ({"id": "a", "text": "x" * 8193}, r"records\[0\].text: must be a string"),
         ({"id": "a", "text": 1}, r"records\[0\].text: must be a string"),
+        ({"id": "a", "text": "\ud800", "document": "x"}, r"records\[0\].text: has a character"),
         ({"id": "a", "text": "x", "embedding": [1.0] * 8}, r"give either embedding or text"),
         ({"op": "delete", "id": "a", "text": "x"}, r"a delete takes an id and nothing else"),
         ({"id": "", "text": "x"}, r"records\[0\].id: must be a string"),
@@ -133,11 +134,13 @@ def test_a_collection_without_a_model_takes_the_first_one(store: Path) -> None:
     early, late = DeltaWriter(storage, "db"), DeltaWriter(storage, "db")
     assert early.settle(plain).model is None
     assert late.settle(named).model == EmbeddingModel("one")
-    assert settings(store)["model"] == {"name": "one", "version": ""}
+    assert settled(store)["model"] == {"name": "one", "version": ""}
     # The first writer remembers settings without a model, and meets the new ones.
     with pytest.raises(errors.ModelMismatch):
         early.settle(CollectionSpec("receipts", 2, model=EmbeddingModel("two")))
     assert DeltaWriter(storage, "db").settle(plain).model == EmbeddingModel("one")
+    with pytest.raises(errors.ModelMismatch, match="is 2 dimensions"):
+        early.settle(CollectionSpec("receipts", 3, model=EmbeddingModel("one")))
 
 
 def test_a_batch_of_texts_may_be_sent_again_though_the_model_answers_otherwise(
@@ -234,3 +237,39 @@ def test_a_profile_of_bedrock_names_its_model(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv("EMBEDDER_MODEL", identifier)
         assert Bedrock().model == EmbeddingModel("cohere.embed-v4:0")
         assert Bedrock().dimension == 1536
+
+
+CHANGES = st.dictionaries(
+    st.sampled_from(("id", "op", "text", "embedding", "metadata", "document", "other")),
+    st.none()
+    | st.text(max_size=3)
+    | st.integers()
+    | st.sampled_from(("upsert", "update", "delete", [1.0] * 8, {"n": 1}, "\ud800")),
+)
+COLLECTIONS = st.none() | st.fixed_dictionaries(
+    {"name": st.sampled_from(("receipts", "..", None))},
+    optional={
+        "dimension": st.sampled_from((8, 7, 0, "8", None, True)),
+        "space": st.sampled_from(("l2", "x", None)),
+        "model": st.sampled_from(({"name": "hashing", "version": "1"}, {"name": ""}, [], "x")),
+    },
+)
+
+
+@given(
+    records=st.lists(CHANGES, max_size=3), collection=COLLECTIONS, key=st.sampled_from((None, "k"))
+)
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_event_with_texts_is_written_or_has_a_named_error(
+    load: Load, records: list[Any], collection: Any, key: Any
+) -> None:
+    event = {"database": "db", "collection": collection, "records": records, "idempotencyKey": key}
+    try:
+        answer = load("delta_writer").handler(event, None)
+    except errors.VectorError as error:
+        assert 400 <= error.status < 500
+        assert not error.retryable
+    else:
+        assert answer["records"] == len(records)

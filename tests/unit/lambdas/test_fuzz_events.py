@@ -85,7 +85,7 @@ def test_an_odd_address_is_a_bad_request(load: Load, address: str) -> None:
 
 @pytest.mark.parametrize("text", ["http://10.0.0.1:8080", "https://h.example/", "http://[::1]:1"])
 def test_what_a_session_announces_is_an_address(text: str) -> None:
-    assert chroma._is_address(text)
+    assert chroma.is_address(text)
 
 
 def raising(_: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import urllib3
-from vector_common.errors import BadRequest, ServerBusy, Unauthorized
+from vector_common.errors import BadRequest, ChromaFailed, ServerBusy, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,3 +87,11 @@ def test_an_event_without_a_session_is_refused(
 ) -> None:
     with pytest.raises(BadRequest, match="session"):
         load("session_finish").handler({"session": session}, None)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"\xff", b"[" * 100_000])
+def test_an_answer_that_is_not_a_session_s_has_a_name(
+    finish: Callable[..., Any], body: bytes
+) -> None:
+    with pytest.raises(ChromaFailed, match="not a session's"):
+        finish(SimpleNamespace(status=202, data=body))

@@ -40,7 +40,8 @@ class Script:
         self.answers: list[str] = []
         monkeypatch.setattr(resolver, "resolve", self.resolve)
         monkeypatch.setattr(resolver, "every_offer", self.every_offer)
-        monkeypatch.setattr(resolver, "askers", lambda *_: {"x": ("app",)})
+        edges = resolver.Edges({"x": ("app",)}, {})
+        monkeypatch.setattr(resolver, "graph", lambda *_: edges)
 
     def resolve(self, *_: Any, **options: Any) -> list[Offer]:
         self.asked.append({**options, "from_source": set(options["from_source"])})

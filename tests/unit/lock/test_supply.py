@@ -152,17 +152,16 @@ def test_who_asks_is_read_from_a_uv_lock() -> None:
             {"name": "layers-yaml", "dependencies": [{"name": "a", "extra": ["more"]}]},
             {
                 "name": "a",
+                "source": {"registry": "https://me:secret@index.test/simple"},
                 "dependencies": [{"name": "b"}, {"name": "w", "marker": "os_name == 'nt'"}],
                 "optional-dependencies": {"more": [{"name": "c"}]},
             },
             {"name": "c", "dependencies": [{"name": "b", "marker": "os_name == 'posix'"}]},
         ],
     }
-    assert resolver.read_graph(graph, {"os_name": "posix"}) == {
-        "a": ("layers.yaml",),
-        "b": ("a", "c"),
-        "c": ("a",),
-    }
+    askers, indexes = resolver.read_graph(graph, {"os_name": "posix"})
+    assert askers == {"a": ("layers.yaml",), "b": ("a", "c"), "c": ("a",)}
+    assert indexes == {"a": "https://index.test/simple"}
 
 
 def test_files_are_read_from_a_pylock_without_logins(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from layersmith.config.models import Budgets, Config
 from layersmith.errors import BuildError
 from layersmith.prove.cold.models import Calibration
 from layersmith.report import figures, functions, html, records, verdict, views
+from layersmith.report.bars import bar
 from layersmith.report.records import ReportedArtifact, ReportedRelease
-from layersmith.report.weights import bar
 
 from .made import FILES, cold_start, import_tree, manifest, smoke
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith import cli
@@ -12,7 +13,9 @@ from layersmith.config.models import Config
 from layersmith.plan import plan
 from layersmith.prove.models import RunnerFacts
 from layersmith.prove.reports import ImportsProof, SmokeReport
-from layersmith.report import tables
+from layersmith.report import tables, verdict
+from layersmith.report.records import ReportedArtifact
+from layersmith.supply.advisories import AdvisoryFinding, AdvisoryRecord, AdvisoryReport
 
 from .made import FILES, manifest
 
@@ -110,6 +113,66 @@ def test_the_same_bytes_and_what_left(tmp_path: Path) -> None:
     text = tables.summary("Layers", tables.in_folder(targets()[:1], tmp_path), before)
     assert rows(text)[0].endswith("| the same bytes |")
     assert "not in this run: other-python3.13-arm64." in text
+
+
+def found(made: Manifest, **more: Any) -> AdvisoryRecord:
+    """Return what `advisories` found for a zip."""
+    one = AdvisoryFinding(
+        id="CVE-1",
+        aliases=[],
+        summary="",
+        severity="high",
+        score=8.0,
+        package="fast",
+        version="1.0",
+        purl="pkg:pypi/fast@1.0",
+        role="layer",
+        **{"targets": [made.identifier], "state": "open", "url": "https://a.example", **more},
+    )
+    now = datetime(2026, 11, 26, tzinfo=UTC)
+    report = AdvisoryReport(
+        source="a folder",
+        asked=now,
+        dated=now,
+        max_age=60.0,
+        severity="high",
+        checked={},
+        unmatched=[],
+        by_name=[],
+        withdrawn=[],
+        problems=[],
+        notes=[],
+        findings=[one],
+        policy=[],
+    )
+    return AdvisoryRecord(identifier=made.identifier, sha256=made.artifact.sha256, report=report)
+
+
+def test_advisories_have_one_line(tmp_path: Path) -> None:
+    demo = manifest(layer="demo")
+    put(tmp_path, demo)
+    path = tmp_path / demo.artifact.filename.replace(".zip", ".advisories.json")
+    assert tables.advisories(targets(), tmp_path) == "Advisories: not looked up.\n"
+    path.write_text(found(demo).model_dump_json())
+    assert tables.advisories(targets(), tmp_path) == (
+        "Advisories (a folder, 2026-11-26): ❌ CVE-1 in fast 1.0 (high 8, fixed in no version);"
+        " not looked up for other-python3.13-arm64.\n"
+    )
+    path.write_text(found(demo, state="ignored").model_dump_json())
+    assert "none that counts; 1 ignored" in tables.advisories(targets(), tmp_path)
+    other = found(demo).model_copy(update={"sha256": "0" * 64})
+    path.write_text(other.model_dump_json())
+    assert tables.advisories(targets(), tmp_path) == "Advisories: not looked up.\n"
+
+
+def test_the_report_says_whether_advisories_stop_a_release() -> None:
+    demo = manifest(layer="demo")
+    for state, expected in (("open", "bad"), ("below", "good")):
+        report = found(demo, state=state).report
+        check = verdict.checks(ReportedArtifact(demo, advisories=report))[-1]
+        assert check.state == expected
+    check = verdict.checks(ReportedArtifact(demo))[-1]
+    assert (check.state, check.word) == ("info", "advisories not looked up")
 
 
 def test_a_message_cannot_end_its_block() -> None:

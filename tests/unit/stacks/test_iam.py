@@ -31,6 +31,7 @@ OPERATIONS = {
     "delete_object": "s3:DeleteObject",
     "delete_objects": "s3:DeleteObject",
     "list_objects_v2": "s3:ListBucket",
+    "invoke_model": "bedrock:InvokeModel",
     "get_parameter": "ssm:GetParameter",
     "put_parameter": "ssm:PutParameter",
     "delete_parameters": "ssm:DeleteParameters",
@@ -188,7 +189,11 @@ class Sources:
                 found += [self.files[name] for name in names if name in self.files]
         # A protocol or a re-export stands for what its module makes.
         made = [one for one in found if "storage" in f"{one.parent.name}/{one.name}"]
-        return tuple(dict.fromkeys(found + [path for one in made for path in self._storages(one)]))
+        found += [path for one in made for path in self._storages(one)]
+        # Which embedder it is, the environment says by name.
+        if any(one.parts[-2:] == ("embedding", "__init__.py") for one in (path, *found)):
+            found += [one for one in self.files.values() if one.parent.name == "embedding"]
+        return tuple(dict.fromkeys(found))
 
     def _storages(self, path: Path) -> list[Path]:
         return [one for one in self.files.values() if one.parts[-2:] == ("storage", "s3.py")]
@@ -206,11 +211,14 @@ def _definitions(tree: ast.Module) -> dict[str, list[ast.AST]]:
     return found
 
 
+_RUN = {"__init__", "__enter__", "__call__"}
+
+
 def _references(node: ast.AST) -> Iterator[tuple[str, str]]:
     """Names that a piece of code refers to, and on what; of a class, what making one runs."""
     if isinstance(node, ast.ClassDef):
         for one in node.body:
-            if isinstance(one, ast.FunctionDef) and one.name in {"__init__", "__enter__"}:
+            if isinstance(one, ast.FunctionDef) and one.name in _RUN:
                 yield from _references(one)
         return
     for part in ast.walk(node):

@@ -25,7 +25,22 @@ OTHERS = {"artifacts": {"UseKmsKey": "true"}, "chroma": {"Storage": "efs", "Toke
 NETWORK = {"network": {"Egress": "nat"}, "workflows": {"AlarmEmail": "who@example.org"}}
 ENDPOINTS = {"network": {"Egress": "endpoints"}}
 TAKEN = {stack: {"ExistingDataBucket": "kept-by-hand"} for stack in ("boundary", "chroma")}
-VARIANTS = [OTHERS | NETWORK, ENDPOINTS, TAKEN]
+BEDROCK = {
+    "network": {"Egress": "public-tasks", "EmbedderEndpoint": "bedrock"},
+    "functions": {
+        "Embedder": "bedrock",
+        "EmbedderModel": "cohere.embed-v4:0",
+        "EmbedderProfile": "eu.cohere.embed-v4:0",
+    },
+}
+KEY = {
+    "functions": {
+        "Embedder": "endpoint",
+        "EmbedderUrl": "https://e.example",
+        "EmbedderKeyStore": "ssm",
+    }
+}
+VARIANTS = [OTHERS | NETWORK, ENDPOINTS | KEY, TAKEN | BEDROCK]
 FOUNDATION = {"artifacts", "boundary", "github-oidc"}
 """What an administrator deploys; nobody else's role reaches it."""
 
@@ -157,7 +172,7 @@ NEVER = {
 }
 
 
-@pytest.fixture(params=VARIANTS, ids=["efs-nat-kms", "endpoints", "taken-bucket"])
+@pytest.fixture(params=VARIANTS, ids=["efs-nat-kms", "endpoints-key", "taken-bucket-bedrock"])
 def stage(request: pytest.FixtureRequest) -> Stage:
     return Stage(given=request.param)
 
@@ -260,6 +275,57 @@ def on(stage: Stage, stack: Any, name: str, action: str) -> Call:
     if resource["Type"] == "AWS::S3::BucketPolicy":
         name = resource["Properties"]["Bucket"]["Ref"]
     return Call(action, stack.arn(name), context)
+
+
+EMBEDDING = ("VectorSearch", "LabelValidation", "MerchantMatch", "SessionWork", "DeltaWriter")
+HOST = f"arn:aws:bedrock:{REGION}"
+
+
+@pytest.mark.parametrize("function", EMBEDDING)
+def test_a_function_may_ask_the_model_of_its_stage_and_no_other(function: str) -> None:
+    profile = f"{HOST}:{ACCOUNT}:inference-profile/eu.cohere.embed-v4:0"
+    elsewhere = "arn:aws:bedrock:eu-north-1::foundation-model/"
+    through = {"bedrock:InferenceProfileArn": profile}
+    by_profile = Stage(given=BEDROCK).policies("functions", f"{function}Role")
+    direct = Stage(given={"functions": {**BEDROCK["functions"], "EmbedderProfile": ""}})
+    alone = direct.policies("functions", f"{function}Role")
+    none = Stage().policies("functions", f"{function}Role")
+    model = Call("bedrock:InvokeModel", f"{HOST}::foundation-model/cohere.embed-v4:0", {})
+    other = Call("bedrock:InvokeModel", f"{HOST}::foundation-model/anthropic.claude", {})
+    led = Call("bedrock:InvokeModel", f"{elsewhere}cohere.embed-v4:0", through)
+    assert by_profile.allow(Call("bedrock:InvokeModel", profile, {}))
+    assert by_profile.allow(led)
+    assert not by_profile.allow(Call("bedrock:InvokeModel", led.resource, {}))
+    assert not by_profile.allow(model), "not around the profile"
+    assert alone.allow(model)
+    for policies in (by_profile, alone, none):
+        assert not policies.allow(other)
+        assert policies is not none or not policies.allow(model)
+
+
+@pytest.mark.parametrize("place", ["ssm", "s3"])
+def test_a_function_may_read_the_key_of_its_endpoint_where_it_lies(place: str) -> None:
+    given = {"functions": {**KEY["functions"], "EmbedderKeyStore": place}}
+    stage = Stage(given=given)
+    name = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/layersmith/dev/embedder/key"
+    bucket = stage.exported("layersmith-dev-chroma-DataBucketName")
+    calls = {
+        "ssm": Call("ssm:GetParameter", name, HERE),
+        "s3": Call("s3:GetObject", f"arn:aws:s3:::{bucket}/embedder/key", HERE),
+    }
+    for function in EMBEDDING:
+        policies = stage.policies("functions", f"{function}Role")
+        assert {kind for kind, call in calls.items() if policies.allow(call)} == {place}
+        reference = stage.stacks["functions"].resources[function]["Properties"]["Environment"][
+            "Variables"
+        ]["EMBEDDER_KEY_REFERENCE"]
+        assert (
+            reference
+            == {
+                "ssm": "ssm:/layersmith/dev/embedder/key",
+                "s3": f"s3://{bucket}/embedder/key",
+            }[place]
+        )
 
 
 def test_cloudformation_may_do_what_its_handlers_do(stage: Stage) -> None:

@@ -17,8 +17,8 @@ from tests.unit.report import made
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
 
-def subject(role: subjects.Role = "layer", name: str = "demo") -> subjects.Subject:
-    place = subjects.Place("demo-python3.13-arm64", "locks/demo.txt", 12)
+def subject(role: subjects.Role = "layer", name: str = "demo") -> subjects.AdvisorySubject:
+    place = subjects.LockPlace("demo-python3.13-arm64", "locks/demo.txt", 12)
     return subjects.distribution(name, "1.0", role, place)
 
 
@@ -27,7 +27,7 @@ def policy(**given: Any) -> AdvisoryPolicy:
 
 
 def judged(
-    *records: dict[str, Any], of: subjects.Subject | None = None, **more: Any
+    *records: dict[str, Any], of: subjects.AdvisorySubject | None = None, **more: Any
 ) -> advisories.AdvisoryReport:
     one = of or subject()
     read = [osv.read(json.dumps(record).encode()) for record in records]
@@ -142,7 +142,7 @@ def test_a_bundled_library_is_its_own_files_where_it_has_some() -> None:
     webp, tiff = "python/pillow.libs/libwebp-b5a3ae8e.so.7.1.8", "python/pillow.libs/libtiff.so.6"
     manifest = made.manifest({"pillow": {webp: 1, tiff: 1, "python/PIL/_imaging.so": 1}})
     for name, found in {"libwebp": [webp], "libjpeg / libtiff": [tiff]}.items():
-        one = subjects.Subject(name, "1", "bundled", (), "pkg:generic/x", "pillow")
+        one = subjects.AdvisorySubject(name, "1", "bundled", (), "pkg:generic/x", "pillow")
         assert advisories.files_of(one, manifest) == found
-    linked = subjects.Subject("FreeType", "1", "bundled", (), "pkg:generic/x", "pillow")
+    linked = subjects.AdvisorySubject("FreeType", "1", "bundled", (), "pkg:generic/x", "pillow")
     assert len(advisories.files_of(linked, manifest)) == 3

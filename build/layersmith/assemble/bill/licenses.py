@@ -12,7 +12,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
@@ -50,10 +50,12 @@ class License:
     Attributes:
         expression: SPDX expression; None where there is none that is certain.
         names: What it says where that is not an expression; empty where it says nothing.
+        options: All expressions that ``names`` may stand for; empty where that is not known.
     """
 
     expression: str | None = None
     names: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str | None:
@@ -92,7 +94,10 @@ def of(metadata: Message) -> License:
     expression = _certain(field, classifiers)
     if expression:
         return License(expression)
-    return License(names=tuple(dict.fromkeys((*([field] if field else []), *classifiers))))
+    names = tuple(dict.fromkeys((*([field] if field else []), *classifiers)))
+    options = [_options(name) for name in names]
+    known = {one for found in options for one in found} if all(options) else set()
+    return License(names=names, options=tuple(sorted(known)))
 
 
 def _certain(field: str | None, classifiers: tuple[str, ...]) -> str | None:
@@ -107,6 +112,13 @@ def _certain(field: str | None, classifiers: tuple[str, ...]) -> str | None:
     (only,) = classified
     known = {*_words(classifiers[0]), *_words(only)}
     return only if field is None or _words(field) & known - VAGUE else None
+
+
+def _options(name: str) -> list[str]:
+    """Return all that a name may stand for; nothing where that is not known."""
+    certain = _named(name) or _classified(name)
+    found: list[str] = _table()["ambiguous"].get(_plain(name), [])
+    return [certain] if certain else found
 
 
 def _words(text: str) -> set[str]:
@@ -151,14 +163,19 @@ def _classifiers(metadata: Message) -> tuple[str, ...]:
 def _named(field: str | None) -> str | None:
     if field is None:
         return None
-    plain = re.sub(r"\s+", " ", re.sub(r"[,\"']|\bthe\b", " ", field.lower())).strip()
-    return canonical(field) or _table()["names"].get(plain)
+    found: str | None = canonical(field) or _table()["names"].get(_plain(field))
+    return found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"[,\"']|\bthe\b", " ", name.lower())).strip()
 
 
 def _classified(name: str) -> str | None:
-    return _table()["classifiers"].get(name)
+    found: str | None = _table()["classifiers"].get(name)
+    return found
 
 
 @functools.cache
-def _table() -> dict[str, dict[str, str]]:
+def _table() -> dict[str, dict[str, Any]]:
     return tomllib.loads(TABLE.read_text("utf-8"))

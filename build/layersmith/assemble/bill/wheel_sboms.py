@@ -275,6 +275,25 @@ def read(wheel: Wheel, version: str, own: str) -> Embedded:
     return found
 
 
+def terms(content: bytes) -> list[tuple[str, str]]:
+    """Return components of one bill with the SPDX expressions that it states for each.
+
+    A bill that cannot be read has none; the build says what is wrong with it.
+
+    Args:
+        content: The bill as the wheel holds it.
+    """
+    bill = _parsed("", content, Embedded()) if len(content) <= LARGEST else None
+    found = []
+    for outer in bill.components if bill else ():
+        for one in outer.inside():
+            for said in one.licenses or ():
+                text = said.expression or (said.license and (said.license.id or said.license.name))
+                if text and (expression := canonical(text)):
+                    found.append((one.name, expression))
+    return found
+
+
 def _parsed(name: str, content: bytes, found: Embedded) -> SbomFile | None:
     try:
         bill = SbomFile.model_validate_json(content)

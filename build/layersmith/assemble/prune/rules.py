@@ -16,7 +16,7 @@ from layersmith.errors import ConfigError
 from layersmith.recipes.apply import rule as recipe_rule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from layersmith.assemble.tree import Entry, Tree
     from layersmith.config.models import Prune
@@ -45,6 +45,22 @@ class PruneRule:
     spec: GitIgnoreSpec
     owner: str | None = None
     pattern: str = ""
+
+    @functools.cached_property
+    def may_match(self) -> Callable[[str], object]:
+        """Says of a path below python/, quickly, whether the patterns can match it at all."""
+        return _any_of([self.spec])
+
+
+def _any_of(specs: Iterable[GitIgnoreSpec]) -> Callable[[str], object]:
+    """Return a search for what any pattern names; what else is negated only takes away from it."""
+    patterns = [
+        re.sub(r"\(\?P<\w+>", "(?:", one.regex.pattern)
+        for spec in specs
+        for one in spec.patterns
+        if one.include and one.regex is not None
+    ]
+    return re.compile("|".join(f"(?:{one})" for one in patterns) or r"(?!)").search
 
 
 @dataclass(frozen=True)
@@ -125,8 +141,12 @@ def prune(tree: Tree, wanted: Prune, recipes: Sequence[RecipeUse] = ()) -> dict[
     kept = [_of_recipe(use.name, one, why) for use in recipes for one, why in use.keep.items()]
     costly = [_of_recipe(use.name, one, why) for use in recipes for one, why in use.prune.items()]
     gone = {}
-    for rule in (*(default_rules() if wanted.defaults else ()), *costly):
-        for path in _matches(tree, rule, keep):
+    rules = (*(default_rules() if wanted.defaults else ()), *costly)
+    named = _any_of(rule.spec for rule in (*rules, *asked))
+    # Few files of many are named by any rule, and there are many rules.
+    paths = [one.path for one in tree if named(one.inner) and not is_metadata(one.inner)]
+    for rule in rules:
+        for path in _matches(tree, paths, rule, keep):
             found = _first(public(rule.name), path)
             found = found or (_first(kept, path) if rule.name != CACHES else None)
             if found:
@@ -138,7 +158,7 @@ def prune(tree: Tree, wanted: Prune, recipes: Sequence[RecipeUse] = ()) -> dict[
             if not _first(asked, path):
                 gone[path] = Gone(rule.name, removed, token(path, by), by.owner)
     for rule in asked:
-        for path in _matches(tree, rule, keep):
+        for path in _matches(tree, paths, rule, keep):
             tree.remove(path, rule.name)
     return gone
 
@@ -187,19 +207,20 @@ def _of_recipe(name: str, pattern: str, why: str) -> PruneRule:
     return PruneRule(recipe_rule(name), why, spec, name, pattern)
 
 
-def _matches(tree: Tree, rule: PruneRule, keep: GitIgnoreSpec) -> list[str]:
+def _matches(tree: Tree, paths: Sequence[str], rule: PruneRule, keep: GitIgnoreSpec) -> list[str]:
+    """Return which of some paths a rule removes, of those that are still there."""
+    inside = ((path, path.removeprefix(PREFIX)) for path in paths if path in tree)
     return [
-        entry.path
-        for entry in tree
-        if not is_metadata(entry.inner)
-        and rule.spec.match_file(entry.inner)
-        and not keep.match_file(entry.inner)
+        path
+        for path, inner in inside
+        if rule.may_match(inner) and rule.spec.match_file(inner) and not keep.match_file(inner)
     ]
 
 
 def _first(rules: Sequence[PruneRule], path: str) -> PruneRule | None:
     inner = path.removeprefix(PREFIX)
-    return next((rule for rule in rules if rule.spec.match_file(inner)), None)
+    may = (rule for rule in rules if rule.may_match(inner))
+    return next((rule for rule in may if rule.spec.match_file(inner)), None)
 
 
 def removing(names: Sequence[str], path: str) -> str | None:

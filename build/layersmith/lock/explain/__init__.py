@@ -100,9 +100,7 @@ def passed_over(target: Target, lock: Lock, inputs: LockInputs, root: Path) -> l
         inputs: What the lock was resolved from.
         root: Folder in which uv looks for its configuration.
     """
-    asked = _asked(target, inputs)
-    names = [entry.name for entry in lock.entries]
-    wanted = [Requirement(f"{name}{asked.get(name, '')}") for name in names]
+    wanted = _wanted(target, lock, inputs)
     try:
         offers = resolver.every_offer(target, wanted, root)
     except Unresolvable:
@@ -113,6 +111,36 @@ def passed_over(target: Target, lock: Lock, inputs: LockInputs, root: Path) -> l
     newest = {(offer.name, _is_for(target, offer)): offer for offer in sorted(newer, key=_order)}
     notes = (_why_not(target, offer, locked[offer.name]) for offer in newest.values())
     return [note for note in notes if note]
+
+
+def ask_ahead(found: Iterable[tuple[Target, Lock, LockInputs]], root: Path) -> None:
+    """Ask for all targets of a Python at once what `passed_over` needs to know.
+
+    Args:
+        found: Targets of one runtime, with their locks and what these were resolved from.
+        root: Folder in which uv looks for its configuration.
+    """
+    wanted: dict[str, str] = {}
+    for target, lock, inputs in found:
+        wanted |= {str(one): one.name for one in _wanted(target, lock, inputs)}
+        here = target
+    for batch in resolver.batches(wanted):
+        _ask(here, [Requirement(one) for one in batch], root)
+
+
+def _ask(target: Target, wanted: list[Requirement], root: Path) -> None:
+    """Ask for all; where uv has no answer for all, for halves of them."""
+    try:
+        resolver.every_offer(target, wanted, root)
+    except Unresolvable:
+        half = len(wanted) // 2
+        for part in (wanted[:half], wanted[half:]) if half else ():
+            _ask(target, part, root)
+
+
+def _wanted(target: Target, lock: Lock, inputs: LockInputs) -> list[Requirement]:
+    asked = _asked(target, inputs)
+    return [Requirement(f"{one.name}{asked.get(one.name, '')}") for one in lock.entries]
 
 
 def _order(offer: Offer) -> tuple[str, Version]:

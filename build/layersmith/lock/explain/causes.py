@@ -28,6 +28,11 @@ _CAUSES = (
         "check the name; a private index is configured in uv's configuration",
     ),
     (
+        r"`exclude-newer`",
+        "what fits was uploaded within the `cool-down`, or the index gives no time of upload",
+        "request an older version, or list it under `cool-down-exceptions` with the reason",
+    ),
+    (
         r"[Ff]ailed to parse:? `?\S*(?:uv|pyproject)\.toml",
         "uv's configuration cannot be read",
         "correct the file that uv names",

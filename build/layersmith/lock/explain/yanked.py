@@ -7,32 +7,30 @@ Which of several files of a version are yanked is not in uv's answers: the index
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
-from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 from packaging.utils import canonicalize_name
 
-from layersmith.base import http, origins, routes
+from layersmith.base import http, origins
 from layersmith.lock import resolver
 from layersmith.lock import tags as wheeltags
+from layersmith.lock.published import pages
 from layersmith.lock.resolver import TIMEOUT, Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
-
-    import httpx
 
     from layersmith.lock.document import Lock
     from layersmith.lock.resolver import File, Offer
     from layersmith.plan import Target
 
-_SIMPLE = {"Accept": "application/vnd.pypi.simple.v1+json, text/html;q=0.1"}
-"""A project's page as JSON (PEP 691), or as HTML from an index that has no other (PEP 503)."""
+_Pin: TypeAlias = tuple[str, str, str]
+"""Name and version, and the name of the file in use."""
 
 
-def among(target: Target, files: Iterable[tuple[str, str, str]], root: Path) -> set[str]:
+def among(target: Target, files: Iterable[_Pin], root: Path) -> set[str]:
     """Return the names of the versions of which the target can only use yanked files.
 
     Args:
@@ -41,23 +39,42 @@ def among(target: Target, files: Iterable[tuple[str, str, str]], root: Path) -> 
         root: Folder in which uv looks for its configuration.
     """
     # A local version (1.0+cpu) cannot be the bound of a range (PEP 440).
-    pins = [one for one in files if "+" not in one[1]]
+    pins = {one: _question(target, one, root) for one in files if "+" not in one[1]}
+    bad = _bad(target, [one for one in pins if not resolver.answered(pins[one])], root)
+    judged = ((one, partial(bad.__contains__, one[0])) for one in pins)
+    return {one[0] for one, judge in judged if resolver.once(pins[one], judge)}
+
+
+def ask_ahead(found: Sequence[tuple[Target, Lock]], root: Path) -> None:
+    """Ask for all targets of a platform at once what `among` needs to know of their locks.
+
+    Args:
+        found: Targets of one runtime and architecture with their locks.
+        root: Folder in which uv looks for its configuration.
+    """
+    files = {one: one[0] for target, lock in found for one in _files(target, lock)}
+    for batch in resolver.batches(files):
+        among(found[0][0], batch, root)
+
+
+def _question(target: Target, pin: _Pin, root: Path) -> list[object]:
+    name, version, filename = pin
+    where = [target.uv_platform, target.runtime.python_version, root]
+    return ["yanked", name, version, filename.endswith(".whl"), *where]
+
+
+def _bad(target: Target, pins: list[_Pin], root: Path) -> set[str]:
     if not pins or _good(target, pins, root):
         return set()
     if len(pins) == 1:
         return {pins[0][0]}
     half = len(pins) // 2
-    return among(target, pins[:half], root) | among(target, pins[half:], root)
+    return _bad(target, pins[:half], root) | _bad(target, pins[half:], root)
 
 
 def notes(target: Target, lock: Lock, root: Path) -> list[str]:
     """Say which locked versions are yanked, and who asks for them."""
-    files = [
-        (one.name, one.version, one.filename)
-        for one in lock.entries
-        if one.name not in target.provided
-    ]
-    names = among(target, files, root)
+    names = among(target, _files(target, lock), root)
     return [
         f"{entry.name} {entry.version} was yanked from the index; {', '.join(entry.via)}"
         " leaves no other version: request one that was not"
@@ -66,7 +83,14 @@ def notes(target: Target, lock: Lock, root: Path) -> list[str]:
     ]
 
 
-def _good(target: Target, pins: list[tuple[str, str, str]], root: Path) -> bool:
+def _files(target: Target, lock: Lock) -> list[_Pin]:
+    provided = target.provided
+    return [
+        (one.name, one.version, one.filename) for one in lock.entries if one.name not in provided
+    ]
+
+
+def _good(target: Target, pins: list[_Pin], root: Path) -> bool:
     lines = [f"{name}>={version},<={version}" for name, version, _ in pins]
     sdists = {name for name, _, filename in pins if not filename.endswith(".whl")}
     try:
@@ -111,36 +135,14 @@ def _yanked(name: str, filenames: set[str], root: Path) -> set[str]:
 
     An index that does not answer here has answered uv, or does not matter.
     """
+    from layersmith.base import routes  # noqa: PLC0415 -- httpx's start-up time
+
     with routes.client(root, timeout=TIMEOUT) as client:
         for index in origins.of(root).settings.get("index", ()):
-            url = f"{index['url'].rstrip('/')}/{canonicalize_name(name)}/"
             try:
-                listed = _listed(http.get(client, url, _SIMPLE))
+                files = pages.read(client, index["url"], canonicalize_name(name)).files
             except http.RequestFailed:
                 continue
-            if filenames & listed.keys():
-                return {filename for filename in filenames if listed.get(filename)}
+            if filenames & files.keys():
+                return {one for one in filenames if one in files and files[one].yanked}
     return set()
-
-
-def _listed(answer: httpx.Response) -> dict[str, bool]:
-    """Read a project's page: name of each file to whether it is yanked."""
-    if answer.headers.get("content-type", "").partition(";")[0].endswith("json"):
-        return {file["filename"]: bool(file.get("yanked")) for file in answer.json()["files"]}
-    page = _Page()
-    page.feed(answer.text)
-    return page.listed
-
-
-class _Page(HTMLParser):
-    """Reads a project's page in HTML."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.listed: dict[str, bool] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        if tag == "a" and (href := found.get("href")):
-            filename = unquote(urlsplit(href).path).rpartition("/")[2]
-            self.listed[filename] = "data-yanked" in found

@@ -59,6 +59,20 @@ class TargetWeight(Result):
     """Of the copy that was built with the fragment and passed the proofs."""
 
 
+class WatchRecord(Result):
+    """Which files the proofs of one target loaded: dist/<stem>.watched.json."""
+
+    format: Literal[1] = 1
+    identifier: str
+    sha256: str
+    """Of the zip, in hex."""
+    runner: RunnerFacts
+    proofs: list[str]
+    """What was started under the watch."""
+    loaded: list[str]
+    """Paths in the zip that were opened, imported or mapped into memory, sorted."""
+
+
 class SlimReport(Result):
     """What was found for one layer."""
 

@@ -17,6 +17,8 @@ from layersmith.prove.runners import unpack
 from layersmith.prove.smoke import layer, probing
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from layersmith.prove.models import FunctionSpec
     from layersmith.prove.runners.choice import Runner
     from layersmith.prove.runners.instance import Instance
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 WATCHER = "layersmith_slim.py"
 ASK = "layersmith-touched"
+
+_HASHED = re.compile(r"(?<=[^/])-[0-9a-f]{8}(?=(?:\.\d+|-[\d.]+)*\.so(?:\.|$))")
+"""The hash that auditwheel puts into the names of libraries: libwebp-b5a3ae8e.so.7.1.8."""
 
 _BYTECODE = re.compile(r"(?:__pycache__/)?(?P<stem>[^/.]+)(?:\.cpython-\d+)?\.pyc$")
 
@@ -78,6 +83,20 @@ def unit(path: str) -> str:
         stem = found["stem"] if found else name.removesuffix(".pyc")
         return f"{folder.removesuffix('/__pycache__')}/{stem}.py"
     return modules.without_tag(path)
+
+
+def in_zip(paths: Iterable[str], used: Collection[str]) -> list[str]:
+    """Return the files of a zip that were touched, sorted.
+
+    Bundled libraries have the hash of their content in their names, and so other names in the
+    wheel that a twin has: that hash is of no account.
+
+    Args:
+        paths: All paths in the zip.
+        used: What was touched, as :func:`unit` writes it.
+    """
+    known = {_HASHED.sub("", path) for path in used}
+    return sorted(path for path in paths if _HASHED.sub("", unit(path)) in known)
 
 
 def watched(spec: FunctionSpec) -> FunctionSpec:

@@ -24,6 +24,7 @@ from layersmith.ship.publish.models import Pointers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from layersmith.ship.aws.clients import Aws
     from layersmith.ship.publish.models import Desired, RegionState
@@ -85,6 +86,22 @@ def parse(text: str | bytes) -> Index:
             cause=str(problem.errors()[0]["msg"]),
             hint="a newer layersmith may have written it; otherwise publish again",
         ) from None
+
+
+def read(paths: Iterable[Path]) -> Index:
+    """Return the entries of several files as one index, each once.
+
+    Raises:
+        ShipError: A file cannot be read, or is not an index.
+    """
+    found: dict[tuple[str, ...], IndexEntry] = {}
+    for path in paths:
+        try:
+            content = path.read_bytes()
+        except OSError as problem:
+            raise ShipError(f"{path} cannot be read: {problem.strerror}") from None
+        found.update((entry.key, entry) for entry in parse(content).layers)
+    return Index(layers=list(found.values()))
 
 
 @dataclass(frozen=True)

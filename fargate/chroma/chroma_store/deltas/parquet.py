@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
+from vector_common.embedding.writing import check_texts, with_vectors
 from vector_common.errors import BadRequest, Conflict
 from vector_common.records import SPACES, CollectionSpec, parse_change, parse_model
 
@@ -70,7 +71,9 @@ def export_collection(base_url: str, name: str, path: Path) -> tuple[int, list[s
     return written, problems
 
 
-def import_collection(log: DeltaLog, name: str, path: Path, *, space: str | None = None) -> int:
+def import_collection(
+    log: DeltaLog, name: str, path: Path, *, space: str | None = None, embed: bool = False
+) -> int:
     """Append the records of a file as deltas; return their number.
 
     Nothing is written unless every record of the file is good.
@@ -80,10 +83,14 @@ def import_collection(log: DeltaLog, name: str, path: Path, *, space: str | None
         name: The collection that they go to.
         path: The file.
         space: Of the collection; the file's own if None.
+        embed: Whether to make the vectors of the documents anew, by the embedder that EMBEDDER
+            names; those of the file, if it has any, are not read.
 
     Raises:
         BadRequest: The file is not one, or a record is refused.
         Conflict: The collection is there with another dimension or space.
+        ModelMismatch: It is there with another model.
+        EmbedderFailed, Unavailable: The embedder did not do it.
     """
     try:
         file = pq.ParquetFile(path)
@@ -92,11 +99,18 @@ def import_collection(log: DeltaLog, name: str, path: Path, *, space: str | None
     with file:
         if not file.metadata.num_rows:
             return 0
-        spec = _spec(file, name, space)
+        spec = None if embed else _spec(file, name, space)
+        wanted = {"name": name, "space": space or _file_space(file)}
         for checking in (True, False):
             rows = 0
-            for records in _records(file):
-                log.check(records, spec) if checking else log.append(records, spec)
+            for records in _records(file, embed=embed):
+                if spec is not None:
+                    log.check(records, spec) if checking else log.append(records, spec)
+                elif checking:
+                    changes, settled, _ = check_texts(records, wanted)
+                    log.check(changes, settled)
+                else:
+                    log.append(*with_vectors(records, wanted))
                 rows += len(records)
     return rows
 
@@ -141,9 +155,13 @@ def _spec(file: pq.ParquetFile, name: str, space: str | None) -> CollectionSpec:
     else:
         first = next(iter(file.iter_batches(1, columns=["embedding"])), None)
         dimension = len(first.column(0)[0]) if first is not None and len(first) else 0
-    space = space or (schema.metadata or {}).get(_SPACE, b"cosine").decode()
+    space = space or _file_space(file)
     model = _model(schema.metadata or {})
     return replace(_known_spec(name, dimension, space), model=model)
+
+
+def _file_space(file: pq.ParquetFile) -> str:
+    return str((file.schema_arrow.metadata or {}).get(_SPACE, b"cosine").decode())
 
 
 def _model_bytes(model: EmbeddingModel) -> dict[bytes, bytes]:
@@ -174,12 +192,21 @@ def _refused(table: pa.Table, spec: CollectionSpec) -> list[str]:
     return found
 
 
-def _records(file: pq.ParquetFile) -> Iterator[list[dict[str, Any]]]:
-    columns = [
-        c for c in ("id", "embedding", "metadata", "document") if c in file.schema_arrow.names
-    ]
+def _records(file: pq.ParquetFile, *, embed: bool = False) -> Iterator[list[dict[str, Any]]]:
+    wanted = (
+        ("id", "metadata", "document") if embed else ("id", "embedding", "metadata", "document")
+    )
+    if missing := ({"id", "document"} if embed else set()) - set(file.schema_arrow.names):
+        raise BadRequest(f"file: has no column {', '.join(sorted(missing))}")
+    columns = [c for c in wanted if c in file.schema_arrow.names]
     for batch in file.iter_batches(_PAGE, columns=columns):
-        yield [_record(row) for row in batch.to_pylist()]
+        records = [_record(row) for row in batch.to_pylist()]
+        if embed:
+            for record in records:
+                if not record["document"]:
+                    raise BadRequest(f"record {record['id']}: has no document to embed")
+                record["text"] = record.pop("document")
+        yield records
 
 
 def _record(row: dict[str, Any]) -> dict[str, Any]:
@@ -193,7 +220,7 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
     clean = {k: v for k, v in (metadata or {}).items() if v is not None}
     return {
         "id": row["id"],
-        "embedding": row["embedding"],
+        "embedding": row.get("embedding"),
         "metadata": clean or None,
         "document": row.get("document"),
     }

@@ -34,6 +34,7 @@ DEFAULT = ("default_tenant", "default_database")
 """Tenant and database of every client that names none, and of deltas."""
 
 _PAGE = 500
+_WHOLE = ("embeddings", "metadatas", "documents", "uris")
 Parts = tuple[set[str], bool]
 """Of a record: its metadata keys, and whether it has a document."""
 
@@ -165,16 +166,17 @@ class ChromaHttp:
         found = zip(answer["ids"], answer["metadatas"], answer["documents"], strict=True)
         return {i: (set(metadata or ()), document is not None) for i, metadata, document in found}
 
-    def page(self, collection: str, offset: int, limit: int) -> dict[str, list[Any]]:
-        """Whole records in Chroma's order: lists ids, embeddings, metadatas, documents, uris."""
-        return self._get(collection, {"offset": offset, "limit": limit})
+    def page(
+        self, collection: str, offset: int, limit: int, *, include: Sequence[str] = _WHOLE
+    ) -> dict[str, list[Any]]:
+        """Records in Chroma's order: lists ids, embeddings, metadatas, documents, uris."""
+        return self._get(collection, {"offset": offset, "limit": limit, "include": [*include]})
 
     def records(self, collection: str, ids: Sequence[str]) -> dict[str, list[Any]]:
         """Whole records by their ids, as `page` gives them, in any order."""
-        return self._get(collection, {"ids": list(ids)})
+        return self._get(collection, {"ids": list(ids), "include": [*_WHOLE]})
 
-    def _get(self, collection: str, which: Mapping[str, Any]) -> dict[str, list[Any]]:
-        body = {**which, "include": ["embeddings", "metadatas", "documents", "uris"]}
+    def _get(self, collection: str, body: Mapping[str, Any]) -> dict[str, list[Any]]:
         answer: dict[str, list[Any]] = self._call("POST", f"{self._api}/{collection}/get", body)
         return answer
 

@@ -52,13 +52,19 @@ class Endpoint:
 _current: tuple[Endpoint, Token | None, ClientAPI] | None = None
 
 
+IN_LAMBDA = ("LAMBDA_TASK_ROOT", "AWS_LAMBDA_FUNCTION_NAME")
+"""Variables that Lambda's runtime sets. In there a database of one execution environment would be
+empty, and gone with it, so there is none unless CHROMA_CLIENT asks for it."""
+
+
 def chroma_client(session: Mapping[str, Any] | None = None) -> ClientAPI:
     """The client of this execution environment.
 
     Args:
         session: The event's ``session``, ``{"address": ..., "tokenReference": ...}``. If None,
-            CHROMA_URL and CHROMA_TOKEN_REFERENCE are used; and outside Lambda, where chromadb is
-            installed whole, a local database in CHROMA_PATH, or in memory.
+            CHROMA_URL and CHROMA_TOKEN_REFERENCE are used; and outside Lambda, or with
+            CHROMA_CLIENT=full, where chromadb is installed whole, a local database in CHROMA_PATH,
+            or in memory.
 
     Raises:
         BadRequest: The session is not one.
@@ -129,12 +135,13 @@ def _endpoint(session: Mapping[str, Any] | None) -> Endpoint | None:
         address, reference = session.get("address", ""), session.get("tokenReference", "")
     if not isinstance(address, str) or not isinstance(reference, str):
         raise BadRequest("session: address and tokenReference must be strings")
-    if not _is_address(address):
+    if not is_address(address):
         raise BadRequest("session.address: must be a plain http:// or https:// address")
     return Endpoint(address.rstrip("/"), reference)
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether a text is the address of a server: a scheme, a host, maybe a port, nothing more."""
     try:
         parts = urlsplit(text)
         port = parts.port  # raises for a port that is not a number, or out of range
@@ -182,8 +189,12 @@ def _check_answer(answer: Any) -> None:
 def _local() -> ClientAPI:
     import chromadb  # noqa: PLC0415
 
+    asked = os.environ.get("CHROMA_CLIENT", "")
+    if asked not in {"", "thin", "full"}:
+        raise BadRequest("CHROMA_CLIENT: must be thin or full for this function")
     thin = getattr(chromadb, "is_client", False)
-    if thin or "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    in_lambda = any(name in os.environ for name in IN_LAMBDA)
+    if thin or asked == "thin" or (in_lambda and asked != "full"):
         raise ServerBusy(
             "server: the event has no session and CHROMA_URL is not set"
             + ("; chromadb-client cannot open a local database" if thin else "")

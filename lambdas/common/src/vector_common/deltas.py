@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 from vector_common.errors import (
     BadRequest,
     Conflict,
+    Contended,
     Damaged,
+    ModelMismatch,
     NotFound,
     PreconditionFailed,
     Refused,
@@ -212,7 +214,7 @@ class DeltaWriter:
 
         Raises:
             Conflict: It is there and differs.
-            ModelMismatch: It differs in the model.
+            ModelMismatch: It differs in the model, or in the dimension of the model's vectors.
         """
         known = self.spec(spec.name)
         if known is None:
@@ -223,14 +225,18 @@ class DeltaWriter:
                 known = self.spec(spec.name)
             else:
                 self._specs[spec.name] = known = spec
+        if known is None:
+            raise Contended(f"collection {spec.name}: its settings were removed just now")
+        known.check_model(spec.model)
         if known != spec:
-            raise Conflict(
-                f"collection {spec.name}: is {known and known.dimension} dimensions in space "
-                f"{known and known.space}, not {spec.dimension} in {spec.space}"
+            other = spec.model and known.dimension != spec.dimension
+            kind = ModelMismatch if other else Conflict
+            raise kind(
+                f"collection {spec.name}: is {known.dimension} dimensions in space "
+                f"{known.space}, not {spec.dimension} in {spec.space}"
             )
         if spec.model and known.model is None:
             return self._name_model(spec)
-        known.check_model(spec.model)
         return known
 
     def _name_model(self, spec: CollectionSpec) -> CollectionSpec:

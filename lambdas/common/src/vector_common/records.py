@@ -370,25 +370,26 @@ def _is_scalar(value: object) -> bool:
         return value in _INT64
     if isinstance(value, float):
         return math.isfinite(value)
-    return isinstance(value, str) and len(value) <= MAX_VALUE and _is_utf8(value)
+    return isinstance(value, str) and len(value) <= MAX_VALUE and is_utf8(value)
 
 
 def _is_key(key: object) -> bool:
     if not isinstance(key, str) or not 0 < len(key) <= MAX_ID:
         return False
-    return _is_utf8(key) and not key.startswith(_RESERVED)
+    return is_utf8(key) and not key.startswith(_RESERVED)
 
 
 def _text(raw: object, place: str, limit: int, problems: _Problems, *, empty: bool = False) -> str:
     if not isinstance(raw, str) or (not raw and not empty) or len(raw) > limit:
         problems.add(place, f"must be a string of {0 if empty else 1} to {limit} characters")
         return ""
-    if "\0" in raw or not _is_utf8(raw):
+    if "\0" in raw or not is_utf8(raw):
         problems.add(place, "has a character that cannot be stored")
     return raw
 
 
-def _is_utf8(text: str) -> bool:
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can hold a text."""
     try:
         text.encode()
     except UnicodeEncodeError:  # a lone surrogate

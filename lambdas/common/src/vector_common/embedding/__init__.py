@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from vector_common.errors import BadRequest, EmbedderFailed, VectorError
-from vector_common.records import EmbeddingModel, parse_embedding
+from vector_common.records import EmbeddingModel, is_utf8, parse_embedding
 
 if TYPE_CHECKING:
     import array
@@ -69,8 +69,10 @@ def is_configured() -> bool:
 
 def text_problem(text: object) -> str:
     """What is wrong with a text to embed; empty if nothing is."""
-    fits = isinstance(text, str) and 0 < len(text) <= MAX_TEXT
-    return "" if fits else f"must be a string of 1 to {MAX_TEXT} characters"
+    if not isinstance(text, str) or not 0 < len(text) <= MAX_TEXT:
+        return f"must be a string of 1 to {MAX_TEXT} characters"
+    # A lone surrogate, which JSON may hold and UTF-8 may not.
+    return "" if is_utf8(text) else "has a character that is not Unicode"
 
 
 def configured() -> Embedder | None:

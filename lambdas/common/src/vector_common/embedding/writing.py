@@ -38,26 +38,43 @@ def with_vectors(
         ModelMismatch: The event names another model or dimension than the embedder's.
         EmbedderFailed, Unavailable: As `embed`.
     """
-    texts = [
-        (number, item["text"])
+    checked, spec, texts = check_texts(records, collection)
+    if texts:
+        embedder = configured()
+        assert embedder  # or the check had refused
+        vectors = embed(embedder, list(texts.values()), "document")
+        for number, vector in zip(texts, vectors, strict=True):
+            checked[number] = {**checked[number], "embedding": vector}
+    return checked, spec
+
+
+def check_texts(
+    records: Sequence[Any], collection: object
+) -> tuple[list[Mapping[str, Any]], CollectionSpec, dict[int, str]]:
+    """Check changes as `with_vectors` does, and ask no embedder for a vector.
+
+    Returns:
+        The changes, with a stand-in for each vector that a text will have; the collection; and
+        the texts by the number of their change.
+    """
+    texts = {
+        number: item["text"]
         for number, item in enumerate(records)
         if isinstance(item, Mapping) and item.get("text") is not None
-    ]
+    }
     if not texts:
-        return list(records), parse_spec(collection)
+        return list(records), parse_spec(collection), {}
     embedder = configured()
     if embedder is None:
-        first = f"records[{texts[0][0]}].text"
+        first = f"records[{next(iter(texts))}].text"
         raise BadRequest(f"{first}: needs an embedder, and EMBEDDER is not set; send embedding")
     spec = _spec(collection, embedder)
+    stand_in = [_STAND_IN] * spec.dimension
     checked = list(records)
-    for number, text in texts:
-        checked[number] = _without_text(number, records[number], text, spec.dimension)
+    for number, text in texts.items():
+        checked[number] = _without_text(number, records[number], text, stand_in)
     parse_records(checked, spec)
-    vectors = embed(embedder, [text for _, text in texts], "document")
-    for (number, _), vector in zip(texts, vectors, strict=True):
-        checked[number] = {**checked[number], "embedding": vector}
-    return checked, spec
+    return checked, spec, texts
 
 
 def _spec(collection: object, embedder: Embedder) -> CollectionSpec:
@@ -76,7 +93,7 @@ def _spec(collection: object, embedder: Embedder) -> CollectionSpec:
 
 
 def _without_text(
-    number: int, item: Mapping[str, Any], text: object, dimension: int
+    number: int, item: Mapping[str, Any], text: object, stand_in: list[float]
 ) -> dict[str, Any]:
     if problem := text_problem(text):
         raise BadRequest(f"records[{number}].text: {problem}")
@@ -85,4 +102,4 @@ def _without_text(
     if item.get("op") == "delete":
         raise BadRequest(f"records[{number}]: a delete takes an id and nothing else")
     kept = {key: value for key, value in item.items() if key != "text"}
-    return {"document": text, **kept, "embedding": [_STAND_IN] * dimension}
+    return {"document": text, **kept, "embedding": stand_in}
