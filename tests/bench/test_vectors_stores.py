@@ -3,8 +3,9 @@
 A first answer is that of a new process that imports, loads and asks once, as a function does after
 its start. For a session that is a client of a server that runs, with the imports of the whole of
 chromadb if this environment has it, which the layer's client does not need; beside it a server is
-started over the files and asked by this process. S3 and S3 Vectors are moto's, on the same cores: they answer at once and
-search by Python, so of S3 Vectors only what this side adds is measured, and its own time is AWS's.
+started over the files and asked by this process. S3 and S3 Vectors are moto's, on the same cores:
+they answer at once and search by Python, so of S3 Vectors only what this side adds is measured, and
+its own time is AWS's.
 """
 
 from __future__ import annotations
