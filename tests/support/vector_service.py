@@ -79,7 +79,9 @@ def _list(self: Any) -> ActionResult:
     vectors = list(_index(self).vectors.values())
     start = int(self._get_param("nextToken") or 0)
     page = vectors[start : start + PAGE]
-    shown = [{"key": v.key, "metadata": v.metadata, "data": v.data} for v in page]
+    shown: list[dict[str, Any]] = [{"key": v.key} for v in page]
+    if self._get_param("returnMetadata"):
+        shown = [{"key": v.key, "metadata": v.metadata} for v in page]
     more = {"nextToken": str(start + PAGE)} if start + PAGE < len(vectors) else {}
     return ActionResult({"vectors": shown, **more})
 

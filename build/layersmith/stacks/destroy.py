@@ -165,6 +165,7 @@ def delete(aws: Aws, region: str, kept: Kept) -> bool:
     """
     service = {
         "AWS::S3::Bucket": "s3",
+        "AWS::S3Vectors::VectorBucket": "s3vectors",
         "AWS::ECR::Repository": "ecr",
         "AWS::EFS::FileSystem": "efs",
         "AWS::KMS::Key": "kms",
@@ -178,6 +179,8 @@ def delete(aws: Aws, region: str, kept: Kept) -> bool:
             if service == "s3":
                 _empty(client, kept.id)
                 client.delete_bucket(Bucket=kept.id)
+            elif service == "s3vectors":
+                delete_vector_bucket(client, kept.id)
             elif service == "ecr":
                 client.delete_repository(repositoryName=kept.id, force=True)
             elif service == "efs":
@@ -201,6 +204,19 @@ def _retained(stacks: Stacks, stage: Stage, template: Template) -> Iterator[Kept
     for one in stacks.client.describe_stack_resources(StackName=name)["StackResources"]:
         if one.get("LogicalResourceId") in wanted and one.get("PhysicalResourceId"):
             yield Kept(template.name, one["ResourceType"], one["PhysicalResourceId"])
+
+
+def delete_vector_bucket(client: Any, arn: str) -> None:
+    """Delete a vector bucket with its indexes.
+
+    Raises:
+        botocore.exceptions.ClientError: S3 Vectors refuses.
+    """
+    bucket = arn.rpartition("/")[2]
+    pages = client.get_paginator("list_indexes").paginate(vectorBucketName=bucket)
+    for index in [one["indexName"] for page in pages for one in page["indexes"]]:
+        client.delete_index(vectorBucketName=bucket, indexName=index)
+    client.delete_vector_bucket(vectorBucketName=bucket)
 
 
 def _parameters(aws: Aws, stage: Stage) -> list[Kept]:

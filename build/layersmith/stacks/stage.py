@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from vector_common.errors import BadRequest
+from vector_common.names import check_database, index_prefix
+from vector_common.stores.state import StoreName
 
 from layersmith.base import damage
 from layersmith.errors import ConfigError
+from layersmith.ship.aws.regions import partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +38,7 @@ class Stage(BaseModel):
         project: Starts the name of everything on AWS.
         region: Such as ``eu-west-1``.
         stacks: Parameters by stack; a stack that is not named here is not deployed.
+        databases: The store in which functions ask a database; a session where nothing is said.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +46,7 @@ class Stage(BaseModel):
     project: str = Field(default="layersmith", pattern=r"^[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?$")
     region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
     stacks: dict[str, dict[str, str] | None] = Field(min_length=1)
+    databases: dict[str, StoreName] = {}
     name: str = Field(default="", exclude=True)
 
     def stack_name(self, stack: str) -> str:
@@ -50,6 +56,25 @@ class Stage(BaseModel):
     def parameters(self, stack: str) -> dict[str, str]:
         """Return the stage's parameters of a stack, without what deploy fills in."""
         return dict(self.stacks.get(stack) or {})
+
+    def vector_parameters(self, account: str) -> dict[str, str]:
+        """Return the parameters that say where databases are asked and which indexes that takes.
+
+        Args:
+            account: The number of the account.
+        """
+        stores = {name: one for name, one in sorted(self.databases.items()) if one != "session"}
+        bucket = f"{self.project}-{self.name}-vectors-{account}"
+        arn = f"arn:{partition_of(self.region)}:s3vectors:{self.region}:{account}:bucket/{bucket}"
+        indexes = [
+            f"{arn}/index/{index_prefix(name)}*"
+            for name, one in stores.items()
+            if one == "s3vectors"
+        ]
+        return {
+            "VectorStores": ",".join(f"{name}={one}" for name, one in stores.items()),
+            "VectorIndexes": ",".join(indexes),
+        }
 
 
 def load(folder: Path, name: str, settings: Iterable[str] = ()) -> Stage:
@@ -76,6 +101,10 @@ def load(folder: Path, name: str, settings: Iterable[str] = ()) -> Stage:
         with damage.told(path.name, ConfigError, kind="stage"):
             content = {**(yaml.safe_load(path.read_text("utf-8")) or {}), "name": name}
         stage = Stage.model_validate(content)
+        for database in stage.databases:
+            check_database(database)
+    except BadRequest as error:
+        raise ConfigError(f"{path} is wrong: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     except ValidationError as error:

@@ -48,8 +48,8 @@ actions:
   list       the kept snapshots, the current one marked
   deltas     the changes that no snapshot holds yet; --discard ID drops one, quarantined or not
   compact    make a new snapshot of the current one and its deltas
-  verify     read a snapshot whole and every pending delta, compare every checksum, and list what
-             compaction has set aside because Chroma does not take it
+  verify     read a snapshot whole, every pending delta and the files of stores, compare every
+             checksum, and list what compaction has set aside because Chroma does not take it
   promote    make a kept snapshot the current one again
   rebuild    give a collection another space (--space), keeping its records, or a new index in the
              same space, or remove it and its settings (--remove); compacts on the way; dry run
@@ -433,8 +433,10 @@ def _stores(report: CompactionReport) -> list[dict[str, object]]:
 
 def _verify(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
     from chroma_store.deltas.quarantine import SetAside  # noqa: PLC0415
+    from chroma_store.stores import feed  # noqa: PLC0415
 
     log, store, consumed = _open(args, storage)
+    exports = feed.verify(storage, args.database)
     snapshot = args.snapshot or store.head()
     manifest = store.verify(snapshot) if snapshot else None
     quarantined = log.quarantined()
@@ -464,6 +466,7 @@ def _verify(args: argparse.Namespace, storage: Storage) -> dict[str, Any]:
         "snapshot": manifest.snapshot_id if manifest else None,
         "chunks": len(manifest.chunks) if manifest else 0,
         "bytes": manifest.total_bytes if manifest else 0,
+        "exports": exports,
         "deltas": len(pending),
         "changes": changes,
         "quarantined": len(quarantined),

@@ -48,6 +48,9 @@ def run(settings: Settings) -> int:
         lease.release()
     report_set_aside(report.set_aside, report.notes)
     report_recall(report.recall)
+    for name, fed in report.stores.items():
+        if fed.left_out:
+            event("left_out", level=logging.WARNING, store=name, reasons=fed.left_out[:10])
     event(
         "report",
         sessionId=settings.session_id,
@@ -58,6 +61,7 @@ def run(settings: Settings) -> int:
         records=report.records,
         quarantined=len(report.set_aside),
         recall=[item.document() for item in report.recall],
+        leftOut={name: fed.left_out_count for name, fed in report.stores.items()},
         seconds=round(report.seconds, 3),
     )
     return EXIT_DONE

@@ -15,7 +15,9 @@ from chroma_store.deltas.log import DeltaLog
 from chroma_store.server.process import ChromaProcess
 from chroma_store.snapshots.store import SnapshotStore
 from chroma_store.stores.feed import Feed
+from chroma_store.stores.index import VectorIndex
 from chroma_store.stores.proof import prove
+from layersmith.stacks import destroy
 from vector_common import chroma, stores
 from vector_common.errors import BadRequest, Conflict, Damaged, NotFound
 from vector_common.names import export_key, export_prefix, index_prefix
@@ -408,3 +410,14 @@ def handler(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.handler
+
+
+def test_a_stage_that_is_destroyed_with_its_data_leaves_no_vector_bucket(bucket: str) -> None:
+    client = s3vectors.s3vectors_client()
+    client.create_vector_bucket(vectorBucketName="doomed")
+    for name in ("one", "two"):
+        VectorIndex("doomed", name).create(4, "l2")
+    destroy.delete_vector_bucket(client, "arn:aws:s3vectors:eu-west-1:1:bucket/doomed")
+    names = [one["vectorBucketName"] for one in client.list_vector_buckets()["vectorBuckets"]]
+    assert bucket in names
+    assert "doomed" not in names

@@ -358,6 +358,7 @@ def test_what_is_too_large_for_one_request_is_rebuilt(tmp_path: Path) -> None:
     assert verb.run("rebuild", *options)["records"] == 660
 
 
+@pytest.mark.slow
 def test_a_database_moves_between_stores_and_proves_it(tmp_path: Path, s3_url: str) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     region = {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ENDPOINT_URL": s3_url}
@@ -379,6 +380,15 @@ def test_a_database_moves_between_stores_and_proves_it(tmp_path: Path, s3_url: s
     assert (receipts["recall"], receipts["differences"]) == (1.0, [])
     log.append(changes(random.Random(2), 20), SPEC)
     assert [one["store"] for one in verb.run("compact")["stores"]] == ["file"]
+
+    assert verb.run("verify")["exports"] == 2
+    exports = sorted((tmp_path / "store" / "databases" / "db" / "exports").iterdir())
+    for file in exports:
+        file.chmod(0o600)
+        file.write_bytes(b"x" * file.stat().st_size)
+    assert "migrate to its store again" in verb.run("verify", code=9)
+    assert verb.run("migrate", "--to", "file", "--yes")["collections"][0]["recall"] == 1.0
+    assert verb.run("verify")["exports"] == 2
 
     assert "NotFound" in verb.run("migrate", "--to", "s3vectors", *bucket, "--yes", code=9)
     made = aws.client("s3vectors", {}, endpoint_url=s3_url, region_name="eu-west-1",

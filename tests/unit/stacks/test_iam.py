@@ -44,6 +44,14 @@ OPERATIONS = {
     "send_task_success": "states:SendTaskSuccess",
     "send_task_failure": "states:SendTaskFailure",
     "send_task_heartbeat": "states:SendTaskHeartbeat",
+    "create_index": "s3vectors:CreateIndex",
+    "get_index": "s3vectors:GetIndex",
+    "delete_index": "s3vectors:DeleteIndex",
+    "put_vectors": "s3vectors:PutVectors",
+    "get_vectors": "s3vectors:GetVectors",
+    "list_vectors": "s3vectors:ListVectors",
+    "delete_vectors": "s3vectors:DeleteVectors",
+    "query_vectors": "s3vectors:QueryVectors",
 }
 """Operations of botocore and the action that each needs (AWS, service authorization reference)."""
 
@@ -52,6 +60,9 @@ RECEIVERS = ("storage", "log", "vault", "writer")
 
 NOT_DEPLOYED = {action for action in OPERATIONS.values() if action.startswith("secretsmanager:")}
 """The code can keep a token in Secrets Manager; the templates offer S3 and SSM (TokenStore)."""
+
+QUERIES = {"s3vectors:QueryVectors", "s3vectors:GetVectors"}
+"""What search asks of S3 Vectors, from the stack vectors alone: a VPC keeps functions from it."""
 
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 NETWORK = {
@@ -219,6 +230,35 @@ def _references(node: ast.AST) -> Iterator[tuple[str, str]]:
             yield part.id, ""
 
 
+def test_functions_without_a_server_may_do_what_their_code_does_and_no_more() -> None:
+    sources = Sources("lambdas/common/src", "lambdas")
+    roles = {"SearchRole": ("vector_search", "label_validation", "merchant_match")}
+    for role, names in {**roles, "WriterRole": ("delta_writer",)}.items():
+        handlers = [ROOT / "lambdas" / name / "handler.py" for name in names]
+        called = set().union(*(sources.actions(handler) for handler in handlers))
+        # Tokens are those of sessions, and these functions take vectors alone.
+        tokens = NOT_DEPLOYED | {"ssm:GetParameter", "bedrock:InvokeModel"}
+        own = granted("vectors", role) - LOGS - {"s3:ListBucket"}
+        assert own | QUERIES == called - tokens - {"s3:ListBucket"} | QUERIES
+        assert own & QUERIES == (QUERIES if role == "SearchRole" else set())
+
+
+def test_indexes_are_named_by_their_arns_and_only_where_there_are_some() -> None:
+    for stack, role in (("vectors", "SearchRole"), ("chroma", "TaskRole")):
+        policies = ALL[stack].resources[role]["Properties"]["Policies"]
+        chosen = [
+            branch["Fn::If"]
+            for policy in policies
+            for branch in policy["PolicyDocument"]["Statement"]
+            if "Fn::If" in branch and branch["Fn::If"][0] == "UsesS3Vectors"
+        ]
+        [(_, statement, otherwise)] = chosen
+        assert statement["Resource"] == {"Ref": "VectorIndexes"}
+        assert otherwise == {"Ref": "AWS::NoValue"}
+        asked = [s for s in _statements(policies) if "s3vectors" in json.dumps(s["Action"])]
+        assert asked == [statement]
+
+
 @pytest.mark.parametrize("role", FUNCTIONS)
 def test_a_function_may_do_what_its_code_does_and_no_more(role: str) -> None:
     handler = ROOT / "lambdas" / FUNCTIONS[role] / "handler.py"
@@ -229,7 +269,7 @@ def test_a_function_may_do_what_its_code_does_and_no_more(role: str) -> None:
     assert allowed > LOGS or allowed == LOGS
     assert (allowed >= NETWORK) == in_vpc
     # Listing is also what makes S3 say that an object is missing, so every reader of deltas has it.
-    assert own - {"s3:ListBucket"} == called - NOT_DEPLOYED - {"s3:ListBucket"}
+    assert own - {"s3:ListBucket"} == called - NOT_DEPLOYED - QUERIES - {"s3:ListBucket"}
     assert ("s3:ListBucket" in own) == bool({"s3:ListBucket", "s3:PutObject"} & called)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from pathlib import Path
 
 import pytest
 from layersmith.errors import ConfigError
 from layersmith.stacks import stage as stages
 from layersmith.stacks import templates
+from vector_common.names import index_name
 
 FOLDER = Path(__file__).parents[3] / "infra-templates"
 
@@ -61,3 +64,34 @@ def test_unknown_stacks_and_parameters_come_in_one_message(tmp_path: Path) -> No
         stages.select(stage, templates.load(FOLDER))
     for word in ("'nothing'", "'Cqu'", "'Stage'"):
         assert word in str(caught.value)
+
+
+def test_the_databases_of_a_stage_become_parameters(tmp_path: Path) -> None:
+    text = (
+        "region: cn-north-1\nstacks: {vectors: {}}\n"
+        "databases: {receipts: file, My_Shops: s3vectors, old: session, b: s3vectors}"
+    )
+    given = stages.load(write(tmp_path, text), "dev").vector_parameters("123456789012")
+    assert given["VectorStores"] == "My_Shops=s3vectors,b=s3vectors,receipts=file"
+    shops, other = given["VectorIndexes"].split(",")
+    bucket = (
+        "arn:aws-cn:s3vectors:cn-north-1:123456789012:bucket/layersmith-dev-vectors-123456789012"
+    )
+    assert shops.startswith(f"{bucket}/index/my-shops-")
+    name = index_name("My_Shops", "Items.2026", 384, "cosine")
+    assert fnmatch.fnmatchcase(f"{bucket}/index/{name}", shops)
+    assert not fnmatch.fnmatchcase(f"{bucket}/index/{name}", other)
+    assert not fnmatch.fnmatchcase(
+        f"{bucket}/index/{index_name('my-shops', 'items', 1, 'l2')}", shops
+    )
+    pattern = templates.load(FOLDER)["vectors"].parameters["VectorIndexes"]["AllowedPattern"]
+    assert re.fullmatch(pattern, given["VectorIndexes"])
+    none = stages.load(write(tmp_path, "region: eu-west-1\nstacks: {vectors: {}}"), "dev")
+    assert none.vector_parameters("1") == {"VectorStores": "", "VectorIndexes": ""}
+
+
+@pytest.mark.parametrize("databases", ["{receipts: disk}", "{../x: file}", "[receipts]"])
+def test_wrong_databases_are_refused(tmp_path: Path, databases: str) -> None:
+    text = f"region: eu-west-1\nstacks: {{vectors: {{}}}}\ndatabases: {databases}"
+    with pytest.raises(ConfigError, match="database"):
+        stages.load(write(tmp_path, text), "dev")

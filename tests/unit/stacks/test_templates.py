@@ -22,6 +22,7 @@ FOLDER = ROOT / "infra-templates"
 ALL = templates.load(FOLDER)
 
 HOLDS_DATA = {
+    "AWS::S3Vectors::VectorBucket",
     "AWS::S3::Bucket",
     "AWS::EFS::FileSystem",
     "AWS::ECR::Repository",

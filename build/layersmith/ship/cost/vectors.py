@@ -50,17 +50,18 @@ INDEX_BYTES = 2300
 million)."""
 
 COLD_MS = {"session": 55_000, "file": 600, "s3vectors": 700}
-"""Until the first answer. A file: `nox -s bench` without the function's own start, for 100,000
-vectors of 384 dimensions, and S3's 80 MB/s a connection beyond. S3 Vectors: "sub-second" cold (S3
+"""Until the first answer. A file: an estimate for 100,000 vectors of 384 dimensions, without the
+function's own start; not measured in Lambda. S3 Vectors: "sub-second" cold (S3
 user guide, S3 Vectors best practices). A session: others measured 53 to 62 s for a Fargate task of
 an image of 413 MB; the server itself takes 1.8 s (docs/benchmarks.md)."""
 
 WARM_MS = {"session": 5, "file": 8, "s3vectors": 100}
-"""A query with 100,000 vectors of 384 dimensions: `nox -s bench` for a session and a file; "as low
-as 100 milliseconds" (S3 user guide, S3 Vectors best practices)."""
+"""A query with 100,000 vectors of 384 dimensions. A session and a file: estimates, from runs with
+fewer vectors (docs/benchmarks.md); not measured in Lambda. S3 Vectors: "as low as 100 milliseconds"
+(S3 user guide, S3 Vectors best practices)."""
 
 MEASURED_NUMBERS = 100_000 * 384
-"""Of what `COLD_MS` and `WARM_MS` were measured with. A file is searched whole, so its times grow
+"""Of what `COLD_MS` and `WARM_MS` stand for. A file is searched whole, so its times grow
 with the numbers in it."""
 
 QUERIES_A_START = 10
@@ -71,8 +72,8 @@ SESSION_QUERIES = 2_000
 from memory and is not billed by the query."""
 
 SOURCES = (
-    "S3 Vectors: S3 pricing and user guide; file: nox -s bench, Lambda and S3 pricing; "
-    "session: docs/operations.md, Fargate and Step Functions pricing"
+    "S3 Vectors: S3 pricing and user guide; file: S3 and Lambda pricing; session: Fargate and "
+    "Step Functions pricing; times of file and session are estimates (docs/benchmarks.md)"
 )
 
 

@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from vector_common.errors import BadRequest, Conflict, NotFound
+from vector_common.errors import BadRequest, Conflict, Damaged, NotFound
 from vector_common.names import export_key, export_prefix, index_name
 from vector_common.stores.state import (
     FedCollection,
@@ -40,6 +40,27 @@ MAX_FILE_BYTES = 1024**3
 """Of a collection's vectors as a file: what a function can load and search in a second or two."""
 
 _MAX_REASONS = 100
+
+
+def verify(storage: Storage, database: str) -> int:
+    """Read every file of a database's exports and compare its checksum; return how many there are.
+
+    Raises:
+        Damaged: One is not what was exported.
+        NotFound: One is missing.
+    """
+    files = {
+        file
+        for fed in read_stores(storage, database).stores.values()
+        for one in fed.collections.values()
+        for file in (one.records, one.vectors)
+        if file is not None
+    }
+    for file in files:
+        key = export_key(database, file.sha256)
+        if hashlib.sha256(storage.get(key).data).hexdigest() != file.sha256:
+            raise Damaged(f"{key}: is not what was exported; migrate to its store again")
+    return len(files)
 
 
 @dataclass
@@ -109,6 +130,11 @@ class Feed:
             if name == "s3vectors":
                 self._drop_indexes(former, fed)
         self._sweep()
+
+    def distrust(self, name: StoreName) -> None:
+        """Let the next compaction feed a store anew, whatever it holds."""
+        if name in self._state.stores:
+            self._write({name: replace(self._state.stores[name], feeding=True)})
 
     def drop(self, name: StoreName) -> None:
         """Feed a store no more, and delete what it was fed."""
@@ -208,7 +234,7 @@ class Feed:
                 return unpack(self.storage.get(export_key(self.database, fed.records.sha256)).data)
             except NotFound:
                 pass
-        return {one["key"]: "" for one in index.vectors()} if index.exists() else {}
+        return {one["key"]: "" for one in index.vectors(metadata=False)} if index.exists() else {}
 
     def _drop_indexes(self, former: FedStore, fed: FedStore) -> None:
         needed = {one.index for one in fed.collections.values()}

@@ -96,13 +96,17 @@ class VectorIndex:
                 if error.response.get("Error", {}).get("Code") != "NotFoundException":
                     raise
 
-    def vectors(self) -> Iterator[dict[str, Any]]:
-        """Every vector with its metadata."""
+    def vectors(self, *, metadata: bool) -> Iterator[dict[str, Any]]:
+        """Every vector, by key.
+
+        Args:
+            metadata: With its metadata, for which S3 Vectors also asks for GetVectors.
+        """
         more: dict[str, str] = {}
         while True:
             with s3vectors_errors(self._what):
                 answer = s3vectors_client().list_vectors(
-                    **self._where, maxResults=_LIST, returnMetadata=True, **more
+                    **self._where, maxResults=_LIST, returnMetadata=metadata, **more
                 )
             yield from answer["vectors"]
             if not answer.get("nextToken"):

@@ -99,6 +99,8 @@ def migrate(
 ) -> MigrationReport:
     """Feed a store, prove that it holds what the snapshot holds, and feed the former ones no more.
 
+    A store that the database is in already is fed anew, whatever it holds.
+
     Run again after it was killed, it goes on: the former stores are dropped last.
 
     Args:
@@ -120,6 +122,7 @@ def migrate(
     if misfits and not leave_out:
         first = next(line.left_out[0] for line in planned.collections if line.left_out)
         raise Conflict(f"{misfits} records do not fit the store {to}: {first}")
+    Feed(storage, database).distrust(to)
     wanted: dict[StoreName, str] = {} if to == "session" else {to: bucket}
     report = compact(storage, database, folder / "work", stores=wanted, say=say)
     say("prove")

@@ -111,7 +111,7 @@ def _held(
         for identifier, metadata, document in every(path):
             yield identifier, (metadata, document)
     elif fed.index:
-        for one in VectorIndex(bucket, fed.index).vectors():
+        for one in VectorIndex(bucket, fed.index).vectors(metadata=True):
             yield one["key"], record_of(one)
 
 
