@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import pkgutil
 from pathlib import Path
 
 import pytest
@@ -108,8 +109,8 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
 
 def test_verbs_are_the_modules_of_the_room() -> None:
     folder = Path(importlib.import_module("layersmith.verbs").__file__ or "").parent
-    helpers = {"__init__", "options"}
-    modules = {path.stem for path in folder.glob("*.py") if path.stem not in helpers}
+    helpers = {"options"}
+    modules = {one.name for one in pkgutil.iter_modules([str(folder)])} - helpers
     assert modules == set(cli.VERBS)
 
 

@@ -17,7 +17,7 @@ from layersmith.audit import accept, by_name, layout, licenses, machine, needs, 
 from layersmith.audit.content import gather
 from layersmith.audit.findings import AuditReport, ordered
 from layersmith.audit.zipped import open_zip
-from layersmith.config.models import Licenses
+from layersmith.config.trust import Licenses
 from layersmith.errors import AuditError, BuildError
 from layersmith.recipes.apply import rule
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from layersmith.audit.content import Content, InstalledDistribution
-    from layersmith.config.models import Licenses
+    from layersmith.config.trust import Licenses
 
 SHOWN = 3
 """Components that a finding names; the others are counted."""

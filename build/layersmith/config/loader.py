@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from layersmith.config import checks, document, translate
-from layersmith.config.models import MERGED, Config, Contents, kebab
+from layersmith.config.models import MERGED, Config, Contents
+from layersmith.config.values import kebab
 from layersmith.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import yaml
 from layersmith.base import runtimes
 from layersmith.base.toml import dumps
 from layersmith.config import schema
-from layersmith.config.models import MERGED, Contents, LayerSettings, kebab
+from layersmith.config.models import MERGED, Contents, LayerSettings
+from layersmith.config.values import kebab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

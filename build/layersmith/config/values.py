@@ -17,7 +17,15 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
 from layersmith.base import architectures, runtimes
 
@@ -444,3 +452,22 @@ LayerArn = Annotated[
 ]
 Distinct = AfterValidator(_distinct)
 """For a list whose entries must differ."""
+
+
+def kebab(name: str) -> str:
+    """Return the key that a field is written as."""
+    return name.replace("_", "-")
+
+
+class Model(BaseModel):
+    """Base: kebab-case keys, unknown keys refused, immutable."""
+
+    model_config = ConfigDict(
+        alias_generator=kebab,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        # Only Config is ever validated as a whole; its parts are built with it.
+        defer_build=True,
+    )

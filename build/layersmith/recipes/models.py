@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from layersmith.config.models import Model
 from layersmith.config.values import (
     Architecture,
     DistributionName,
     Glob,
     LibraryName,
+    Model,
     ModuleName,
     PackageVersion,
     Reason,

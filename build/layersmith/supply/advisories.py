@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from layersmith.config.models import AdvisoryPolicy, NotLoaded
+from layersmith.config.trust import AdvisoryPolicy, NotLoaded
 from layersmith.errors import AuditError
 from layersmith.supply import osv
 from layersmith.supply.subjects import Role
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from layersmith.assemble.manifest import Manifest
-    from layersmith.config.models import IgnoredAdvisory
+    from layersmith.config.trust import IgnoredAdvisory
     from layersmith.supply.feeds import Answers
     from layersmith.supply.osv import Match, OsvRecord, Score
     from layersmith.supply.subjects import AdvisorySubject

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from layersmith.assemble.manifest import Manifest
-    from layersmith.config.models import Attestations
+    from layersmith.config.trust import Attestations
 
 SUFFIX = ".sigstore.json"
 """End of the name of the file with bundles beside a zip, in the place of ``.zip``."""

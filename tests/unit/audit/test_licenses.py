@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from layersmith.assemble.bill.licenses import canonical
 from layersmith.audit.findings import Severity
-from layersmith.config.models import Config, Licenses
+from layersmith.config.models import Config
+from layersmith.config.trust import Licenses
 from layersmith.errors import AuditError
 from pydantic import ValidationError
 

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 from layersmith import cli
-from layersmith.config import models, reference, schema
+from layersmith.config import models, reference, schema, trust, values
 from layersmith.errors import ConfigError
 from layersmith.verbs import schema as verb
 from pydantic import TypeAdapter
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 MODELS = [
     one
-    for one in vars(models).values()
-    if isinstance(one, type) and issubclass(one, models.Model) and one is not models.Model
+    for one in {**vars(models), **vars(trust)}.values()
+    if isinstance(one, type) and issubclass(one, values.Model) and one is not values.Model
 ]
 
 
@@ -109,7 +109,7 @@ FIELDS = [
 
 @pytest.mark.parametrize(("model", "name", "info"), FIELDS)
 def test_every_key_is_described_and_its_examples_are_valid(
-    model: type[models.Model], name: str, info: FieldInfo
+    model: type[values.Model], name: str, info: FieldInfo
 ) -> None:
     inner = info.annotation
     described = info.description or (inner.__doc__ if isinstance(inner, type) else "")

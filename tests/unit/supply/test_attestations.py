@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.assemble.manifest import BuildCommit
-from layersmith.config.models import Attestations
+from layersmith.config.trust import Attestations
 from layersmith.errors import ConfigError, ShipError
 from layersmith.supply import attestations
 from layersmith.supply.attestations import AttestationCheck

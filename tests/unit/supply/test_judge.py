@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from layersmith.config.models import AdvisoryPolicy
+from layersmith.config.trust import AdvisoryPolicy
 from layersmith.supply import advisories, osv, subjects
 from layersmith.supply.feeds import Answers
 

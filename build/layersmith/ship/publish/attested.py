@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from layersmith.config.models import Attestations
+    from layersmith.config.trust import Attestations
     from layersmith.errors import LayersmithError
     from layersmith.plan import Target
 
