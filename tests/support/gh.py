@@ -74,20 +74,35 @@ def api(words: list[str]) -> None:
     """Ask the API; `--field name=@FILE` sends a file's text, and jq does what gh's own would."""
     parser = argparse.ArgumentParser()
     parser.add_argument("path")
-    parser.add_argument("--method", default="GET")
+    parser.add_argument("--method")
     parser.add_argument("--field", action="append", default=[])
+    parser.add_argument("--raw-field", action="append", default=[])
     parser.add_argument("--jq", default=".")
     for name in ("--paginate", "--silent"):
         parser.add_argument(name, action="store_true")
     args = parser.parse_args(words)
     fields = dict(field.split("=@", 1) for field in args.field)
     body = {name: Path(file).read_text("utf-8") for name, file in fields.items()}
-    said = json.dumps(ask(args.method, args.path, body or None))
+    body |= dict(field.split("=", 1) for field in args.raw_field)
+    method = args.method or ("POST" if body else "GET")
+    said = json.dumps(ask(method, args.path, body or None))
     if not args.silent:
         subprocess.run(["jq", "--raw-output", args.jq], input=said, text=True, check=True)
 
 
+def run_view(words: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("number")
+    for name in ("--json", "--jq"):
+        parser.add_argument(name, required=True)
+    args = parser.parse_args(words)
+    run = ask("GET", f"repos/{repository()}/actions/runs/{args.number}")
+    said = json.dumps({args.json: run["created_at"]})
+    subprocess.run(["jq", "--raw-output", args.jq], input=said, text=True, check=True)
+
+
 COMMANDS = {
+    ("run", "view"): run_view,
     ("release", "create"): release_create,
     ("pr", "list"): pr_list,
     ("pr", "create"): pr_create,

@@ -246,7 +246,10 @@ class Steps:
         for step in self.listed:
             name = step.get("id", f"#{len(done)}")
             done[name] = {"outcome": "skipped", "outputs": {}}
-            if not Condition(step.get("if", "success()"), self.known, failed=bool(failed)).holds():
+            asked = step.get("if", "success()")
+            condition = Condition(asked, self.known, failed=bool(failed))
+            condition.functions["hashFiles"] = self._hash
+            if not condition.holds():
                 continue
             done[name]["outcome"] = "success"
             try:
@@ -255,6 +258,11 @@ class Steps:
                 done[name] = {"outcome": "failure", "outputs": problem.outputs}
                 failed = failed or f"{step.get('name') or step['uses']}: {problem}"
         return failed
+
+    def _hash(self, *patterns: str) -> str:
+        """Whether there are files in the clone, as far as a condition asks for."""
+        found = any(list(self.job.folder.glob(pattern)) for pattern in patterns)
+        return "0" * 64 if found else ""
 
 
 class StepFailed(Exception):
@@ -426,8 +434,9 @@ class Step:
         if not found and "name" in settings:
             raise StepFailed(f"no artifact {pattern}")
         for artifact in found:
-            assert "name" in settings or settings["merge-multiple"] == "true"
             target = self.job.folder / settings["path"]
+            if "name" not in settings and settings.get("merge-multiple") != "true":
+                target /= artifact.name
             shutil.copytree(artifact, target, dirs_exist_ok=True)
 
     def restore(self, settings: Mapping[str, str]) -> None:
@@ -483,10 +492,16 @@ class Step:
         )
         return f"repo:{github['repository']}:{ends}"
 
-    def attest(self, settings: Mapping[str, str]) -> None:
+    def attest(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """Write a bundle that nobody signed, where its job may have one."""
         assert self.job.permissions["attestations"] == "write"
-        if not list(self.job.folder.glob(settings["subject-path"])):
-            raise StepFailed(f"no subject {settings['subject-path']}")
+        assert self.job.permissions["id-token"] == "write"
+        for pattern in settings["subject-path"].split():
+            if not list(self.job.folder.glob(pattern)):
+                raise StepFailed(f"no subject {pattern}")
+        bundle = self.job.folder.parent / "temp" / "attestation.json"
+        bundle.write_text("{}", encoding="utf-8")
+        return {"bundle-path": str(bundle)}
 
     def nothing(self, settings: Mapping[str, str]) -> None:
         """What the action does is done on the test's machine already."""
@@ -499,6 +514,7 @@ ACTIONS: dict[str, Callable[[Step, Mapping[str, str]], dict[str, str] | None]] =
     "actions/checkout": Step.checkout,
     "actions/upload-artifact": Step.upload,
     "actions/download-artifact": Step.download,
+    "actions/attest": Step.attest,
     "actions/attest-build-provenance": Step.attest,
     "astral-sh/setup-uv": Step.nothing,
     "aws-actions/configure-aws-credentials": Step.assume_role,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import argparse
 
 ROOT = Path(__file__).parents[3]
+DATABASE = ["store", "--database", "db"]
+
 COMMANDS = {
     "weigh": [],
     "init": [],
@@ -60,11 +62,26 @@ COMMANDS = {
     "session stop": ["arn:aws:states:eu-west-1:1:execution:a:b"],
     "doctor": [],
     "completion": ["bash"],
-    "vectors": ["promote", "store", "--database", "db"],
+    "vectors serve": ["store"],
+    "vectors show": DATABASE,
+    "vectors snapshot": [*DATABASE, "--data", "nothing"],
+    "vectors restore": DATABASE,
+    "vectors list": DATABASE,
+    "vectors deltas": DATABASE,
+    "vectors compact": DATABASE,
+    "vectors verify": DATABASE,
+    "vectors promote": DATABASE,
+    "vectors rebuild": [*DATABASE, "--collection", "c", "--space", "ip"],
+    "vectors migrate": [*DATABASE, "--to", "file"],
+    "vectors retain": DATABASE,
+    "vectors calibrate": [*DATABASE, "--collection", "c"],
+    "vectors export": [*DATABASE, "--collection", "c", "--file", "f"],
+    "vectors import": [*DATABASE, "--collection", "c", "--file", "f"],
+    "vectors plan": ["--vectors", "1", "--dimensions", "2", "--queries", "3"],
 }
 """Every command with the least that it takes; nothing of what they name is there."""
 
-SUCCEEDS_ANYWHERE = {"init", "completion", "recipe list", "recipe show"}
+SUCCEEDS_ANYWHERE = {"init", "completion", "recipe list", "recipe show", "vectors plan"}
 
 
 @pytest.fixture(autouse=True)

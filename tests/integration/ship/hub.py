@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ class Hub:
         self.pulls: list[dict[str, Any]] = []
         self.attestations: dict[str, list[str]] = {}
         self.comments: list[dict[str, Any]] = []
+        self.sarifs: list[dict[str, Any]] = []
         self.url = ""
 
     def release(
@@ -85,6 +87,12 @@ class Hub:
                 return 200, {"workflow_runs": [run]}, following
             case "GET", ["actions", "runs", number, "jobs"]:
                 return 200, {"jobs": [JOB | {"labels": [f"job of run {number}"]}]}, None
+            case "GET", ["actions", "runs", number]:
+                return 200, {"id": int(number), "created_at": "2026-11-26T02:17:00Z"}, None
+            case "POST", ["code-scanning", "sarifs"]:
+                document = json.loads(gzip.decompress(base64.b64decode(body["sarif"])))
+                self.sarifs.append({**body, "sarif": document})
+                return 202, {"id": str(len(self.sarifs))}, None
         return self._published(method, parts, body)
 
     def _published(self, method: str, parts: list[str], body: Any) -> Any:

@@ -97,7 +97,8 @@ class Checkout:
         git(self.root, "tag", tag)
         git(self.root, "push", "--quiet", "origin", "HEAD", tag)
         self.layers("build", LAYER)
-        hub.release(tag, {})
+        made = (self.root / "dist").glob(f"{LAYER}-{version}-*")
+        hub.release(tag, {path.name: path.read_bytes() for path in made})
         if reviewed:
             self.layers("publish", "apply", "--yes", "--pilot", "--no-canary", "--layer", LAYER)
         return tag
@@ -147,16 +148,18 @@ def test_a_release_from_the_shell_to_one_github_release(
 
     stems = [f"{LAYER}-1.0.0-python3.13-{machine}" for machine in ("arm64", "x86_64")]
     wanted = {f"{stem}{end}" for stem in stems for end in (".zip", ".json", ".cdx.json")}
-    assert set(hub.assets[tag]) == {*wanted, "layers-index.json"}
+    wanted |= {"layers-index.json", "attestations.sigstore.json"}
+    assert set(hub.assets[tag]) == wanted
     index = json.loads(hub.assets[tag]["layers-index.json"])
     assert {one["region"] for one in index["layers"]} == {TWO[0]}
     assert hub.releases[tag]["prerelease"] is False
     assert published(aws, TWO[0], "x86_64") == {"1.0.0": 1}
-    assert "by its tag, not pinned" in checkout.forge.jobs["layers/target-0"].summary
+    assert "by its tag, not pinned" in checkout.forge.jobs["layers/layers/target-0"].summary
     assert set(checkout.forge.jobs) == {
-        *("layers/plan-0", "layers/target-0", "layers/target-1", "layers/again-0"),
-        *("layers/again-1", "layers/compare-0", "layers/summary-0"),
-        *("attest-0", "publish/publish-0", "publish-1/publish-0", "release-0"),
+        *("layers/layers/plan-0", "layers/layers/target-0", "layers/layers/target-1"),
+        *("layers/layers/again-0", "layers/layers/again-1", "layers/layers/compare-0"),
+        *("layers/layers/summary-0", "layers/attest-0"),
+        *("publish/publish-0", "publish-1/publish-0", "release-0"),
     }
     assert "no target has a region in aws-cn" in checkout.forge.jobs["publish-1/publish-0"].said
     assert "Layers published to" in checkout.forge.jobs["publish/publish-0"].summary
@@ -185,7 +188,11 @@ def test_the_nightly_run_brings_a_hotfix_of_an_older_version_everywhere(
     work = checkout.forge.jobs["publish/publish-0"].folder
     assert git(work, "status", "--porcelain") == ""
     assert len(git(work, "worktree", "list").splitlines()) == 1
-    assert set(checkout.forge.jobs) == {"publish/publish-0", "verify-0", "verify-1", "verify-2"}
+    assert set(checkout.forge.jobs) == {
+        *("publish/publish-0", "advisories-0", "verify-0", "verify-1", "verify-2"),
+        *("reproduce-0", "attest-0"),
+    }
+    assert "reproduced, same SHA-256" in checkout.forge.jobs["reproduce-0"].said
 
 
 @pytest.mark.slow
@@ -214,7 +221,7 @@ def test_a_night_opens_and_closes_the_issue_about_drift(
 
 
 @pytest.mark.slow
-def test_the_jobs_of_pushes_and_deployments(checkout: Checkout) -> None:
+def test_the_jobs_of_pushes_and_deployments(hub: Hub, checkout: Checkout) -> None:
     checkout.forge.variables |= {
         "AWS_DEPLOY_CONFIGURED": "true",
         "AWS_DEPLOY_ROLE": "arn:aws:iam::123456789012:role/DeployRole",
@@ -224,8 +231,11 @@ def test_the_jobs_of_pushes_and_deployments(checkout: Checkout) -> None:
     checkout.run("build.yml", event="push", emulate=False)
     assert set(checkout.forge.jobs) == {
         *("layers/plan-0", "layers/target-0", "layers/target-1", "layers/target-2"),
-        "layers/summary-0",
+        *("layers/summary-0", "scanning-0"),
     }
+    assert [(one["ref"], one["sarif"]["version"]) for one in hub.sarifs] == [
+        ("refs/heads/main", "2.1.0")
+    ]
     checkout.run("ci.yml")
     assert ["python", "-m", "pytest", "tests/e2e"] in workflows.calls(
         checkout.forge.jobs["rehearsal-0"]
