@@ -136,8 +136,9 @@ def test_a_tag_of_another_repository_publishes_its_layer(
     jobs = other.run("release.yml", "push", "refs/tags/shared-v1.0.0")
 
     assert set(jobs) == {
-        *("layers/plan-0", "layers/target-0", "layers/again-0", "layers/compare-0"),
-        *("layers/summary-0", "publish/publish-0"),
+        *("layers/layers/plan-0", "layers/layers/target-0", "layers/layers/again-0"),
+        *("layers/layers/compare-0", "layers/layers/summary-0", "layers/attest-0"),
+        "publish/publish-0",
     }
     for region in ("eu-west-1", "us-east-1"):
         (layer,) = aws.client("lambda", region).list_layers()["Layers"]
