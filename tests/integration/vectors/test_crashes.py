@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-STEPS = ["restore", "serve", "replay", "verify", "stop", "snapshot", "flip", "flipped", "drop"]
+STEPS = [
+    *("restore", "serve", "replay", "verify", "recall"),
+    *("stop", "snapshot", "flip", "flipped", "drop"),
+]
 KINDS: list[tuple[Victim, str]] = [
     *(("compaction", step) for step in STEPS),
     ("server", "replay"),
