@@ -7,6 +7,7 @@ on from there. A stack that is as it should be is left alone.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -177,7 +178,7 @@ class Deployment:
             # The bucket may not exist yet.
             return {"TemplateBody": template.body}
         if self.plan_only:
-            return _body(template)
+            return body_of(template)
         asset = assets_.template_asset(template)
         bucket = self._bucket()
         self._upload(bucket, asset)
@@ -298,13 +299,14 @@ class Deployment:
             assets_.upload(s3, bucket, asset, self._account())
 
 
-def _body(template: Template) -> dict[str, str]:
-    """The template in the request itself, where it fits."""
-    size = len(template.body.encode())
-    if size > templates_.BODY_LIMIT:
-        raise ConfigError(
-            f"the template {template.name} is too large to be planned: {size} bytes",
-            cause=f"a plan uploads nothing, and a request takes {templates_.BODY_LIMIT} bytes",
-            hint="run deploy without --plan: it shows the change set and asks",
-        )
-    return {"TemplateBody": template.body}
+def body_of(template: Template) -> dict[str, str]:
+    """The template in the request itself, where it fits: as it is, or as JSON without spaces."""
+    dense = json.dumps(template.document, separators=(",", ":"), ensure_ascii=False)
+    for body in (template.body, dense):
+        if len(body.encode()) <= templates_.BODY_LIMIT:
+            return {"TemplateBody": body}
+    raise ConfigError(
+        f"the template {template.name} is too large to be planned: {len(dense.encode())} bytes",
+        cause=f"a plan uploads nothing, and a request takes {templates_.BODY_LIMIT} bytes",
+        hint="run deploy without --plan: it shows the change set and asks",
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from layersmith.errors import ConfigError
 from layersmith.ship.publish import canary
-from layersmith.stacks import assets, stage, templates
+from layersmith.stacks import assets, deploy, stage, templates
 from vector_common import errors
 
 if TYPE_CHECKING:
@@ -195,3 +195,17 @@ def test_the_canary_fits_the_parameter_that_brings_it_into_a_region() -> None:
         ALL["layer-test"].parameters["Code"]["AllowedPattern"],
         canary.HANDLER_SOURCE.read_text("utf-8"),
     )
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_plan_can_send_the_template_in_the_request(name: str) -> None:
+    body = deploy.body_of(ALL[name])["TemplateBody"]
+    assert len(body.encode()) <= templates.BODY_LIMIT
+    assert templates.parse(name, body).document == ALL[name].document
+
+
+def test_a_template_that_no_request_takes_is_refused_with_its_size() -> None:
+    resources = "".join(f"  A{n}: {{Type: 'AWS::S3::Bucket'}}\n" for n in range(2000))
+    large = templates.parse("large", f"Resources:\n{resources}")
+    with pytest.raises(ConfigError, match="large is too large to be planned"):
+        deploy.body_of(large)
