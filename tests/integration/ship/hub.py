@@ -80,6 +80,11 @@ class Hub:
             case "GET", ["attestations", digest] if digest in self.attestations:
                 found = [{"bundle": json.loads(one)} for one in self.attestations[digest]]
                 return 200, {"attestations": found}, None
+        return self._worked(method, path, query, body)
+
+    def _worked(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> Any:
+        parts = path.removeprefix("/repos/owner/name/").split("/")
+        match method, parts:
             case "GET", ["actions", "runs"]:
                 page = int(query.get("page", ["1"])[0])
                 following = f"{self.url}{path}?page=2" if page == 1 else None
