@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -393,7 +394,7 @@ def answers(sound: Path, aws: dict[str, str]) -> Answers:
 
 
 def test_the_table_has_every_verb() -> None:
-    names = {path.stem for path in (cli.ROOT / "build/layersmith/verbs").glob("[a-z]*.py")}
+    names = {one.name for one in pkgutil.iter_modules([str(cli.ROOT / "build/layersmith/verbs")])}
     assert {verb.split()[0] for verb in VERBS} == names - {"options"}
 
 
