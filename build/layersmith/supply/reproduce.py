@@ -114,7 +114,7 @@ class Published:
         """What it says that it was built from.
 
         Raises:
-            ProofError: That is no commit, or the zip is another than that of the manifest.
+            ProofError: That is not a commit, or the zip is not the one of the manifest.
         """
         said, source = self.manifest, self.manifest.source
         if not self.signed and store.sha256_file(self.path) != said.artifact.sha256:

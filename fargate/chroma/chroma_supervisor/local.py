@@ -1,4 +1,4 @@
-"""A session on a developer's machine: what a task does, with a terminal in place of AWS."""
+"""A session on a developer's machine: what a task does, with a terminal instead of AWS."""
 
 from __future__ import annotations
 

@@ -131,8 +131,8 @@ def measure(server: ChromaHttp, info: CollectionInfo, sample: int = SAMPLE) -> R
 def repair(server: ChromaHttp, info: CollectionInfo) -> Recall:
     """Measure a collection, and make its index anew if it finds too little.
 
-    An index that does not answer, or cannot be made anew, stays as it is and is reported as low: it
-    must not keep a compaction from its end.
+    An index that does not answer, or cannot be made anew, stays unchanged and is reported as
+    low: it must not keep a compaction from its end.
     """
     try:
         before = measure(server, info)

@@ -177,7 +177,7 @@ def parse_spec(raw: object) -> CollectionSpec:
 
 
 def parse_model(raw: object) -> EmbeddingModel | None:
-    """Check ``{"name": ..., "version": ...}`` as it comes from outside; None is no model.
+    """Check ``{"name": ..., "version": ...}`` as it comes from outside; None names none.
 
     Raises:
         BadRequest: With every problem.

@@ -1,4 +1,4 @@
-"""Texts in place of vectors among the changes that a function writes."""
+"""Texts instead of vectors among the changes that a function writes."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def require_cosine(what: str, found: Iterable[tuple[str, Neighbour]]) -> None:
     """Refuse to compare similarities with thresholds where they are not cosines.
 
     An inner product has no bound, and how far Euclidean distances go depends on the vectors: a
-    threshold of 0 to 1 says nothing of them.
+    threshold of 0 to 1 means nothing for them.
 
     Args:
         what: Is compared with the thresholds; for the message.

@@ -52,7 +52,7 @@ def write_table(
             )
             database.executemany(
                 "INSERT INTO metadata VALUES (?, ?, ?, ?)",
-                # What is no scalar, as Chroma's arrays, is in the record and matches no comparison.
+                # Other values, as Chroma's arrays, are in the record and match no comparison.
                 [
                     (key, _KINDS[type(value)], value, row)
                     for key, value in sorted((metadata or {}).items())
