@@ -42,12 +42,12 @@ CONTAINER = "public.ecr.aws/sam/build-{runtime}:latest-{architecture}"
 
 IN_CONTAINER = r"""
 set -eu
-export HOME=/work
-cd /work
-/uv/uv venv --quiet --no-config --no-project --python python3 /work/venv
+export HOME=/build
+cd /build
+/uv/uv venv --quiet --no-config --no-project --python python3 /build/venv
 /uv/uv pip install --quiet --no-config --require-hashes --only-binary :all: \
-  --python /work/venv -r /tool/locks/jobs.txt
-exec /work/venv/bin/python /tool/build/layers.py "$@"
+  --python /build/venv -r /tool/locks/jobs.txt
+exec /build/venv/bin/python /tool/build/layers.py "$@"
 """
 
 LONGEST = 3600.0
@@ -323,9 +323,9 @@ class _Rebuild:
             called=found.name,
             entrypoint=["/bin/sh"],
             command=["-c", IN_CONTAINER, "build", *words],
-            environment={**environment, "LAYERSMITH_CACHE": "/work/cache", "LC_ALL": "C.UTF-8"},
+            environment={**environment, "LAYERSMITH_CACHE": "/build/cache", "LC_ALL": "C.UTF-8"},
             mounts={"/tree": self.tree, "/tool": self._pinned(), "/uv": programs, **certificates},
-            outputs={"/dist": self.dist, "/work": work},
+            outputs={"/dist": self.dist, "/build": work},
             network="bridge",
             uid=os.getuid(),
             gid=os.getgid(),
