@@ -280,7 +280,7 @@ class Condition:
         self, text: str, contexts: Mapping[str, Any], *, failed: bool, fine: bool | None = None
     ) -> None:
         bare = text.strip().removeprefix("${{").removesuffix("}}")
-        self.functions: dict[str, Callable[[], bool]] = {
+        self.functions: dict[str, Callable[..., Any]] = {
             "success": lambda: not failed if fine is None else fine,
             "failure": lambda: failed,
             "always": lambda: True,
