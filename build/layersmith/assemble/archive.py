@@ -104,7 +104,7 @@ def kept(folder: Path) -> dict[str, WheelMember]:
 def keep(folder: Path, entries: Sequence[Entry]) -> dict[str, WheelMember]:
     """Compress files into a zip of their own in a folder of the cache, and return its members.
 
-    A zip that is there stays as it is: others may be reading it.
+    An existing zip stays untouched: others may be reading it.
     """
     ordered = sorted(entries, key=lambda entry: entry.path)
     names = "\n".join(entry.path for entry in ordered)

@@ -152,7 +152,7 @@ def _alone(key: str) -> threading.Lock:
 def _compiled(
     groups: list[_Group], interpreter: Path, runtime: Runtime, place: str
 ) -> Iterator[Entry]:
-    """Return the bytecode of all groups, from the cache as far as it is there."""
+    """Return the bytecode of all groups, from the cache where it has it."""
     packs = cache.section("bytecode")
     found = {group.key: archive.kept(packs / group.key) for group in groups}
     lacking = {

@@ -256,7 +256,7 @@ def graph(
         inputs: What the resolution was made from.
         pins: The names and versions that were chosen.
         root: Folder in which uv looks for its configuration.
-        hashes: SHA-256 of the file of each. What files require stays as it is, so that the answer
+        hashes: SHA-256 of the file of each. What files require never changes, so that the answer
             is kept in the cache, unless a local package has to be built to tell it.
 
     Raises:

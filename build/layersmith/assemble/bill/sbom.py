@@ -207,7 +207,7 @@ def _compilers(manifest: Manifest) -> dict[str, str]:
 def _pedigree(
     dist: Distribution, record: Mapping[str, Any], inside: Embedded | None
 ) -> dict[str, Any] | None:
-    """Return what a distribution was made from that its author does not publish as it is here."""
+    """Return what a distribution was made from, where its author published something else."""
     published: dict[str, Any] = {
         "type": "library",
         "name": dist.name,
