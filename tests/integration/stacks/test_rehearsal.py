@@ -52,6 +52,10 @@ def test_two_sessions_on_one_database_never_both_run(play: scenarios.Play) -> No
     scenarios.two_sessions(play)
 
 
+def test_the_schedule_compacts_every_database_with_deltas(play: scenarios.Play) -> None:
+    scenarios.compaction_with_writers(play, writers=2, batches=2)
+
+
 def test_wrong_inputs_are_refused_before_anything_starts(play: scenarios.Play) -> None:
     scenarios.invalid_input(play)
 
