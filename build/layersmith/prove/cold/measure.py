@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layersmith.errors import ProofError
 from layersmith.prove.cold import bill, importtime
@@ -12,7 +12,7 @@ from layersmith.prove.cold.models import Calibration, Sample, Variant
 from layersmith.prove.models import FunctionSpec, InvokeResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from layersmith.prove.cold.models import VariantName
@@ -63,20 +63,45 @@ def specification(
     )
 
 
-def measure(
-    name: VariantName, runner: Runner, spec: FunctionSpec, starts: int, unzipped: int
-) -> Variant:
-    """Start a function many times, each time in a fresh process.
+class Startable(NamedTuple):
+    """A variant that can be started.
 
-    One start more comes first and is not counted: it prepares what the function needs, and fills
-    the page cache, as a host of Lambda's has filled it for a layer that is in use.
+    Attributes:
+        name: Its name.
+        spec: The function.
+        unzipped: Bytes under /opt.
+    """
+
+    name: VariantName
+    spec: FunctionSpec
+    unzipped: int = 0
+
+
+def in_turns(variants: Sequence[Startable], runner: Runner, starts: int) -> list[Variant]:
+    """Start each of some functions once a round, each time in a fresh process.
+
+    What else the machine does meets all of them alike, so that their ratios hold where their times
+    do not. One start more of each comes first and is not counted: it prepares what the function
+    needs, and fills the page cache, as a host of Lambda's has filled it for a layer in use.
+
+    Args:
+        variants: What is started.
+        runner: Where.
+        starts: How many rounds.
 
     Raises:
-        ProofError: The function does not come up, or does not answer.
+        ProofError: A function does not come up, or does not answer.
     """
-    _sample(runner, spec, prepare=True)
-    samples = [_sample(runner, spec, prepare=False) for _ in range(starts)]
-    return Variant.of(name, unzipped, samples)
+    for one in variants:
+        _sample(runner, one.spec, prepare=True)
+    samples: list[list[Sample]] = [[] for _ in variants]
+    for _ in range(starts):
+        for one, found in zip(variants, samples, strict=True):
+            found.append(_sample(runner, one.spec, prepare=False))
+    return [
+        Variant.of(one.name, one.unzipped, found)
+        for one, found in zip(variants, samples, strict=True)
+    ]
 
 
 def calibrate(emulated: Runner, native: Runner, code: Path, starts: int) -> Calibration:
@@ -86,13 +111,13 @@ def calibrate(emulated: Runner, native: Runner, code: Path, starts: int) -> Cali
         ProofError: It does not run on one of both.
     """
     spec = specification(code, ())
-    slow = measure("floor", emulated, spec, starts, 0).total.median
-    fast = measure("floor", native, spec, max(starts, 5), 0).total.median
+    [slow] = in_turns([Startable("floor", spec)], emulated, starts)
+    [fast] = in_turns([Startable("floor", spec)], native, max(starts, 5))
     return Calibration(
         workload=WORKLOAD,
-        emulated_ms=round(slow, 2),
-        native_ms=round(fast, 2),
-        factor=round(slow / fast, 3),
+        emulated_ms=slow.total.median,
+        native_ms=fast.total.median,
+        factor=round(slow.total.median / fast.total.median, 3),
     )
 
 

@@ -20,10 +20,11 @@ Kind = Literal["measurement", "twin", "estimate"]
 """``measurement``: the layer itself, natively. ``twin``: its twin for the host's architecture,
 natively. ``estimate``: the layer under emulation, divided by a factor measured in the same run."""
 
-VariantName = Literal["layer", "no-bytecode", "plain", "floor"]
-"""``layer``: the built zip. ``no-bytecode``: its sources alone, compiled anew at every start, where
-it holds both. ``plain``: the same locked requirements as installing them to a folder
-leaves them. ``floor``: the same first call without the layer."""
+VariantName = Literal["layer", "before", "no-bytecode", "plain", "floor"]
+"""``layer``: the built zip. ``before``: an earlier zip of the same target. ``no-bytecode``: its
+sources alone, compiled anew at every start, where it holds both. ``plain``: the same locked
+requirements as installing them to a folder leaves them. ``floor``: the same first call without the
+layer."""
 
 
 class Sample(Result):
@@ -96,6 +97,39 @@ class Variant(Result):
             total=Spread.of([one.total_ms for one in samples]),
             peak_memory=max(peaks) if peaks else None,
         )
+
+
+class Ratio(Result):
+    """How one variant starts beside another, of starts that followed each other in one run."""
+
+    total: Spread
+    """From the start of the runtime to the first answer; below 1 where it starts sooner."""
+    init: Spread
+    """Of INIT, which is most of the bill."""
+
+    @classmethod
+    def of(cls, variant: Variant, beside: Variant) -> Ratio:
+        """Divide each start of a variant by that of the other in the same round."""
+        rounds = list(zip(variant.samples, beside.samples, strict=True))
+        return cls(
+            total=Spread.of([one.total_ms / other.total_ms for one, other in rounds]),
+            init=Spread.of([one.init_ms / other.init_ms for one, other in rounds]),
+        )
+
+    @property
+    def text(self) -> str:
+        """The median with the lowest and the highest of all rounds: ``0.93 (0.90-0.97)``."""
+        return f"{self.total.median:.2f} ({self.total.low:.2f}-{self.total.high:.2f})"
+
+
+class Against(Result):
+    """The same target as it was before, measured in the same run."""
+
+    version: str
+    sha256: str
+    """Of its zip, in hex."""
+    ratio: Ratio | None = None
+    """The layer beside it; None where both are the same bytes."""
 
 
 class Calibration(Result):
@@ -175,9 +209,13 @@ class ColdStartReport(Result):
     """Fresh processes a variant."""
     variants: list[Variant]
     """As measured; under emulation not yet divided by the factor."""
+    twins: list[Variant] = Field(default_factory=list)
+    """The same natively on this machine's own processor, beside emulation."""
     calibration: Calibration | None = None
     comparisons: list[Comparison] = Field(default_factory=list)
     """How far off the estimates are, where the twin could be measured, too."""
+    against: Against | None = None
+    """None where nothing was to be compared with."""
     bytecode: BytecodeCost | None = None
     """None where the layer holds none."""
     phases: InitPhases | None = None
@@ -199,6 +237,20 @@ class ColdStartReport(Result):
     def factor(self) -> float:
         """What measured times are divided by."""
         return self.calibration.factor if self.calibration else 1.0
+
+    def timed(self, name: VariantName) -> Variant | None:
+        """Return a variant as its ratio is taken: of its twin where the layer was emulated."""
+        return next((one for one in self.twins or self.variants if one.name == name), None)
+
+    @property
+    def change(self) -> str:
+        """How it starts beside what was before, in words; empty where that was not measured."""
+        found = self.against
+        if found is None:
+            return ""
+        if found.ratio is None:
+            return f"the same bytes as {found.version} before"
+        return f"cold start {found.ratio.text} of that of {found.version} before"
 
     @property
     def within(self) -> bool:
