@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from layersmith.prove.cold.models import VariantName
     from layersmith.prove.runners.choice import Runner
     from layersmith.prove.runners.instance import Instance
 
@@ -70,11 +69,13 @@ class Startable(NamedTuple):
         name: Its name.
         spec: The function.
         unzipped: Bytes under /opt.
+        event: Its first event; None for one that only asks to prepare what it needs.
     """
 
-    name: VariantName
+    name: str
     spec: FunctionSpec
     unzipped: int = 0
+    event: object = None
 
 
 def in_turns(variants: Sequence[Startable], runner: Runner, starts: int) -> list[Variant]:
@@ -93,11 +94,11 @@ def in_turns(variants: Sequence[Startable], runner: Runner, starts: int) -> list
         ProofError: A function does not come up, or does not answer.
     """
     for one in variants:
-        _sample(runner, one.spec, prepare=True)
+        _sample(runner, one, prepare=True)
     samples: list[list[Sample]] = [[] for _ in variants]
     for _ in range(starts):
         for one, found in zip(variants, samples, strict=True):
-            found.append(_sample(runner, one.spec, prepare=False))
+            found.append(_sample(runner, one, prepare=False))
     return [
         Variant.of(one.name, one.unzipped, found)
         for one, found in zip(variants, samples, strict=True)
@@ -132,7 +133,7 @@ def import_tree(
     variables = {**spec.environment, importtime.VARIABLE: "1"}
     timed = specification(spec.code, spec.layers, variables)
     with runner.start(timed) as instance:
-        _answer(instance, prepare=True)
+        answer(instance, {"prepare": True})
         return importtime.parse(instance.logs(), owners)
 
 
@@ -141,25 +142,30 @@ def unpacked_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _sample(runner: Runner, spec: FunctionSpec, *, prepare: bool) -> Sample:
-    with runner.start(spec) as instance:
-        answer = _answer(instance, prepare=prepare)
+def _sample(runner: Runner, one: Startable, *, prepare: bool) -> Sample:
+    with runner.start(one.spec) as instance:
+        found = answer(instance, {"prepare": prepare} if one.event is None else one.event)
         return Sample(
             init_ms=round(instance.init.duration_ms, 3),
-            import_ms=round(answer.payload["import_ms"], 3),
-            call_ms=round(answer.duration_ms, 3),
-            init_cpu_ms=round(answer.payload["init_cpu_ms"], 3),
-            call_cpu_ms=round(answer.payload["call_cpu_ms"], 3),
-            peak_memory=answer.peak_memory,
+            import_ms=round(found.payload["import_ms"], 3),
+            call_ms=round(found.duration_ms, 3),
+            init_cpu_ms=round(found.payload["init_cpu_ms"], 3),
+            call_cpu_ms=round(found.payload["call_cpu_ms"], 3),
+            peak_memory=found.peak_memory,
         )
 
 
-def _answer(instance: Instance, *, prepare: bool) -> InvokeResult:
+def answer(instance: Instance, event: object) -> InvokeResult:
+    """Send a started function its first event, and return what it answers.
+
+    Raises:
+        ProofError: It did not come up, or does not answer.
+    """
     if instance.init.ok:
-        answer = instance.invoke({"prepare": prepare})
-        if answer.ok:
-            return answer
-        error = answer.error
+        found = instance.invoke(event)
+        if found.ok:
+            return found
+        error = found.error
     else:
         error = instance.init.error
     raise ProofError(

@@ -72,7 +72,8 @@ class Spread(Result):
 class Variant(Result):
     """What one way of providing the requirements costs."""
 
-    name: VariantName
+    name: str
+    """A `VariantName`, or in `lazy` what was changed."""
     unzipped: int
     """Bytes under /opt."""
     samples: list[Sample]
@@ -84,7 +85,7 @@ class Variant(Result):
     """Bytes, the largest of all samples."""
 
     @classmethod
-    def of(cls, name: VariantName, unzipped: int, samples: list[Sample]) -> Variant:
+    def of(cls, name: str, unzipped: int, samples: list[Sample]) -> Variant:
         """Summarize samples, at least one."""
         peaks = [one.peak_memory for one in samples if one.peak_memory is not None]
         return cls(
@@ -147,7 +148,7 @@ class Calibration(Result):
 class Comparison(Result):
     """An estimate beside a measurement of the twin, both of this run."""
 
-    variant: VariantName
+    variant: str
     estimate_ms: float
     twin_ms: float
     off_percent: float
@@ -169,7 +170,7 @@ class BytecodeCost(Result):
 class Billed(Result):
     """What a million cold starts of a variant cost at one size of memory."""
 
-    variant: VariantName
+    variant: str
     memory: int
     """MB."""
     init_ms: float
@@ -266,6 +267,73 @@ class ColdStartReport(Result):
     def is_cheap_enough(self) -> bool:
         """Whether ``budgets.cold-start-price`` holds; true without one."""
         return self.budget_price is None or (self.judged_price or 0.0) <= self.budget_price
+
+
+class Saved(Result):
+    """What one change takes off a cold start, of starts that followed each other in one run."""
+
+    ms: Spread
+    """From the start of the runtime to the first answer; below 0 where it takes longer."""
+    ratio: Ratio
+    """With the change beside without."""
+    million: float | None = None
+    """Of the price of a million cold starts at the function's memory, between the medians."""
+
+    @classmethod
+    def of(cls, changed: Variant, unchanged: Variant) -> Saved:
+        """Compare the starts of each round."""
+        rounds = zip(unchanged.samples, changed.samples, strict=True)
+        return cls(
+            ms=Spread.of([one.total_ms - other.total_ms for one, other in rounds]),
+            ratio=Ratio.of(changed, unchanged),
+        )
+
+
+ImportState = Literal["waits", "first-call", "init", "stays", "fails"]
+"""``waits``: moved to the statements that use it, neither INIT nor the first invocation imported
+it. ``first-call``: the first invocation did. ``init``: INIT did, in a function that it calls.
+``stays``: it cannot move. ``fails``: the function does not start, or does not answer, with it
+moved."""
+
+
+class LazyImport(Result):
+    """An import at the top level of a function's own module."""
+
+    file: str
+    """Relative to the function's code."""
+    line: int
+    statement: str
+    state: ImportState
+    why: str = ""
+    """Why it stays or fails."""
+    saved: Saved | None = None
+    """With this import alone moved; None where it does not wait."""
+
+
+class LazyReport(Result):
+    """What a function's own imports cost that its first invocation does not need."""
+
+    format: Literal[1] = 1
+    function: str
+    runtime: str
+    architecture: str
+    memory: int
+    """MB that the function has, which prices are for."""
+    event: str
+    """The sample event, relative to layers.yaml."""
+    runner: RunnerFacts
+    emulated: bool
+    """Whether times are of an emulated processor, so that only their ratios mean anything."""
+    starts: int
+    """Fresh processes a variant."""
+    unchanged: Variant
+    imports: list[LazyImport]
+    together: Saved | None = None
+    """With all imports that wait moved at once; None where there are none."""
+    interpreter: Saved | None = None
+    """With the interpreter's own lazy imports; None where it has none, or does not start so."""
+    notes: list[str] = Field(default_factory=list)
+    currency: str = ""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
