@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from tests.integration.vectors.nfs_image import Image
 
-PATIENCE = 240.0
-"""Seconds that a boot or a command may take; without KVM a boot takes a minute."""
+PATIENCE = 600.0
+"""Seconds that a boot or a command may take; without KVM a boot takes a minute, or several on a busy
+host."""
 
 MOUNT = "/mnt/store"
 # What EFS's documentation recommends for Linux.
