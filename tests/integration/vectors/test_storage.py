@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chroma_store.storage import Storage, open_storage
+from chroma_store.deltas.fetching import reader
+from chroma_store.storage import Blob, Storage, open_storage
 from vector_common.errors import BadRequest, Damaged, NotFound, PreconditionFailed, StoreError
 
 if TYPE_CHECKING:
@@ -42,6 +43,32 @@ def test_ranges(storage: Storage) -> None:
         storage.get_range("r", 200, 6)
     with pytest.raises(NotFound):
         storage.get_range("gone", 0, 1)
+
+
+def test_many_reads_find_what_a_read_finds(storage: Storage, faults: Faults) -> None:
+    storage.put("many/1", b"one")
+    storage.put("many/2=", bytes(100_000))
+    read = reader(storage)
+    assert [read("many/1"), read("many/2="), read("many/1")] == [b"one", bytes(100_000), b"one"]
+    with pytest.raises(NotFound):
+        read("many/3")
+    for action in ("error", "cut"):
+        faults({"method": "GET", "path": "/many/", "times": 1, "action": action})
+        assert read("many/2=") == bytes(100_000)
+
+
+def test_many_reads_of_s3_do_without_botocore(
+    s3_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_storage.put("many/1", b"one")
+    read = reader(s3_storage)
+    monkeypatch.setattr(s3_storage, "get", lambda _: pytest.fail("botocore was asked"))
+    assert read("many/1") == b"one"
+    monkeypatch.undo()
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    behind = reader(s3_storage)
+    monkeypatch.setattr(s3_storage, "get", lambda _: Blob(b"by way of the proxy", ""))
+    assert behind("many/1") == b"by way of the proxy"
 
 
 def test_if_none_match_lets_one_writer_win(storage: Storage) -> None:
