@@ -39,6 +39,11 @@ RECORD_HEAD = struct.Struct(">II")
 LAYERS, TASK = "/opt/", "/var/task/"
 """Where Lambda unpacks layers, and the package of a function (LAMBDA_TASK_ROOT)."""
 
+COLUMNS = {LAYERS: ("-X", "no_debug_ranges"), TASK: ()}
+"""Options of the compiler by place. The bytecode of a layer's packages holds no columns (PEP 657),
+which are a fifth of it compressed: tracebacks keep files, lines and names, but no carets, which
+Lambda's own reports of errors never show. A function's own code keeps them."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 RULE_ONLY = "bytecode: only"
@@ -217,7 +222,7 @@ def _compile(
     try:
         # Up to 3.10 marshal writes sets in the order of their hashes.
         answer = process.pipe(
-            [interpreter, "-S", "-s", "-B", WORKER, str(optimize), place],
+            [interpreter, "-S", "-s", "-B", *COLUMNS[place], WORKER, str(optimize), place],
             b"".join(records),
             env={"PYTHONHASHSEED": "0"},
         )
@@ -261,7 +266,8 @@ def _wheel(entry: Entry) -> str:
 
 def _key(wheel: str, group: list[Entry], runtime: Runtime, optimize: int, place: str) -> str:
     """Return the name of the folder with the bytecode of a wheel, or of what the build made."""
-    lines = [runtime.bytecode_tag, str(optimize), place, _worker(), archive.version(), wheel]
+    lines = [runtime.bytecode_tag, str(optimize), place, *COLUMNS[place]]
+    lines += [_worker(), archive.version(), wheel]
     if not wheel:
         lines += [f"{entry.path} {cache.sha256_bytes(entry.source.read())}" for entry in group]
     return cache.sha256_bytes("\n".join(lines).encode())

@@ -28,6 +28,7 @@ COSTLIEST = 25
 
 VARIANTS = {
     "layer": "this layer",
+    "before": "before",
     "no-bytecode": "without its bytecode",
     "plain": "plain installation",
     "floor": "floor: no layer",
@@ -236,6 +237,7 @@ def cold(one: ReportedArtifact) -> dict[str, Any]:
         "state": "good" if report.within else "bad",
         "saving": saving(one),
         "assumes": assumption(one),
+        "change": f"In one run: {report.change}." if report.change else "",
         "notes": [*([f"{bill.said(report.phases)}."] if report.phases else []), *report.notes],
         **table(
             "variant|every start|median#|of that INIT#|a million INITs#|peak memory#", rows

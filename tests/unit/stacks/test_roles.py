@@ -21,7 +21,8 @@ from tests.support.resolved import ACCOUNT, REGION, Stage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OTHERS = {"artifacts": {"UseKmsKey": "true"}, "chroma": {"Storage": "efs", "TokenStore": "ssm"}}
+EFS = {"chroma": {"Storage": "efs", "TokenStore": "ssm"}, "functions": {"Storage": "efs"}}
+OTHERS = {"artifacts": {"UseKmsKey": "true"}} | EFS
 NETWORK = {"network": {"Egress": "nat"}, "workflows": {"AlarmEmail": "who@example.org"}}
 ENDPOINTS = {"network": {"Egress": "endpoints"}}
 TAKEN = {stack: {"ExistingDataBucket": "kept-by-hand"} for stack in ("boundary", "chroma")}
@@ -106,7 +107,6 @@ UNUSED: dict[str, dict[str, tuple[str, ...]]] = {
             "lambda:*FunctionCodeSigningConfig",
             "lambda:GetCodeSigningConfig",
         ),
-        "FileSystemConfigs": ("s3files:*",),
         "FunctionScalingConfig": ("lambda:PutFunctionScalingConfig",),
         "KmsKeyArn": ("kms:CreateGrant", "kms:Encrypt", "kms:DescribeKey", "kms:GenerateDataKey"),
         "RecursiveLoop": ("lambda:PutFunctionRecursionConfig",),
@@ -167,6 +167,8 @@ NEVER = {
     ),
     "AWS::EFS::FileSystem": ("elasticfilesystem:DeleteFileSystem",),
     "AWS::IAM::Role": ("iam:DeleteRolePermissionsBoundary",),
+    # For S3 Files; what the templates mount is EFS.
+    "AWS::Lambda::Function": ("s3files:ListMountTargets",),
     # Not actions of IAM: names of S3's logs, and one that S3 calls HeadObject's right.
     "AWS::Logs::LogGroup": ("s3:REST.PUT.OBJECT",),
 }
@@ -301,6 +303,41 @@ def test_a_function_may_ask_the_model_of_its_stage_and_no_other(function: str) -
     for policies in (by_profile, alone, none):
         assert not policies.allow(other)
         assert policies is not none or not policies.allow(model)
+
+
+@pytest.mark.parametrize("function", ["DeltaWriter", "CompactionTrigger"])
+@pytest.mark.parametrize("storage", ["s3", "efs"])
+def test_a_function_reaches_deltas_where_they_lie_and_nowhere_else(
+    function: str, storage: str
+) -> None:
+    stage = Stage(given={stack: {"Storage": storage} for stack in ("chroma", "functions")})
+    policies = stage.policies("functions", f"{function}Role")
+    chroma = stage.stacks["chroma"]
+    through = {"elasticfilesystem:AccessPointArn": chroma.arn("AccessPoint")}
+    mount = Call("elasticfilesystem:ClientMount", chroma.arn("FileSystem"), {**TAGS, **through})
+    bucket = stage.exported("layersmith-dev-chroma-DataBucketName")
+    listing = Call("s3:ListBucket", f"arn:aws:s3:::{bucket}", {**HERE, "s3:prefix": "databases/a"})
+    reached = {kind for kind, call in (("efs", mount), ("s3", listing)) if policies.allow(call)}
+    assert reached == {storage}
+    elsewhere = {"elasticfilesystem:AccessPointArn": "arn:aws:elasticfilesystem:::access-point/x"}
+    assert not policies.allow(Call(mount.action, mount.resource, {**TAGS, **elsewhere}))
+    properties = stage.stacks["functions"].resources[function]["Properties"]
+    url = properties["Environment"]["Variables"]["STORAGE_URL"]
+    mounted = [one["LocalMountPath"] for one in properties.get("FileSystemConfigs", ())]
+    if storage == "efs":
+        assert [f"file://{path}" for path in mounted] == [url]
+        [group] = properties["VpcConfig"]["SecurityGroupIds"]
+        rules = chroma.resources["FileSystemSecurityGroup"]["Properties"]["SecurityGroupIngress"]
+        assert group in [one["SourceSecurityGroupId"] for one in rules if one["ToPort"] == 2049]
+        ways = [
+            one["Properties"]
+            for one in chroma.resources.values()
+            if one["Type"] == "AWS::EC2::SecurityGroupEgress"
+        ]
+        assert [one["ToPort"] for one in ways if one["GroupId"] == group] == [2049]
+    else:
+        assert (mounted, url) == ([], f"s3://{bucket}")
+        assert "VpcConfig" not in properties
 
 
 @pytest.mark.parametrize("place", ["ssm", "s3"])

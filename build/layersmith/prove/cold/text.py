@@ -8,6 +8,8 @@ from layersmith import console
 from layersmith.prove.cold import bill
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from layersmith.prove.cold.importtime import ImportTree
     from layersmith.prove.cold.models import BytecodeCost, ColdStartReport, Spread
 
@@ -37,6 +39,21 @@ def show(report: ColdStartReport, tree: ImportTree, rows: int = 10) -> None:
     _show_imports(tree, rows)
 
 
+def markdown(reports: Sequence[ColdStartReport]) -> str:
+    """Return for a step summary how layers start beside what was before."""
+    lines = ["### Cold starts", ""]
+    lines += ["| target | start to first answer | a million | against before, in one run |"]
+    lines += ["|---|--:|--:|---|"]
+    for one in reports:
+        price = f"{one.judged_price:,.2f} {one.currency}" if one.judged_price is not None else ""
+        told = "; ".join([*([one.change] if one.change else []), *one.notes])
+        lines.append(f"| `{one.identifier}` | {one.judged_ms:,.0f} ms | {price} | {told} |")
+    kinds = "; ".join(dict.fromkeys(WORDS[one.kind].partition(":")[0] for one in reports))
+    lines += ["", f"Times are {kinds}; prices at {bill.WHOLE:,} MB. A ratio is the median of all"]
+    lines[-1] += " rounds, each of which starts both, with the lowest and the highest."
+    return "\n".join([*lines, ""])
+
+
 def _show_bill(report: ColdStartReport) -> None:
     """Print where INIT goes, and what a million cold starts cost."""
     if report.phases:
@@ -59,7 +76,7 @@ def _show_bill(report: ColdStartReport) -> None:
             f"{one.million.low:,.2f}-{one.million.high:,.2f}",
         )
         for one in report.billed
-        if one.variant in {"layer", "plain"}
+        if one.variant in {"layer", "before", "plain"}
     ]
     console.stdout().print(console.table(headings, cells, right=headings[1:], drop=("p90",)))
 
@@ -69,7 +86,9 @@ def _spread(total: Spread, factor: float) -> tuple[str, str]:
 
 
 def _notes(report: ColdStartReport) -> list[str]:
-    lines = []
+    lines = [*report.notes]
+    if report.change:
+        lines.append(f"{report.change}, in one run")
     if report.calibration:
         known = report.calibration
         lines.append(
