@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from tests.integration.vectors.nfs_image import Image
 
 PATIENCE = 600.0
-"""Seconds that a boot or a command may take; without KVM a boot takes a minute, or several on a busy
-host."""
+"""Seconds that a boot or a command may take; without KVM a boot takes a minute or more."""
 
 MOUNT = "/mnt/store"
 # What EFS's documentation recommends for Linux.
