@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from itertools import pairwise
 
 import pytest
@@ -39,20 +41,19 @@ def test_vectors_beyond_ten_millions_cost_a_fifth() -> None:
 @pytest.mark.parametrize(
     ("work", "best"),
     [
-        (SMALL, "file"),
+        (SMALL, "s3vectors"),
+        (replace(SMALL, sessions=300), "file"),
         (replace(SMALL, vectors=10_000_000), "s3vectors"),
         (replace(SMALL, queries=100_000, sessions=10), "session"),
         (replace(SMALL, vectors=3_000_000, space="ip", sessions=300), "session"),
         (replace(SMALL, vectors=3_000_000, top=200, sessions=300), "session"),
-        (replace(SMALL, latency=6), "session"),
+        (replace(SMALL, latency=12, sessions=300), "session"),
         (replace(SMALL, latency=50), "file"),
         (replace(SMALL, vectors=1_000_000, dimensions=6000, sessions=300), "session"),
         (replace(SMALL, vectors=3_000_000, latency=20), None),
     ],
 )
 def test_the_store_that_fits_is_recommended(work: Workload, best: str | None) -> None:
-    if work.latency == 6:
-        work = replace(work, sessions=300)
     plans = vectors.plan(work, PRICES)
     assert {one.store for one in plans} == {"file", "s3vectors", "session"}
     assert (None if plans[0].misfits else plans[0].store) == best
@@ -71,6 +72,17 @@ def test_every_price_has_a_source_and_every_one_is_used() -> None:
     assert keys | {"s3vectors-put-gb"} >= {key for key in PRICES.table if "s3vectors" in key}
 
 
+def test_every_time_has_a_source_and_a_date() -> None:
+    known = json.loads(vectors.TIMES.read_text("utf-8"))["stores"]
+    assert known.keys() == {one.store for one in vectors.plan(SMALL, PRICES)}
+    for one in vectors.plan(SMALL, PRICES):
+        times = known[one.store]
+        assert (one.first_ms, one.warm_ms) == (times["first"]["ms"], times["warm"]["ms"])
+        for time in times.values():
+            assert date.fromisoformat(time["date"]) <= datetime.now(UTC).date()
+            assert f"{time['source']}, {time['date']}" in vectors.times().sources
+
+
 def test_a_bill_names_the_other_stores_unless_a_session_was_right() -> None:
     use = session.Use(13, 60.0, 1.0, 4.0, 2, 1.0)
     said = vectors.elsewhere(use, 100, PRICES)
@@ -84,13 +96,13 @@ def test_the_verb_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["vectors", "plan", "--vectors", "100000", "--dimensions", "384"]
     assert cli.main([*command, "--queries", "30000"]) == 0
     said = capsys.readouterr()
-    for word in ("file", "s3vectors", "session", PRICES.date, "recommended: file"):
+    for word in ("file", "s3vectors", "session", PRICES.date, "recommended: s3vectors"):
         assert word in said.out
     assert "prices.json" in said.err
     assert cli.main([*command, "--queries", "30000", "--json"]) == 0
     data = data_of(capsys.readouterr().out)
     validator("vectors-plan").validate(data)
-    assert data["recommended"] == "file"
-    assert data["stores"][0]["items"][0]["key"] == "s3-storage-gb-month"
+    assert data["recommended"] == "s3vectors"
+    assert data["stores"][0]["items"][0]["key"] == "s3vectors-storage-gb-month"
     assert cli.main(command) == 2
     assert "--queries" in capsys.readouterr().err

@@ -1,13 +1,16 @@
-"""What vector search costs a month in each store, how fast it answers, and which fits; pure.
+"""What vector search costs a month in each store, how fast it answers, and which fits.
 
 `vectors plan` prints it, and `session run` says from it what the same work costs elsewhere. Prices
-are those of ``prices.json``; how large and how fast the stores are is stated here, each with where
-it comes from.
+are those of ``prices.json``, times those of ``times.json``; how large the stores are is stated
+here, each with where it comes from.
 """
 
 from __future__ import annotations
 
+import functools
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith.ship.cost import billing, session
@@ -54,21 +57,6 @@ INDEX_BYTES = 2300
 """Memory of Chroma's index for a vector of 384 dimensions (docs/operations.md: 23 GB for 10
 million)."""
 
-COLD_MS = {"session": 55_000, "file": 600, "s3vectors": 700}
-"""Until the first answer. A file: an estimate for 100,000 vectors of 384 dimensions, without the
-function's own start; not measured in Lambda. S3 Vectors: "sub-second" cold (S3
-user guide, S3 Vectors best practices). A session: others measured 53 to 62 s for a Fargate task of
-an image of 413 MB; the server itself takes 1.8 s (docs/benchmarks.md)."""
-
-WARM_MS = {"session": 5, "file": 8, "s3vectors": 100}
-"""A query with 100,000 vectors of 384 dimensions. A session and a file: estimates, from runs with
-fewer vectors (docs/benchmarks.md); not measured in Lambda. S3 Vectors: "as low as 100 milliseconds"
-(S3 user guide, S3 Vectors best practices)."""
-
-MEASURED_NUMBERS = 100_000 * 384
-"""Of what `COLD_MS` and `WARM_MS` stand for. A file is searched whole, so its times grow
-with the numbers in it."""
-
 QUERIES_A_START = 10
 """Of a function, where they come one at a time; nobody knows how long Lambda keeps it."""
 
@@ -76,10 +64,43 @@ SESSION_QUERIES = 2_000
 """Queries in a row from which a session is the right place, whatever the month costs: it answers
 from memory and is not billed by the query."""
 
-SOURCES = (
-    "S3 Vectors: S3 pricing and user guide; file: S3 and Lambda pricing; session: Fargate and "
-    "Step Functions pricing; times of file and session are estimates (docs/benchmarks.md)"
-)
+TIMES = Path(__file__).with_name("times.json")
+"""First answers and warm queries of the stores, each with its date and source; see `Times`."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """How fast the stores answer.
+
+    Attributes:
+        numbers: Of the database that was measured: vectors x dimensions. A file is searched whole,
+            so its times grow with them.
+        first: Milliseconds until the first answer, by store.
+        warm: Milliseconds of a query after that, by store.
+        sources: Where they are from, in words.
+    """
+
+    numbers: int
+    first: dict[str, float]
+    warm: dict[str, float]
+    sources: str
+
+
+@functools.cache
+def times() -> Times:
+    """Read what was measured."""
+    known = json.loads(TIMES.read_text(encoding="utf-8"))
+    stores = known["stores"]
+    return Times(
+        known["vectors"] * known["dimensions"],
+        {name: float(one["first"]["ms"]) for name, one in stores.items()},
+        {name: float(one["warm"]["ms"]) for name, one in stores.items()},
+        "; ".join(
+            f"{name}, {words}: {one[what]['source']}, {one[what]['date']}"
+            for name, one in stores.items()
+            for what, words in (("first", "first answer"), ("warm", "warm query"))
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -162,8 +183,9 @@ def reason(work: Workload, plans: list[StorePlan]) -> str:
 
 def _file(work: Workload, prices: Prices) -> StorePlan:
     size = work.vectors * work.dimensions * 2
-    share = work.vectors * work.dimensions / MEASURED_NUMBERS
-    first, warm = COLD_MS["file"] * max(1.0, share), WARM_MS["file"] * max(0.05, share)
+    known = times()
+    share = work.vectors * work.dimensions / known.numbers
+    first, warm = known.first["file"] * max(1.0, share), known.warm["file"] * max(0.05, share)
     stored = size + 2 * work.vectors * work.record_bytes
     starts = min(work.queries, work.sessions or work.queries / QUERIES_A_START)
     seconds = (work.queries * warm + starts * first) / 1000
@@ -195,7 +217,7 @@ def _s3vectors(work: Workload, prices: Prices) -> StorePlan:
     for key, most in TIERS:
         processed[key] = max(0, min(work.vectors, most) - counted) * vector * work.queries
         counted = most
-    seconds = work.queries * WARM_MS["s3vectors"] / 1000
+    seconds = work.queries * times().warm["s3vectors"] / 1000
     misfits = []
     if work.space == "ip":
         misfits.append("it has no inner product")
@@ -205,8 +227,8 @@ def _s3vectors(work: Workload, prices: Prices) -> StorePlan:
         misfits.append(f"it takes {S3VECTORS_DIMENSION} dimensions")
     if work.vectors > TIERS[-1][1]:
         misfits.append("an index holds 2 billion vectors")
-    if work.latency is not None and work.latency < WARM_MS["s3vectors"]:
-        misfits.append(f"a query takes {WARM_MS['s3vectors']} ms or more")
+    if work.latency is not None and work.latency < times().warm["s3vectors"]:
+        misfits.append(f"a query takes {times().warm['s3vectors']:,.0f} ms or more")
     return StorePlan(
         "s3vectors",
         (
@@ -222,8 +244,8 @@ def _s3vectors(work: Workload, prices: Prices) -> StorePlan:
             ),
             billing.item(prices, "lambda-request-1000", "functions", work.queries / 1000),
         ),
-        COLD_MS["s3vectors"],
-        WARM_MS["s3vectors"],
+        times().first["s3vectors"],
+        times().warm["s3vectors"],
         "cosine and l2, 100 records in an answer, 4,096 dimensions, 2 KB of metadata; about 90 % "
         "recall",
         tuple(misfits),
@@ -234,14 +256,15 @@ def _s3vectors(work: Workload, prices: Prices) -> StorePlan:
 def _session(work: Workload, prices: Prices) -> StorePlan:
     count = work.sessions or work.queries
     memory = max(SESSION_GB, work.vectors * INDEX_BYTES * work.dimensions / 384 / 1e9 * 1.5)
-    busy = max(session.MINIMUM_SECONDS, work.queries / max(count, 1) * WARM_MS["session"] / 1000)
+    asked = work.queries / max(count, 1) * times().warm["session"] / 1000
+    busy = max(session.MINIMUM_SECONDS, asked)
     one = session.Use(
         transitions=SESSION_TRANSITIONS,
         task_seconds=busy,
         vcpu=SESSION_VCPU,
         gb=memory,
         invocations=2,
-        function_seconds=work.queries / max(count, 1) * WARM_MS["session"] / 1000,
+        function_seconds=asked,
     )
     used = session.SessionUsage(
         count,
@@ -256,18 +279,18 @@ def _session(work: Workload, prices: Prices) -> StorePlan:
     misfits = []
     if memory > 120:
         misfits.append(f"its index takes {memory:,.0f} GB of memory, a task has 120")
-    if not work.sessions and work.latency is not None and work.latency < COLD_MS["session"]:
+    if not work.sessions and work.latency is not None and work.latency < times().first["session"]:
         misfits.append("queries that come one at a time would each wait for a task")
-    if work.latency is not None and work.latency < WARM_MS["session"]:
-        misfits.append(f"a query takes {WARM_MS['session']} ms")
+    if work.latency is not None and work.latency < times().warm["session"]:
+        misfits.append(f"a query takes {times().warm['session']:,.0f} ms")
     return StorePlan(
         "session",
         (
             billing.item(prices, "s3-storage-gb-month", "snapshots", stored / billing.GB),
             *(billing.item(prices, *line) for line in session.lines(used)),
         ),
-        COLD_MS["session"],
-        WARM_MS["session"],
+        times().first["session"],
+        times().warm["session"],
         "one at a time for a database, a VPC and a task; Chroma's whole API, inner product, any "
         "number of records",
         tuple(misfits),

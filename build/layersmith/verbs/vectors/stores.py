@@ -80,7 +80,7 @@ def plan_(args: argparse.Namespace) -> int:
                 "reason": why,
                 "currency": prices.currency,
                 "prices": prices.date,
-                "sources": vectors.SOURCES,
+                "sources": vectors.times().sources,
             }
         )
         return 0
@@ -100,7 +100,7 @@ def plan_(args: argparse.Namespace) -> int:
     title = f"{prices.currency}, prices of {prices.date}"
     console.stdout().print(console.table(headings, rows, right=headings[1:5], title=title))
     console.emit_text(f"recommended: {best or 'none'}: {why}")
-    console.info(f"sources: {vectors.SOURCES}; each price's source is in prices.json")
+    console.info(f"times: {vectors.times().sources}; each price's source is in prices.json")
     return 0
 
 
