@@ -52,7 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "functions", nargs="*", metavar="FUNCTION", help="only these functions of layers.yaml"
     )
-    options.add_filters(parser, positional=False)
+    options.add_layer_filters(parser)
+    parser.set_defaults(layer=[])  # functions are named, not layers
     options.add_dist(parser)
     parser.add_argument(
         "--runner",
