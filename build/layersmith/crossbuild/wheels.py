@@ -1,8 +1,4 @@
-"""Compiles sdists for another architecture, on the host, with zig's C and C++ compiler.
-
-No Docker and no emulation: the build backend runs in a Python of this machine that believes to be
-the target's, and its compiler is clang with the C library of exactly the runtime's version.
-"""
+"""Makes the wheel of an sdist: in the isolated environment of the host, or in a container."""
 
 from __future__ import annotations
 
@@ -23,8 +19,7 @@ from layersmith.crossbuild import (
     toolchain,
     zig,
 )
-from layersmith.crossbuild.job import CrossBuildJob, CrossBuildOptions
-from layersmith.crossbuild.store import BuiltWheel
+from layersmith.crossbuild.job import CrossBuildJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +27,9 @@ if TYPE_CHECKING:
 
     from layersmith.base.runtimes import Runtime
     from layersmith.crossbuild.isolated import Host
+    from layersmith.crossbuild.job import CrossBuildOptions
+    from layersmith.crossbuild.store import BuiltWheel
     from layersmith.crossbuild.zig import Zig
-
-__all__ = ["BuiltWheel", "CrossBuildOptions", "build_wheel"]
 
 FORMAT = 2
 """Counts changes of how wheels are built that their other inputs do not show."""
