@@ -25,6 +25,8 @@ from layersmith.prove.cold import measure
 from layersmith.prove.cold.variants import Built, prepare
 from layersmith.prove.runners import choice
 
+from tests.bench.comparisons import note
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -98,6 +100,14 @@ def test_import_client_and_first_query(benchmark: BenchmarkFixture, bench: Bench
         "wanted": WANTED_RATIO,
         "in reach": REACH_RATIO,
     }
+    mine, plain = (times[name] / 1000 for name in ("layer", "plain"))
+    note(
+        "chromadb-vector: import, client and first query",
+        "a plain installation",
+        *(mine, plain),
+        wanted=WANTED_RATIO,
+        rounds=STARTS,
+    )
     benchmark.extra_info["peak memory, MB"] = {
         name: round(max(one.peak_memory or 0 for one in found) / 1e6, 1)
         for name, found in samples.items()

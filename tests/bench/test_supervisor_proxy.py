@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
+from tests.bench.comparisons import clock, note
+from tests.bench.workplace import FLOOR, WISHED_START, start
 from tests.support.chroma_sessions import API, Launcher, listening, memory
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 REQUESTS = 1000
 ROUNDS = 10
 CONNECTIONS = 16
+ADDED = 0.0007
+"""Seconds that are wanted at most at p50, on the machine on which Python starts in WISHED_START."""
 
 
 class Target:
@@ -72,12 +76,15 @@ class Target:
         return done / seconds
 
 
-@pytest.fixture(scope="module", params=[("small", 3, 200), ("384 of 10,000", 384, 10_000)], ids=str)
+SIZES = [("200 vectors of 3", 3, 200), ("10,000 vectors of 384", 384, 10_000)]
+
+
+@pytest.fixture(scope="module", params=SIZES, ids=str)
 def targets(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Target, Target, int]]:
-    """The proxy, the server behind it, and the supervisor's process id."""
-    _, dimension, count = request.param
+) -> Iterator[tuple[Target, Target, int, str]]:
+    """The proxy, the server behind it, the supervisor's process id, and what is stored."""
+    name, dimension, count = request.param
     folder = tmp_path_factory.mktemp("proxy")
     launch = Launcher(folder, (folder / "store").as_uri())
     session = launch(MAX_REQUESTS_PER_SECOND="1000000")
@@ -87,6 +94,7 @@ def targets(
         Target(session.url, {"Authorization": f"Bearer {session.token}"}, path, body),
         Target(f"http://127.0.0.1:{port}", {}, path, body),
         session.process.pid,
+        name,
     )
     launch.close()
 
@@ -111,12 +119,14 @@ def fill(address: str, token: str, dimension: int, count: int) -> tuple[str, byt
     return f"{API}/{made}/query", json.dumps(query).encode()
 
 
-def test_added_latency(benchmark: BenchmarkFixture, targets: tuple[Target, Target, int]) -> None:
-    """Wanted: under 1 ms at the median.
+def test_added_latency(
+    benchmark: BenchmarkFixture, targets: tuple[Target, Target, int, str]
+) -> None:
+    """Wanted: under 0.7 ms at the median.
 
     Rounds alternate, and the median is that of the quietest round: the machine has other work.
     """
-    proxied, bare, _ = targets
+    proxied, bare, _, stored = targets
     proxied.latencies(100)
     bare.latencies(100)
     rounds: dict[str, list[list[float]]] = {"bare": [], "proxied": []}
@@ -130,12 +140,18 @@ def test_added_latency(benchmark: BenchmarkFixture, targets: tuple[Target, Targe
         info[f"{name}_p99_ms"] = cuts[98] * 1000
     for cut in ("p50", "p99"):
         info[f"added_{cut}_ms"] = info[f"proxied_{cut}_ms"] - info[f"bare_{cut}_ms"]
+    floor = min(clock(start)[0] for _ in range(ROUNDS))
+    added = info["added_p50_ms"] / 1000
+    name = f"what the proxy adds to a query of {stored}, p50"
+    note(name, FLOOR, added, floor, wanted=ADDED / WISHED_START, rounds=ROUNDS)
     benchmark.pedantic(proxied.latencies, args=(1,), rounds=50)  # type: ignore[no-untyped-call]
 
 
-def test_peak_throughput(benchmark: BenchmarkFixture, targets: tuple[Target, Target, int]) -> None:
+def test_peak_throughput(
+    benchmark: BenchmarkFixture, targets: tuple[Target, Target, int, str]
+) -> None:
     """Answers a second over 16 connections, and the memory that the supervisor then has."""
-    proxied, bare, pid = targets
+    proxied, bare, pid, _ = targets
     benchmark.extra_info["bare_per_s"] = bare.throughput(3)
     benchmark.extra_info["proxied_per_s"] = proxied.throughput(3)
     benchmark.extra_info["supervisor_peak_rss_mb"] = memory(pid) / 1e6

@@ -1,7 +1,7 @@
 """What the tool costs beside the start of its interpreter and beside uv alone.
 
-The seconds that are wanted were said of a machine on which the interpreter starts in 24 ms; START
-turns them into ratios. A file of 200 layers has 16 different lists of requirements.
+The seconds that are wanted were said of a machine on which the interpreter starts in 24 ms;
+WISHED_START turns them into ratios. A file of 200 layers has 16 different lists of requirements.
 """
 
 from __future__ import annotations
@@ -12,17 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.bench.comparisons import compare, note
-from tests.bench.workplace import LAYERS, Workplace, run, start
+from tests.bench.workplace import FLOOR, LAYERS, WISHED_START, Workplace, run, start
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
-START = 0.024
-"""Seconds of ``python -c pass`` on the machine that the wishes are of."""
-
-FLOOR = "the interpreter's start"
 DISTINCT = 16
 BOTH = ("python3.12", "python3.13")
 ROUNDS = 5
@@ -55,7 +51,7 @@ def test_version(benchmark: BenchmarkFixture, small: Workplace) -> None:
         benchmark,
         "--version",
         lambda: small.tool("--version"),
-        (FLOOR, start, 0.060 / START),
+        (FLOOR, start, 0.060 / WISHED_START),
         rounds=2 * ROUNDS,
     )
 
@@ -71,7 +67,7 @@ def test_nothing_to_do(
         benchmark,
         f"build of {what}, nothing to do",
         place.build,
-        (FLOOR, start, seconds / START),
+        (FLOOR, start, seconds / WISHED_START),
         rounds=2 * ROUNDS,
     )
 

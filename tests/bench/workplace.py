@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 LAYERS = ROOT / "build" / "layers.py"
 
+WISHED_START = 0.024
+"""Seconds of ``python -c pass`` on the machine that the wishes in seconds are of."""
+
+FLOOR = "the interpreter's start"
+
 BASES = ("requests", "httpx", "pydantic", "orjson", "pillow", "jinja2", "pyyaml", "attrs")
 MORE = ("certifi", "click", "packaging", "six", "idna", "urllib3")
 """What the layers of a large file ask for, in combinations."""

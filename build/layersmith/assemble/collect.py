@@ -12,7 +12,6 @@ from layersmith import console
 from layersmith.assemble import files, wheel
 from layersmith.assemble.manifest import Dropped
 from layersmith.assemble.tree import Tree
-from layersmith.crossbuild import host
 from layersmith.errors import BuildError, LockError
 from layersmith.lock import build_pins, folders, wheelstore
 from layersmith.plan import Brought
@@ -186,6 +185,8 @@ def _part(entry: LockEntry, target: Target) -> Part:
 
 def _from_sdist(entry: LockEntry, path: Path, target: Target) -> Part:
     """Build the wheel of an sdist: on the host if it compiles nothing, else for the target."""
+    from layersmith.crossbuild import host  # noqa: PLC0415 -- few layers build anything
+
     settings = target.settings
     options = settings.build.get(entry.name)
     if options is None and not host.compiles(path):
@@ -202,6 +203,8 @@ def _from_sdist(entry: LockEntry, path: Path, target: Target) -> Part:
 
 
 def _local(folder: Path, target: Target, lock: Lock) -> Part:
+    from layersmith.crossbuild import host  # noqa: PLC0415 -- few layers build anything
+
     build = host.HostBuild(folder, target.runtime, target.settings.environment)
     built = build.wheel(lock.packages[build.project.name])
     name = parse_wheel_filename(built.name)[0]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
+EPOCH_SECONDS = 315_532_800
 """The earliest date that a zip can hold."""
 
 FILE_MODE, EXECUTABLE_MODE = 0o644, 0o755

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pyproject_hooks import BackendUnavailable, BuildBackendHookCaller
 
 from layersmith import process
+from layersmith.base.zips import EPOCH_SECONDS
 from layersmith.crossbuild import sysconfigdata
 from layersmith.errors import BuildError
 
@@ -30,9 +31,6 @@ _COMPILER_ERROR = re.compile(r"\b(fatal )?error: ")
 
 TIMEOUT = 3600.0
 """Seconds for one build; the largest tried here (numpy) takes three minutes on four cores."""
-
-EPOCH = "315532800"
-"""1980-01-01 in seconds, the earliest date that a zip can hold (reproducible-builds.org)."""
 
 RUNS_TARGET = "the build runs a program that it compiled for the target"
 ASKS_FOR_GCC = "the build asks its compiler for the version of gcc, and zig's compiler is clang"
@@ -72,7 +70,7 @@ def same_everywhere(virtualenv: Virtualenv, home: Path, *programs: Path) -> dict
         "TZ": "UTC",
         "PYTHONHASHSEED": "0",
         "PYTHONNOUSERSITE": "1",
-        "SOURCE_DATE_EPOCH": EPOCH,
+        "SOURCE_DATE_EPOCH": str(EPOCH_SECONDS),
     }
 
 

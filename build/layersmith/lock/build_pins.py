@@ -13,7 +13,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from layersmith import cache, lock
-from layersmith.crossbuild import host
 from layersmith.errors import BuildError, LockError
 from layersmith.lock import inputs, resolver, wheelstore
 from layersmith.lock.document import LockedFile
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from layersmith.crossbuild import BuiltWheel
+    from layersmith.crossbuild.store import BuiltWheel
     from layersmith.lock.document import Lock, LockEntry
     from layersmith.lock.resolver import File
     from layersmith.plan import Target
@@ -88,6 +87,8 @@ def _of_packages(
     kept = old.packages if old else {}
     found = {}
     for name, package in inputs.collect(target, root, new.members).packages.items():
+        from layersmith.crossbuild import host  # noqa: PLC0415 -- few layers build anything
+
         build = host.HostBuild(package.folder, target.runtime, target.settings.environment)
         try:
             if name in kept and build.holds(kept[name]):
@@ -134,6 +135,8 @@ def _as_lock_error(problem: BuildError, target: Target) -> LockError:
 
 
 def _pinned(entry: LockEntry, old: Lock | None, target: Target, url: str, root: Path) -> LockEntry:
+    from layersmith.crossbuild import host  # noqa: PLC0415 -- few layers build anything
+
     before = old.entry(entry.name) if old else None
     try:
         if before and before.sha256 == entry.sha256 and _holds(before, target):
@@ -211,17 +214,15 @@ def compile_sdist(entry: LockEntry, path: Path, target: Target) -> BuiltWheel:
     Raises:
         BuildError: It does not build, or this machine has another compiler than the lock.
     """
-    from layersmith import crossbuild  # noqa: PLC0415 -- few layers compile anything
+    from layersmith.crossbuild import job, wheels  # noqa: PLC0415 -- few layers compile anything
 
     settings = target.settings
     requirements = [pin for pin in entry.build if not pin.startswith(f"{COMPILER}==")]
-    made = crossbuild.build_wheel(
+    made = wheels.build_wheel(
         path,
         runtime=target.runtime,
         architecture=target.architecture,
-        options=crossbuild.CrossBuildOptions.of(
-            settings.build.get(entry.name), settings.environment
-        ),
+        options=job.CrossBuildOptions.of(settings.build.get(entry.name), settings.environment),
         work_cache=cache.section("crossbuild"),
         requirements=requirements if entry.build else None,
     )

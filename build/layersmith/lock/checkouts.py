@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from layersmith import process
-from layersmith.crossbuild.backend import EPOCH
+from layersmith.base.zips import EPOCH_SECONDS
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -109,5 +109,5 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes, *, executable: boo
 
 def _member(name: str) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
-    member.mtime = int(EPOCH)
+    member.mtime = EPOCH_SECONDS
     return member

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -92,7 +94,10 @@ def _by_rounds(target: Target, root: Path) -> Resolved:
     files, versions = [], {}
     inputs = lockinputs.collect(target, root)
     kept = provided.preferred(target, inputs.pins.items())
-    resolution = rounds.resolution_of(target, inputs, root, kept)
+    with ThreadPoolExecutor(1) as beside:
+        # What reads the files' directories is loaded while uv waits for the index.
+        beside.map(importlib.import_module, ("layersmith.base.routes", "httpcore"))
+        resolution = rounds.resolution_of(target, inputs, root, kept)
     for offer, file in resolution.chosen:
         if file.sha256 is None:
             raise LockError(

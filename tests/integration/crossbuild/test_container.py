@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import docker
 import pytest
-from layersmith import console, crossbuild, process
+from layersmith import console, process
 from layersmith.base import runtimes
-from layersmith.crossbuild import CrossBuildOptions, container
+from layersmith.crossbuild import container, wheels
+from layersmith.crossbuild.job import CrossBuildOptions
 from layersmith.engine.client import OWNER_LABEL, Engine
 from layersmith.engine.models import ContainerSpec
 from layersmith.errors import BuildError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from layersmith.crossbuild import BuiltWheel
+    from layersmith.crossbuild.store import BuiltWheel
 
 RUNTIME = runtimes.get("python3.13")
 SETUP = """\
@@ -59,7 +60,7 @@ def build(tmp_path: Path) -> Callable[[str], BuiltWheel]:
                     info.size = len(text)
                     tar.addfile(info, io.BytesIO(text.encode()))
         options = CrossBuildOptions(container=True)
-        return crossbuild.build_wheel(
+        return wheels.build_wheel(
             path, runtime=RUNTIME, architecture="arm64", options=options, work_cache=tmp_path
         )
 

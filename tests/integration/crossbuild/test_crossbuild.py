@@ -8,15 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from layersmith import cache, crossbuild
+from layersmith import cache
 from layersmith.base import runtimes
-from layersmith.crossbuild import BuiltWheel, CrossBuildOptions
+from layersmith.crossbuild import wheels
+from layersmith.crossbuild.job import CrossBuildOptions
 from layersmith.errors import BuildError
 
 from tests.support import packages
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from layersmith.crossbuild.store import BuiltWheel
 
 RUNTIME = runtimes.get("python3.13")
 
@@ -91,7 +94,7 @@ def work_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(case: Case, work_cache: Path, architecture: str = "arm64") -> BuiltWheel:
-    return crossbuild.build_wheel(
+    return wheels.build_wheel(
         packages.sdist(case.name, case.version, case.sha256, work_cache),
         runtime=RUNTIME,
         architecture=architecture,
@@ -137,7 +140,7 @@ def test_the_pinned_requirements_give_the_same_bytes_in_another_cache(
     built = build(C, work_cache)
     (tmp_path / "zig").symlink_to(work_cache / "zig")  # only the compiler's cache is shared
 
-    again = crossbuild.build_wheel(
+    again = wheels.build_wheel(
         packages.sdist(C.name, C.version, C.sha256, tmp_path),
         runtime=RUNTIME,
         architecture="arm64",
@@ -155,7 +158,7 @@ def test_two_builds_of_one_sdist_at_once_do_not_meet(work_cache: Path, tmp_path:
         own = tmp_path / name
         own.mkdir()
         (own / "zig").symlink_to(work_cache / "zig")
-        return crossbuild.build_wheel(
+        return wheels.build_wheel(
             path,
             runtime=RUNTIME,
             architecture="arm64",
@@ -174,7 +177,7 @@ def test_a_compiler_error_is_shown(work_cache: Path, tmp_path: Path) -> None:
     path = own_sdist(tmp_path, "#include <Python.h>\n#error no way\n")
 
     with pytest.raises(BuildError, match=r"thing 1\.0 does not cross-compile") as caught:
-        crossbuild.build_wheel(
+        wheels.build_wheel(
             path,
             runtime=RUNTIME,
             architecture="arm64",
@@ -192,7 +195,7 @@ def test_a_library_that_the_sdist_lacks_is_the_likely_cause(
     path = own_sdist(tmp_path, source, "libraries=['nowhere']")
 
     with pytest.raises(BuildError) as caught:
-        crossbuild.build_wheel(
+        wheels.build_wheel(
             path,
             runtime=RUNTIME,
             architecture="arm64",
@@ -207,7 +210,7 @@ def test_an_optional_extension_that_does_not_compile_is_said(
 ) -> None:
     path = own_sdist(tmp_path, '#include "nowhere.h"\n', "optional=True")
 
-    built = crossbuild.build_wheel(
+    built = wheels.build_wheel(
         path,
         runtime=RUNTIME,
         architecture="arm64",
