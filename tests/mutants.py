@@ -3,22 +3,28 @@
 ``nox -s mutants -- base lock`` tries a seeded sample of each room, ``--change main`` the lines that
 changed since a revision. A mutant is one comparison, ``and``, ``or``, ``not`` or compared number
 that reads otherwise. It lives only in a forked process: an import hook hands out its source,
-so that no file is written and third-party packages are imported once.
+so that no file is written and third-party packages are imported once. A run without mutants
+records which tests call which functions; a mutant is tried with the tests that reach it.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import functools
+import gc
 import importlib
 import importlib.abc
 import importlib.util
+import json
 import os
 import random
 import re
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,6 +39,7 @@ from cosmic_ray.plugins import get_operator
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from importlib.machinery import ModuleSpec
+    from types import FrameType
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [ROOT / name for name in ("build", "fargate/chroma", "lambdas/common/src")]
@@ -54,7 +61,24 @@ OPERATORS = [
     *(f"core/ReplaceComparisonOperator_{pair}" for pair in COMPARISONS),
     *("core/ReplaceAndWithOr", "core/ReplaceOrWithAnd", "core/AddNot", "core/NumberReplacer"),
 ]
-PRELOADED = ("pydantic", "packaging.requirements", "httpx", "rich.table", "boto3", "hypothesis")
+PLUGINS = ("--disable-plugin-autoload", "-p", "_hypothesis_pytestplugin")
+"""All of pytest's plugins that unit tests use: loading the others takes longer than most tests."""
+
+PRELOADED = (
+    "pydantic",
+    "packaging.requirements",
+    "httpx",
+    "rich.table",
+    "boto3",
+    "hypothesis",
+    "anyio",
+    "asyncio",
+    "_hypothesis_pytestplugin",
+    "jinja2",
+    "semver",
+    "tomllib",
+    "yaml",
+)
 """What most tests import, and what is not mutated: imported once, before the forks."""
 
 SURVIVED, NOTICED = "survived", "noticed"
@@ -70,6 +94,7 @@ class Mutant:
     operator: str
     occurrence: int
     line: int
+    function: int | None
     tests: tuple[str, ...]
 
     def source(self) -> str:
@@ -91,6 +116,12 @@ class Mutant:
                 shown += [f"    - {old.strip()}", f"    + {new.strip()}"]
         return "\n".join(shown)
 
+    def reached(self, calls: Calls) -> list[str]:
+        """Return the tests that call the function of the change; outside of all, every test."""
+        if self.function is None:
+            return list(self.tests)
+        return calls.get(f"{self.path}:{self.function}", [])
+
 
 def mutants_of(path: Path, tests: Sequence[str]) -> Iterator[Mutant]:
     """Yield every mutant of a file's conditions."""
@@ -103,12 +134,25 @@ def mutants_of(path: Path, tests: Sequence[str]) -> Iterator[Mutant]:
         if isinstance(node, ast.Constant)
     }
     typing = {number for number, line in enumerate(text.splitlines(), 1) if "TYPE_CHECKING" in line}
+    functions = _functions(ast.parse(text))
     tree = get_ast(text)
     for name in OPERATORS:
         operator = get_operator(name)()
         for occurrence, (start, _) in enumerate(_positions(operator, tree)):
             if start[0] not in typing and (name != "core/NumberReplacer" or start in compared):
-                yield Mutant(path, name, occurrence, start[0], tuple(tests))
+                line = start[0]
+                yield Mutant(path, name, occurrence, line, functions.get(line), tuple(tests))
+
+
+def _functions(tree: ast.Module) -> dict[int, int]:
+    """Return the first line of the innermost function that each line of a body is in."""
+    found: dict[int, int] = {}
+    for node in ast.walk(tree):  # outer functions come first
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = min(one.lineno for one in (node, *node.decorator_list))
+            lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+            found |= dict.fromkeys(lines, first)
+    return found
 
 
 def _positions(operator: Any, node: Any) -> Iterator[tuple[tuple[int, int], Any]]:
@@ -156,8 +200,68 @@ class ChangedLoader(importlib.abc.SourceLoader):
         return self.text.encode()
 
 
-def attempt(mutant: Mutant | None, tests: Sequence[str]) -> str:
+Calls = dict[str, list[str]]
+"""`FILE:FIRST LINE` of a function -> the tests that call it."""
+
+
+class Recorder:
+    """A plugin of pytest that writes which tests call which functions."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.calls: dict[str, dict[str, None]] = {}
+        self.files: dict[str, bool] = {}
+        self.seconds: dict[str, float] = {}
+        self.test = ""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Trace the calls of one test; what an earlier one left in our caches is forgotten."""
+        for one in gc.get_objects():
+            if type(one) is functools._lru_cache_wrapper:  # isinstance would ask weak proxies
+                one.cache_clear()
+        self.test, started = item.nodeid, time.monotonic()
+        threading.settrace(self.trace)
+        sys.settrace(self.trace)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            self.seconds[item.nodeid] = time.monotonic() - started
+
+    def trace(self, frame: FrameType, event: str, arg: object) -> None:
+        """Note the function that is called (sys.settrace); its lines are not traced."""
+        del event, arg
+        code = frame.f_code
+        name = code.co_filename
+        if name not in self.files:
+            self.files[name] = any(Path(name).is_relative_to(folder) for folder in SOURCES)
+        if self.files[name]:
+            self.calls.setdefault(f"{name}:{code.co_firstlineno}", {})[self.test] = None
+
+    def pytest_sessionfinish(self) -> None:
+        """Write what was seen, with the quickest tests first."""
+        found = {
+            name: sorted(tests, key=self.seconds.__getitem__) for name, tests in self.calls.items()
+        }
+        self.target.write_text(json.dumps(found), "utf-8")
+
+
+def recorded(tests: Sequence[str]) -> Calls | None:
+    """Run tests without a mutant; return what they call, None where one fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "calls.json")
+        if attempt(None, tests, Recorder(target), patience=10 * PATIENCE) == NOTICED:
+            return None
+        return dict(json.loads(target.read_text("utf-8")))
+
+
+def attempt(
+    mutant: Mutant | None, tests: Sequence[str], *plugins: object, patience: float = PATIENCE
+) -> str:
     """Run tests in a process of their own, with a mutant or without; return what became of it."""
+    if not tests:
+        return SURVIVED
     process = os.fork()
     if process == 0:
         os.setsid()
@@ -166,9 +270,9 @@ def attempt(mutant: Mutant | None, tests: Sequence[str]) -> str:
             os.dup2(silent, descriptor)
         if mutant:
             sys.meta_path.insert(0, Changed(mutant))
-        words = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
-        os._exit(int(pytest.main([*words, *tests])))
-    deadline = time.monotonic() + PATIENCE
+        words = ["-x", "-q", "-p", "no:cacheprovider", *PLUGINS, "--hypothesis-seed=0"]
+        os._exit(int(pytest.main([*words, *tests], [*plugins])))
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         ended, status = os.waitpid(process, os.WNOHANG)
         if ended:
@@ -228,13 +332,16 @@ def main(argv: Sequence[str]) -> int:
     os.chdir(ROOT)
     for name in PRELOADED:
         importlib.import_module(name)
+    gc.freeze()  # what the forks share is not searched again by each of them
     worst = 100.0
     for room, sample in chosen(args).items():
-        if attempt(None, sample[0].tests) == NOTICED:
+        calls = recorded(sample[0].tests)
+        if calls is None:
             parser.error(f"the tests of {room} fail without any mutant")
         started = time.monotonic()
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            became = list(pool.map(lambda one: attempt(one, one.tests), sample))
+            tries = [pool.submit(attempt, one, one.reached(calls)) for one in sample]
+            became = [one.result() for one in tries]
         for mutant, outcome in zip(sample, became, strict=True):
             if outcome == SURVIVED:
                 print(mutant)

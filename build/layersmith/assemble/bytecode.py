@@ -63,6 +63,7 @@ def add(
     *,
     recipes: Sequence[RecipeUse] = (),
     place: str = LAYERS,
+    ahead: bool = False,
 ) -> str | None:
     """Add the bytecode of every source in ``tree``.
 
@@ -73,6 +74,7 @@ def add(
         optimize: 1 leaves out asserts, 2 docstrings as well.
         recipes: Those that apply; some put bytecode in the place of their distribution's sources.
         place: Where Lambda unpacks the zip, ``LAYERS`` or ``TASK``.
+        ahead: Leave the layer as it is; the next call finds the bytecode in the cache.
 
     Returns:
         Why there is no bytecode, where the machine has no interpreter of that version.
@@ -102,8 +104,8 @@ def add(
         # In one order, so that two targets that share wheels never wait for each other.
         for key in sorted(groups):
             stack.enter_context(_alone(key))
-        compiled = _compiled(list(groups.values()), interpreter, runtime, place)
-    for entry in compiled:
+        compiled = list(_compiled(list(groups.values()), interpreter, runtime, place))
+    for entry in () if ahead else compiled:
         merge(tree, [entry], BytecodeMode.ONLY if entry.distribution in only else mode)
     return None
 
@@ -200,14 +202,12 @@ def _shared_out(
     """Compile in one process, or in one a core where there is much to do."""
     parts = (os.cpu_count() or 2) if len(sources) > MANY else 1
 
-    def compiled(part: int) -> dict[str, bytes]:
+    def one(part: int) -> dict[str, bytes]:
         with _slots:
             return _compile(sources[part::parts], interpreter, runtime, optimize, place)
 
     with ThreadPoolExecutor(parts) as pool:
-        return {
-            path: made for one in pool.map(compiled, range(parts)) for path, made in one.items()
-        }
+        return {path: made for some in pool.map(one, range(parts)) for path, made in some.items()}
 
 
 def _compile(

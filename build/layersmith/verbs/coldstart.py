@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ what it does to a target:
   <smoke file>_coldstart.py, and <smoke file>_floor.py, beside the layer's smoke file. The median is
   judged against budgets.cold-start, the price of a million against budgets.cold-start-price
   (exit code 7). Each round starts every variant once. With --against, an earlier zip of the target
-  is one of them, and the ratio of both is the median of the rounds.
+  is one of them, and the ratio of both is the median of the rounds. With --choices, so is the layer
+  as it could be built or started otherwise, with the bytes and the milliseconds that each saves.
   Results go to dist/<stem>.coldstart.json, and the tree of imports to .importtime.json.
 
 what is billed:
@@ -39,6 +41,7 @@ examples:
   python build/layers.py coldstart chromadb-vector --runtime python3.13
   python build/layers.py coldstart --runner host --runtime python3.12 --starts 21
   python build/layers.py coldstart imaging --without plain --json
+  python build/layers.py coldstart imaging --choices --runner host
   python build/layers.py coldstart --against main/ --summary            in a workflow
 """
 
@@ -70,6 +73,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="price cold starts at this size of memory; repeatable (512, 1024 and 1769)",
     )
     parser.add_argument(
+        "--choices",
+        action="store_true",
+        help="also build and start it with the other values of `bytecode`, with and without"
+        " recipes, without what `slim` found (after `slim`), and with lazy imports of the"
+        " interpreter (since python3.15)",
+    )
+    parser.add_argument(
         "--against",
         metavar="BEFORE",
         help="also start what was before, in turns with it: a manifest with its zip beside it, a"
@@ -91,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ManyErrors: Targets did not start, or are over their budget; the others were measured.
     """
+    from layersmith import slimming  # noqa: PLC0415 -- start-up time
     from layersmith.prove.cold import bill, text  # noqa: PLC0415 -- start-up time
     from layersmith.prove.cold import run as coldstart_run  # noqa: PLC0415 -- start-up time
     from layersmith.report import tables  # noqa: PLC0415 -- start-up time
@@ -110,6 +121,9 @@ def run(args: argparse.Namespace) -> int:
             architecture: bill.Price(prices.table[key], prices.currency, prices.date)
             for architecture, key in billing.GB_SECOND.items()
         },
+        choices=functools.partial(slimming.choices, dist=args.dist, root=loaded.root)
+        if args.choices
+        else None,
         against=_against(args.against, args.dist) if args.against else None,
     )
     reports: list[ColdStartReport] = []

@@ -25,7 +25,7 @@ what it does to a function of layers.yaml that has `code` and `event`:
   fresh processes. Printed is what each saves until the first answer, and for a million cold starts
   at the function's memory. Nothing of yours is changed. On python3.15 and later, the interpreter's
   own lazy imports (PYTHON_LAZY_IMPORTS=all) are one more variant.
-  Results go to dist/<function>.lazy.json.
+  Results go to dist/<function>.lazy.json; `report` shows them.
 
 what it does not see:
   an import that waits is made by the first invocation that uses it, which then takes longer. An

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from layersmith.config import loader
 from layersmith.prove.cold import lazy as proposals
+from layersmith.prove.cold import measure
 
 from tests.support import cli
 from tests.support.envelopes import data_of
@@ -126,7 +127,7 @@ def test_lazy_imports_of_the_interpreter_are_a_variant(
     project: Path, host: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An older interpreter ignores the variable, and so shows that it was given.
-    monkeypatch.setattr(proposals, "LAZY_SINCE", host.runtime.minor)
+    monkeypatch.setattr(measure, "LAZY_SINCE", host.runtime.minor)
     said = project / "said"
     (project / "query/app/main.py").write_text(
         f"import os\nwith open({str(said)!r}, 'a') as stream:\n"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from chroma_store.deltas.fetching import reader
 from chroma_store.storage import Blob, Storage, open_storage
 from vector_common.errors import BadRequest, Damaged, NotFound, PreconditionFailed, StoreError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Faults = Callable[..., None]
 
@@ -31,6 +30,26 @@ def test_what_was_put_is_read_listed_and_deleted(storage: Storage) -> None:
     storage.delete(["a/b/1", "a/b/1", "gone"])
     with pytest.raises(NotFound):
         storage.get("a/b/1")
+
+
+def test_a_folder_lists_files_alone_and_looks_at_no_more_than_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(tmp_path.as_uri())
+    for number in range(20):
+        storage.put(f"a/{number:02}", b"x")
+    (tmp_path / "a/link").symlink_to(tmp_path / "a/01")
+    os.mkfifo(tmp_path / "a/pipe")
+    looks: list[Path] = []
+
+    def look(self: Path, look: Callable[..., os.stat_result] = Path.lstat) -> os.stat_result:
+        looks.append(self)
+        return look(self)
+
+    monkeypatch.setattr(Path, "lstat", look)
+    assert next(iter(storage.list("a/"))).key == "a/00"
+    assert looks == [tmp_path / "a/00"]
+    assert [info.key for info in storage.list("a/")] == [f"a/{number:02}" for number in range(20)]
 
 
 def test_ranges(storage: Storage) -> None:

@@ -60,6 +60,16 @@ def found(source: str, **more: bytes) -> list[Finding]:
         ("ctypes.CDLL('libexpat.so.1')", ["libexpat.so.1"]),
         ("if os.name != 'nt':\n    ctypes.CDLL('libnobody.so')", ["libnobody.so"]),
         ("if not platform.system() == 'Windows':\n    CDLL('libnobody.so')", ["libnobody.so"]),
+        # Questions that are not understood may be answered by yes.
+        ("if sys.platform.endswith('32'):\n    CDLL('libnobody.so')", ["libnobody.so"]),
+        ("if sys.platform.startswith():\n    CDLL('libnobody.so')", ["libnobody.so"]),
+        ("if release.startswith('10'):\n    CDLL('libnobody.so')", ["libnobody.so"]),
+        ("if debug:\n    CDLL('libnobody.so')", ["libnobody.so"]),
+        ("if 'a' == sys.platform == 'b':\n    CDLL('libnobody.so')", ["libnobody.so"]),
+        ("if sys.platform > 'win32':\n    CDLL('libnobody.so')", ["libnobody.so"]),
+        ("if sys.argv == 'win32':\n    CDLL('libnobody.so')", ["libnobody.so"]),
+        ("if process.platform == 'win32':\n    CDLL('libnobody.so')", ["libnobody.so"]),
+        ("if platform.release() == 'x':\n    CDLL('libnobody.so')", ["libnobody.so"]),
     ],
 )
 def test_what_is_loaded(source: str, sonames: list[str]) -> None:
@@ -77,6 +87,8 @@ def test_what_is_loaded(source: str, sonames: list[str]) -> None:
         "NAME = 'libnobody.so.7'",
         "if sys.platform == 'win32':\n    CDLL('libnobody.so')",
         "if sys.platform.startswith('darwin'):\n    CDLL('libnobody.so')",
+        "if sys.platform != 'linux':\n    CDLL('libnobody.so')",
+        "if sys.platform not in ('linux', 'linux2'):\n    CDLL('libnobody.so')",
         "if os.name == 'nt':\n    find_library('nobody')",
         "if platform.system() in ('Windows', 'Darwin'):\n    find_library('nobody')",
         "x = CDLL('kernel32') or CDLL('CoreFoundation') or CDLL('nobody.dll')",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.assemble.bill.licenses import canonical
+from layersmith.audit import licenses
 from layersmith.audit.findings import Severity
 from layersmith.config.models import Config
 from layersmith.config.trust import Licenses
@@ -116,9 +117,25 @@ def test_parts_of_a_wheel_are_judged_too() -> None:
     found = only(judged(mit, gate("MIT,IJG", "GPL-*"), parts))
     assert (found.code, found.severity) == ("LICENSE-PART", Severity.ERROR)
     assert "denies: quant (GPL-3.0-only)" in found.what
+    assert found.key == "licenses.deny"
     beyond = only(judged(mit, gate("MIT"), parts))
     assert (beyond.code, beyond.severity) == ("LICENSE-PART", Severity.WARNING)
+    assert beyond.key == "licenses.allow"
     assert judged(mit, gate("MIT,IJG,GPL-3.0-only"), parts).findings == []
+
+
+def test_few_of_many_parts_are_spelled() -> None:
+    parts = [
+        {"type": "library", "name": f"part{number}", "licenses": [{"expression": "IJG"}]}
+        for number in range(licenses.SHOWN + 1)
+    ]
+
+    def said(count: int) -> str:
+        return only(judged("License-Expression: MIT", gate("MIT"), parts[:count])).what
+
+    assert f"part{licenses.SHOWN - 1} (IJG)" in said(licenses.SHOWN)
+    assert "more" not in said(licenses.SHOWN)
+    assert said(licenses.SHOWN + 1).endswith(f"part{licenses.SHOWN - 1} (IJG) and 1 more")
 
 
 def test_local_packages_are_the_users_own_and_exceptions_have_a_reason() -> None:

@@ -22,6 +22,7 @@ from moto import mock_aws
 from vector_common.storage import s3
 
 from tests.unit.ship import makers
+from tests.unit.ship.fakes import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,7 +172,9 @@ def test_without_canary_and_promotion_only_the_version_is_there(account: Account
     assert account.latest("eu-west-1") is None
 
 
-def test_a_statement_that_says_something_else_is_replaced(account: Account) -> None:
+def test_a_statement_that_says_something_else_is_replaced(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     want = account.want(regions=REGIONS[:1])
     account.apply(want, options=PlanOptions(canary=False))
     grant = Grant("public")
@@ -179,7 +182,18 @@ def test_a_statement_that_says_something_else_is_replaced(account: Account) -> N
     answer = client.get_layer_version_policy(LayerName=NAME, VersionNumber=1)
     assert grant.sid in answer["Policy"]
     client.remove_layer_version_permission(LayerName=NAME, VersionNumber=1, StatementId=grant.sid)
+    client.add_layer_version_permission(
+        LayerName=NAME, VersionNumber=1, **grant.arguments | {"Principal": "210987654321"}
+    )
     assert account.steps(want) == 1
+    add, refusals = client.add_layer_version_permission, [refusal("ResourceConflictException")]
+
+    def conflicting(**said: Any) -> Any:
+        if refusals:  # moto takes a second statement of a name
+            raise refusals.pop()
+        return add(**said)
+
+    monkeypatch.setattr(client, "add_layer_version_permission", conflicting)
     outcome = account.apply(want)
     assert [one.step for one in outcome.done] == [Step.GRANT]
     assert account.steps(want) == 0

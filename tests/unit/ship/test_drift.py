@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -60,6 +61,48 @@ def test_the_region_with_another_number_is_named_where_numbers_are_aligned() -> 
     ]
     assert fields(*states, align=True, regions=regions) == [(US, "number")]
     assert fields(*states, align=False, regions=regions) == []
+
+
+def test_what_is_granted_to_nobody_is_spelled() -> None:
+    nobody = state(EU, release(1, grants=frozenset()), at=GOOD)
+    (finding,) = drift.compare([want()], {EU: nobody})
+    assert (finding.expected, finding.found) == ("public", "none")
+
+
+def test_the_region_whose_latest_is_not_that_of_the_most_is_named() -> None:
+    def at(latest: str) -> Any:
+        return pointers(latest, v1_2_0=1, v1_3_0=2)
+
+    versions = (release(1), release(2, "1.3.0"))
+    two = [state(EU, *versions, at=at("1.2.0")), state(US, *versions, at=at("1.3.0"))]
+    assert fields(*two) == [(EU, "pointer latest")]
+    three = [*two, state(AP, *versions, at=at("1.2.0"))]
+    assert fields(*three, regions=(EU, US, AP)) == [(US, "pointer latest")]
+
+
+def test_a_latest_that_is_yanked_or_foreign_parameters_are_named() -> None:
+    yanked = dataclasses.replace(GOOD, yanked={"1.2.0": "broken"}, foreign=("mine",))
+    found = drift.compare([want()], {EU: state(EU, release(1), at=yanked)})
+    assert [(one.field, one.found) for one in found] == [
+        ("parameters", "mine"),
+        ("pointer latest", "1.2.0"),
+    ]
+    without = dataclasses.replace(yanked, latest=None, foreign=())
+    assert fields(state(EU, release(1), at=without)) == []
+
+
+def test_what_is_wanted_and_withdrawn_is_said_with_its_regions() -> None:
+    yanked = dataclasses.replace(GOOD, yanked={"1.2.0": "broken"})
+    other = dataclasses.replace(yanked, versions=GOOD.versions | {"1.1.0": "arn"})
+    name = want().identifier
+    states = {EU: state(EU, release(1), at=yanked), US: state(US, release(1), at=yanked)}
+    assert drift.withdrawn([want()], states) == [
+        f"{name}: 1.2.0 is yanked: broken; no release is left, so there is no `latest` ({EU}, {US})"
+    ]
+    assert drift.withdrawn([want()], {US: state(US, release(1), at=other)}) == [
+        f"{name}: 1.2.0 is yanked: broken ({US})"
+    ]
+    assert drift.withdrawn([want()], {EU: state(EU, release(1), at=GOOD)}) == []
 
 
 def test_the_markdown_escapes_what_would_break_its_table() -> None:

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
+import pytest
+from layersmith import console
+from layersmith.errors import ShipError
 from layersmith.ship.index import document
 from layersmith.ship.pointers import moves
 from layersmith.ship.publish.models import Pointers
+from layersmith.ship.publish.site import Site
 
+from tests.unit.ship.fakes import FakeAws
 from tests.unit.ship.makers import arn, pointers
 
 
@@ -101,6 +107,49 @@ def test_yanking_moves_latest_only_off_the_version_itself() -> None:
     ]
     marked = dataclasses.replace(at, yanked={"1.0.0": "old"})
     assert moved(moves.yank([seen(marked)], "1.0.0", "another")) == [("yanked/1.0.0", "another")]
+
+
+def test_yanking_leaves_latest_where_a_person_put_it_below_the_highest() -> None:
+    at = pointers("1.0.0", v1_0_0=1, v1_1_0=2, v1_2_0=3)
+    assert moved(moves.yank([seen(at)], "1.1.0", "bad")) == [("yanked/1.1.0", "bad")]
+
+
+def test_yanking_marks_where_the_version_is_and_where_it_may_still_come() -> None:
+    def place(region: str, at: Pointers, *, wanted: bool) -> document.ObservedPointers:
+        return dataclasses.replace(seen(at, region), wanted=wanted)
+
+    both, lower = pointers("1.0.0", v1_0_0=1, v1_1_0=2), pointers(None, v1_0_0=1)
+    result, findings = moves.yank(
+        [
+            place("eu-west-1", both, wanted=True),
+            place("eu-west-2", both, wanted=False),
+            place("us-east-1", lower, wanted=True),
+            place("us-east-2", lower, wanted=False),
+        ],
+        "1.1.0",
+        "bad",
+    )
+    assert [(one.region, one.name, one.value) for one in result] == [
+        (region, "yanked/1.1.0", "bad") for region in ("eu-west-1", "eu-west-2", "us-east-1")
+    ]
+    assert findings == []
+
+
+def test_moves_are_written_or_removed_and_those_of_a_region_keep_their_order() -> None:
+    aws: Any = FakeAws()
+    result, _ = moves.yank([seen(pointers("1.0.0", v1_0_0=1))], "1.0.0", "broken")
+    site = Site({"eu-west-1": aws}, "eu-west-1")
+    assert moves.carry_out(site, result) == (result, [])
+    assert aws.names() == ["put_parameter", "delete_parameter"]
+    assert aws.asked("put_parameter")[0]["Value"] == "broken"
+    assert aws.asked("delete_parameter")[0]["Name"].endswith("/latest")
+
+
+def test_nothing_moves_without_a_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "confirm", lambda question: question.startswith("Do these 2"))
+    moves.confirm(2, "account 123456789012")
+    with pytest.raises(ShipError, match="not confirmed"):
+        moves.confirm(3, "account 123456789012")
 
 
 def early(latest: str) -> document.ObservedPointers:

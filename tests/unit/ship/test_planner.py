@@ -77,6 +77,28 @@ def test_latest_that_was_rolled_back_stays() -> None:
     assert plan(want(), state(EU, release(1, "1.1.0"), release(2), at=at)).actions == []
 
 
+def test_the_plan_says_from_where_latest_moves() -> None:
+    said = [
+        action.detail
+        for at in (Pointers(), pointers("1.1.0", v1_1_0=1))
+        for action in plan(want(), state(EU, release(2), at=at)).actions
+        if action.step is Step.PROMOTE
+    ]
+    assert said == ["latest: nothing -> 1.2.0", "latest: 1.1.0 -> 1.2.0"]
+
+
+def test_a_pre_release_becomes_latest_only_when_asked_and_gives_way_to_any_release() -> None:
+    early = want(version="1.3.0-rc.1")
+    assert Step.PROMOTE not in dict(steps(plan(early, state(EU))))
+    assert Step.PROMOTE in dict(steps(plan(early, state(EU), pre=True)))
+    known = {"1.3.0-rc.1": arn(1)}
+    at = Pointers(arn(1), known)
+    assert Step.PROMOTE in dict(steps(plan(want(), state(EU, release(1, "1.3.0-rc.1"), at=at))))
+    older = want(version="1.3.0-rc.0")
+    made = plan(older, state(EU, release(1, "1.3.0-rc.1"), at=at), pre=True)
+    assert Step.PROMOTE not in dict(steps(made))
+
+
 def test_latest_never_moves_backwards() -> None:
     at = pointers("2.0.0", v2_0_0=1)
     made = plan(want(), state(EU, release(1, "2.0.0"), at=at))

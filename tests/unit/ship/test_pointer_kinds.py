@@ -31,6 +31,13 @@ def test_parameters_are_read_from_all_pages_by_their_names() -> None:
     assert aws.asked("get_parameters_by_path") == [{"Path": FOLDER[:-1], "Recursive": True}]
 
 
+def test_what_only_resembles_a_pointer_is_foreign() -> None:
+    named = {"1.0.0": "not an ARN", "yanked/soon": "broken", "latest/1.0.0": arn(1)}
+    said = [{"Name": f"{FOLDER}{name}", "Value": value} for name, value in named.items()]
+    aws: Any = FakeAws(get_parameters_by_path=[[{"Parameters": said}]])
+    assert pointers.read(aws, EU, PLACE) == Pointers(None, {}, {}, tuple(sorted(named)))
+
+
 def test_a_parameter_is_written_over_and_its_note_is_cut() -> None:
     aws: Any = FakeAws()
     pointers.write(aws, EU, PLACE, "latest", "arn:1", note="n" * 2000)

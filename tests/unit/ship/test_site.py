@@ -30,6 +30,23 @@ def test_the_regions_of_a_target(choice: RegionChoice, found: tuple[str, ...]) -
 
 
 @pytest.mark.parametrize(
+    ("choice", "passing"),
+    [
+        (RegionChoice(), {"eu-west-1", "us-east-1", "cn-north-1"}),
+        (RegionChoice(partition="aws"), {"eu-west-1", "us-east-1"}),
+        (RegionChoice(names=("us-east-1",)), {"us-east-1"}),
+        (RegionChoice(names=("cn-north-1", "us-east-1"), partition="aws-cn"), {"cn-north-1"}),
+        (RegionChoice(names=("us-east-1",), partition="aws-cn"), set()),
+    ],
+)
+def test_a_region_passes_by_its_name_and_its_partition(
+    choice: RegionChoice, passing: set[str]
+) -> None:
+    regions = ("eu-west-1", "us-east-1", "cn-north-1")
+    assert {region for region in regions if choice.takes(region)} == passing
+
+
+@pytest.mark.parametrize(
     ("choice", "counted"),
     [
         (RegionChoice(), ()),

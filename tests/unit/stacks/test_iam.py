@@ -237,10 +237,8 @@ def test_functions_without_a_server_may_do_what_their_code_does_and_no_more() ->
     for role, names in {**roles, "WriterRole": ("delta_writer",)}.items():
         handlers = [ROOT / "lambdas" / name / "handler.py" for name in names]
         called = set().union(*(sources.actions(handler) for handler in handlers))
-        # Tokens are those of sessions, and these functions take vectors alone.
-        tokens = NOT_DEPLOYED | {"ssm:GetParameter", "bedrock:InvokeModel"}
         own = granted("vectors", role) - LOGS - {"s3:ListBucket"}
-        assert own | QUERIES == called - tokens - {"s3:ListBucket"} | QUERIES
+        assert own | QUERIES == called - NOT_DEPLOYED - {"s3:ListBucket"} | QUERIES
         assert own & QUERIES == (QUERIES if role == "SearchRole" else set())
 
 

@@ -30,13 +30,6 @@ if TYPE_CHECKING:
     from layersmith.prove.cold.models import ImportState, Variant
     from layersmith.prove.runners.choice import Runner
 
-LAZY = {"PYTHON_LAZY_IMPORTS": "all"}
-"""Makes every import at the top level of a module lazy (CPython 3.15, Command line and
-environment; PEP 810)."""
-
-LAZY_SINCE = 15
-"""Minor version of the first CPython that has them."""
-
 FUNCTION = """\
 import importlib
 {watch}
@@ -224,6 +217,10 @@ def propose(
         architecture=runner.architecture,
         memory=settings.memory,
         event=settings.event,
+        zips={
+            manifest.layer: manifest.artifact.sha256
+            for _, manifest in [*function.layers, *([function.package] if function.package else [])]
+        },
         runner=runner.facts,
         emulated=not runner.emulation.native,
         starts=starts,
@@ -268,27 +265,24 @@ def _states(
 def _add_lazy(copies: MovedCopies, variants: list[measure.Startable]) -> list[str]:
     """Add the interpreter's own lazy imports to the variants, or return why not."""
     runtime = copies.runner.runtime
-    if runtime.minor < LAZY_SINCE:
-        has = f"{runtime.name} has none, python3.{LAZY_SINCE} has"
+    if runtime.minor < measure.LAZY_SINCE:
+        has = f"{runtime.name} has none, python3.{measure.LAZY_SINCE} has"
         return [f"lazy imports of the interpreter itself are not tried: {has}"]
     spec = copies.startable("interpreter", ()).spec
-    lazy = replace(spec, environment=LAZY)
+    lazy = replace(spec, environment=measure.LAZY)
     try:
         with copies.runner.start(lazy) as instance:
             measure.answer(instance, copies.event)
     except ProofError as problem:
-        named = "=".join(*LAZY.items())
+        named = "=".join(*measure.LAZY.items())
         return [f"it does not run with {named}: {problem.message}"]
     variants.append(measure.Startable("interpreter", lazy, event=copies.event))
     return []
 
 
 def _saved(changed: Variant, unchanged: Variant, memory: int, price: bill.Price | None) -> Saved:
-    saved = Saved.of(changed, unchanged)
-    if price is None:
-        return saved
-    before, after = (bill.billed(one, memory, price).million.median for one in (unchanged, changed))
-    return saved.model_copy(update={"million": round(before - after, 2)})
+    million = bill.cheaper(changed, unchanged, memory, price) if price else None
+    return Saved.of(changed, unchanged).model_copy(update={"million": million})
 
 
 def _write(path: Path, text: str) -> None:

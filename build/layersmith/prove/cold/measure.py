@@ -23,6 +23,14 @@ TIMEOUT = 60.0
 WORKLOAD = "imports of the standard library, and compiling 200 classes"
 
 
+LAZY = {"PYTHON_LAZY_IMPORTS": "all"}
+"""Makes every import at the top level of a module lazy (CPython 3.15, Command line and
+environment; PEP 810)."""
+
+LAZY_SINCE = 15
+"""Minor version of the first CPython that has them."""
+
+
 def function(folder: Path, handler: Path | None) -> Path:
     """Make the folder of a function that times its own import.
 

@@ -20,11 +20,25 @@ Kind = Literal["measurement", "twin", "estimate"]
 """``measurement``: the layer itself, natively. ``twin``: its twin for the host's architecture,
 natively. ``estimate``: the layer under emulation, divided by a factor measured in the same run."""
 
-VariantName = Literal["layer", "before", "no-bytecode", "plain", "floor"]
+VariantName = Literal[
+    "layer",
+    "before",
+    "no-bytecode",
+    "plain",
+    "floor",
+    "bytecode-none",
+    "bytecode-unchecked-hash",
+    "bytecode-only",
+    "recipes-none",
+    "recipes-all",
+    "slim",
+    "lazy-imports",
+]
 """``layer``: the built zip. ``before``: an earlier zip of the same target. ``no-bytecode``: its
 sources alone, compiled anew at every start, where it holds both. ``plain``: the same locked
 requirements as installing them to a folder leaves them. ``floor``: the same first call without the
-layer."""
+layer. The others are choices: the layer built with another value of ``bytecode`` or ``recipes``, or
+with what `slim` proposed, and the layer under the interpreter's own lazy imports."""
 
 
 class Sample(Result):
@@ -133,6 +147,44 @@ class Against(Result):
     """The layer beside it; None where both are the same bytes."""
 
 
+class Saved(Result):
+    """What one change takes off a cold start, of starts that followed each other in one run."""
+
+    ms: Spread
+    """From the start of the runtime to the first answer; below 0 where it takes longer."""
+    ratio: Ratio
+    """With the change beside without."""
+    million: float | None = None
+    """Of the price of a million cold starts, between the medians: at the function's memory in
+    `lazy`, at 1,769 MB in `coldstart`."""
+
+    @classmethod
+    def of(cls, changed: Variant, unchanged: Variant, factor: float = 1.0) -> Saved:
+        """Compare the starts of each round.
+
+        Args:
+            changed: With the change.
+            unchanged: Without.
+            factor: What measured times are divided by.
+        """
+        rounds = zip(unchanged.samples, changed.samples, strict=True)
+        return cls(
+            ms=Spread.of([(one.total_ms - other.total_ms) / factor for one, other in rounds]),
+            ratio=Ratio.of(changed, unchanged),
+        )
+
+
+class OtherChoice(Result):
+    """The layer as it could be built or started otherwise."""
+
+    name: VariantName
+    zipped: int
+    """Bytes of its zip."""
+    unzipped: int
+    """Bytes under /opt of the built architecture."""
+    saved: Saved
+
+
 class Calibration(Result):
     """How much slower than natively this run's emulation is."""
 
@@ -217,6 +269,8 @@ class ColdStartReport(Result):
     """How far off the estimates are, where the twin could be measured, too."""
     against: Against | None = None
     """None where nothing was to be compared with."""
+    choices: list[OtherChoice] = Field(default_factory=list)
+    """What other choices would save, each built and started in the same run."""
     bytecode: BytecodeCost | None = None
     """None where the layer holds none."""
     phases: InitPhases | None = None
@@ -269,26 +323,6 @@ class ColdStartReport(Result):
         return self.budget_price is None or (self.judged_price or 0.0) <= self.budget_price
 
 
-class Saved(Result):
-    """What one change takes off a cold start, of starts that followed each other in one run."""
-
-    ms: Spread
-    """From the start of the runtime to the first answer; below 0 where it takes longer."""
-    ratio: Ratio
-    """With the change beside without."""
-    million: float | None = None
-    """Of the price of a million cold starts at the function's memory, between the medians."""
-
-    @classmethod
-    def of(cls, changed: Variant, unchanged: Variant) -> Saved:
-        """Compare the starts of each round."""
-        rounds = zip(unchanged.samples, changed.samples, strict=True)
-        return cls(
-            ms=Spread.of([one.total_ms - other.total_ms for one, other in rounds]),
-            ratio=Ratio.of(changed, unchanged),
-        )
-
-
 ImportState = Literal["waits", "first-call", "init", "stays", "fails"]
 """``waits``: moved to the statements that use it, neither INIT nor the first invocation imported
 it. ``first-call``: the first invocation did. ``init``: INIT did, in a function that it calls.
@@ -321,6 +355,8 @@ class LazyReport(Result):
     """MB that the function has, which prices are for."""
     event: str
     """The sample event, relative to layers.yaml."""
+    zips: dict[str, str]
+    """Name of each of its layers, or its own for its package, to the SHA-256 of its zip, in hex."""
     runner: RunnerFacts
     emulated: bool
     """Whether times are of an emulated processor, so that only their ratios mean anything."""

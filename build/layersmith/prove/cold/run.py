@@ -21,9 +21,11 @@ from layersmith.prove.cold.models import (
     BytecodeCost,
     ColdStartReport,
     Comparison,
+    OtherChoice,
     Ratio,
+    Saved,
 )
-from layersmith.prove.cold.variants import Built, below, prepare
+from layersmith.prove.cold.variants import Built, Way, below, prepare
 from layersmith.prove.runners import choice
 
 if TYPE_CHECKING:
@@ -37,9 +39,6 @@ if TYPE_CHECKING:
 STARTS = 11
 EMULATED_STARTS = 3
 """Fresh processes a variant, where nobody says how many."""
-
-Way = tuple["VariantName", Built]
-"""A variant, and which build of the target it is made of."""
 
 NAMES: tuple[VariantName, ...] = ("layer", "no-bytecode", "plain", "floor")
 
@@ -59,6 +58,8 @@ class ColdStartPlan:
         prices: What Lambda takes, by architecture; without one nothing is priced.
         against: Identifier -> manifest of an earlier zip, which lies beside it; None where nothing
             is to be compared.
+        choices: Builds a target otherwise, in a folder that is empty, and returns what came of it,
+            and notes on what did not.
     """
 
     root: Path
@@ -70,6 +71,7 @@ class ColdStartPlan:
     memories: Sequence[int] = bill.MEMORIES
     prices: Mapping[str, bill.Price] = field(default_factory=dict)
     against: Mapping[str, Path] | None = None
+    choices: Callable[[Built, Path], tuple[list[Way], list[str]]] | None = None
 
 
 def measure(
@@ -100,13 +102,22 @@ def measure(
         ways.insert(1, ("before", before))
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="layersmith-cold-")))
+        others, more = _others(built, plan, folder / "built", show)
+        ways = [way for way in ways if not others or way[0] != "no-bytecode"] + others
+        notes += more
         show("preparing the runtime")
         made = choice.make(plan.kind, target.runtime, target.architecture, image=plan.image)
         opened = stack.enter_context(made)
         native = None if opened.emulation.native else stack.enter_context(_native(target))
         show("measuring starts", f"of {', '.join(name for name, _ in ways)}")
         report, roots = _measure(built, ways, plan, opened, native=native, folder=folder)
-    report = report.model_copy(update={"notes": notes, "against": _against(report, before)})
+    price = plan.prices.get(target.architecture)
+    known = {
+        "notes": notes,
+        "against": _against(report, before),
+        "choices": _choices(report, others, price),
+    }
+    report = report.model_copy(update=known)
     _write(plan.dist / f"{target.stem}.coldstart.json", report)
     tree = importtime.ImportTree(
         identifier=target.identifier,
@@ -131,6 +142,36 @@ def _before(built: Built, against: Mapping[str, Path] | None) -> tuple[Built | N
     if not layer.is_file():
         return None, [f"cold starts are not compared: {layer.name} is not beside its manifest"]
     return replace(built, manifest=manifest, layer=layer), []
+
+
+def _others(
+    built: Built, plan: ColdStartPlan, folder: Path, show: Callable[..., None]
+) -> tuple[list[Way], list[str]]:
+    """Return the target as it could be built or started otherwise, where that is asked for."""
+    if plan.choices is None:
+        return [], []
+    show("building it otherwise")
+    ways, notes = plan.choices(built, folder)
+    if built.target.runtime.minor >= coldstart.LAZY_SINCE:
+        ways.append(("lazy-imports", built))
+    return ways, notes
+
+
+def _choices(
+    report: ColdStartReport, others: Sequence[Way], price: bill.Price | None
+) -> list[OtherChoice]:
+    layer, found = report.timed("layer"), []
+    factor = 1.0 if report.twins else report.factor
+    for name, built in others:
+        variant, made = report.timed(name), built.manifest.artifact
+        if layer is None or variant is None:
+            continue
+        million = bill.cheaper(variant, layer, bill.WHOLE, price, factor) if price else None
+        saved = Saved.of(variant, layer, factor).model_copy(update={"million": million})
+        found.append(
+            OtherChoice(name=name, zipped=made.zipped, unzipped=made.unzipped, saved=saved)
+        )
+    return found
 
 
 def _against(report: ColdStartReport, before: Built | None) -> Against | None:
@@ -241,7 +282,8 @@ def _bytecode(built: Built, variants: Sequence[Variant], factor: float) -> Bytec
     if not compiled:
         return None
     medians = {one.name: one.total.median for one in variants}
-    gain = medians["no-bytecode"] - medians["layer"] if "no-bytecode" in medians else None
+    bare = medians.get("no-bytecode", medians.get("bytecode-none"))
+    gain = None if bare is None else bare - medians["layer"]
     return BytecodeCost(
         zipped=sum(record.zipped for record in compiled),
         unzipped=sum(record.size for record in compiled),
@@ -261,6 +303,8 @@ def _variants(ways: Sequence[Way], opened: Runner, folder: Path, starts: int) ->
         found = []
         for name, built in ways:
             variables = stack.enter_context(_serving(built, name, opened))
+            if name == "lazy-imports":
+                variables = {**variables, **coldstart.LAZY}
             found.append(prepare(built, name, opened, folder, variables))
         return coldstart.in_turns(found, opened, starts)
 

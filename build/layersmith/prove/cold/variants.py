@@ -75,6 +75,10 @@ class Built:
         )
 
 
+Way = tuple["VariantName", Built]
+"""A variant, and which build of the target it is made of."""
+
+
 def prepare(
     built: Built, name: VariantName, runner: Runner, folder: Path, variables: Mapping[str, str]
 ) -> measure.Startable:
