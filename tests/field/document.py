@@ -46,18 +46,19 @@ In the second table a cell is `with bytecode`, `start`.
 LEVERS = """\
 ## What makes zips smaller, and what does not
 
-Without any key, medians over 93 layers of python3.13 of up to 26.51 MB against the plain
-installation with bytecode, measured on 2026-11-26. In every row tests, headers, type stubs, sources
-of native code and the descriptions in METADATA are gone.
+Without any key, medians over 90 layers of python3.13 of up to 25.42 MB against the plain
+installation with bytecode, measured on 2026-11-26. In every row tests, headers, type stubs and
+sources of native code are gone.
 
 | what | with bytecode | |
 |---|--:|---|
-| bytecode with columns, as `compileall` writes it | 0.90 | the default until 2026-11-26 |
-| bytecode without columns | 0.85 | the default: 21 % less of it; tracebacks lose their carets |
-| and what wheels hold compressed anew, libdeflate 9 | 0.84 | twice the time of a first build |
-| the same with level 10 | 0.83 | compressing takes 3.3 times as long as with level 9 |
-| the same with level 12 | 0.83 | 6.6 times |
-| bytecode that repeats strings instead of referring to them | 0.85 | 1 % more of it |
+| bytecode with columns, as `compileall` writes it | 0.90 | |
+| and METADATA without descriptions | 0.88 | |
+| and bytecode without columns | 0.83 | the default: 20 % less of it, and no carets in tracebacks |
+| and what wheels hold compressed anew, libdeflate 9 | 0.83 | twice the time of a first build |
+| the same with level 10 | 0.81 | compressing takes 3.7 times as long as with level 9 |
+| the same with level 12 | 0.81 | 6.6 times |
+| bytecode that repeats strings instead of referring to them | 0.84 | 1 % more of it |
 
 A layer of pure Python is then sources (a third) and their bytecode (more than half), and smaller by
 `bytecode: only`. Starts hardly change with the size of a zip or of bytecode: loading 1,216 modules
