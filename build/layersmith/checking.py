@@ -216,7 +216,9 @@ def _side(
                 failure = "\n".join([str(error), *error.trace, instance.logs()[-2000:]]).strip()
         start = None
         if failure is None and starts:
-            start = cold.measure("layer", runner, spec, starts, made.unzipped).total.median
+            timed = cold.Startable("layer", spec, made.unzipped)
+            [variant] = cold.in_turns([timed], runner, starts)
+            start = variant.total.median
     side = CheckedSide(
         zipped=made.zipped, unzipped=made.unzipped, start_ms=start, answer=answer, failure=failure
     )

@@ -55,6 +55,7 @@ VERBS = {
     "image": "make a base image for the proofs, without a container registry",
     "smoke": "start built layers in the Lambda runtime and prove that they work",
     "coldstart": "measure how long a layer takes from start to first answer",
+    "lazy": "propose imports of a function's own code that can wait, each measured",
     "slim": "find what can be removed from a layer, and prove that it still works",
     "recipe": "list, draft and prove recipes: what layers can do without, as data",
     "why": "tell what brought a file, module or library into layers, or left it out",

@@ -36,7 +36,7 @@ MODULES = {
 """Extra to the names of its modules; the extra without a name is what every verb needs."""
 
 OF_VERB = {
-    **dict.fromkeys(("image", "smoke", "coldstart", "slim", "recipe"), "prove"),
+    **dict.fromkeys(("image", "smoke", "coldstart", "lazy", "slim", "recipe"), "prove"),
     **dict.fromkeys(
         ("release", "publish", "reproduce", "verify", "arn", "promote", "rollback", "yank"), "ship"
     ),

@@ -93,10 +93,16 @@ class Build:
         self._checkout = commits.look(self.config, targets) if self.config else None
         with console.progress(quiet=self.quiet) as display:
             jobs = self._fetched(self._wanted(targets, results), results, display)
+            # Libraries take longest: they are built beside the targets that need none.
+            jobs.sort(key=lambda job: job.target.settings.lite_blas)
             for job in jobs:
                 name = job.target.identifier
                 self._shown[name] = display.add_task(name, total=None, step="waiting")
-            with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+            with ThreadPoolExecutor(1) as beside, ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+                for job in jobs:
+                    if job.target.settings.lite_blas:
+                        # What is wrong with it the target itself says.
+                        beside.submit(layer.library, job)
                 for result in pool.map(lambda job: self._one(job, display), jobs):
                     results[result.target.identifier] = result
         if self.planned:

@@ -7,28 +7,32 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from layersmith import cache, console
+from pydantic import ValidationError
+
+from layersmith import cache, console, lock
 from layersmith.assemble import outputs
 from layersmith.config.models import Budgets, BytecodeMode
-from layersmith.errors import ProofError
+from layersmith.errors import LayersmithError, ProofError
 from layersmith.pipeline import Build
-from layersmith.prove.cold.variants import Built
+from layersmith.prove.cold.variants import Built, Way
 from layersmith.prove.runners import choice as runners
 from layersmith.prove.slim import fragment, propose
 from layersmith.prove.slim import names as slim_names
 from layersmith.prove.slim import trace as slim_trace
-from layersmith.prove.slim.models import SlimReport, TargetWeight, WatchRecord, Weight
+from layersmith.prove.slim.models import SlimRecord, SlimReport, TargetWeight, WatchRecord, Weight
 from layersmith.prove.slim.search import Search, TrialVerdict
 from layersmith.prove.smoke import layer as smoke
+from layersmith.recipes.apply import AppliedRecipes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.plan import Target
+    from layersmith.prove.cold.models import VariantName
     from layersmith.prove.models import RunnerKind
     from layersmith.prove.reports import SmokeReport
     from layersmith.prove.runners.choice import Runner
@@ -249,6 +253,8 @@ def slim(targets: Sequence[Target], options: SlimOptions) -> SlimReport:
                 after=_weight(after[0]),
             )
         )
+    if options.limit:
+        _keep(survived, targets, options.dist)
     layer = targets[0].layer
     return SlimReport(
         layer=layer,
@@ -288,6 +294,99 @@ def lacking(target: Target, without: Sequence[Candidate]) -> Target:
     prune = settings.prune.model_copy(update={"add": [*settings.prune.add, *patterns]})
     changed = {"excludes": {**settings.excludes, **excludes}, "prune": prune}
     return replace(target, settings=settings.model_copy(update=changed))
+
+
+def choices(built: Built, folder: Path, dist: Path, root: Path) -> tuple[list[Way], list[str]]:
+    """Build a target as it could be built otherwise: other bytecode, other recipes, and slimmer.
+
+    Args:
+        built: The target as it is.
+        folder: An empty folder for copies.
+        dist: Folder of the artifacts, with the records of `slim`.
+        root: Folder of layers.yaml.
+
+    Returns:
+        The copies, and why some choices were not built.
+    """
+    target, notes, found = built.target, list[str](), list[Way]()
+    same = {built.manifest.artifact.sha256}
+    for name, make in _OTHERWISE.items():
+        try:
+            changed = make(target, dist, root)
+            if changed is None:
+                continue
+            free = changed.settings.model_copy(update={"budgets": Budgets()})
+            into = folder / name
+            [result] = Build(root, into, quiet=True).run([replace(changed, settings=free)])
+        except LayersmithError as problem:
+            notes.append(f"{name} is not measured: {problem.message}")
+            continue
+        if result.manifest is None:
+            assert result.error is not None
+            notes.append(f"{name} is not measured: {result.error.message}")
+        elif result.manifest.artifact.sha256 in same:
+            notes.append(f"{name} is not measured: it is the same zip")
+        else:
+            same.add(result.manifest.artifact.sha256)
+            layer = into / f"{target.stem}.zip"
+            found.append((name, replace(built, manifest=result.manifest, layer=layer)))
+    return found, notes
+
+
+def _with_bytecode(mode: BytecodeMode) -> Callable[[Target, Path, Path], Target | None]:
+    def changed(target: Target, _dist: Path, _root: Path) -> Target | None:
+        settings = target.settings
+        if settings.bytecode is mode:
+            return None
+        level = 0 if mode is BytecodeMode.NONE else settings.optimize
+        other = settings.model_copy(update={"bytecode": mode, "optimize": level})
+        return replace(target, settings=other)
+
+    return changed
+
+
+def _with_recipes(names: Any) -> Callable[[Target, Path, Path], Target | None]:
+    def changed(target: Target, _dist: Path, root: Path) -> Target | None:
+        settings = target.recipes.written or target.settings
+        if settings.recipes == names:
+            return None
+        other = settings.model_copy(update={"recipes": names})
+        return lock.with_recipes(replace(target, settings=other, recipes=AppliedRecipes()), root)
+
+    return changed
+
+
+def _slimmed(target: Target, dist: Path, _root: Path) -> Target | None:
+    """Return the target without what `slim` found it can do without."""
+    path = dist / f"{target.stem}.slim.json"
+    try:
+        record = SlimRecord.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ProofError(f"`slim {target.layer}` has not been run") from None
+    except (OSError, ValidationError) as problem:
+        raise ProofError(f"{path.name} cannot be read: {problem}") from problem
+    return lacking(target, record.survived)
+
+
+_OTHERWISE: dict[VariantName, Callable[[Target, Path, Path], Target | None]] = {
+    "bytecode-none": _with_bytecode(BytecodeMode.NONE),
+    "bytecode-unchecked-hash": _with_bytecode(BytecodeMode.UNCHECKED_HASH),
+    "bytecode-only": _with_bytecode(BytecodeMode.ONLY),
+    "recipes-none": _with_recipes([]),
+    "recipes-all": _with_recipes("all"),
+    "slim": _slimmed,
+}
+"""How a target is changed; None where it is so already."""
+
+
+def _keep(survived: Sequence[Candidate], weighed: Sequence[Target], dist: Path | None) -> None:
+    """Record what a layer can do without beside its zips in dist/, for `coldstart --choices`."""
+    for target in weighed:
+        if dist is not None and (dist / f"{target.stem}.zip").is_file():
+            record = SlimRecord(identifier=target.identifier, survived=list(survived))
+            cache.write_text(
+                dist / f"{target.stem}.slim.json", record.model_dump_json(indent=1) + "\n"
+            )
 
 
 def _report_of(copies: Copies) -> tuple[Manifest, SmokeReport]:

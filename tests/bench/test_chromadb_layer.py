@@ -28,15 +28,14 @@ from layersmith.prove.runners import choice
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layersmith.prove.cold.models import Sample, VariantName
-    from layersmith.prove.models import FunctionSpec
+    from layersmith.prove.cold.models import VariantName
     from layersmith.prove.runners.choice import Runner
     from pytest_benchmark.fixture import BenchmarkFixture
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = "python3.13"
-BLOCKS, STARTS = 4, 4
-"""Blocks of starts of one variant and then of the other, so that a busy minute hits both."""
+STARTS = 16
+"""Rounds, each of which starts both, so that a busy minute hits both."""
 
 WANTED_RATIO, REACH_RATIO = 0.25, 0.15
 WANTED_ZIPPED, WANTED_UNZIPPED = 9_000_000, 26_000_000
@@ -48,14 +47,10 @@ class Bench:
 
     built: Built
     runner: Runner
-    specs: dict[VariantName, tuple[FunctionSpec, int]]
-
-    def block(self, name: VariantName) -> list[Sample]:
-        spec, unzipped = self.specs[name]
-        return measure.measure(name, self.runner, spec, STARTS, unzipped).samples
+    variants: list[measure.Startable]
 
     def start(self) -> None:
-        with self.runner.start(self.specs["layer"][0]) as instance:
+        with self.runner.start(self.variants[0].spec) as instance:
             assert instance.invoke({"prepare": False}).ok
 
 
@@ -75,22 +70,20 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         served = services.serve(("chroma",), host.service_host, host.service_name)
         variables = stack.enter_context(served)
         names: tuple[VariantName, ...] = ("layer", "plain")
-        specs = {
+        variants = [
             # A twin has the host's OpenBLAS where the layer has the lite BLAS, which starts no
             # threads: without them the twin is closer to what it stands for.
-            name: prepare(
+            prepare(
                 built, name, host, folder / "opt", variables | (single if name == "layer" else {})
             )
             for name in names
-        }
-        yield Bench(built, host, specs)
+        ]
+        yield Bench(built, host, variants)
 
 
 def test_import_client_and_first_query(benchmark: BenchmarkFixture, bench: Bench) -> None:
-    samples: dict[VariantName, list[Sample]] = {"layer": [], "plain": []}
-    for _ in range(BLOCKS):
-        for name in samples:
-            samples[name] += bench.block(name)
+    measured = measure.in_turns(bench.variants, bench.runner, STARTS)
+    samples = {one.name: one.samples for one in measured}
     times = {
         name: statistics.median(one.import_ms + one.call_ms for one in found)
         for name, found in samples.items()

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
-import time
-from typing import TYPE_CHECKING, Any
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from chroma_store.deltas.compaction import compact
-from chroma_store.deltas.log import DeltaLog
+from chroma_store.deltas.log import AHEAD_THREADS, DeltaLog
 from chroma_store.server.client import ChromaHttp
 from chroma_store.server.process import ChromaProcess
 from chroma_store.storage import open_storage
 from vector_common.records import CollectionSpec, parse_records
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from chroma_store.storage import Storage
-
+from tests.bench import comparisons
+from tests.support.chroma_sessions import AWS_KEYS, PACKAGES
 
 DIMENSION = 384
 COUNT = 10_000
@@ -62,31 +62,32 @@ def test_read_back(benchmark: Any, raw: list[dict[str, Any]], tmp_path: Path) ->
     benchmark.extra_info["records_per_second"] = COUNT / benchmark.stats.stats.mean
 
 
-@pytest.mark.parametrize("deltas", [1500])
-def test_read_ahead(benchmark: Any, tmp_path: Path, deltas: int) -> None:
-    """Deltas of one record each, from a store that answers after 20 ms as S3 does."""
-    benchmark.group = "deltas"
-    log = DeltaLog(open_storage(tmp_path.as_uri()), "db")
-    for number in range(deltas):
-        log.append([{"id": f"r{number}", "embedding": [1.0] * DIMENSION}], SPEC)
-    log.storage = Slow(log.storage)
-    pending = log.pending()
-    benchmark.pedantic(lambda: list(log.read_ahead(pending)), rounds=ROUNDS)
-    benchmark.extra_info["deltas_per_second"] = deltas / benchmark.stats.stats.mean
+@pytest.mark.parametrize("deltas", [1_500, 100_000])
+def test_read_ahead(benchmark: Any, deltas: int) -> None:
+    """Deltas of one record each from S3, 20 ms away, beside the same objects only fetched."""
+    benchmark.group = f"{deltas:,} pending deltas"
+    command = [sys.executable, str(Path(__file__).with_name("deltas.py"))]
+    environment = {**os.environ, **AWS_KEYS, "PYTHONPATH": os.pathsep.join(map(str, PACKAGES))}
+    with subprocess.Popen(
+        [*command, "serve", str(deltas)], env=environment, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout
+        environment["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{server.stdout.readline().strip()}"
 
+        def run(verb: str) -> None:
+            found = subprocess.run(
+                [*command, verb], env=environment, check=True, stdout=subprocess.PIPE
+            )
+            assert int(found.stdout) == deltas
 
-class Slow:
-    """A store 20 ms away."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-
-    def get(self, key: str) -> Any:
-        time.sleep(0.02)
-        return self._storage.get(key)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
+        comparisons.compare(
+            benchmark,
+            f"list and read {deltas:,} pending deltas, S3 at 20 ms",
+            lambda: run("read"),
+            (f"list and fetch them with {AHEAD_THREADS} threads", lambda: run("alone"), 2),
+            rounds=1 if deltas > 10_000 else ROUNDS,
+        )
+        server.terminate()
 
 
 def test_compaction(benchmark: Any, raw: list[dict[str, Any]], tmp_path: Path) -> None:

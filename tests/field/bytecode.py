@@ -53,19 +53,24 @@ MEMORY = 3008
 PYTHON = (".py", ".pyc")
 
 
-def measure(layer: Path, manifest: Manifest, runner: Runner, code: Path) -> dict[str, Choice]:
+def measure(
+    layer: Path, manifest: Manifest, runtime: Runtime, code: Path, runner: Runner | None
+) -> dict[str, Choice]:
     """Return what every choice makes of a layer that was built with the default.
 
     Args:
         layer: The zip.
         manifest: Its manifest.
-        runner: What starts it: an open host runner of its runtime.
+        runtime: Its runtime.
         code: Folder of a function with the handler ``handler.handler`` that does the work.
+        runner: What starts it: an open host runner of its runtime; None measures sizes only.
     """
     with tempfile.TemporaryDirectory(prefix="layersmith-choices-") as made:
         folder = Path(made)
-        written = write(layer, manifest, runner.runtime, folder)
+        written = write(layer, manifest, runtime, folder)
         sizes = {name: path.stat().st_size for name, path in written.items()}
+        if runner is None:
+            return {name: Choice(zipped=size) for name, size in sizes.items()}
         try:
             opts = _unpacked(manifest, written, runner, folder)
         except ProofError as problem:

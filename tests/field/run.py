@@ -56,12 +56,14 @@ class Field:
         runtime: The Lambda runtime.
         sets: What is tried.
         choices: Whether the choices of bytecode are measured, too.
+        sizes: Whether nothing is started, and only sizes are measured.
     """
 
     folder: Path
     runtime: runtimes.Runtime
     sets: Sequence[FieldSet]
     choices: bool = False
+    sizes: bool = False
 
     def run(self) -> list[Outcome]:
         """Lock, build and start all sets; return what became of each, in their order."""
@@ -69,8 +71,7 @@ class Field:
         unlocked = self._verb("lock")
         unbuilt = self._verb("build")
         with (
-            choice.make("docker", self.runtime, ARCHITECTURE) as runner,
-            self._host() as host,
+            self._runners() as (runner, host),
             console.progress() as display,
             ThreadPoolExecutor(os.cpu_count() or 2) as pool,
         ):
@@ -83,6 +84,15 @@ class Field:
                 return found
 
             return list(pool.map(one, self.sets))
+
+    @contextmanager
+    def _runners(self) -> Iterator[tuple[Runner | None, Runner | None]]:
+        """Give what starts layers in their runtime, and on this machine; None starts nothing."""
+        if self.sizes:
+            yield None, None
+            return
+        with choice.make("docker", self.runtime, ARCHITECTURE) as runner, self._host() as host:
+            yield runner, host
 
     @contextmanager
     def _host(self) -> Iterator[Runner | None]:
@@ -133,7 +143,7 @@ class Field:
         chosen: FieldSet,
         unlocked: str | None,
         unbuilt: str | None,
-        runner: Runner,
+        runner: Runner | None,
         host: Runner | None,
     ) -> Outcome:
         layer = self.folder / "dist" / f"{chosen.name}-1.0.0-{self.runtime.name}-{ARCHITECTURE}.zip"
@@ -150,7 +160,7 @@ class Field:
             refused=chosen.refused,
             plain=self._kept(chosen, "plain", Plain, lambda: self._plain(chosen)),
         )
-        if record:
+        if record and runner:
             key = f"start-{record['artifact']['sha256'][:16]}"
             start = self._kept(chosen, key, Start, lambda: _start(chosen, layer, runner))
             # What does not work is proven where it runs: a twin has the libraries of this machine.
@@ -159,12 +169,12 @@ class Field:
             outcome.start = start
             if by:
                 outcome.smoke = self._kept(chosen, key, Smoke, lambda: _smoke(layer, by))
-        if record and host and self.choices and _measured(outcome):
-            key = f"bytecode-{record['artifact']['sha256'][:16]}"
+        if record and (self.sizes or (host and self.choices)) and self._measured(outcome):
+            key = f"{'bytecode' if host else 'sizes'}-{record['artifact']['sha256'][:16]}"
             outcome.bytecode = self._kept(
                 chosen, key, Choices, lambda: self._choices(chosen, layer, host)
             )
-        if not (outcome.start and outcome.start.works) and outcome.plain.said is None:
+        if runner and not (outcome.start and outcome.start.works) and outcome.plain.said is None:
             outcome.plain_start = self._kept(
                 chosen, "plain-start", Start, lambda: self._plain_start(chosen, outcome, runner)
             )
@@ -192,7 +202,12 @@ class Field:
             unzipped = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
             return Plain(zipped=_zipped(site), unzipped=unzipped)
 
-    def _choices(self, chosen: FieldSet, layer: Path, host: Runner) -> Choices:
+    def _measured(self, outcome: Outcome) -> bool:
+        """Whether there is a layer that may work, and a plain installation to compare it with."""
+        works = self.sizes or (outcome.start is not None and outcome.start.works)
+        return works and outcome.plain.zipped is not None
+
+    def _choices(self, chosen: FieldSet, layer: Path, host: Runner | None) -> Choices:
         record = manifest.read(layer.with_suffix(".json"))
         with tempfile.TemporaryDirectory(prefix="layersmith-work-") as made:
             site = Path(made, "python")
@@ -202,7 +217,7 @@ class Field:
             return Choices(
                 kind=bytecode.kind(record),
                 plain=_zipped(site, "*.pyc"),
-                choices=bytecode.measure(layer, record, host, code),
+                choices=bytecode.measure(layer, record, self.runtime, code, host),
             )
 
     def _install(self, chosen: FieldSet, site: Path) -> None:
@@ -221,11 +236,6 @@ class Field:
             opt = Path(made, "opt")  # the workspace itself is closed to the function's user
             self._install(chosen, opt / "python")
             return _start(chosen, opt, runner)
-
-
-def _measured(outcome: Outcome) -> bool:
-    """Whether there is a layer that works, and a plain installation to compare it with."""
-    return outcome.start is not None and outcome.start.works and outcome.plain.zipped is not None
 
 
 def _zipped(site: Path, pattern: str = "*") -> int:
@@ -287,10 +297,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="nox -s field --", description=__doc__)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="try these sets, write no page")
     parser.add_argument("--sample", action="store_true", help="try the sets that CI tries")
-    parser.add_argument(
+    measured = parser.add_mutually_exclusive_group()
+    measured.add_argument(
         "--choices",
         action="store_true",
         help="measure the choices of bytecode, too; without it the page keeps what was measured",
+    )
+    measured.add_argument(
+        "--sizes",
+        action="store_true",
+        help="start nothing: measure sizes, and keep what the page has of works and starts",
     )
     parser.add_argument(
         "--runtime",
@@ -307,9 +323,12 @@ def main() -> int:
         if (not args.only or one.name in args.only) and (one.sample or not args.sample)
     ]
     runtime = runtimes.get(args.runtime)
-    outcomes = Field(args.folder / runtime.name, runtime, chosen, args.choices).run()
+    outcomes = Field(args.folder / runtime.name, runtime, chosen, args.choices, args.sizes).run()
     if not args.only:
-        document.write(ROOT / "docs", runtime, outcomes)
+        document.write(ROOT / "docs", runtime, outcomes, started=not args.sizes)
+    if args.sizes:
+        console.success(f"{sum(one.built for one in outcomes)} of {len(outcomes)} sets are built")
+        return 0
     wrong = [one for one in outcomes if not one.right]
     for one in wrong:
         said = one.why or (one.start.said if one.start else None) or "built, although it is refused"

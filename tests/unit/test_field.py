@@ -101,3 +101,24 @@ def test_choices_of_bytecode_stay_for_the_same_zip(tmp_path: Path) -> None:
     document.write(tmp_path, runtimes.get("python3.13"), again)
     data = json.loads((tmp_path / "compatibility.json").read_text())["python3.13"]
     assert ["bytecode" in one for one in data] == [True, False]
+
+
+def test_a_run_that_starts_nothing_keeps_what_is_known_of_starts(tmp_path: Path) -> None:
+    smoke = {"green": True, "by": "twin", "optional": 2}
+    started = [
+        outcome(start=WORKS, smoke=smoke, zipped=400, bytecode=choices(300, 50)),
+        outcome(name="b", start=FAILS, plain_start=FAILS, zipped=400),
+    ]
+    document.write(tmp_path, runtimes.get("python3.13"), started)
+    weighed = choices(150, 50)
+    for choice in weighed["choices"].values():
+        choice |= {"works": None, "ms": None}
+    again = [
+        outcome(zipped=300, built=True, bytecode=weighed),
+        outcome(name="b", zipped=300, built=True, bytecode=weighed),
+    ]
+    document.write(tmp_path, runtimes.get("python3.13"), again, started=False)
+    page = (tmp_path / "compatibility.md").read_text()
+    assert "| none | 0.75 | 0.38 | 1.00 | 1 of 1 |  |" in page
+    assert "| a | 0.3 kB | 1.50 | yes | green |  |" in page
+    assert "| b | 0.3 kB | 1.50 | no | - | ImportError: no \\| x; nor does a plain" in page

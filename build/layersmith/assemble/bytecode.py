@@ -39,6 +39,11 @@ RECORD_HEAD = struct.Struct(">II")
 LAYERS, TASK = "/opt/", "/var/task/"
 """Where Lambda unpacks layers, and the package of a function (LAMBDA_TASK_ROOT)."""
 
+COLUMNS = {LAYERS: ("-X", "no_debug_ranges"), TASK: ()}
+"""Options of the compiler by place. The bytecode of a layer's packages holds no columns (PEP 657),
+which are a fifth of it compressed: tracebacks keep files, lines and names, but no carets, which
+Lambda's own reports of errors never show. A function's own code keeps them."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 RULE_ONLY = "bytecode: only"
@@ -58,6 +63,7 @@ def add(
     *,
     recipes: Sequence[RecipeUse] = (),
     place: str = LAYERS,
+    ahead: bool = False,
 ) -> str | None:
     """Add the bytecode of every source in ``tree``.
 
@@ -68,6 +74,7 @@ def add(
         optimize: 1 leaves out asserts, 2 docstrings as well.
         recipes: Those that apply; some put bytecode in the place of their distribution's sources.
         place: Where Lambda unpacks the zip, ``LAYERS`` or ``TASK``.
+        ahead: Leave the layer as it is; the next call finds the bytecode in the cache.
 
     Returns:
         Why there is no bytecode, where the machine has no interpreter of that version.
@@ -97,8 +104,8 @@ def add(
         # In one order, so that two targets that share wheels never wait for each other.
         for key in sorted(groups):
             stack.enter_context(_alone(key))
-        compiled = _compiled(list(groups.values()), interpreter, runtime, place)
-    for entry in compiled:
+        compiled = list(_compiled(list(groups.values()), interpreter, runtime, place))
+    for entry in () if ahead else compiled:
         merge(tree, [entry], BytecodeMode.ONLY if entry.distribution in only else mode)
     return None
 
@@ -195,14 +202,12 @@ def _shared_out(
     """Compile in one process, or in one a core where there is much to do."""
     parts = (os.cpu_count() or 2) if len(sources) > MANY else 1
 
-    def compiled(part: int) -> dict[str, bytes]:
+    def one(part: int) -> dict[str, bytes]:
         with _slots:
             return _compile(sources[part::parts], interpreter, runtime, optimize, place)
 
     with ThreadPoolExecutor(parts) as pool:
-        return {
-            path: made for one in pool.map(compiled, range(parts)) for path, made in one.items()
-        }
+        return {path: made for some in pool.map(one, range(parts)) for path, made in some.items()}
 
 
 def _compile(
@@ -217,7 +222,7 @@ def _compile(
     try:
         # Up to 3.10 marshal writes sets in the order of their hashes.
         answer = process.pipe(
-            [interpreter, "-S", "-s", "-B", WORKER, str(optimize), place],
+            [interpreter, "-S", "-s", "-B", *COLUMNS[place], WORKER, str(optimize), place],
             b"".join(records),
             env={"PYTHONHASHSEED": "0"},
         )
@@ -261,7 +266,8 @@ def _wheel(entry: Entry) -> str:
 
 def _key(wheel: str, group: list[Entry], runtime: Runtime, optimize: int, place: str) -> str:
     """Return the name of the folder with the bytecode of a wheel, or of what the build made."""
-    lines = [runtime.bytecode_tag, str(optimize), place, _worker(), archive.version(), wheel]
+    lines = [runtime.bytecode_tag, str(optimize), place, *COLUMNS[place]]
+    lines += [_worker(), archive.version(), wheel]
     if not wheel:
         lines += [f"{entry.path} {cache.sha256_bytes(entry.source.read())}" for entry in group]
     return cache.sha256_bytes("\n".join(lines).encode())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import IO, TYPE_CHECKING
 
 from layersmith import cache, console
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from layersmith.assemble.describe import Graph
     from layersmith.assemble.outputs import Outputs
     from layersmith.assemble.tree import Tree
+    from layersmith.liteblas import LiteBlas
     from layersmith.lock import Lock
     from layersmith.plan import Target
     from layersmith.recipes.models import RecipeUse
@@ -122,9 +124,21 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
         sizes["files"] = tree.size
     if not len(tree):
         raise _empty(job)
+    compile_sources = partial(
+        bytecode.add,
+        tree,
+        job.target.runtime,
+        settings.bytecode,
+        settings.optimize,
+        recipes=job.target.recipes.uses,
+        place=bytecode.TASK if job.target.function else bytecode.LAYERS,
+    )
     if settings.lite_blas:
+        step("bytecode")
+        # Another thread builds the library meanwhile.
+        compile_sources(ahead=True)
         step("lite BLAS")
-        _replace_blas(job, collected)
+        _replace_blas(library(job), collected)
         sizes["lite BLAS"] = tree.size
     if settings.strip:
         step("strip")
@@ -133,14 +147,7 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
     # Nothing but bytecode is added from here on: what cannot fit fails before it is compiled.
     _check_before(job, tree, graph, last_release)
     step("bytecode")
-    note = bytecode.add(
-        tree,
-        job.target.runtime,
-        settings.bytecode,
-        settings.optimize,
-        recipes=job.target.recipes.uses,
-        place=bytecode.TASK if job.target.function else bytecode.LAYERS,
-    )
+    note = compile_sources()
     return Prepared(job, collected, graph, note, {**sizes, "bytecode": tree.size})
 
 
@@ -214,31 +221,40 @@ def _archive(stream: IO[bytes], tree: Tree, target: Target) -> archive.Written:
     return replace(written, sizes=sizes)
 
 
-def _replace_blas(job: LayerJob, collected: Collected) -> None:
-    """Put the lite BLAS in the place of the OpenBLAS that numpy's wheel bundles."""
+def library(job: LayerJob) -> LiteBlas:
+    """Return the lite BLAS of a layer that asks for it; one that is not cached is built.
+
+    Raises:
+        BuildError: It does not build, or the layer has no wheel of numpy.
+    """
     from layersmith import liteblas  # noqa: PLC0415 -- few layers ask for it
 
-    numpy = next((part for part in collected.parts if part.name == "numpy"), None)
-    if numpy is None or numpy.wheel is None:
+    target = job.target
+    locked = next((one for one in collecting.needed(job.lock, target) if one.name == "numpy"), None)
+    if locked is None:
         raise BuildError(
             "lite-blas is set, and there is no numpy in the layer",
-            target=job.target.identifier,
+            target=target.identifier,
             hint="take lite-blas out of layers.yaml",
         )
-    locked = job.lock.entry("numpy")
-    if locked is None or locked.source is None:
+    if locked.source is None or not locked.is_wheel:
         raise BuildError(
             "lite-blas replaces a part of numpy's wheel, and numpy is built from its sdist",
-            target=job.target.identifier,
+            target=target.identifier,
             hint="take lite-blas or `build: {numpy: ...}` out of layers.yaml",
         )
-    sdist = collecting.stored(locked.source, job.target)
-    made = liteblas.drop_in(
-        numpy.wheel.path, sdist, runtime=job.target.runtime, cache_dir=cache.section("liteblas")
-    )
+    wheel_file, sdist = (collecting.stored(one, target) for one in locked.files)
+    folder = cache.section("liteblas")
+    made = liteblas.drop_in(wheel_file, sdist, runtime=target.runtime, cache_dir=folder)
     build_pins.same_compiler(locked, made.record)
+    return made
+
+
+def _replace_blas(made: LiteBlas, collected: Collected) -> None:
+    """Put the lite BLAS in the place of the OpenBLAS that numpy's wheel bundles."""
     entry = collected.tree.entries[f"{PREFIX}{made.soname_path_in_wheel}"]
     collected.tree.replace(entry.with_content(made.content))
+    numpy = next(part for part in collected.parts if part.name == "numpy")
     numpy.record = {**(numpy.record or {}), "lite-blas": made.record}
 
 

@@ -305,7 +305,8 @@ class Contents(Model):
     strip: bool = True
     """Remove symbols and debug sections from ELF files."""
     bytecode: BytecodeMode = BytecodeMode.UNCHECKED_HASH
-    """Whether the layer holds bytecode, and which."""
+    """Whether the layer holds bytecode, and which. That of packages holds lines and no columns:
+    tracebacks show no carets below their lines."""
     optimize: Annotated[int, Field(ge=0, le=2, examples=[2])] = 0
     """How the bytecode is compiled, as with `python -O`: 1 leaves out assert statements and what
     stands under `if __debug__`, 2 docstrings as well. Packages that read docstrings, or rely on

@@ -82,6 +82,7 @@ def link_arguments(imports: Imports, objects: Sequence[str]) -> list[str]:
     return [
         "-shared",
         "-s",
+        "-nostdlib",  # glibc is still linked; zig would first build a runtime that nothing calls
         "-Wl,--gc-sections",
         "-Wl,--version-script=exports.map",
         "-Wl,--undefined-version",  # what is missing is named by the check that follows

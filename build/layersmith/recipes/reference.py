@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING, Any
 
 from layersmith import console
@@ -106,7 +107,19 @@ def _table(known: list[KnownRecipe]) -> Iterator[str]:
         measured = _newest(one.content.measured)
         figures = _figures(measured) if measured else "- | - | -"
         yield f"| [{one.name}](#{one.name}) | {one.content.versions or 'any'} | {figures} |"
+    newest = [_newest(one.content.measured) for one in known]
+    yield from ("", _medians([one for one in newest if one]))
     yield ""
+
+
+def _medians(measured: list[Measured]) -> str:
+    zips = statistics.median(one.thin_zip / one.plain_zip for one in measured)
+    starts = statistics.median(one.thin_start / one.plain_start for one in measured)
+    return (
+        f"Median of the {len(measured)} that are measured: the zip is {zips:.2f} of the plain"
+        f" layer's, the start {starts:.2f}. Both hold bytecode, and a start is mostly the imports"
+        " that the work needs, which a recipe leaves as they are."
+    )
 
 
 def _newest(measured: list[Measured]) -> Measured | None:

@@ -6,13 +6,15 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from layersmith import process
 from layersmith.base import damage, disk
 from layersmith.base.versions import order
 from layersmith.config.models import Budgets, Function
 from layersmith.errors import BuildError
 from layersmith.prove.cold.importtime import ImportTree
-from layersmith.prove.cold.models import ColdStartReport
+from layersmith.prove.cold.models import ColdStartReport, LazyReport
 from layersmith.prove.reports import SmokeReport
 from layersmith.report import diffs
 from layersmith.report.found import MANIFEST, FoundManifest
@@ -66,6 +68,7 @@ class ReportedArtifact:
         users: The functions that use it.
         cold_start: Its cold starts, if they were measured.
         imports: Its import times, if they were measured.
+        lazy: What `lazy` found in the functions that use it, on its runtime.
         smoke: Its proof, if it was started.
         weighing: What ``weigh --save`` found.
         advisories: What `advisories` found, if it looked.
@@ -81,6 +84,7 @@ class ReportedArtifact:
     users: Sequence[str] = ()
     cold_start: ColdStartReport | None = None
     imports: ImportTree | None = None
+    lazy: Sequence[LazyReport] = ()
     smoke: SmokeReport | None = None
     weighing: Weighing | None = None
     advisories: AdvisoryReport | None = None
@@ -165,6 +169,7 @@ def _artifact(
         users=sorted(users),
         cold_start=cold_start,
         imports=imports,
+        lazy=_lazy(found, [*users, manifest.layer], stale),
         smoke=smoke,
         weighing=found.beside(".analysis.json", Weighing),
         advisories=advisories.report if advisories else None,
@@ -173,6 +178,24 @@ def _artifact(
         same=last is not None and last.manifest.artifact.sha256 == sha256,
         stale=stale,
     )
+
+
+def _lazy(found: FoundManifest, functions: Iterable[str], stale: list[str]) -> list[LazyReport]:
+    """Return what was found in some functions with this zip; note where it was another one."""
+    reports, manifest = [], found.manifest
+    for name in functions:
+        try:
+            text = (found.path.parent / f"{name}.lazy.json").read_bytes()
+            report = LazyReport.model_validate_json(text)
+        except (OSError, ValidationError):
+            continue
+        if report.runtime != manifest.runtime:
+            continue
+        if report.zips.get(manifest.layer) == manifest.artifact.sha256:
+            reports.append(report)
+        else:
+            stale.append(f"lazy imports of {name}")
+    return reports
 
 
 def _last(earlier: Iterable[FoundManifest], manifest: Manifest) -> FoundManifest | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from layersmith import console
 from layersmith.base import runtimes
+from layersmith.prove.cold.models import ColdStartReport
 from layersmith.prove.reports import SmokeReport
 from layersmith.report import diff_text, diffs, found
 
@@ -55,12 +56,14 @@ class TargetVerdict:
         words: ``proven by Docker``, ``failed`` and so on.
         manifest: Of its artifact, where there is one.
         problems: Why it is not in order.
+        cold_start: How it starts beside what was before, where `coldstart` measured it.
     """
 
     target: Target
     words: str
     manifest: Manifest | None = None
     problems: Sequence[str] = field(default=())
+    cold_start: str = ""
 
     @property
     def marked(self) -> str:
@@ -99,12 +102,16 @@ def _in_folder(target: Target, path: Path) -> TargetVerdict:
             target, "not built", problems=["its zip was not built; see the log of its job"]
         )
     one = found.FoundManifest(path)
+    cold = one.beside(".coldstart.json", ColdStartReport)
+    change = ""
+    if cold and cold.sha256 == one.manifest.artifact.sha256:
+        change = cold.change if cold.against and cold.against.ratio else ""
     proof = one.beside(".smoke.json", SmokeReport)
     if proof is None or proof.sha256 != one.manifest.artifact.sha256:
-        return TargetVerdict(target, UNKNOWN, one.manifest)
+        return TargetVerdict(target, UNKNOWN, one.manifest, cold_start=change)
     where = "its host twin" if proof.runner.twin else proof.runner.kind.capitalize()
     words = f"proven by {where}" if proof.ok else f"not proven by {where}"
-    return TargetVerdict(target, words, one.manifest, proof.problems)
+    return TargetVerdict(target, words, one.manifest, proof.problems, change)
 
 
 def manifests_in(folder: Path | None) -> dict[str, FoundManifest]:
@@ -212,7 +219,8 @@ def _against(one: TargetVerdict, old: FoundManifest | None) -> str:
     if new.sha256 == before.sha256:
         return "the same bytes"
     grown = new.zipped - before.zipped
-    return f"{'+' if grown >= 0 else '-'}{console.size(abs(grown))} zipped"
+    sizes = f"{'+' if grown >= 0 else '-'}{console.size(abs(grown))} zipped"
+    return f"{sizes}; {one.cold_start}" if one.cold_start else sizes
 
 
 def changes(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from layersmith.assemble import prune
 from layersmith.assemble.bytecode import RULE_ONLY
 from layersmith.console import size
-from layersmith.prove.cold import bill, importtime
+from layersmith.prove.cold import bill, importtime, text
 from layersmith.recipes.apply import rule
 from layersmith.report import figures, verdict
 from layersmith.report.records import variant
@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 COSTLIEST = 25
 """Modules that the table of imports holds."""
 
-VARIANTS = {
+VARIANTS: dict[str, str] = {
     "layer": "this layer",
+    "before": "before",
     "no-bytecode": "without its bytecode",
     "plain": "plain installation",
     "floor": "floor: no layer",
+    **dict[str, str](text.CHOICES.items()),
 }
 
 MILLION = 1_000_000
@@ -116,6 +118,7 @@ def target(one: ReportedArtifact, functions: Sequence[FunctionParts] = ()) -> di
         "distributions": _distributions(manifest),
         "imports": imports(one.imports) if one.imports else None,
         "cold": cold(one) if one.cold_start else None,
+        "savings": savings(one),
         "history": history(one),
         "proof": proof(one.smoke),
         "weighing": _weighing(one.weighing) if one.weighing else None,
@@ -169,6 +172,41 @@ def _rules(manifest: Manifest) -> Table | None:
         for one in sorted(manifest.pruned, key=lambda one: -one.unzipped)
     ]
     return table("rule|what it leaves out|files#|unpacked#", rows) if rows else None
+
+
+def savings(one: ReportedArtifact) -> Table | None:
+    """Return what other choices and imports that wait would save, as far as that was measured."""
+    found = [
+        (text.CHOICES[it.name], f"{size(it.zipped)} zip, {size(it.unzipped)} unpacked", it.saved)
+        for it in (one.cold_start.choices if one.cold_start else ())
+    ]
+    for report in one.lazy:
+        name = f"the function {report.function}"
+        found += [
+            (f"lazy imports: {it.statement}", f"{name}, {it.file}:{it.line}", it.saved)
+            for it in report.imports
+            if it.saved
+        ]
+        if report.together:
+            found.append(("lazy imports: all that can wait", name, report.together))
+        if report.interpreter:
+            found.append(("lazy imports: PYTHON_LAZY_IMPORTS=all", name, report.interpreter))
+    currency = billing.load().currency
+    rows = [
+        (
+            what,
+            where,
+            f"{saved.ms.median:,.1f} ms",
+            f"{saved.ms.low:,.1f} to {saved.ms.high:,.1f} ms",
+            "" if saved.million is None else f"{saved.million:,.2f} {currency}",
+        )
+        for what, where, saved in found
+    ]
+    return (
+        table("change|where|saves#|lowest to highest#|a million cold starts#", rows)
+        if rows
+        else None
+    )
 
 
 def imports(tree: ImportTree) -> dict[str, Any]:
@@ -236,6 +274,7 @@ def cold(one: ReportedArtifact) -> dict[str, Any]:
         "state": "good" if report.within else "bad",
         "saving": saving(one),
         "assumes": assumption(one),
+        "change": f"In one run: {report.change}." if report.change else "",
         "notes": [*([f"{bill.said(report.phases)}."] if report.phases else []), *report.notes],
         **table(
             "variant|every start|median#|of that INIT#|a million INITs#|peak memory#", rows

@@ -193,7 +193,7 @@ class Deployment:
             "Stage": self.stage.name,
             **self.stage.parameters(template.name),
         }
-        values = self._vectors(template, self._account()) | values
+        values = self._shared(template, self._account()) | values
         if template.name == BOOTSTRAP:
             values |= self._bucket_parameters()
         for parameter, asset in assets_.needed(template, dict(self.assets)).items():
@@ -248,15 +248,15 @@ class Deployment:
                     for name, asset in assets_.needed(one, dict(self.assets)).items()
                 },
                 **(filled if one.name == BOOTSTRAP else {}),
-                **self._vectors(one, "0" * 12),
+                **self._shared(one, "0" * 12),
                 **self.stage.parameters(one.name),
             }
             for one in ordered
         }
 
-    def _vectors(self, template: Template, account: str) -> dict[str, str]:
-        """What a template takes of the databases that are asked without a session."""
-        known = self.stage.vector_parameters(account)
+    def _shared(self, template: Template, account: str) -> dict[str, str]:
+        """What a template takes of that which the stage says once."""
+        known = self.stage.shared_parameters(account)
         return {name: value for name, value in known.items() if name in template.parameters}
 
     def _bucket_parameters(self) -> dict[str, str]:

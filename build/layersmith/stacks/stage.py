@@ -19,7 +19,7 @@ from layersmith.errors import ConfigError
 from layersmith.ship.aws.regions import partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from layersmith.stacks.templates import Template
@@ -57,8 +57,8 @@ class Stage(BaseModel):
         """Return the stage's parameters of a stack, without what deploy fills in."""
         return dict(self.stacks.get(stack) or {})
 
-    def vector_parameters(self, account: str) -> dict[str, str]:
-        """Return the parameters that say where databases are asked and which indexes that takes.
+    def shared_parameters(self, account: str) -> dict[str, str]:
+        """Return the parameters that several templates take: where databases lie and are asked.
 
         Args:
             account: The number of the account.
@@ -71,9 +71,11 @@ class Stage(BaseModel):
             for name, one in stores.items()
             if one == "s3vectors"
         ]
+        storage = self.parameters("chroma").get("Storage")
         return {
             "VectorStores": ",".join(f"{name}={one}" for name, one in stores.items()),
             "VectorIndexes": ",".join(indexes),
+            **({"Storage": storage} if storage else {}),
         }
 
 
@@ -135,7 +137,7 @@ def select(stage: Stage, templates: Mapping[str, Template]) -> list[Template]:
 
     Raises:
         ConfigError: The stage names a stack without a template, or a parameter that its template
-            does not have; all problems in one message.
+            does not have, or its databases lie in two places; all problems in one message.
     """
     problems = []
     for stack in stage.stacks:
@@ -148,9 +150,23 @@ def select(stage: Stage, templates: Mapping[str, Template]) -> list[Template]:
             for name in stage.parameters(stack)
             if name not in declared or name in GIVEN
         ]
+    problems += _storage_problems(stage)
     if problems:
         raise ConfigError(f"the stage {stage.name} does not fit: {'; '.join(problems)}")
     return [templates[stack] for stack in stage.stacks]
+
+
+def _storage_problems(stage: Stage) -> Iterator[str]:
+    storage = stage.parameters("chroma").get("Storage", "s3")
+    asked = stage.parameters("functions").get("Storage", storage)
+    if asked != storage:
+        yield f"functions.Storage is {asked} and chroma.Storage {storage} (leave out the first)"
+    outside = [name for name, one in stage.databases.items() if one != "session"]
+    if storage == "efs" and outside:
+        yield (
+            f"databases: {outside[0]} is asked without a session, by functions that read S3, "
+            "and chroma.Storage is efs"
+        )
 
 
 def _problems(error: ValidationError) -> str:

@@ -18,7 +18,7 @@ what is in it:
   first whether the layers may ship: proven, within budget, changed since the last release. Then for
   every target what each step saved, its files by size, who pulls what, its budgets, cold starts
   and their price, import times, proof, advice and licences, as far as their records lie in dist/
-  (build, smoke, coldstart and weigh --save write them); the functions of layers.yaml with all
+  (build, smoke, coldstart, lazy and weigh --save write them); the functions of layers.yaml with all
   their layers; releases of --history; and costs (dist/cost-history.jsonl of `cost --history-out`).
   It is one file that needs no network, and prints one page per target.
 

@@ -46,6 +46,7 @@ DATA: dict[str, dict[str, str]] = {
         "notices": "layersmith.adopt.models.Notice",
         "next": "builtins.str",
     },
+    "lazy": {"": "layersmith.prove.cold.models.LazyReport"},
     "slim": {"": "layersmith.prove.slim.models.SlimReport"},
     "smoke": {
         "layers": "layersmith.prove.reports.SmokeReport",

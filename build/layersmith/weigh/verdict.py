@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
     from layersmith.weigh.target import Weighed
 
-BYTECODE_ZIPPED = 0.40
-"""What is left of bytecode after compression, about: 0.40 to 0.45 in the same layers."""
+BYTECODE_ZIPPED = 0.34
+"""What is left of bytecode after compression, about: measured over the same sources."""
+
+OPTIMIZED = (1.0, 1.0, 0.85)
+"""What is left of bytecode at each level of ``optimize``, about: asserts are a few thousandths of
+it, docstrings a sixth (0.55 to 0.98 of a distribution). Measured 2026-11-26 over 20 distributions,
+6.3 MB of sources, CPython 3.12 and 3.13."""
 
 
 def report(weighed: Weighed) -> Weighing:
@@ -46,10 +51,7 @@ def report(weighed: Weighed) -> Weighing:
 
 
 def bytecode(weighed: Weighed, without: Collection[str] = ()) -> tuple[int, int]:
-    """Return the unzipped and zipped bytes that a build's bytecode adds, estimated.
-
-    ``optimize`` is not regarded: how much it saves depends on the docstrings.
-    """
+    """Return the unzipped and zipped bytes that a build's bytecode adds, estimated."""
     mode = weighed.target.settings.bytecode
     if mode is BytecodeMode.NONE:
         return 0, 0
@@ -58,9 +60,11 @@ def bytecode(weighed: Weighed, without: Collection[str] = ()) -> tuple[int, int]
         for entry in weighed.tree
         if entry.path.endswith(".py") and entry.distribution not in without
     ]
-    compiled = round(sum(entry.size for entry in sources) * BYTECODE_SHARE)
+    level = weighed.target.settings.optimize
+    only = {use.name: use.bytecode.optimize for use in weighed.target.recipes.uses if use.bytecode}
+    shares = (OPTIMIZED[only.get(one.distribution, level)] * one.size for one in sources)
+    compiled = round(sum(shares) * BYTECODE_SHARE)
     packed = round(compiled * BYTECODE_ZIPPED)
-    only = {use.name for use in weighed.target.recipes.uses if use.bytecode}
     gone = [one for one in sources if mode is BytecodeMode.ONLY or one.distribution in only]
     return compiled - sum(one.size for one in gone), packed - sum(zipped(one) for one in gone)
 

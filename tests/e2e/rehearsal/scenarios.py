@@ -256,8 +256,10 @@ def compaction_with_writers(play: Play, writers: int = 3, batches: int = 6) -> s
     assert done.status == "SUCCEEDED", done
     assert done.output["compacted"] is True
     play.check()
-    last = play.stage.run("CompactionArn", {"database": DATABASE})
-    assert last.status == "SUCCEEDED", last.cause
+    play.write(["after-0"], [3])
+    every = play.stage.run("CompactionArn", {})
+    assert every.output == {"started": [DATABASE], "later": 0}, every
+    play.stage.settle()
     idle = play.stage.run("CompactionArn", {"database": DATABASE})
     assert idle.output == {"database": DATABASE, "compacted": False, "reason": "no deltas"}
     play.check()

@@ -84,12 +84,14 @@ class Stage:
         host: Runs functions.
         cloud: The account.
         layers: Content of the layers by name, where the host uses the real ones.
+        settings: Of every deployment, over the stage's file.
     """
 
     launcher: Launcher
     host: Host
     cloud: Cloud
     layers: Mapping[str, bytes] = field(default_factory=dict)
+    settings: Sequence[str] = ()
     outputs: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _opened: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -139,7 +141,7 @@ class Stage:
     def chosen(self, *settings: str) -> tuple[stages.Stage, list[templates.Template]]:
         """The stage and its templates, with settings over its file."""
         folder = ROOT / "infra-templates"
-        stage = stages.load(folder / "stages", STAGE, (*SETTINGS, *settings))
+        stage = stages.load(folder / "stages", STAGE, (*SETTINGS, *self.settings, *settings))
         assert stage.region == REGION
         return stage, stages.select(stage, templates.load(folder))
 

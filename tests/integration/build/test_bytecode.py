@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import marshal
 import subprocess
 import sys
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
+from layersmith.assemble import bytecode as compiler
 from layersmith.assemble import manifest
+from layersmith.assemble.tree import Bytes, Entry, Tree
 from layersmith.base import runtimes
+from layersmith.config.models import BytecodeMode
 
 from tests.field import bytecode
 from tests.support import wheels
@@ -78,6 +82,24 @@ def test_every_choice_imports_and_holds_what_it_says(
         check=True,
     )
     assert done.stdout.strip() == f"42 {TEXT.decode() if documented else None}"
+
+
+def test_tracebacks_keep_the_lines_of_packages_and_the_columns_of_a_function(
+    project: Project, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(build(project, tmp_path, SOURCES, "bytecode: only")) as archive:
+        layer = archive.read("python/alpha.pyc")
+    source = Entry("python/alpha.py", Bytes(SOURCES["alpha.py"]), "alpha")
+    tree = Tree({source.path: source})
+    compiler.add(tree, runtimes.get(RUNTIME), BytecodeMode.ONLY, place=compiler.TASK)
+    (function,) = (one.source.read() for one in tree)
+    for compiled, has_columns in ((layer, False), (function, True)):
+        code = next(
+            one for one in marshal.loads(compiled[16:]).co_consts if hasattr(one, "co_code")
+        )
+        lines, _, columns, _ = zip(*code.co_positions(), strict=True)
+        assert {2, 3} <= set(lines)
+        assert any(column is not None for column in columns) is has_columns
 
 
 @pytest.mark.parametrize("optimize", [0, 2])

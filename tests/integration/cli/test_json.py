@@ -30,6 +30,7 @@ COMMANDS = {
     "image": [],
     "smoke": [],
     "coldstart": [],
+    "lazy": [],
     "slim": [],
     "recipe list": [],
     "recipe show": ["numpy"],

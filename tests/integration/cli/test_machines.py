@@ -36,7 +36,7 @@ DEPLOY = "deploy --stage dev --set chroma.ImageUri=image --plan"
 VERBS = (
     *("init", "plan", "lock", "lock --check", "build --force", "audit", "weigh", "report"),
     *("diff dist dist", "doctor", "smoke --runner host", "coldstart --runner host"),
-    *("slim --runner host", "release demo", "publish plan", "arn demo", "cost", "gc"),
+    *("slim --runner host", "lazy", "release demo", "publish plan", "arn demo", "cost", "gc"),
     *(DEPLOY, "destroy --stage dev --yes", "stacks order"),
     *(f"stacks test-layer {VERSION} --module os", f"session stop {EXECUTION}"),
     *("session run --database d --input work.json",),

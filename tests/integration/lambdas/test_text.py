@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from chroma_store.server.process import ChromaProcess
 from chroma_store.storage import open_storage
 from vector_common import chroma, embedding, errors
 from vector_common.embedding import bedrock
+from vector_common.embedding.writing import with_vectors
 from vector_common.records import CollectionSpec, EmbeddingModel
 
 from tests.integration.lambdas.test_functions import handler
@@ -247,6 +249,56 @@ def test_faults_of_bedrock_are_retried_where_they_may_pass(
         with pytest.raises(error, match=code) as caught:
             embedding.embed(embedder, ["tea"], "query")
     assert caught.value.retryable is (error is errors.Unavailable)
+
+
+TOO_LONG = [
+    "Malformed input request: #/texts/0: expected maxLength: 2048, actual: 2449",
+    "400 Bad Request: Too many input tokens. Max input tokens: 8192, request input token count: 9",
+    "This model's maximum context length is 512 tokens. However, you requested 900 tokens",
+    "Input validation error: `inputs` must have less than 512 tokens. Given: 900",
+]
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize("said", TOO_LONG)
+@pytest.mark.parametrize("kind", ["bedrock", "endpoint"])
+def test_a_text_that_the_model_finds_too_long_is_the_events_fault(
+    monkeypatch: pytest.MonkeyPatch, kind: str, said: str
+) -> None:
+    monkeypatch.setenv("EMBEDDER", kind)
+    monkeypatch.setenv("EMBEDDER_MODEL", "amazon.titan-embed-text-v2:0")
+    answer = {"__type": "ValidationException", "message": said}
+    with answering(lambda *_: (400, answer)) as (url, _):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", url)
+        monkeypatch.setenv("EMBEDDER_URL", url)
+        embedder = embedding.configured()
+        assert embedder
+        with pytest.raises(errors.PayloadTooLarge, match=re.escape(said[:20])) as caught:
+            embedding.embed(embedder, ["tea"], "query")
+    assert not caught.value.retryable
+
+
+@pytest.mark.usefixtures("aws")
+def test_what_is_too_long_for_cohere_3_is_named_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EMBEDDER_MODEL", "cohere.embed-english-v3")
+    monkeypatch.setitem(bedrock._DIMENSIONS, "cohere3", 3)
+    with answering(bedrock_says) as (url, seen):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", url)
+        embedder = embedding.configured()
+        assert embedder
+        records = [{"id": "a", "text": "x" * 2048}, {"id": "b", "text": "x" * 2049}]
+        spec = {"name": "letters", "space": "cosine"}
+        problem = "must be a string of 1 to 2048 characters for cohere.embed-english-v3"
+        with pytest.raises(errors.BadRequest, match=re.escape(f"records[1].text: {problem}")):
+            with_vectors(records, spec)
+        with pytest.raises(errors.BadRequest, match=f"^text: {problem}"):
+            embedding.embed(embedder, ["x" * 2049], "query")
+        assert seen == []
+        changes, _ = with_vectors(records[:1], spec)
+    assert changes[0]["embedding"][0] == 2048
+    assert [body["truncate"] for _, body, _ in seen] == ["END"]
 
 
 def endpoint_says(path: str, body: Any) -> tuple[int, Any]:

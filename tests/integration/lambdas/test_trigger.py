@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
+import runpy
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,18 @@ from moto import mock_aws
 from vector_common import aws as clients
 from vector_common import errors
 from vector_common.deltas import DeltaWriter
+from vector_common.ids import new_id
+from vector_common.names import delta_prefix
 from vector_common.records import CollectionSpec
 from vector_common.storage import open_storage
+from vector_common.stores.state import FedStore, read_stores, write_stores
 from vector_common.tokens import read_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from vector_common.storage import Storage
+    from vector_common.stores.state import StoreName
 
 SPEC = CollectionSpec("receipts", 1)
 
@@ -36,79 +41,52 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def handler(aws: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+@pytest.fixture(params=["s3", "folder"])
+def storage(
+    request: pytest.FixtureRequest, aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Storage:
     boto3.client("s3").create_bucket(
         Bucket="vectors", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
-    machine = boto3.client("stepfunctions").create_state_machine(
-        name="compaction",
-        definition=json.dumps({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}),
-        roleArn="arn:aws:iam::123456789012:role/x",
-    )
-    monkeypatch.setenv("STORAGE_URL", "s3://vectors/data")
-    monkeypatch.setenv("STATE_MACHINE_ARN", machine["stateMachineArn"])
+    url = "s3://vectors/data" if request.param == "s3" else tmp_path.as_uri()
+    monkeypatch.setenv("STORAGE_URL", url)
+    return open_storage(url)
+
+
+def look(event: dict[str, Any], **constants: int) -> Any:
     path = Path(__file__).parents[3] / "lambdas/compaction_trigger/handler.py"
-    spec = importlib.util.spec_from_file_location("function_compaction_trigger", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.handler
+    handler = runpy.run_path(str(path))["handler"]
+    handler.__wrapped__.__globals__.update(constants)
+    return handler(event, None)
 
 
-def started(arn: str) -> list[dict[str, Any]]:
-    client = boto3.client("stepfunctions")
-    executions = client.list_executions(stateMachineArn=arn)["executions"]
-    return [
-        json.loads(client.describe_execution(executionArn=e["executionArn"])["input"])
-        for e in executions
-    ]
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    monkeypatch.setenv("STORAGE_URL", tmp_path.as_uri())
+    return open_storage(tmp_path.as_uri())
 
 
-def test_databases_with_deltas_are_compacted_once_at_a_time(handler: Any) -> None:
-    storage = open_storage("s3://vectors/data")
+def test_databases_with_deltas_are_pending_and_others_are_not(storage: Storage) -> None:
     for database in ("receipts", "labels"):
         DeltaWriter(storage, database).append([{"id": "a", "embedding": [1]}], SPEC)
     storage.put("databases/quiet/pointer.json", b"{}")
-    first = handler({"source": "aws.scheduler", "time": "now"}, None)
-    assert first == {
-        "started": ["labels", "receipts"],
-        "running": [],
-        "idle": ["quiet"],
-        "failed": {},
-    }
-    again = handler({"databases": ["receipts", "quiet"]}, None)
-    assert (again["idle"], again["started"], again["running"]) == (["quiet"], [], ["receipts"])
-    inputs = started(os.environ["STATE_MACHINE_ARN"])
-    assert {"database": "receipts"} in inputs
-    assert {"database": "labels"} in inputs
-    assert {"database": "quiet"} not in inputs
+    assert look({"source": "aws.scheduler"}) == {"pending": ["labels", "receipts"], "later": 0}
+    assert look({"databases": ["receipts", "quiet"]}) == {"pending": ["receipts"], "later": 0}
+    assert look({"databases": ["quiet", "unheard"]}) == {"pending": [], "later": 0}
 
 
-def test_what_has_ended_is_started_again_and_not_called_running(handler: Any) -> None:
-    DeltaWriter(open_storage("s3://vectors/data"), "a-b").append(
-        [{"id": "a", "embedding": [1]}], SPEC
-    )
-    assert handler({}, None)["started"] == ["a-b"]
-    assert handler({}, None)["running"] == ["a-b"]
-    client = boto3.client("stepfunctions")
-    machine = os.environ["STATE_MACHINE_ARN"]
-    for one in client.list_executions(stateMachineArn=machine)["executions"]:
-        client.stop_execution(executionArn=one["executionArn"])
-    assert handler({}, None)["started"] == ["a-b"]
-    assert len(started(machine)) == 2
+def test_a_database_whose_store_is_behind_is_pending_without_deltas(folder: Storage) -> None:
+    folder.put("databases/shops/pointer.json", b'{"snapshot_id": "new"}')
+    for snapshot, pending in (("old", ["shops"]), ("new", [])):
+        fed: dict[StoreName, FedStore] = {"file": FedStore(snapshot)}
+        write_stores(folder, "shops", fed, read_stores(folder, "shops"))
+        assert look({}) == {"pending": pending, "later": 0}
 
 
-def test_one_failure_does_not_stop_the_others(
-    handler: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    storage = open_storage("s3://vectors/data")
-    DeltaWriter(storage, "receipts").append([{"id": "a", "embedding": [1]}], SPEC)
-    monkeypatch.setenv(
-        "STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:123456789012:stateMachine:gone"
-    )
-    assert handler({}, None)["failed"] == {"receipts": "StateMachineDoesNotExist"}
+def test_what_one_run_cannot_take_is_counted(folder: Storage) -> None:
+    for name in "abcde":
+        folder.put(f"{delta_prefix(name)}{new_id()}.jsonl", b"")
+    assert look({}, MOST=3) == {"pending": ["a", "b", "c"], "later": 2}
 
 
 @pytest.mark.parametrize("scheme", ["ssm", "secretsmanager", "s3"])

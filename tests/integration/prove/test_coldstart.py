@@ -6,12 +6,16 @@ No time is judged here, only that the numbers belong together.
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.base import interpreters
 
+from tests.support import cli
 from tests.support.envelopes import data_of
+
+from .conftest import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +24,6 @@ if TYPE_CHECKING:
     from layersmith.prove.runners.choice import Runner
 
     from .conftest import Call
-
-pytestmark = pytest.mark.slow
 
 TARGET = "imaging-python3.13-arm64"
 STEM = "imaging-1.0.0-python3.13-arm64"
@@ -44,6 +46,7 @@ def measure(call: Call, built: Callable[[str], Path]) -> Callable[..., Any]:
     return measured
 
 
+@pytest.mark.slow
 def test_the_twin_is_measured(measure: Callable[..., Any]) -> None:
     report, tree = measure("--runner", "host", "--starts", "3")
     assert report["identifier"] == TARGET
@@ -83,6 +86,7 @@ def test_the_twin_is_measured(measure: Callable[..., Any]) -> None:
     assert "PIL._imaging" in {one["module"] for one in pillow["children"]}
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_emulated_times_become_an_estimate(measure: Callable[..., Any], engine: Runner) -> None:
     report, _ = measure("--starts", "1", "--without", "plain", "--without", "no-bytecode")
@@ -102,6 +106,7 @@ def test_emulated_times_become_an_estimate(measure: Callable[..., Any], engine: 
     assert layer["off_percent"] == pytest.approx(off, abs=0.1)
 
 
+@pytest.mark.slow
 def test_over_the_budget_is_exit_code_7(
     call: Call, built: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -119,6 +124,71 @@ def test_over_the_budget_is_exit_code_7(
     assert done.returncode == 7
     assert "the budget is 1 ms" in done.stderr
     assert "OVER the budget" in done.stdout
+
+
+LAYERS_YAML = f"""\
+layers:
+  demo:
+    description: one module
+    version: 1.0.0
+    runtimes: [{HERE}]
+    architectures: [arm64]
+    files: {{python/demo.py: demo.py}}
+    smoke: smoke.py
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run verbs on a layer of one module, and return what they print as data."""
+    monkeypatch.setenv("LAYERSMITH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step.md"))
+    (tmp_path / "layers.yaml").write_text(LAYERS_YAML)
+    (tmp_path / "demo.py").write_text("VALUE = 1\n")
+    (tmp_path / "smoke.py").write_text("def test_it():\n    import demo\n")
+    (tmp_path / "smoke_coldstart.py").write_text(
+        "import demo\n\ndef handler(event, context):\n    return demo.VALUE\n"
+    )
+
+    def run(*words: str) -> Any:
+        done = cli.layers(*words, "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return data_of(done.stdout)
+
+    run("lock")
+    run("build")
+    return run
+
+
+def test_an_earlier_zip_is_started_in_turns(project: Callable[..., Any], tmp_path: Path) -> None:
+    without = (f"--without={name}" for name in ("no-bytecode", "plain", "floor"))
+    words = ("coldstart", "--runner", "host", "--starts", "3", *without)
+    shutil.copytree(tmp_path / "dist", tmp_path / "before")
+    [same] = project(*words, "--against", "before")
+    assert same["against"]["ratio"] is None, "the same bytes are not measured twice"
+
+    (tmp_path / "demo.py").write_text("import time\ntime.sleep(0.5)\nVALUE = 1\n")
+    project("build")
+    (tmp_path / "step.md").unlink()
+    [report] = project(*words, "--against", "before", "--summary")
+    new, old = report["variants"]
+    assert (new["name"], old["name"]) == ("layer", "before")
+    rounds = [
+        (one["init_ms"] + one["call_ms"]) / (other["init_ms"] + other["call_ms"])
+        for one, other in zip(new["samples"], old["samples"], strict=True)
+    ]
+    ratio = report["against"]["ratio"]["total"]
+    assert ratio["median"] == pytest.approx(sorted(rounds)[1], abs=0.01)
+    assert min(one["init_ms"] for one in new["samples"]) >= 500
+    told = f"cold start {ratio['median']:.2f} ({ratio['low']:.2f}-{ratio['high']:.2f})"
+    assert told in (tmp_path / "step.md").read_text()
+    project("summary", "--before", "before", "--out", "summary.md")
+    assert f"zipped; {told} of that of 1.0.0 before" in (tmp_path / "summary.md").read_text()
+
+    (tmp_path / "before" / f"{report['identifier'].replace('demo', 'demo-1.0.0')}.zip").unlink()
+    [alone] = project(*words, "--against", "before")
+    assert alone["against"] is None
+    assert "is not beside its manifest" in alone["notes"][0]
 
 
 def find(nodes: list[dict[str, Any]], module: str) -> dict[str, Any]:

@@ -101,3 +101,32 @@ def test_a_layer_needs_a_smoke_file(project: Project) -> None:
 def test_a_size_that_is_none(project: Project) -> None:
     done = project.run("slim", "--at-least", "much", check=2)
     assert "--at-least much" in done.stderr
+
+
+def test_choices_are_built_and_started_beside_the_layer(project: Project) -> None:
+    [built] = project.build()
+    without = ("--without=plain", "--without=floor")
+    words = ("coldstart", "--choices", "--runner", "host", "--starts", "2", "--json", *without)
+    [before] = data_of(project.run(*words).stdout)
+    assert [one["name"] for one in before["choices"]] == ["bytecode-none", "bytecode-only"]
+    assert "slim is not measured: `slim engine` has not been run" in before["notes"]
+    assert "recipes-all is not measured: it is the same zip" in before["notes"]
+
+    slim(project)
+    [report] = data_of(project.run(*words).stdout)
+    found = {one["name"]: one for one in report["choices"]}
+    assert set(found) == {"bytecode-none", "bytecode-only", "slim"}
+    # Sources and bytecode, one of both, and both without what nothing needs.
+    for one in found.values():
+        assert one["unzipped"] < built["artifact"]["unzipped"]
+        assert one["zipped"] < built["artifact"]["zipped"]
+        assert one["saved"]["million"] is not None
+    timed = {one["name"]: one["samples"] for one in report["variants"]}
+    assert set(timed) == {"layer", *found}, "the sources alone are one of the choices"
+    rounds = zip(timed["layer"], timed["slim"], strict=True)
+    saved = [
+        one["init_ms"] + one["call_ms"] - other["init_ms"] - other["call_ms"]
+        for one, other in rounds
+    ]
+    assert found["slim"]["saved"]["ms"]["low"] == pytest.approx(min(saved), abs=0.01)
+    assert report["bytecode"]["gain_ms"] is not None

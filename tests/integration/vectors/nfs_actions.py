@@ -5,7 +5,10 @@ The host's checks start it as ``nfs_actions.py ACTION JSON`` and read the JSON t
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
+import os
 import random
 import sys
 import time
@@ -165,6 +168,14 @@ def read_large(prefix: str, size: int, seconds: float) -> dict[str, Any]:
     return {**seen, "errors": sorted(errors)}
 
 
+def invoke(function: str, event: dict[str, Any]) -> Any:
+    """What a function answers that has mounted the store."""
+    os.environ["STORAGE_URL"] = f"file://{ROOT}"
+    # Its metrics are a line on stdout.
+    with contextlib.redirect_stdout(sys.stderr):
+        return importlib.import_module(f"{function}.handler").handler(event, None)
+
+
 def call(address: str, token_file: str, path: str, body: object) -> Any:
     """Send a request through a session's proxy."""
     token = json.loads(Path(token_file).read_text())["token"]
@@ -181,7 +192,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
         *(put, get, part, folders, keys, delete, clean, count, claim, hold, call),
-        *(linger, flips, write_large, read_large),
+        *(invoke, linger, flips, write_large, read_large),
     )
 }
 

@@ -45,7 +45,7 @@ BREAKAGES = {
     "deletes-nothing": ("self._path(key).unlink(missing_ok=True)", "pass"),
     "lists-all": (""" or "/." in f"/{key}\"""", ""),
 }
-"""Passages of storage_file.py, and what breaks it."""
+"""Passages of nfs_image.STORAGE, and what breaks it."""
 
 
 _ARGUMENT = {"get": "key", "part": "key", "keys": "prefix", "folders": "prefix"}

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 SOURCES = [
+    ROOT / "lambdas/delta_writer",
+    ROOT / "lambdas/compaction_trigger",
     ROOT / "fargate/chroma/chroma_store",
     ROOT / "fargate/chroma/chroma_supervisor",
     ROOT / "lambdas/common/src/vector_common",
 ]
+STORAGE = SOURCES[-1] / "storage/folder.py"
 SUITE, PYTHON = "bookworm", "3.11"
 """A release of Debian and its Python, for which the wheels are chosen."""
 
@@ -135,7 +138,7 @@ def bring(tar: Path, breakages: Mapping[str, tuple[str, str]]) -> None:
 
     Args:
         tar: The disk.
-        breakages: By the name of a copy, a passage of storage_file.py and what replaces it.
+        breakages: By the name of a copy, a passage of STORAGE and what replaces it.
     """
     with tarfile.open(tar, "w") as archive:
         for name in ("nfs_guest.py", "nfs_actions.py"):
@@ -146,12 +149,12 @@ def bring(tar: Path, breakages: Mapping[str, tuple[str, str]]) -> None:
 
 def _add_project(archive: tarfile.TarFile, folder: str, breakage: tuple[str, str] | None) -> None:
     for package in SOURCES:
-        for path in sorted(package.glob("*.py")):
+        for path in sorted(package.rglob("*.py")):
             text = path.read_text()
-            if breakage and path.name == "storage_file.py":
-                assert breakage[0] in text, f"{breakage[0]!r} is no longer in storage_file.py"
+            if breakage and path == STORAGE:
+                assert breakage[0] in text, f"{breakage[0]!r} is no longer in {STORAGE}"
                 text = text.replace(*breakage)
-            _add(archive, f"{folder}/{package.name}/{path.name}", text.encode())
+            _add(archive, f"{folder}/{path.relative_to(package.parent)}", text.encode())
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -167,7 +170,9 @@ def _run(command: Sequence[str | Path]) -> None:
 
 def qemu(image: Image, console: Path, megabytes: int, init: str = "/sbin/lab") -> list[str]:
     """The command that boots a machine; without a network, and with the host at its pipes."""
+    # no_timer_check: on a busy host an emulated timer is late, and the kernel would panic.
     kernel = f"root=/dev/vda rw init={init} console=ttyS0 quiet panic=-1 net.ifnames=0"
+    kernel += " no_timer_check"
     return [
         *("qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none"),
         *("-accel", image.accelerator, "-cpu", "max,arch-capabilities=off"),

@@ -154,6 +154,48 @@ def test_a_session_goes_on_from_what_another_machine_stored(
     assert second.finish()["records"] == {"words": 51}
 
 
+def test_what_functions_write_on_two_machines_is_compacted_and_found_by_a_session(
+    clients: tuple[Client, Client],
+) -> None:
+    a, b = clients
+
+    def pending(client: Client) -> Any:
+        return client.do("invoke", function="compaction_trigger", event={})["pending"]
+
+    def batch(name: str, key: str, number: int) -> dict[str, Any]:
+        record = {"id": name, "embedding": [number, 1, -number]}
+        words = {"name": "words", "dimension": 3, "space": "l2"}
+        event = {"database": "receipts", "collection": words, "records": [record]}
+        return {"function": "delta_writer", "event": {**event, "idempotencyKey": key}}
+
+    assert pending(b) == []
+    # A batch that is retried reaches both machines, as in a backfill.
+    twice = [client.go("invoke", **batch("both", "batch", 3)) for client in clients]
+    own = [
+        client.do("invoke", **batch(client.machine.name, client.machine.name, 5))
+        for client in clients
+    ]
+    retried = [json.loads(one.wait().splitlines()[-1]) for one in twice]
+    assert retried[0] == retried[1]
+    written = {delta for answer in (*retried, *own) for delta in answer["deltas"]}
+    assert len(written) == 3
+    assert len(a.do("keys", prefix="databases/receipts/deltas/")) == 3
+    assert pending(a) == pending(b) == ["receipts"]
+
+    settings = {"MODE": "compact", "DATABASE": "receipts", "STORAGE_URL": f"file://{MOUNT}"}
+    settings |= {"SESSION_ID": "compaction", "DATA_DIR": "/tmp/data-compaction"}
+    b.machine.run(["python3", "-m", "chroma_supervisor", "serve"], **b.env, **settings)
+    assert pending(a) == pending(b) == []
+
+    session = Session(a, "asks")
+    found = session.call(
+        f"{session.words()}/query", {"query_embeddings": [[3, 1, -3]], "n_results": 3}
+    )
+    assert found["ids"][0][0] == "both"
+    assert set(found["ids"][0]) == {"a", "b", "both"}
+    assert session.finish()["records"] == {"words": 3}
+
+
 def test_the_lock_of_a_dead_machine_ends_with_its_lease(
     lab: Lab, clients: tuple[Client, Client]
 ) -> None:

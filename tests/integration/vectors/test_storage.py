@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
-from chroma_store.storage import Storage, open_storage
+from chroma_store.deltas.fetching import reader
+from chroma_store.storage import Blob, Storage, open_storage
 from vector_common.errors import BadRequest, Damaged, NotFound, PreconditionFailed, StoreError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Faults = Callable[..., None]
 
@@ -32,6 +32,26 @@ def test_what_was_put_is_read_listed_and_deleted(storage: Storage) -> None:
         storage.get("a/b/1")
 
 
+def test_a_folder_lists_files_alone_and_looks_at_no_more_than_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(tmp_path.as_uri())
+    for number in range(20):
+        storage.put(f"a/{number:02}", b"x")
+    (tmp_path / "a/link").symlink_to(tmp_path / "a/01")
+    os.mkfifo(tmp_path / "a/pipe")
+    looks: list[Path] = []
+
+    def look(self: Path, look: Callable[..., os.stat_result] = Path.lstat) -> os.stat_result:
+        looks.append(self)
+        return look(self)
+
+    monkeypatch.setattr(Path, "lstat", look)
+    assert next(iter(storage.list("a/"))).key == "a/00"
+    assert looks == [tmp_path / "a/00"]
+    assert [info.key for info in storage.list("a/")] == [f"a/{number:02}" for number in range(20)]
+
+
 def test_ranges(storage: Storage) -> None:
     storage.put("r", bytes(range(100)))
     assert storage.get_range("r", 10, 5) == bytes(range(10, 15))
@@ -42,6 +62,32 @@ def test_ranges(storage: Storage) -> None:
         storage.get_range("r", 200, 6)
     with pytest.raises(NotFound):
         storage.get_range("gone", 0, 1)
+
+
+def test_many_reads_find_what_a_read_finds(storage: Storage, faults: Faults) -> None:
+    storage.put("many/1", b"one")
+    storage.put("many/2=", bytes(100_000))
+    read = reader(storage)
+    assert [read("many/1"), read("many/2="), read("many/1")] == [b"one", bytes(100_000), b"one"]
+    with pytest.raises(NotFound):
+        read("many/3")
+    for action in ("error", "cut"):
+        faults({"method": "GET", "path": "/many/", "times": 1, "action": action})
+        assert read("many/2=") == bytes(100_000)
+
+
+def test_many_reads_of_s3_do_without_botocore(
+    s3_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_storage.put("many/1", b"one")
+    read = reader(s3_storage)
+    monkeypatch.setattr(s3_storage, "get", lambda _: pytest.fail("botocore was asked"))
+    assert read("many/1") == b"one"
+    monkeypatch.undo()
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    behind = reader(s3_storage)
+    monkeypatch.setattr(s3_storage, "get", lambda _: Blob(b"by way of the proxy", ""))
+    assert behind("many/1") == b"by way of the proxy"
 
 
 def test_if_none_match_lets_one_writer_win(storage: Storage) -> None:

@@ -113,7 +113,6 @@ many = settings(max_examples=50, deadline=None, suppress_health_check=list(Healt
 def without_servers(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "fuzzed")
     monkeypatch.setenv("STORAGE_URL", (tmp_path / "store").as_uri())
-    monkeypatch.setenv("STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:1:stateMachine:x")
     monkeypatch.delenv("EMBEDDER", raising=False)
     for name in ("CHROMA_URL", "RESULTS_URL"):
         monkeypatch.delenv(name, raising=False)

@@ -51,7 +51,7 @@ requests = st.fixed_dictionaries(
 @pytest.fixture(autouse=True)
 def lambda_without_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "fuzzed")
-    for name in ("CHROMA_URL", "STORAGE_URL", "STATE_MACHINE_ARN", "EMBEDDER"):
+    for name in ("CHROMA_URL", "STORAGE_URL", "EMBEDDER"):
         monkeypatch.delenv(name, raising=False)
 
 

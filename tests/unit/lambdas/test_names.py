@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -37,20 +36,10 @@ def data_prefixes() -> list[str]:
     return [one["DataPrefix"] for one in wanted if "DataPrefix" in one]
 
 
-def test_the_state_machine_lists_the_prefix_of_the_deltas() -> None:
-    path = TEMPLATES / "state-machines/compaction.asl.json"
-    state = json.loads(path.read_text("utf-8"))["States"]["LookForDeltas"]
-    listed = state["Parameters"]["Prefix.$"]
-    assert data_prefixes(), "the template sets the prefix of the data"
-    for prefix in data_prefixes():
-        literal = listed.replace("${DataPrefix}", prefix)
-        assert literal == f"States.Format('{delta_prefix('DB').replace('DB', '{}')}', $.database)"
-
-
 def test_the_lifecycle_and_the_policies_name_the_prefix_of_databases() -> None:
     prefix = base("DB").removesuffix("DB")
     assert set(data_prefixes()) == {prefix}
-    for name in ("chroma", "functions", "workflows"):
+    for name in ("chroma", "functions"):
         assert f'"s3:prefix": ["{prefix}*"]' in (TEMPLATES / f"{name}.yaml").read_text("utf-8")
 
 

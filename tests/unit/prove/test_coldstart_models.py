@@ -13,6 +13,7 @@ from layersmith.prove.cold.models import (
     ColdStartReport,
     InitPhases,
     Kind,
+    Ratio,
     Sample,
     Spread,
     Variant,
@@ -45,6 +46,15 @@ def test_spread() -> None:
 
 def samples(*totals: float) -> list[Sample]:
     return [Sample(init_ms=t - 10, import_ms=1, call_ms=10, peak_memory=int(t)) for t in totals]
+
+
+def test_a_ratio_is_that_of_starts_of_one_round() -> None:
+    new = Variant.of("layer", 0, samples(60, 600, 90))
+    old = Variant.of("before", 0, samples(50, 400, 100))
+    found = Ratio.of(new, old)
+    # A busy round makes both slower; the ratio of the medians would be 0.9.
+    assert found.text == "1.20 (0.90-1.50)"
+    assert found.init.high == 1.51
 
 
 def report(

@@ -150,3 +150,34 @@ def test_every_shipped_recipe_is_valid() -> None:
     known = RecipeBook()
     for name in known.names():
         assert known.get(name), name
+
+
+MOST_USED = (
+    *("aiohttp", "anthropic", "aws-lambda-powertools", "awswrangler", "boto3", "cryptography"),
+    *("datadog", "duckdb", "fastapi", "google-cloud-bigquery", "google-cloud-storage", "grpcio"),
+    *("httpx", "jinja2", "langchain-core", "lxml", "matplotlib", "nltk", "numpy", "onnxruntime"),
+    *("openai", "opencv-python-headless", "openpyxl", "opentelemetry-sdk", "pandas", "pdfplumber"),
+    *("pillow", "polars", "protobuf", "psycopg", "pyarrow", "pydantic", "pymupdf", "pymysql"),
+    *("reportlab", "requests", "scikit-learn", "scipy", "selenium", "spacy", "sqlalchemy"),
+    *("tiktoken", "tokenizers"),
+)
+"""Distributions that layers hold most often, of which something can go."""
+
+
+def test_recipes_of_the_most_used_are_measured_and_every_recipe_saves_something() -> None:
+    known = RecipeBook()
+    found = {name: known.get(name) for name in known.names()}
+    recipes = {name: one.content for name, one in found.items() if one}
+    assert not [name for name in MOST_USED if not recipes[name].measured]
+    costly = {name: one for name, one in recipes.items() if one.costs}
+    assert not [name for name, one in costly.items() if one.proof is None]
+    worse = {
+        name: one.version
+        for name, recipe in costly.items()
+        for one in recipe.measured
+        if one.thin_zip >= one.plain_zip
+    }
+    assert worse == {}
+    # What costs nothing states a fact about the distribution that smoke or the build needs.
+    idle = [n for n, r in recipes.items() if not (r.costs or r.keep or r.optional or r.libraries)]
+    assert idle == []

@@ -105,7 +105,7 @@ def cold_start(made: Manifest, *, median: float = 400.0) -> ColdStartReport:
             Sample(init_ms=factor * median * spread, import_ms=1.0, call_ms=0.0)
             for spread in (0.9, 1.0, 1.1)
         ]
-        variants.append(Variant.of(name, 1000, samples))  # type: ignore[arg-type]
+        variants.append(Variant.of(name, 1000, samples))
     return ColdStartReport(
         identifier=made.identifier,
         runtime=made.runtime,

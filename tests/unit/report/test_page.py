@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from layersmith.assemble import manifest as manifests
 from layersmith.assemble.manifest import PrunedRule
-from layersmith.config.models import Budgets, Config
+from layersmith.config.models import Budgets, Config, Function
 from layersmith.errors import BuildError
-from layersmith.prove.cold.models import Calibration, InitPhases
+from layersmith.prove.cold.models import (
+    Calibration,
+    InitPhases,
+    LazyImport,
+    LazyReport,
+    OtherChoice,
+    Saved,
+)
 from layersmith.report import figures, functions, html, records, verdict, views
 from layersmith.report.bars import bar
 from layersmith.report.records import ReportedArtifact, ReportedRelease
@@ -155,6 +162,59 @@ def test_starts_are_drawn_one_by_one_and_priced() -> None:
     assert "1,024 MB" in shown["assumes"]
     assert "800 ms less" in shown["saving"]
     assert "10.67 USD less" in shown["saving"]
+
+
+def test_what_would_start_sooner_is_shown_below_the_import_profile(tmp_path: Path) -> None:
+    made = manifest()
+    measured = cold_start(made)
+    layer, plain, _ = measured.variants
+    saved = Saved.of(layer, plain).model_copy(update={"million": 10.5})
+    choice = OtherChoice(name="bytecode-only", zipped=2_000_000, unzipped=7_000_000, saved=saved)
+    late = Saved.of(plain, layer)
+    lazy = LazyReport(
+        function="query",
+        runtime=made.runtime,
+        architecture="arm64",
+        memory=512,
+        event="event.json",
+        zips={made.layer: made.artifact.sha256},
+        runner=measured.runner,
+        emulated=False,
+        starts=3,
+        unchanged=layer,
+        imports=[
+            LazyImport(file="app.py", line=3, statement="import plain", state="waits", saved=late),
+            LazyImport(file="app.py", line=4, statement="import fast", state="first-call"),
+        ],
+    )
+    path = tmp_path / f"{made.layer}-1.0.0-python3.13-arm64.json"
+    manifests.write(made, path)
+    with_choice = measured.model_copy(update={"choices": [choice]})
+    path.with_suffix(".coldstart.json").write_text(with_choice.model_dump_json())
+    (tmp_path / "query.lazy.json").write_text(lazy.model_dump_json())
+    query = config().model_copy(
+        update={"functions": {"query": Function(layers=[made.layer], code="query")}}
+    )
+    [one] = records.gather(tmp_path, query)
+    found = views.savings(one)
+    assert found is not None
+    assert found.rows == [
+        (
+            *("bytecode: only", "2.00 MB zip, 7.00 MB unpacked"),
+            *("800.0 ms", "720.0 to 880.0 ms", "10.50 USD"),
+        ),
+        (
+            *("lazy imports: import plain", "the function query, app.py:3"),
+            *("-800.0 ms", "-880.0 to -720.0 ms", ""),
+        ),
+    ]
+    assert "What would start sooner" in html.render([one], [])
+
+    other = lazy.model_copy(update={"zips": {made.layer: "0"}})
+    (tmp_path / "query.lazy.json").write_text(other.model_dump_json())
+    [one] = records.gather(tmp_path, query)
+    assert one.lazy == []
+    assert one.stale == ["lazy imports of query"]
 
 
 def test_times_under_emulation_are_divided() -> None:

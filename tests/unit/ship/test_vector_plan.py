@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from layersmith import cli
@@ -22,6 +23,17 @@ def test_an_index_costs_what_the_price_list_says() -> None:
     costs = {one.key: one.cost for one in index.items}
     queries = sum(cost for key, cost in costs.items() if "query" in key or "processed" in key)
     assert queries == pytest.approx(5.87, abs=0.005)
+
+
+def test_vectors_beyond_ten_millions_cost_a_fifth() -> None:
+    def processed(count: int) -> float:
+        work = Workload(count, 1024, 1_000_000, record_bytes=1_198)
+        [index] = [one for one in vectors.plan(work, PRICES) if one.store == "s3vectors"]
+        return sum(one.cost for one in index.items if "processed" in one.key)
+
+    millions = [processed(number * 1_000_000) for number in (9, 10, 11, 12)]
+    steps = [after - before for before, after in pairwise(millions)]
+    assert steps[1:] == pytest.approx([steps[0] / 5] * 2)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +64,7 @@ def test_the_store_that_fits_is_recommended(work: Workload, best: str | None) ->
 def test_every_price_has_a_source_and_every_one_is_used() -> None:
     keys = {
         one.key
-        for work in (SMALL, replace(SMALL, vectors=10_000_000, sessions=3))
+        for work in (SMALL, replace(SMALL, vectors=11_000_000, sessions=3))
         for plan in vectors.plan(work, PRICES)
         for one in plan.items
     }

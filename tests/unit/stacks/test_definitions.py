@@ -26,6 +26,7 @@ RETRIED = re.compile(
     r"AmazonECS\.Unknown|(ECS|Ecs|DynamoDB|Lambda|S3|Sfn|StepFunctions)\."
     r"(\w*Throttling\w*|\w*Throughput\w*|RequestLimitExceeded|TooManyRequestsException"
     r"|Internal\w*|Server\w*|Service\w*|AWSLambdaException|SdkClientException"
+    r"|EFSMount(Connectivity|Timeout)Exception"
     r"|EcsException|S3Exception|SfnException)|ServerBusy|StorageBusy"
 )
 """Errors that say that nothing happened, or that the same call is safe to repeat."""
@@ -170,3 +171,20 @@ def following(state: dict[str, Any]) -> list[str]:
     listed += [choice.get("Next") for choice in state.get("Choices", [])]
     listed += [catch["Next"] for catch in state.get("Catch", [])]
     return [name for name in listed if name]
+
+
+def test_whoever_invokes_a_function_that_mounts_a_file_system_waits_for_the_mount() -> None:
+    # Invoke names them (AWS Lambda API reference); both come before any code of the function.
+    mounting = {"delta_writer", "compaction_trigger"}
+    found = set()
+    for machine in MACHINES.values():
+        for _, state in walk(machine):
+            name = str(state.get("Parameters", {}).get("FunctionName", "")).rpartition("}")[2]
+            if name in mounting:
+                found.add(name)
+                retried = {error for retry in state["Retry"] for error in retry["ErrorEquals"]}
+                assert {
+                    "Lambda.EFSMountConnectivityException",
+                    "Lambda.EFSMountTimeoutException",
+                } <= retried
+    assert found == mounting

@@ -39,8 +39,6 @@ OPERATIONS = {
     "create_secret": "secretsmanager:CreateSecret",
     "put_secret_value": "secretsmanager:PutSecretValue",
     "delete_secret": "secretsmanager:DeleteSecret",
-    "start_execution": "states:StartExecution",
-    "list_executions": "states:ListExecutions",
     "send_task_success": "states:SendTaskSuccess",
     "send_task_failure": "states:SendTaskFailure",
     "send_task_heartbeat": "states:SendTaskHeartbeat",
@@ -71,6 +69,9 @@ NETWORK = {
     "ec2:UnassignPrivateIpAddresses",
 }  # fmt: skip
 """What Lambda's service does with a function's role in a VPC (AWS Lambda, execution role)."""
+
+MOUNTS = {"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"}
+"""What mounting a file system through an access point takes (Amazon EFS, using IAM)."""
 
 LOG_DELIVERY = {
     "logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery",
@@ -236,10 +237,8 @@ def test_functions_without_a_server_may_do_what_their_code_does_and_no_more() ->
     for role, names in {**roles, "WriterRole": ("delta_writer",)}.items():
         handlers = [ROOT / "lambdas" / name / "handler.py" for name in names]
         called = set().union(*(sources.actions(handler) for handler in handlers))
-        # Tokens are those of sessions, and these functions take vectors alone.
-        tokens = NOT_DEPLOYED | {"ssm:GetParameter", "bedrock:InvokeModel"}
         own = granted("vectors", role) - LOGS - {"s3:ListBucket"}
-        assert own | QUERIES == called - tokens - {"s3:ListBucket"} | QUERIES
+        assert own | QUERIES == called - NOT_DEPLOYED - {"s3:ListBucket"} | QUERIES
         assert own & QUERIES == (QUERIES if role == "SearchRole" else set())
 
 
@@ -265,7 +264,8 @@ def test_a_function_may_do_what_its_code_does_and_no_more(role: str) -> None:
     called = Sources("lambdas/common/src", "lambdas").actions(handler)
     allowed = granted("functions", f"{role}Role")
     in_vpc = "VpcConfig" in ALL["functions"].resources[role]["Properties"]
-    own = allowed - LOGS - (NETWORK if in_vpc else set())
+    mounts = "FileSystemConfigs" in ALL["functions"].resources[role]["Properties"]
+    own = allowed - LOGS - (NETWORK if in_vpc else set()) - (MOUNTS if mounts else set())
     assert allowed > LOGS or allowed == LOGS
     assert (allowed >= NETWORK) == in_vpc
     # Listing is also what makes S3 say that an object is missing, so every reader of deltas has it.
@@ -276,8 +276,7 @@ def test_a_function_may_do_what_its_code_does_and_no_more(role: str) -> None:
 def test_the_server_may_do_what_its_code_does_and_no_more() -> None:
     main = ROOT / "fargate/chroma/chroma_supervisor/__main__.py"
     called = Sources("lambdas/common/src", "fargate/chroma").actions(main) - NOT_DEPLOYED
-    mounts = {"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"}
-    assert granted("chroma", "TaskRole") - mounts == called - {"ssm:GetParameter"}
+    assert granted("chroma", "TaskRole") - MOUNTS == called - {"ssm:GetParameter"}
 
 
 @pytest.mark.parametrize("role", MACHINES)

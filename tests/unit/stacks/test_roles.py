@@ -21,25 +21,27 @@ from tests.support.resolved import ACCOUNT, REGION, Stage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OTHERS = {"artifacts": {"UseKmsKey": "true"}, "chroma": {"Storage": "efs", "TokenStore": "ssm"}}
+EFS = {"chroma": {"Storage": "efs", "TokenStore": "ssm"}, "functions": {"Storage": "efs"}}
+OTHERS = {"artifacts": {"UseKmsKey": "true"}} | EFS
 NETWORK = {"network": {"Egress": "nat"}, "workflows": {"AlarmEmail": "who@example.org"}}
 ENDPOINTS = {"network": {"Egress": "endpoints"}}
 TAKEN = {stack: {"ExistingDataBucket": "kept-by-hand"} for stack in ("boundary", "chroma")}
+_MODEL = {
+    "Embedder": "bedrock",
+    "EmbedderModel": "cohere.embed-v4:0",
+    "EmbedderProfile": "eu.cohere.embed-v4:0",
+}
 BEDROCK = {
     "network": {"Egress": "public-tasks", "EmbedderEndpoint": "bedrock"},
-    "functions": {
-        "Embedder": "bedrock",
-        "EmbedderModel": "cohere.embed-v4:0",
-        "EmbedderProfile": "eu.cohere.embed-v4:0",
-    },
+    "functions": _MODEL,
+    "vectors": _MODEL,
 }
-KEY = {
-    "functions": {
-        "Embedder": "endpoint",
-        "EmbedderUrl": "https://e.example",
-        "EmbedderKeyStore": "ssm",
-    }
+_ENDPOINT = {
+    "Embedder": "endpoint",
+    "EmbedderUrl": "https://e.example",
+    "EmbedderKeyStore": "ssm",
 }
+KEY = {"functions": _ENDPOINT, "vectors": _ENDPOINT}
 VARIANTS = [OTHERS | NETWORK, ENDPOINTS | KEY, TAKEN | BEDROCK]
 FOUNDATION = {"artifacts", "boundary", "github-oidc"}
 """What an administrator deploys; nobody else's role reaches it."""
@@ -106,7 +108,6 @@ UNUSED: dict[str, dict[str, tuple[str, ...]]] = {
             "lambda:*FunctionCodeSigningConfig",
             "lambda:GetCodeSigningConfig",
         ),
-        "FileSystemConfigs": ("s3files:*",),
         "FunctionScalingConfig": ("lambda:PutFunctionScalingConfig",),
         "KmsKeyArn": ("kms:CreateGrant", "kms:Encrypt", "kms:DescribeKey", "kms:GenerateDataKey"),
         "RecursiveLoop": ("lambda:PutFunctionRecursionConfig",),
@@ -167,6 +168,8 @@ NEVER = {
     ),
     "AWS::EFS::FileSystem": ("elasticfilesystem:DeleteFileSystem",),
     "AWS::IAM::Role": ("iam:DeleteRolePermissionsBoundary",),
+    # For S3 Files; what the templates mount is EFS.
+    "AWS::Lambda::Function": ("s3files:ListMountTargets",),
     # Not actions of IAM: names of S3's logs, and one that S3 calls HeadObject's right.
     "AWS::Logs::LogGroup": ("s3:REST.PUT.OBJECT",),
 }
@@ -277,19 +280,26 @@ def on(stage: Stage, stack: Any, name: str, action: str) -> Call:
     return Call(action, stack.arn(name), context)
 
 
-EMBEDDING = ("VectorSearch", "LabelValidation", "MerchantMatch", "SessionWork", "DeltaWriter")
+EMBEDDING = [
+    *(("functions", name, f"{name}Role") for name in
+      ("VectorSearch", "LabelValidation", "MerchantMatch", "SessionWork", "DeltaWriter")),
+    *(("vectors", name, "SearchRole") for name in
+      ("VectorSearch", "LabelValidation", "MerchantMatch")),
+    ("vectors", "DeltaWriter", "WriterRole"),
+]  # fmt: skip
+"""Functions that take texts: stack, function and role."""
 HOST = f"arn:aws:bedrock:{REGION}"
 
 
-@pytest.mark.parametrize("function", EMBEDDING)
-def test_a_function_may_ask_the_model_of_its_stage_and_no_other(function: str) -> None:
+@pytest.mark.parametrize(("stack", "role"), sorted({(one[0], one[2]) for one in EMBEDDING}))
+def test_a_function_may_ask_the_model_of_its_stage_and_no_other(stack: str, role: str) -> None:
     profile = f"{HOST}:{ACCOUNT}:inference-profile/eu.cohere.embed-v4:0"
     elsewhere = "arn:aws:bedrock:eu-north-1::foundation-model/"
     through = {"bedrock:InferenceProfileArn": profile}
-    by_profile = Stage(given=BEDROCK).policies("functions", f"{function}Role")
-    direct = Stage(given={"functions": {**BEDROCK["functions"], "EmbedderProfile": ""}})
-    alone = direct.policies("functions", f"{function}Role")
-    none = Stage().policies("functions", f"{function}Role")
+    by_profile = Stage(given=BEDROCK).policies(stack, role)
+    direct = Stage(given={stack: {**BEDROCK[stack], "EmbedderProfile": ""}})
+    alone = direct.policies(stack, role)
+    none = Stage().policies(stack, role)
     model = Call("bedrock:InvokeModel", f"{HOST}::foundation-model/cohere.embed-v4:0", {})
     other = Call("bedrock:InvokeModel", f"{HOST}::foundation-model/anthropic.claude", {})
     led = Call("bedrock:InvokeModel", f"{elsewhere}cohere.embed-v4:0", through)
@@ -303,29 +313,62 @@ def test_a_function_may_ask_the_model_of_its_stage_and_no_other(function: str) -
         assert policies is not none or not policies.allow(model)
 
 
+@pytest.mark.parametrize("function", ["DeltaWriter", "CompactionTrigger"])
+@pytest.mark.parametrize("storage", ["s3", "efs"])
+def test_a_function_reaches_deltas_where_they_lie_and_nowhere_else(
+    function: str, storage: str
+) -> None:
+    stage = Stage(given={stack: {"Storage": storage} for stack in ("chroma", "functions")})
+    policies = stage.policies("functions", f"{function}Role")
+    chroma = stage.stacks["chroma"]
+    through = {"elasticfilesystem:AccessPointArn": chroma.arn("AccessPoint")}
+    mount = Call("elasticfilesystem:ClientMount", chroma.arn("FileSystem"), {**TAGS, **through})
+    bucket = stage.exported("layersmith-dev-chroma-DataBucketName")
+    listing = Call("s3:ListBucket", f"arn:aws:s3:::{bucket}", {**HERE, "s3:prefix": "databases/a"})
+    reached = {kind for kind, call in (("efs", mount), ("s3", listing)) if policies.allow(call)}
+    assert reached == {storage}
+    elsewhere = {"elasticfilesystem:AccessPointArn": "arn:aws:elasticfilesystem:::access-point/x"}
+    assert not policies.allow(Call(mount.action, mount.resource, {**TAGS, **elsewhere}))
+    properties = stage.stacks["functions"].resources[function]["Properties"]
+    url = properties["Environment"]["Variables"]["STORAGE_URL"]
+    mounted = [one["LocalMountPath"] for one in properties.get("FileSystemConfigs", ())]
+    if storage == "efs":
+        assert [f"file://{path}" for path in mounted] == [url]
+        [group] = properties["VpcConfig"]["SecurityGroupIds"]
+        rules = chroma.resources["FileSystemSecurityGroup"]["Properties"]["SecurityGroupIngress"]
+        assert group in [one["SourceSecurityGroupId"] for one in rules if one["ToPort"] == 2049]
+        ways = [
+            one["Properties"]
+            for one in chroma.resources.values()
+            if one["Type"] == "AWS::EC2::SecurityGroupEgress"
+        ]
+        assert [one["ToPort"] for one in ways if one["GroupId"] == group] == [2049]
+    else:
+        assert (mounted, url) == ([], f"s3://{bucket}")
+        assert "VpcConfig" not in properties
+
+
 @pytest.mark.parametrize("place", ["ssm", "s3"])
 def test_a_function_may_read_the_key_of_its_endpoint_where_it_lies(place: str) -> None:
-    given = {"functions": {**KEY["functions"], "EmbedderKeyStore": place}}
+    given = {stack: {**_ENDPOINT, "EmbedderKeyStore": place} for stack in KEY}
     stage = Stage(given=given)
     name = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/layersmith/dev/embedder/key"
-    bucket = stage.exported("layersmith-dev-chroma-DataBucketName")
-    calls = {
-        "ssm": Call("ssm:GetParameter", name, HERE),
-        "s3": Call("s3:GetObject", f"arn:aws:s3:::{bucket}/embedder/key", HERE),
+    buckets = {
+        "functions": stage.exported("layersmith-dev-chroma-DataBucketName"),
+        "vectors": stage.stacks["vectors"].physical("DataBucket"),
     }
-    for function in EMBEDDING:
-        policies = stage.policies("functions", f"{function}Role")
+    for stack, function, role in EMBEDDING:
+        key = f"{buckets[stack]}/embedder/key"
+        calls = {
+            "ssm": Call("ssm:GetParameter", name, HERE),
+            "s3": Call("s3:GetObject", f"arn:aws:s3:::{key}", HERE),
+        }
+        policies = stage.policies(stack, role)
         assert {kind for kind, call in calls.items() if policies.allow(call)} == {place}
-        reference = stage.stacks["functions"].resources[function]["Properties"]["Environment"][
-            "Variables"
-        ]["EMBEDDER_KEY_REFERENCE"]
-        assert (
-            reference
-            == {
-                "ssm": "ssm:/layersmith/dev/embedder/key",
-                "s3": f"s3://{bucket}/embedder/key",
-            }[place]
-        )
+        properties = stage.stacks[stack].resources[function]["Properties"]
+        reference = properties["Environment"]["Variables"]["EMBEDDER_KEY_REFERENCE"]
+        asked = {"ssm": "ssm:/layersmith/dev/embedder/key", "s3": f"s3://{key}"}
+        assert reference == asked[place]
 
 
 def test_cloudformation_may_do_what_its_handlers_do(stage: Stage) -> None:

@@ -71,7 +71,7 @@ def test_the_databases_of_a_stage_become_parameters(tmp_path: Path) -> None:
         "region: cn-north-1\nstacks: {vectors: {}}\n"
         "databases: {receipts: file, My_Shops: s3vectors, old: session, b: s3vectors}"
     )
-    given = stages.load(write(tmp_path, text), "dev").vector_parameters("123456789012")
+    given = stages.load(write(tmp_path, text), "dev").shared_parameters("123456789012")
     assert given["VectorStores"] == "My_Shops=s3vectors,b=s3vectors,receipts=file"
     shops, other = given["VectorIndexes"].split(",")
     bucket = (
@@ -87,7 +87,30 @@ def test_the_databases_of_a_stage_become_parameters(tmp_path: Path) -> None:
     pattern = templates.load(FOLDER)["vectors"].parameters["VectorIndexes"]["AllowedPattern"]
     assert re.fullmatch(pattern, given["VectorIndexes"])
     none = stages.load(write(tmp_path, "region: eu-west-1\nstacks: {vectors: {}}"), "dev")
-    assert none.vector_parameters("1") == {"VectorStores": "", "VectorIndexes": ""}
+    assert none.shared_parameters("1") == {"VectorStores": "", "VectorIndexes": ""}
+
+
+def test_where_databases_lie_is_said_once(tmp_path: Path) -> None:
+    text = "region: eu-west-1\nstacks: {chroma: {Storage: efs}, functions: {}}"
+    stage = stages.load(write(tmp_path, text), "dev")
+    assert stage.shared_parameters("1")["Storage"] == "efs"
+    stages.select(stage, templates.load(FOLDER))
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ("stacks: {chroma: {Storage: efs}, functions: {Storage: s3}}", "functions.Storage is s3"),
+        ("stacks: {chroma: {}, functions: {Storage: efs}}", "chroma.Storage s3"),
+        ("stacks: {chroma: {Storage: efs}}\ndatabases: {a: session, b: file}", "b is asked"),
+    ],
+)
+def test_databases_that_would_lie_in_two_places_are_refused(
+    tmp_path: Path, more: str, problem: str
+) -> None:
+    stage = stages.load(write(tmp_path, f"region: eu-west-1\n{more}"), "dev")
+    with pytest.raises(ConfigError, match=problem):
+        stages.select(stage, templates.load(FOLDER))
 
 
 @pytest.mark.parametrize("databases", ["{receipts: disk}", "{../x: file}", "[receipts]"])

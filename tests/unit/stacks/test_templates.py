@@ -171,10 +171,13 @@ def test_every_stage_fits_its_templates_and_leaves_only_the_image_open() -> None
 
 def test_the_parameters_of_assets_have_files() -> None:
     found = assets.collect(ROOT / "lambdas", FOLDER / "state-machines")
-    for template in (ALL["functions"], ALL["workflows"]):
+    signed = f"{assets.FUNCTIONS}profile/{'0' * 64}.zip"
+    for template in (ALL["functions"], ALL["vectors"], ALL["workflows"]):
         for name, parameter in template.parameters.items():
             if name.endswith("Key"):
                 assert re.fullmatch(parameter["AllowedPattern"], found[name].key), name
+                if "CodeSigningConfigArn" in template.parameters:
+                    assert re.fullmatch(parameter["AllowedPattern"], signed), name
 
 
 def test_every_template_fits_a_request_or_goes_through_s3() -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from array import array
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from chroma_store.deltas import log as log_module
 from chroma_store.deltas import replay
 from chroma_store.deltas.compaction import check_counts
+from chroma_store.deltas.fetching import sign
 from chroma_store.deltas.log import DeltaLog
 from chroma_store.periodic import Periodic
 from chroma_store.server import client
@@ -241,6 +248,24 @@ def test_deltas_are_read_ahead_in_order_and_within_bounds(
     assert slow.most <= 3
     ahead.close()
     assert slow.begun <= 4
+
+
+@pytest.mark.parametrize("token", [None, "session/token+="])
+@pytest.mark.parametrize("host", ["bucket.s3.eu-west-1.amazonaws.com", "127.0.0.1:8443"])
+def test_requests_are_signed_as_botocore_signs_them(
+    monkeypatch: pytest.MonkeyPatch, token: str | None, host: str
+) -> None:
+    frozen = Credentials("AKID", "secret", token).get_frozen_credentials()
+    moment = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+    path = quote("/vectors/databases/db/deltas/a=b.jsonl")
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: moment)
+    theirs = AWSRequest("GET", f"https://{host}{path}")
+    theirs.headers["X-Amz-Content-SHA256"] = hashlib.sha256().hexdigest()
+    monkeypatch.setattr(S3SigV4Auth, "payload", lambda *_: hashlib.sha256().hexdigest())
+    S3SigV4Auth(frozen, "s3", "eu-west-1").add_auth(theirs)
+    ours = sign(frozen, "eu-west-1", host, path, moment.timestamp())
+    assert ours["authorization"] == theirs.headers["Authorization"]
+    assert ours.get("x-amz-security-token") == token
 
 
 def test_counts_must_come_out() -> None:

@@ -88,6 +88,16 @@ def billed(variant: Variant, memory: int, price: Price, factor: float = 1.0) -> 
     )
 
 
+def cheaper(
+    changed: Variant, unchanged: Variant, memory: int, price: Price, factor: float = 1.0
+) -> float:
+    """Return how much less a million cold starts cost with a change, between the medians."""
+    before, after = (
+        billed(one, memory, price, factor).million.median for one in (unchanged, changed)
+    )
+    return round(before - after, 2)
+
+
 def _phases(sample: Sample, memory: int, factor: float) -> tuple[float, float]:
     return (
         at(sample.init_ms, sample.init_cpu_ms, memory) / factor,

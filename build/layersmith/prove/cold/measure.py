@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layersmith.errors import ProofError
 from layersmith.prove.cold import bill, importtime
@@ -12,16 +12,23 @@ from layersmith.prove.cold.models import Calibration, Sample, Variant
 from layersmith.prove.models import FunctionSpec, InvokeResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from layersmith.prove.cold.models import VariantName
     from layersmith.prove.runners.choice import Runner
     from layersmith.prove.runners.instance import Instance
 
 TIMEOUT = 60.0
 
 WORKLOAD = "imports of the standard library, and compiling 200 classes"
+
+
+LAZY = {"PYTHON_LAZY_IMPORTS": "all"}
+"""Makes every import at the top level of a module lazy (CPython 3.15, Command line and
+environment; PEP 810)."""
+
+LAZY_SINCE = 15
+"""Minor version of the first CPython that has them."""
 
 
 def function(folder: Path, handler: Path | None) -> Path:
@@ -63,20 +70,47 @@ def specification(
     )
 
 
-def measure(
-    name: VariantName, runner: Runner, spec: FunctionSpec, starts: int, unzipped: int
-) -> Variant:
-    """Start a function many times, each time in a fresh process.
+class Startable(NamedTuple):
+    """A variant that can be started.
 
-    One start more comes first and is not counted: it prepares what the function needs, and fills
-    the page cache, as a host of Lambda's has filled it for a layer that is in use.
+    Attributes:
+        name: Its name.
+        spec: The function.
+        unzipped: Bytes under /opt.
+        event: Its first event; None for one that only asks to prepare what it needs.
+    """
+
+    name: str
+    spec: FunctionSpec
+    unzipped: int = 0
+    event: object = None
+
+
+def in_turns(variants: Sequence[Startable], runner: Runner, starts: int) -> list[Variant]:
+    """Start each of some functions once a round, each time in a fresh process.
+
+    What else the machine does meets all of them alike, so that their ratios hold where their times
+    do not. One start more of each comes first and is not counted: it prepares what the function
+    needs, and fills the page cache, as a host of Lambda's has filled it for a layer in use.
+
+    Args:
+        variants: What is started.
+        runner: Where.
+        starts: How many rounds.
 
     Raises:
-        ProofError: The function does not come up, or does not answer.
+        ProofError: A function does not come up, or does not answer.
     """
-    _sample(runner, spec, prepare=True)
-    samples = [_sample(runner, spec, prepare=False) for _ in range(starts)]
-    return Variant.of(name, unzipped, samples)
+    for one in variants:
+        _sample(runner, one, prepare=True)
+    samples: list[list[Sample]] = [[] for _ in variants]
+    for _ in range(starts):
+        for one, found in zip(variants, samples, strict=True):
+            found.append(_sample(runner, one, prepare=False))
+    return [
+        Variant.of(one.name, one.unzipped, found)
+        for one, found in zip(variants, samples, strict=True)
+    ]
 
 
 def calibrate(emulated: Runner, native: Runner, code: Path, starts: int) -> Calibration:
@@ -86,13 +120,13 @@ def calibrate(emulated: Runner, native: Runner, code: Path, starts: int) -> Cali
         ProofError: It does not run on one of both.
     """
     spec = specification(code, ())
-    slow = measure("floor", emulated, spec, starts, 0).total.median
-    fast = measure("floor", native, spec, max(starts, 5), 0).total.median
+    [slow] = in_turns([Startable("floor", spec)], emulated, starts)
+    [fast] = in_turns([Startable("floor", spec)], native, max(starts, 5))
     return Calibration(
         workload=WORKLOAD,
-        emulated_ms=round(slow, 2),
-        native_ms=round(fast, 2),
-        factor=round(slow / fast, 3),
+        emulated_ms=slow.total.median,
+        native_ms=fast.total.median,
+        factor=round(slow.total.median / fast.total.median, 3),
     )
 
 
@@ -107,7 +141,7 @@ def import_tree(
     variables = {**spec.environment, importtime.VARIABLE: "1"}
     timed = specification(spec.code, spec.layers, variables)
     with runner.start(timed) as instance:
-        _answer(instance, prepare=True)
+        answer(instance, {"prepare": True})
         return importtime.parse(instance.logs(), owners)
 
 
@@ -116,25 +150,30 @@ def unpacked_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _sample(runner: Runner, spec: FunctionSpec, *, prepare: bool) -> Sample:
-    with runner.start(spec) as instance:
-        answer = _answer(instance, prepare=prepare)
+def _sample(runner: Runner, one: Startable, *, prepare: bool) -> Sample:
+    with runner.start(one.spec) as instance:
+        found = answer(instance, {"prepare": prepare} if one.event is None else one.event)
         return Sample(
             init_ms=round(instance.init.duration_ms, 3),
-            import_ms=round(answer.payload["import_ms"], 3),
-            call_ms=round(answer.duration_ms, 3),
-            init_cpu_ms=round(answer.payload["init_cpu_ms"], 3),
-            call_cpu_ms=round(answer.payload["call_cpu_ms"], 3),
-            peak_memory=answer.peak_memory,
+            import_ms=round(found.payload["import_ms"], 3),
+            call_ms=round(found.duration_ms, 3),
+            init_cpu_ms=round(found.payload["init_cpu_ms"], 3),
+            call_cpu_ms=round(found.payload["call_cpu_ms"], 3),
+            peak_memory=found.peak_memory,
         )
 
 
-def _answer(instance: Instance, *, prepare: bool) -> InvokeResult:
+def answer(instance: Instance, event: object) -> InvokeResult:
+    """Send a started function its first event, and return what it answers.
+
+    Raises:
+        ProofError: It did not come up, or does not answer.
+    """
     if instance.init.ok:
-        answer = instance.invoke({"prepare": prepare})
-        if answer.ok:
-            return answer
-        error = answer.error
+        found = instance.invoke(event)
+        if found.ok:
+            return found
+        error = found.error
     else:
         error = instance.init.error
     raise ProofError(

@@ -20,10 +20,25 @@ Kind = Literal["measurement", "twin", "estimate"]
 """``measurement``: the layer itself, natively. ``twin``: its twin for the host's architecture,
 natively. ``estimate``: the layer under emulation, divided by a factor measured in the same run."""
 
-VariantName = Literal["layer", "no-bytecode", "plain", "floor"]
-"""``layer``: the built zip. ``no-bytecode``: its sources alone, compiled anew at every start, where
-it holds both. ``plain``: the same locked requirements as installing them to a folder
-leaves them. ``floor``: the same first call without the layer."""
+VariantName = Literal[
+    "layer",
+    "before",
+    "no-bytecode",
+    "plain",
+    "floor",
+    "bytecode-none",
+    "bytecode-unchecked-hash",
+    "bytecode-only",
+    "recipes-none",
+    "recipes-all",
+    "slim",
+    "lazy-imports",
+]
+"""``layer``: the built zip. ``before``: an earlier zip of the same target. ``no-bytecode``: its
+sources alone, compiled anew at every start, where it holds both. ``plain``: the same locked
+requirements as installing them to a folder leaves them. ``floor``: the same first call without the
+layer. The others are choices: the layer built with another value of ``bytecode`` or ``recipes``, or
+with what `slim` proposed, and the layer under the interpreter's own lazy imports."""
 
 
 class Sample(Result):
@@ -71,7 +86,8 @@ class Spread(Result):
 class Variant(Result):
     """What one way of providing the requirements costs."""
 
-    name: VariantName
+    name: str
+    """A `VariantName`, or in `lazy` what was changed."""
     unzipped: int
     """Bytes under /opt."""
     samples: list[Sample]
@@ -83,7 +99,7 @@ class Variant(Result):
     """Bytes, the largest of all samples."""
 
     @classmethod
-    def of(cls, name: VariantName, unzipped: int, samples: list[Sample]) -> Variant:
+    def of(cls, name: str, unzipped: int, samples: list[Sample]) -> Variant:
         """Summarize samples, at least one."""
         peaks = [one.peak_memory for one in samples if one.peak_memory is not None]
         return cls(
@@ -96,6 +112,77 @@ class Variant(Result):
             total=Spread.of([one.total_ms for one in samples]),
             peak_memory=max(peaks) if peaks else None,
         )
+
+
+class Ratio(Result):
+    """How one variant starts beside another, of starts that followed each other in one run."""
+
+    total: Spread
+    """From the start of the runtime to the first answer; below 1 where it starts sooner."""
+    init: Spread
+    """Of INIT, which is most of the bill."""
+
+    @classmethod
+    def of(cls, variant: Variant, beside: Variant) -> Ratio:
+        """Divide each start of a variant by that of the other in the same round."""
+        rounds = list(zip(variant.samples, beside.samples, strict=True))
+        return cls(
+            total=Spread.of([one.total_ms / other.total_ms for one, other in rounds]),
+            init=Spread.of([one.init_ms / other.init_ms for one, other in rounds]),
+        )
+
+    @property
+    def text(self) -> str:
+        """The median with the lowest and the highest of all rounds: ``0.93 (0.90-0.97)``."""
+        return f"{self.total.median:.2f} ({self.total.low:.2f}-{self.total.high:.2f})"
+
+
+class Against(Result):
+    """The same target as it was before, measured in the same run."""
+
+    version: str
+    sha256: str
+    """Of its zip, in hex."""
+    ratio: Ratio | None = None
+    """The layer beside it; None where both are the same bytes."""
+
+
+class Saved(Result):
+    """What one change takes off a cold start, of starts that followed each other in one run."""
+
+    ms: Spread
+    """From the start of the runtime to the first answer; below 0 where it takes longer."""
+    ratio: Ratio
+    """With the change beside without."""
+    million: float | None = None
+    """Of the price of a million cold starts, between the medians: at the function's memory in
+    `lazy`, at 1,769 MB in `coldstart`."""
+
+    @classmethod
+    def of(cls, changed: Variant, unchanged: Variant, factor: float = 1.0) -> Saved:
+        """Compare the starts of each round.
+
+        Args:
+            changed: With the change.
+            unchanged: Without.
+            factor: What measured times are divided by.
+        """
+        rounds = zip(unchanged.samples, changed.samples, strict=True)
+        return cls(
+            ms=Spread.of([(one.total_ms - other.total_ms) / factor for one, other in rounds]),
+            ratio=Ratio.of(changed, unchanged),
+        )
+
+
+class OtherChoice(Result):
+    """The layer as it could be built or started otherwise."""
+
+    name: VariantName
+    zipped: int
+    """Bytes of its zip."""
+    unzipped: int
+    """Bytes under /opt of the built architecture."""
+    saved: Saved
 
 
 class Calibration(Result):
@@ -113,7 +200,7 @@ class Calibration(Result):
 class Comparison(Result):
     """An estimate beside a measurement of the twin, both of this run."""
 
-    variant: VariantName
+    variant: str
     estimate_ms: float
     twin_ms: float
     off_percent: float
@@ -135,7 +222,7 @@ class BytecodeCost(Result):
 class Billed(Result):
     """What a million cold starts of a variant cost at one size of memory."""
 
-    variant: VariantName
+    variant: str
     memory: int
     """MB."""
     init_ms: float
@@ -175,9 +262,15 @@ class ColdStartReport(Result):
     """Fresh processes a variant."""
     variants: list[Variant]
     """As measured; under emulation not yet divided by the factor."""
+    twins: list[Variant] = Field(default_factory=list)
+    """The same natively on this machine's own processor, beside emulation."""
     calibration: Calibration | None = None
     comparisons: list[Comparison] = Field(default_factory=list)
     """How far off the estimates are, where the twin could be measured, too."""
+    against: Against | None = None
+    """None where nothing was to be compared with."""
+    choices: list[OtherChoice] = Field(default_factory=list)
+    """What other choices would save, each built and started in the same run."""
     bytecode: BytecodeCost | None = None
     """None where the layer holds none."""
     phases: InitPhases | None = None
@@ -200,6 +293,20 @@ class ColdStartReport(Result):
         """What measured times are divided by."""
         return self.calibration.factor if self.calibration else 1.0
 
+    def timed(self, name: VariantName) -> Variant | None:
+        """Return a variant as its ratio is taken: of its twin where the layer was emulated."""
+        return next((one for one in self.twins or self.variants if one.name == name), None)
+
+    @property
+    def change(self) -> str:
+        """How it starts beside what was before, in words; empty where that was not measured."""
+        found = self.against
+        if found is None:
+            return ""
+        if found.ratio is None:
+            return f"the same bytes as {found.version} before"
+        return f"cold start {found.ratio.text} of that of {found.version} before"
+
     @property
     def within(self) -> bool:
         """Whether the budgets hold; true without any."""
@@ -214,6 +321,55 @@ class ColdStartReport(Result):
     def is_cheap_enough(self) -> bool:
         """Whether ``budgets.cold-start-price`` holds; true without one."""
         return self.budget_price is None or (self.judged_price or 0.0) <= self.budget_price
+
+
+ImportState = Literal["waits", "first-call", "init", "stays", "fails"]
+"""``waits``: moved to the statements that use it, neither INIT nor the first invocation imported
+it. ``first-call``: the first invocation did. ``init``: INIT did, in a function that it calls.
+``stays``: it cannot move. ``fails``: the function does not start, or does not answer, with it
+moved."""
+
+
+class LazyImport(Result):
+    """An import at the top level of a function's own module."""
+
+    file: str
+    """Relative to the function's code."""
+    line: int
+    statement: str
+    state: ImportState
+    why: str = ""
+    """Why it stays or fails."""
+    saved: Saved | None = None
+    """With this import alone moved; None where it does not wait."""
+
+
+class LazyReport(Result):
+    """What a function's own imports cost that its first invocation does not need."""
+
+    format: Literal[1] = 1
+    function: str
+    runtime: str
+    architecture: str
+    memory: int
+    """MB that the function has, which prices are for."""
+    event: str
+    """The sample event, relative to layers.yaml."""
+    zips: dict[str, str]
+    """Name of each of its layers, or its own for its package, to the SHA-256 of its zip, in hex."""
+    runner: RunnerFacts
+    emulated: bool
+    """Whether times are of an emulated processor, so that only their ratios mean anything."""
+    starts: int
+    """Fresh processes a variant."""
+    unchanged: Variant
+    imports: list[LazyImport]
+    together: Saved | None = None
+    """With all imports that wait moved at once; None where there are none."""
+    interpreter: Saved | None = None
+    """With the interpreter's own lazy imports; None where it has none, or does not start so."""
+    notes: list[str] = Field(default_factory=list)
+    currency: str = ""
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -16,8 +16,16 @@ from layersmith.errors import BudgetError, ProofError
 from layersmith.prove import services
 from layersmith.prove.cold import bill, importtime
 from layersmith.prove.cold import measure as coldstart
-from layersmith.prove.cold.models import BytecodeCost, ColdStartReport, Comparison
-from layersmith.prove.cold.variants import Built, below, prepare
+from layersmith.prove.cold.models import (
+    Against,
+    BytecodeCost,
+    ColdStartReport,
+    Comparison,
+    OtherChoice,
+    Ratio,
+    Saved,
+)
+from layersmith.prove.cold.variants import Built, Way, below, prepare
 from layersmith.prove.runners import choice
 
 if TYPE_CHECKING:
@@ -48,6 +56,10 @@ class ColdStartPlan:
         names: The variants; ``layer`` is always among them.
         memories: MB of memory to price cold starts at.
         prices: What Lambda takes, by architecture; without one nothing is priced.
+        against: Identifier -> manifest of an earlier zip, which lies beside it; None where nothing
+            is to be compared.
+        choices: Builds a target otherwise, in a folder that is empty, and returns what came of it,
+            and notes on what did not.
     """
 
     root: Path
@@ -58,6 +70,8 @@ class ColdStartPlan:
     names: Sequence[VariantName] = NAMES
     memories: Sequence[int] = bill.MEMORIES
     prices: Mapping[str, bill.Price] = field(default_factory=dict)
+    against: Mapping[str, Path] | None = None
+    choices: Callable[[Built, Path], tuple[list[Way], list[str]]] | None = None
 
 
 def measure(
@@ -82,14 +96,28 @@ def measure(
     )
     if not built.has_sources:
         plan = replace(plan, names=[name for name in plan.names if name != "no-bytecode"])
+    ways: list[Way] = [(name, built) for name in plan.names]
+    before, notes = _before(built, plan.against)
+    if before and before.manifest.artifact.sha256 != built.manifest.artifact.sha256:
+        ways.insert(1, ("before", before))
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="layersmith-cold-")))
+        others, more = _others(built, plan, folder / "built", show)
+        ways = [way for way in ways if not others or way[0] != "no-bytecode"] + others
+        notes += more
         show("preparing the runtime")
         made = choice.make(plan.kind, target.runtime, target.architecture, image=plan.image)
         opened = stack.enter_context(made)
         native = None if opened.emulation.native else stack.enter_context(_native(target))
-        show("measuring starts", f"of {', '.join(plan.names)}")
-        report, roots = _measure(built, plan, opened, native, folder)
+        show("measuring starts", f"of {', '.join(name for name, _ in ways)}")
+        report, roots = _measure(built, ways, plan, opened, native=native, folder=folder)
+    price = plan.prices.get(target.architecture)
+    known = {
+        "notes": notes,
+        "against": _against(report, before),
+        "choices": _choices(report, others, price),
+    }
+    report = report.model_copy(update=known)
     _write(plan.dist / f"{target.stem}.coldstart.json", report)
     tree = importtime.ImportTree(
         identifier=target.identifier,
@@ -100,6 +128,61 @@ def measure(
     )
     _write(plan.dist / f"{target.stem}.importtime.json", tree)
     return report, tree
+
+
+def _before(built: Built, against: Mapping[str, Path] | None) -> tuple[Built | None, list[str]]:
+    """Return the target as it was before, or why it is not measured."""
+    if against is None:
+        return None, []
+    name = built.target.identifier
+    if name not in against:
+        return None, [f"{name} is new: there is no earlier one to compare its cold starts with"]
+    manifest = manifests.read(against[name])
+    layer = against[name].with_name(manifest.artifact.filename)
+    if not layer.is_file():
+        return None, [f"cold starts are not compared: {layer.name} is not beside its manifest"]
+    return replace(built, manifest=manifest, layer=layer), []
+
+
+def _others(
+    built: Built, plan: ColdStartPlan, folder: Path, show: Callable[..., None]
+) -> tuple[list[Way], list[str]]:
+    """Return the target as it could be built or started otherwise, where that is asked for."""
+    if plan.choices is None:
+        return [], []
+    show("building it otherwise")
+    ways, notes = plan.choices(built, folder)
+    if built.target.runtime.minor >= coldstart.LAZY_SINCE:
+        ways.append(("lazy-imports", built))
+    return ways, notes
+
+
+def _choices(
+    report: ColdStartReport, others: Sequence[Way], price: bill.Price | None
+) -> list[OtherChoice]:
+    layer, found = report.timed("layer"), []
+    factor = 1.0 if report.twins else report.factor
+    for name, built in others:
+        variant, made = report.timed(name), built.manifest.artifact
+        if layer is None or variant is None:
+            continue
+        million = bill.cheaper(variant, layer, bill.WHOLE, price, factor) if price else None
+        saved = Saved.of(variant, layer, factor).model_copy(update={"million": million})
+        found.append(
+            OtherChoice(name=name, zipped=made.zipped, unzipped=made.unzipped, saved=saved)
+        )
+    return found
+
+
+def _against(report: ColdStartReport, before: Built | None) -> Against | None:
+    if before is None:
+        return None
+    found = report.timed("before")
+    return Against(
+        version=before.manifest.version,
+        sha256=before.manifest.artifact.sha256,
+        ratio=Ratio.of(report.timed("layer") or found, found) if found else None,
+    )
 
 
 def over_budget(report: ColdStartReport) -> BudgetError | None:
@@ -136,17 +219,24 @@ def over_price(report: ColdStartReport) -> BudgetError | None:
 
 
 def _measure(
-    built: Built, plan: ColdStartPlan, opened: Runner, native: Runner | None, folder: Path
+    built: Built,
+    ways: Sequence[Way],
+    plan: ColdStartPlan,
+    opened: Runner,
+    *,
+    native: Runner | None,
+    folder: Path,
 ) -> tuple[ColdStartReport, list[importtime.Import]]:
     starts = plan.starts or (EMULATED_STARTS if native else STARTS)
-    variants = _variants(built, plan.names, opened, folder / "main", starts)
+    variants = _variants(ways, opened, folder / "main", starts)
     calibration, comparisons = None, []
+    twins: list[Variant] = []
     timed, timed_folder = opened, folder / "main"
     if native:
         code = coldstart.workload(folder / "workload")
         calibration = coldstart.calibrate(opened, native, code, starts)
-    if native and calibration and built.has_twin:
-        twins = _variants(built, plan.names, native, folder / "native", plan.starts or STARTS)
+    if native and calibration and all(one.has_twin for _, one in ways):
+        twins = _variants(ways, native, folder / "native", plan.starts or STARTS)
         comparisons = _compare(variants, twins, calibration.factor)
         timed, timed_folder = native, folder / "native"
     roots = _import_tree(built, timed, timed_folder)
@@ -169,6 +259,7 @@ def _measure(
         runner=opened.facts,
         starts=starts,
         variants=variants,
+        twins=twins,
         calibration=calibration,
         comparisons=comparisons,
         bytecode=_bytecode(built, variants, factor),
@@ -191,7 +282,8 @@ def _bytecode(built: Built, variants: Sequence[Variant], factor: float) -> Bytec
     if not compiled:
         return None
     medians = {one.name: one.total.median for one in variants}
-    gain = medians["no-bytecode"] - medians["layer"] if "no-bytecode" in medians else None
+    bare = medians.get("no-bytecode", medians.get("bytecode-none"))
+    gain = None if bare is None else bare - medians["layer"]
     return BytecodeCost(
         zipped=sum(record.zipped for record in compiled),
         unzipped=sum(record.size for record in compiled),
@@ -206,15 +298,15 @@ def _import_tree(built: Built, timed: Runner, folder: Path) -> list[importtime.I
         return coldstart.import_tree(timed, spec, importtime.owners_of(built.manifest))
 
 
-def _variants(
-    built: Built, names: Sequence[VariantName], opened: Runner, folder: Path, starts: int
-) -> list[Variant]:
-    found = []
-    for name in names:
-        with _serving(built, name, opened) as variables:
-            spec, unzipped = prepare(built, name, opened, folder, variables)
-            found.append(coldstart.measure(name, opened, spec, starts, unzipped))
-    return found
+def _variants(ways: Sequence[Way], opened: Runner, folder: Path, starts: int) -> list[Variant]:
+    with contextlib.ExitStack() as stack:
+        found = []
+        for name, built in ways:
+            variables = stack.enter_context(_serving(built, name, opened))
+            if name == "lazy-imports":
+                variables = {**variables, **coldstart.LAZY}
+            found.append(prepare(built, name, opened, folder, variables))
+        return coldstart.in_turns(found, opened, starts)
 
 
 def _serving(

@@ -8,14 +8,28 @@ from layersmith import console
 from layersmith.prove.cold import bill
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from layersmith.prove.cold.importtime import ImportTree
-    from layersmith.prove.cold.models import BytecodeCost, ColdStartReport, Spread
+    from layersmith.prove.cold.models import BytecodeCost, ColdStartReport, Spread, VariantName
 
 WORDS = {
     "measurement": "measured",
     "twin": "measured on the host twin, which is not the built architecture",
     "estimate": "estimated: measured under emulation and divided by the factor below",
 }
+
+
+CHOICES: dict[VariantName, str] = {
+    "bytecode-none": "bytecode: none",
+    "bytecode-unchecked-hash": "bytecode: unchecked-hash",
+    "bytecode-only": "bytecode: only",
+    "recipes-none": "without recipes",
+    "recipes-all": "recipes: all",
+    "slim": "what slim proposes",
+    "lazy-imports": "PYTHON_LAZY_IMPORTS=all",
+}
+"""Choices as they are written in layers.yaml, or in words."""
 
 
 def show(report: ColdStartReport, tree: ImportTree, rows: int = 10) -> None:
@@ -32,9 +46,25 @@ def show(report: ColdStartReport, tree: ImportTree, rows: int = 10) -> None:
     drop = ("MB", "p90", "first call", "of it import")
     console.stdout().print(console.table(headings, cells, right=headings[1:], drop=drop))
     _show_bill(report)
+    _show_choices(report)
     for line in _notes(report):
         console.emit_text(line)
     _show_imports(tree, rows)
+
+
+def markdown(reports: Sequence[ColdStartReport]) -> str:
+    """Return for a step summary how layers start beside what was before."""
+    lines = ["### Cold starts", ""]
+    lines += ["| target | start to first answer | a million | against before, in one run |"]
+    lines += ["|---|--:|--:|---|"]
+    for one in reports:
+        price = f"{one.judged_price:,.2f} {one.currency}" if one.judged_price is not None else ""
+        told = "; ".join([*([one.change] if one.change else []), *one.notes])
+        lines.append(f"| `{one.identifier}` | {one.judged_ms:,.0f} ms | {price} | {told} |")
+    kinds = "; ".join(dict.fromkeys(WORDS[one.kind].partition(":")[0] for one in reports))
+    lines += ["", f"Times are {kinds}; prices at {bill.WHOLE:,} MB. A ratio is the median of all"]
+    lines[-1] += " rounds, each of which starts both, with the lowest and the highest."
+    return "\n".join([*lines, ""])
 
 
 def _show_bill(report: ColdStartReport) -> None:
@@ -59,9 +89,29 @@ def _show_bill(report: ColdStartReport) -> None:
             f"{one.million.low:,.2f}-{one.million.high:,.2f}",
         )
         for one in report.billed
-        if one.variant in {"layer", "plain"}
+        if one.variant in {"layer", "before", "plain"}
     ]
     console.stdout().print(console.table(headings, cells, right=headings[1:], drop=("p90",)))
+
+
+def _show_choices(report: ColdStartReport) -> None:
+    """Print what other choices would save."""
+    if not report.choices:
+        return
+    console.emit_text("what other choices would save, each built and started in this run:")
+    headings = ("", "zipped", "unzipped", "saves, ms", "spread", f"{report.currency} a million")
+    cells = [
+        (
+            CHOICES[one.name],
+            console.size(one.zipped),
+            console.size(one.unzipped),
+            f"{one.saved.ms.median:,.1f}",
+            f"{one.saved.ms.low:,.1f} to {one.saved.ms.high:,.1f}",
+            "" if one.saved.million is None else f"{one.saved.million:,.2f}",
+        )
+        for one in report.choices
+    ]
+    console.stdout().print(console.table(headings, cells, right=headings[1:], drop=("spread",)))
 
 
 def _spread(total: Spread, factor: float) -> tuple[str, str]:
@@ -69,7 +119,9 @@ def _spread(total: Spread, factor: float) -> tuple[str, str]:
 
 
 def _notes(report: ColdStartReport) -> list[str]:
-    lines = []
+    lines = [*report.notes]
+    if report.change:
+        lines.append(f"{report.change}, in one run")
     if report.calibration:
         known = report.calibration
         lines.append(

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from layersmith.assemble.manifest import Manifest
     from layersmith.plan import Target
     from layersmith.prove.cold.models import VariantName
-    from layersmith.prove.models import FunctionSpec
     from layersmith.prove.runners.choice import Runner
 
 
@@ -76,9 +75,13 @@ class Built:
         )
 
 
+Way = tuple["VariantName", Built]
+"""A variant, and which build of the target it is made of."""
+
+
 def prepare(
     built: Built, name: VariantName, runner: Runner, folder: Path, variables: Mapping[str, str]
-) -> tuple[FunctionSpec, int]:
+) -> measure.Startable:
     """Return a variant's function, and the bytes that it has under /opt.
 
     Args:
@@ -90,7 +93,7 @@ def prepare(
     """
     code = measure.function(folder / f"code-{name}", built.handler(name))
     if name == "floor":
-        return measure.specification(code, (), variables), 0
+        return measure.Startable(name, measure.specification(code, (), variables))
     if built.handler(name) is None:
         lines = [f"import {module}" for module in built.imports()]
         (code / "layersmith_function.py").write_text(
@@ -98,7 +101,8 @@ def prepare(
         )
     opt = _opt(built, name, runner, folder / name)
     layers = below(built, runner, folder / f"{name}-beside", opt)
-    return measure.specification(code, layers, variables), measure.unpacked_size(opt)
+    spec = measure.specification(code, layers, variables)
+    return measure.Startable(name, spec, measure.unpacked_size(opt))
 
 
 def below(built: Built, runner: Runner, folder: Path, opt: Path) -> tuple[Path, ...]:

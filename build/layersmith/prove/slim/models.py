@@ -73,6 +73,14 @@ class WatchRecord(Result):
     """Paths in the zip that were opened, imported or mapped into memory, sorted."""
 
 
+class SlimRecord(Result):
+    """What one target can do without: dist/<stem>.slim.json."""
+
+    format: Literal[1] = 1
+    identifier: str
+    survived: list[Candidate]
+
+
 class SlimReport(Result):
     """What was found for one layer."""
 

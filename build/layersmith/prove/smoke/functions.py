@@ -7,8 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layersmith.assemble import outputs
 from layersmith.config import handlers
 from layersmith.errors import ConfigError
+from layersmith.plan import Target
 from layersmith.prove import twin
 from layersmith.prove.models import FunctionSpec
 from layersmith.prove.reports import FunctionProof, ImportsProof, SmokeReport
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from layersmith.assemble.manifest import Manifest
+    from layersmith.base.runtimes import Runtime
     from layersmith.config.loader import LoadedConfig
     from layersmith.config.models import Function
     from layersmith.prove.runners.choice import Runner
@@ -54,7 +57,7 @@ def prove(
         ConfigError: Its handler or its event is missing, or the event is not valid JSON.
         ProofError: The machine cannot start anything, or a zip is damaged.
     """
-    event = _event(name, function, loaded)
+    event = sample(name, function, loaded)
     code = loaded.root / str(function.code)
     if missing := handlers.problem(code, function.handler):
         raise _wrong(loaded, name, "handler", missing)
@@ -63,7 +66,7 @@ def prove(
         folder.chmod(OPEN)  # a function in a container is another user
         spec = FunctionSpec(
             handler=function.handler,
-            code=_unpacked(package, runner, folder) if package else code,
+            code=unpacked(package, runner, folder) if package else code,
             layers=twin.placed(layers, runner, folder),
             memory=function.memory,
             timeout=function.timeout,
@@ -82,6 +85,22 @@ def prove(
                 error=error,
                 logs=instance.logs()[-4000:] if error else "",
             )
+
+
+def layers_of(
+    function: Function, loaded: LoadedConfig, dist: Path, runtime: Runtime, architecture: str
+) -> list[tuple[Path, Manifest]] | None:
+    """Return a function's layers; None where one is not built for this runtime at all.
+
+    Raises:
+        BuildError: One is not in ``dist``.
+    """
+    layers = {name: loaded.config.layers[name] for name in function.layers}
+    if any(runtime.name not in settings.runtimes for settings in layers.values()):
+        return None
+    return outputs.built(
+        [Target(name, runtime, architecture, one) for name, one in layers.items()], dist
+    )
 
 
 def report(proof: FunctionProof, manifest: Manifest, runner: Runner, seconds: float) -> SmokeReport:
@@ -112,7 +131,7 @@ def report(proof: FunctionProof, manifest: Manifest, runner: Runner, seconds: fl
     )
 
 
-def _unpacked(package: tuple[Path, Manifest], runner: Runner, folder: Path) -> Path:
+def unpacked(package: tuple[Path, Manifest], runner: Runner, folder: Path) -> Path:
     """Unpack the package of a function, or make its twin, and return what stands for /var/task."""
     into = folder / TASK
     if runner.facts.twin:
@@ -120,7 +139,12 @@ def _unpacked(package: tuple[Path, Manifest], runner: Runner, folder: Path) -> P
     return unpack.unpack([package[0]], into)
 
 
-def _event(name: str, function: Function, loaded: LoadedConfig) -> object:
+def sample(name: str, function: Function, loaded: LoadedConfig) -> object:
+    """Return the sample event of a function; None where it has none.
+
+    Raises:
+        ConfigError: It is missing, or not valid JSON.
+    """
     if function.event is None:
         return None
     try:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from layersmith import cache, console
 from layersmith.assemble import manifest, outputs
 from layersmith.errors import LayersmithError, ProofError
-from layersmith.plan import Target
 from layersmith.prove.runners import choice
 from layersmith.prove.smoke import functions, layer
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from layersmith.config.loader import LoadedConfig
     from layersmith.config.models import Function
+    from layersmith.plan import Target
     from layersmith.prove.models import RunnerKind
     from layersmith.prove.reports import FunctionProof, SmokeReport
     from layersmith.prove.runners.choice import Runner
@@ -138,7 +138,9 @@ class SmokeRun:
             if function.code is None or function.event is None or function.package:
                 continue
             try:
-                layers = self._layers_of(function, first)
+                layers = functions.layers_of(
+                    function, self.loaded, self.dist, first.runtime, first.architecture
+                )
                 if layers is None:
                     continue
                 proof = functions.prove(name, function, layers, opened, self.loaded)
@@ -148,18 +150,6 @@ class SmokeRun:
             except LayersmithError as problem:
                 problem.target = f"function {name}, {first.runtime.name}"
                 outcome.errors.append(problem)
-
-    def _layers_of(
-        self, function: Function, first: Target
-    ) -> list[tuple[Path, manifest.Manifest]] | None:
-        """Return a function's layers; None where one is not built for this runtime at all."""
-        layers = {name: self.loaded.config.layers[name] for name in function.layers}
-        if any(first.runtime.name not in settings.runtimes for settings in layers.values()):
-            return None
-        return outputs.built(
-            [Target(n, first.runtime, first.architecture, one) for n, one in layers.items()],
-            self.dist,
-        )
 
 
 def unproven(report: SmokeReport) -> ProofError:

@@ -35,9 +35,14 @@ PART = 8 * 1024 * 1024
 S3VECTORS_DIMENSION = 4096
 """S3 user guide, S3 Vectors limitations and restrictions."""
 
-TIER_VECTORS = 100_000
-"""Of an index; what a query processes beyond them has a lower price (S3 pricing, S3 Vectors). Since
-2026-06-16 AWS takes up to 80 % less beyond 10 million, which is not counted: an upper bound."""
+TIERS = (
+    ("s3vectors-processed-first-tb", 100_000),
+    ("s3vectors-processed-tb", 10_000_000),
+    ("s3vectors-processed-large-tb", 2_000_000_000),
+)
+"""Prices of what a query processes, each up to so many vectors of an index; the last is all that an
+index holds (S3 pricing and user guide, S3 Vectors). What a query returns is free up to 512 KB, more
+than 100 records have."""
 
 SESSION_TRANSITIONS = 13
 """State transitions of a session where nothing goes wrong (docs/operations.md)."""
@@ -186,11 +191,10 @@ def _file(work: Workload, prices: Prices) -> StorePlan:
 def _s3vectors(work: Workload, prices: Prices) -> StorePlan:
     vector = 4 * work.dimensions + work.record_bytes
     stored = work.vectors * vector
-    lower = max(0, work.vectors - TIER_VECTORS) * vector
-    processed = {
-        "s3vectors-processed-first-tb": (stored - lower) * work.queries,
-        "s3vectors-processed-tb": lower * work.queries,
-    }
+    processed, counted = {}, 0
+    for key, most in TIERS:
+        processed[key] = max(0, min(work.vectors, most) - counted) * vector * work.queries
+        counted = most
     seconds = work.queries * WARM_MS["s3vectors"] / 1000
     misfits = []
     if work.space == "ip":
@@ -199,6 +203,8 @@ def _s3vectors(work: Workload, prices: Prices) -> StorePlan:
         misfits.append(f"it answers with 100 records, not {work.top}")
     if work.dimensions > S3VECTORS_DIMENSION:
         misfits.append(f"it takes {S3VECTORS_DIMENSION} dimensions")
+    if work.vectors > TIERS[-1][1]:
+        misfits.append("an index holds 2 billion vectors")
     if work.latency is not None and work.latency < WARM_MS["s3vectors"]:
         misfits.append(f"a query takes {WARM_MS['s3vectors']} ms or more")
     return StorePlan(

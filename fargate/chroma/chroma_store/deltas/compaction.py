@@ -100,7 +100,7 @@ def compact(
     done = frozenset(store.manifest(head).consumed) if head else frozenset[str]()
     feed = Feed(storage, database, stores or {}, say)
     behind = feed.behind(head.snapshot_id if head else None)
-    if not change and not behind and not log.pending(done):
+    if not change and not behind and not log.has_pending(done):
         say("nothing pending")
         return CompactionReport(
             head, (), 0, log.drop(done), None, (), (), (), time.monotonic() - started, feed.stores

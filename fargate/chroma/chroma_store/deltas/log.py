@@ -15,11 +15,20 @@ from vector_common.names import check_database, delta_id_of, delta_key, delta_pr
 from vector_common.records import parse_records
 
 from chroma_store.deltas import quarantine
+from chroma_store.deltas.fetching import reader
 from chroma_store.deltas.replay import Progress, apply_deltas
 from chroma_store.server.client import ChromaHttp
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Collection,
+        Generator,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from concurrent.futures import Future
     from datetime import datetime
 
@@ -30,10 +39,12 @@ if TYPE_CHECKING:
     from chroma_store.storage import Storage
 
 
-AHEAD_THREADS = 32
-"""Reads at once: as many as the S3 client keeps connections."""
+AHEAD_THREADS = 64
+"""Reads at once: at 20 ms each, 3,200 a second, more than one core checks."""
 
-AHEAD_DELTAS = 4 * AHEAD_THREADS
+AHEAD_DELTAS = 5000
+"""As many as a window of the replay has, so that the next one is read while one is applied."""
+
 AHEAD_BYTES = 32 * 1024 * 1024
 """Of objects that are read before they are applied; as Python objects they take about five times
 as much."""
@@ -106,6 +117,10 @@ class DeltaLog:
                 writer whose clock is behind may add an id that sorts before consumed ones.
         """
         return [info for info in self._all() if info.id not in consumed]
+
+    def has_pending(self, consumed: Collection[str] = ()) -> bool:
+        """Whether `pending` has any; the listing ends with the first."""
+        return any(info.id not in consumed for info in self._all())
 
     def read(self, delta_id: str) -> Delta:
         """Read one delta.
@@ -184,6 +199,7 @@ class DeltaLog:
             NotFound: One is not there any more.
             Refused: One is of a newer version.
         """
+        get = reader(self.storage)
         with ThreadPoolExecutor(AHEAD_THREADS, "deltas") as pool:
             ahead: deque[tuple[Future[Delta | SetAside], int]] = deque()
             size = 0
@@ -193,7 +209,7 @@ class DeltaLog:
                         future, bytes_ = ahead.popleft()
                         size -= bytes_
                         yield future.result()
-                    ahead.append((pool.submit(self._readable, info.id), info.size))
+                    ahead.append((pool.submit(self._readable, get, info.id), info.size))
                     size += info.size
                 while ahead:
                     yield ahead.popleft()[0].result()
@@ -201,9 +217,9 @@ class DeltaLog:
                 for future, _ in ahead:
                     future.cancel()
 
-    def _readable(self, delta_id: str) -> Delta | SetAside:
+    def _readable(self, get: Callable[[str], bytes], delta_id: str) -> Delta | SetAside:
         try:
-            return self.read(delta_id)
+            return decode(get(delta_key(self.database, delta_id)), delta_id)
         except Damaged:
             # Read again: what is lost on the way need not be lost in the store.
             data = self.storage.get(delta_key(self.database, delta_id)).data

@@ -441,11 +441,13 @@ def still_consumed(
     """
     now = int(time.time())
     old = former.consumed if former else {}
-    present = {info.key for info in storage.list(delta_prefix(database))} if old else set()
+    young = {delta: second for delta, second in old.items() if now - second < REMEMBER_SECONDS}
+    aged = len(old) > len(young)
+    present = {info.key for info in storage.list(delta_prefix(database))} if aged else set()
     kept = {
         delta: second
         for delta, second in old.items()
-        if now - second < REMEMBER_SECONDS or delta_key(database, delta) in present
+        if delta in young or delta_key(database, delta) in present
     }
     return kept | dict.fromkeys(sorted(new), now)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import re
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from vector_common.errors import BadRequest, EmbedderFailed, VectorError
@@ -25,6 +26,13 @@ T = TypeVar("T")
 MAX_TEXT = 8192
 """Characters of a text."""
 
+_TOO_LONG = re.compile(
+    r"too (many|long|large)[\w ]* (token|text|input)|(text|input|token)s?[\w ]* too (long|large)"
+    r"|maxLength|maximum (context|input|sequence|token)[\w ]* length|must have less than",
+    re.IGNORECASE,
+)
+"""What Bedrock, OpenAI, vLLM and text-embeddings-inference say of a text that is too long."""
+
 BUILT_IN = {
     "bedrock": "vector_common.embedding.bedrock:Bedrock",
     "endpoint": "vector_common.embedding.endpoint:EmbeddingEndpoint",
@@ -38,7 +46,8 @@ class Embedder(Protocol):
 
     One is made in an execution environment, without arguments, and settings are read from the
     environment then. What it raises becomes EmbedderFailed; a fault that may pass is
-    `vector_common.errors.Unavailable`, which callers retry.
+    `vector_common.errors.Unavailable`, which callers retry. It may have another member,
+    ``characters``: the longest text that its model takes, where that is less than `MAX_TEXT`.
     """
 
     @property
@@ -67,10 +76,12 @@ def is_configured() -> bool:
     return bool(os.environ.get("EMBEDDER"))
 
 
-def text_problem(text: object) -> str:
-    """What is wrong with a text to embed; empty if nothing is."""
-    if not isinstance(text, str) or not 0 < len(text) <= MAX_TEXT:
-        return f"must be a string of 1 to {MAX_TEXT} characters"
+def text_problem(text: object, embedder: Embedder | None = None) -> str:
+    """What is wrong with a text to embed, by this embedder if it is known; empty if nothing is."""
+    most = min(MAX_TEXT, getattr(embedder, "characters", MAX_TEXT))
+    if not isinstance(text, str) or not 0 < len(text) <= most:
+        model = f" for {embedder.model.name}" if embedder and most < MAX_TEXT else ""
+        return f"must be a string of 1 to {most} characters{model}"
     # A lone surrogate, which JSON may hold and UTF-8 may not.
     return "" if is_utf8(text) else "has a character that is not Unicode"
 
@@ -94,9 +105,15 @@ def embed(embedder: Embedder, texts: Sequence[str], kind: Kind) -> list[array.ar
     """Make the vectors of any number of texts, in order.
 
     Raises:
+        BadRequest: Its model does not take so long a text; nothing was asked of it.
+        PayloadTooLarge: A text has more tokens than its model takes.
         EmbedderFailed: It raised, or did not give one usable vector per text.
         Unavailable: It may work in a moment.
     """
+    for number, text in enumerate(texts):
+        if problem := text_problem(text, embedder):
+            place = f"texts[{number}]" if len(texts) > 1 else "text"
+            raise BadRequest(f"{place}: {problem}")
     found: list[array.array[float]] = []
     for start in range(0, len(texts), embedder.batch):
         part = texts[start : start + embedder.batch]
@@ -128,6 +145,11 @@ def text_setting(name: str) -> str:
             f"{name}: is not set, and EMBEDDER={os.environ.get('EMBEDDER')} needs it"
         )
     return value
+
+
+def is_about_length(said: str) -> bool:
+    """Whether a service refused a text for its length; none of them has a code for that."""
+    return _TOO_LONG.search(said) is not None
 
 
 def prefixed(texts: Sequence[str], kind: Kind) -> list[str]:

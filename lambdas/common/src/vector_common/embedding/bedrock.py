@@ -12,8 +12,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from vector_common.embedding import number_setting, text_setting
-from vector_common.errors import EmbedderFailed, Unavailable
+from vector_common.embedding import MAX_TEXT, is_about_length, number_setting, text_setting
+from vector_common.errors import EmbedderFailed, PayloadTooLarge, Unavailable
 from vector_common.records import EmbeddingModel
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ _THREADS = 8
 _TITAN_TEXTS = 64
 _COHERE_TEXTS = 96
 """Most texts in a request, of all versions."""
+
+_COHERE3_CHARACTERS = 2048
+"""Of a text; Bedrock refuses a longer one before the model could truncate it."""
 
 _PASSING = frozenset(
     {
@@ -64,6 +67,7 @@ class Bedrock:
             raise EmbedderFailed(
                 f"EMBEDDER_DIMENSION: {name} always gives {_DIMENSIONS[self._family]} dimensions"
             )
+        self.characters = _COHERE3_CHARACTERS if self._family == "cohere3" else MAX_TEXT
         self.batch = _COHERE_TEXTS if self._family.startswith("cohere") else _TITAN_TEXTS
 
     def embed(self, texts: Sequence[str], kind: Kind) -> list[list[float]]:
@@ -71,12 +75,16 @@ class Bedrock:
 
         Raises:
             Unavailable: Bedrock asks to slow down, or did not answer.
+            PayloadTooLarge: A text has more tokens than the model takes.
             EmbedderFailed: It refuses the call.
         """
         if self._family.startswith("titan"):
             with ThreadPoolExecutor(min(_THREADS, len(texts))) as pool:
                 return list(pool.map(self._titan, texts))
         body: dict[str, Any] = {"texts": list(texts), "input_type": _COHERE_KINDS[kind]}
+        if self._family == "cohere3":
+            # It reads 512 tokens and without this refuses a text that has more.
+            body["truncate"] = "END"
         if self._family == "cohere4":
             body |= {"output_dimension": self.dimension, "embedding_types": ["float"]}
         found = self._invoke(body)["embeddings"]
@@ -109,6 +117,8 @@ class Bedrock:
             code = error.response.get("Error", {}).get("Code", "")
             if code in _PASSING:
                 raise Unavailable(f"embedder {self.model}: Bedrock answers {code}") from None
+            if code == "ValidationException" and is_about_length(str(error)):
+                raise PayloadTooLarge(f"embedder {self.model}: {error}") from None
             raise EmbedderFailed(str(error)) from None
         except HTTPClientError as error:
             raise Unavailable(f"embedder {self.model}: {error}") from None

@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
-from vector_common.embedding import number_setting, prefixed, text_setting
-from vector_common.errors import BadRequest, EmbedderFailed, Unauthorized, Unavailable
+from vector_common.embedding import is_about_length, number_setting, prefixed, text_setting
+from vector_common.errors import (
+    BadRequest,
+    EmbedderFailed,
+    PayloadTooLarge,
+    Unauthorized,
+    Unavailable,
+)
 from vector_common.records import EmbeddingModel
 
 if TYPE_CHECKING:
@@ -21,6 +27,9 @@ if TYPE_CHECKING:
     from vector_common.embedding import Kind
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_REFUSED = frozenset({400, 413, 422})
+"""What vLLM, OpenAI and text-embeddings-inference answer to a text that is too long."""
+
 _TIMEOUT = urllib3.Timeout(connect=3, read=20)
 
 
@@ -52,6 +61,7 @@ class EmbeddingEndpoint:
 
         Raises:
             Unavailable: The endpoint asks to slow down, or did not answer.
+            PayloadTooLarge: A text is longer than its model takes.
             EmbedderFailed: It refuses the call, or answers something else.
         """
         body: dict[str, Any] = {"model": self.model.name, "input": prefixed(texts, kind)}
@@ -71,6 +81,8 @@ class EmbeddingEndpoint:
             # Another key may lie at the reference by now.
             self._key = None
             said = answer.data[:200].decode(errors="replace")
+            if answer.status in _REFUSED and is_about_length(said):
+                raise PayloadTooLarge(f"embedder {self.model}: the endpoint answers {said}")
             raise EmbedderFailed(f"the endpoint answers {answer.status}: {said}")
         return _vectors(answer.data)
 

@@ -36,7 +36,7 @@ def with_vectors(
     Raises:
         BadRequest: A change or the collection is not allowed, or EMBEDDER is not set.
         ModelMismatch: The event names another model or dimension than the embedder's.
-        EmbedderFailed, Unavailable: As `embed`.
+        EmbedderFailed, PayloadTooLarge, Unavailable: As `embed`.
     """
     checked, spec, texts = check_texts(records, collection)
     if texts:
@@ -72,6 +72,8 @@ def check_texts(
     stand_in = [_STAND_IN] * spec.dimension
     checked = list(records)
     for number, text in texts.items():
+        if problem := text_problem(text, embedder):
+            raise BadRequest(f"records[{number}].text: {problem}")
         checked[number] = _without_text(number, records[number], text, stand_in)
     parse_records(checked, spec)
     return checked, spec, texts
@@ -95,8 +97,6 @@ def _spec(collection: object, embedder: Embedder) -> CollectionSpec:
 def _without_text(
     number: int, item: Mapping[str, Any], text: object, stand_in: list[float]
 ) -> dict[str, Any]:
-    if problem := text_problem(text):
-        raise BadRequest(f"records[{number}].text: {problem}")
     if item.get("embedding") is not None:
         raise BadRequest(f"records[{number}].embedding: give either embedding or text")
     if item.get("op") == "delete":

@@ -41,7 +41,8 @@ class QueryVector:
         """The vector.
 
         Raises:
-            EmbedderFailed, Unavailable: As `vector_common.embedding.embed`.
+            BadRequest, EmbedderFailed, PayloadTooLarge, Unavailable: As
+                `vector_common.embedding.embed`.
         """
         if self._vector is not None:
             return self._vector

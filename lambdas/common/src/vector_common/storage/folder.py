@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import stat
 import threading
 import time
 import uuid
@@ -98,18 +99,22 @@ class FileStorage:
         with self._errors(prefix):
             self._look_again(folder)
             found = [
-                (path.relative_to(self._root).as_posix(), path)
-                for path in folder.rglob("*")
-                if path.is_file() and not path.is_symlink()
+                (Path(at) / name).relative_to(self._root).as_posix()
+                for at, _, names in os.walk(folder, onerror=_unless_gone)
+                for name in names
             ]
-        for key, path in sorted(found):
+        for key in sorted(found):
             # NFS keeps what is deleted or replaced while it is read, as .nfs and a number.
             if not key.startswith(prefix) or "/." in f"/{key}":
                 continue
+            # Not before: who only asks whether there is an object looks at one, and on NFS each
+            # look may be a request.
             try:
-                status = path.stat()
+                status = (self._root / key).lstat()
             except FileNotFoundError:
                 continue  # deleted since
+            if not stat.S_ISREG(status.st_mode):
+                continue
             yield ObjectInfo(key, status.st_size, "", _moment(status.st_mtime))
 
     def folders(self, prefix: str) -> tuple[str, ...]:
@@ -213,6 +218,11 @@ class FileStorage:
             raise NotFound(f"{key}: not in {self.url}") from None
         except OSError as error:
             raise StoreError(f"{key}: {error.strerror} in {self.url}") from error
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _etag(data: bytes) -> str:
