@@ -12,10 +12,11 @@ import pytest
 from botocore.exceptions import ClientError
 from chroma_store.deltas import parquet
 from chroma_store.deltas.log import DeltaLog
-from chroma_store.stores import dump, index, proof
+from chroma_store.stores import dump, feed, index, proof
 from chroma_store.stores.dump import CollectionDump, Record
 from chroma_store.stores.index import VectorIndex, misfit
 from vector_common.errors import BadRequest, Conflict, Damaged, NotFound
+from vector_common.names import export_prefix
 from vector_common.records import EmbeddingModel, model_metadata
 from vector_common.stores.s3vectors import RECORD
 
@@ -344,3 +345,80 @@ def test_distances_are_exact_in_every_space(space: str) -> None:
         "cosine": [1 - dot / length for dot, length in zip(dots, lengths, strict=True)],
     }[space]
     assert [*found] == pytest.approx(expected, abs=1e-6)
+
+
+def kept(storage: Storage) -> int:
+    return sum(1 for _ in storage.list(export_prefix("db")))
+
+
+def test_a_store_of_files_holds_what_the_snapshots_hold(
+    chroma: FakeChroma, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chroma.put("col", ROWS, **L2)
+    told: list[str] = []
+    one = feed.Feed(storage, "db", {"file": ""}, told.append)
+    assert (one.behind(None), one.behind("s1")) == (False, True)
+    one.read("http://chroma", tmp_path / "a")
+    one.publish("s1", tmp_path)
+    assert told == ["read", "feed file"]
+    assert (one.behind("s1"), one.behind("s2")) == (False, True)
+    assert one.stores["file"].collections["col"].count == 3
+    assert (kept(storage), feed.verify(storage, "db")) == (2, 2)
+    monkeypatch.setattr(feed, "MAX_FILE_BYTES", 2 * 2 * 3)
+    again = feed.Feed(storage, "db", {"file": ""})
+    again.dumps = one.dumps
+    again.publish("s2", tmp_path)
+    assert again.stores["file"].left_out_count == 0
+    monkeypatch.setattr(feed, "MAX_FILE_BYTES", 2 * 2 * 3 - 1)
+    again.publish("s3", tmp_path)
+    fed = again.stores["file"]
+    assert (fed.left_out_count, [*fed.collections]) == (3, [])
+    assert "its vectors take 12 bytes as a file" in fed.left_out[0]
+    assert kept(storage) == 2  # for those who read what was there before
+    again.publish("s4", tmp_path)
+    assert kept(storage) == 0
+    again.drop("s3vectors")
+    again.drop("file")
+    assert again._state.stores == {}
+    idle = feed.Feed(storage, "db")
+    idle.read("http://chroma", tmp_path / "a")
+    assert (idle.dumps, idle.behind("s5")) == ([], False)
+
+
+def test_an_index_is_fed_what_changed_unless_it_is_not_trusted(
+    chroma: FakeChroma, vectors: Vectors, storage: Storage, tmp_path: Path
+) -> None:
+    chroma.put("col", ROWS)
+    chroma.put("dot", ROWS, configuration={"hnsw": {"space": "ip"}})
+    chroma.put("none", {})
+    for bucket in ({"s3vectors": ""}, {"s3vectors": "", "file": ""}):
+        with pytest.raises(BadRequest, match="needs the name of a vector bucket"):
+            feed.Feed(storage, "db", bucket)  # type: ignore[arg-type]
+    vectors.refusals = ["NotFoundException"]
+    one = feed.Feed(storage, "db", {"s3vectors": "bucket"})
+    one.read("http://chroma", tmp_path / "a")
+    one.publish("s1", tmp_path)
+    fed = one.stores["s3vectors"]
+    assert (sorted(fed.collections), fed.left_out_count) == (["col", "none"], 4)
+    assert "calculates no inner product" in fed.left_out[0]
+    assert "list_vectors" not in vectors.calls
+    assert [*vectors.held] == ["a", "b"]
+    with pytest.raises(Conflict, match="is fed to the vector bucket bucket, not to other"):
+        feed.Feed(storage, "db", {"s3vectors": "other"})
+    vectors.calls.clear()
+    again = feed.Feed(storage, "db", {"s3vectors": "bucket"})
+    again.dumps = one.dumps
+    again.publish("s2", tmp_path)
+    assert vectors.calls == ["get_index", "create_index"]
+    again.distrust("file")
+    again.distrust("s3vectors")
+    assert again.behind("s2")
+    vectors.calls.clear()
+    again.publish("s3", tmp_path)
+    assert vectors.calls.count("list_vectors") == 2
+    assert vectors.calls.count("put_vectors") == 1
+    assert not again.behind("s3")
+    vectors.calls.clear()
+    again.drop("s3vectors")
+    assert vectors.calls == ["delete_index"]
+    assert kept(storage) == 0
