@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import array
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from botocore.exceptions import ClientError
-from chroma_store.deltas import parquet
+from chroma_store.deltas import parquet, rebuild
 from chroma_store.deltas.log import DeltaLog
-from chroma_store.stores import dump, feed, index, proof
+from chroma_store.stores import dump, feed, index, migrate, proof
 from chroma_store.stores.dump import CollectionDump, Record
 from chroma_store.stores.index import VectorIndex, misfit
 from vector_common.errors import BadRequest, Conflict, Damaged, NotFound
 from vector_common.names import export_prefix
-from vector_common.records import EmbeddingModel, model_metadata
+from vector_common.records import CollectionSpec, EmbeddingModel, model_metadata
 from vector_common.stores.s3vectors import RECORD
 
 from tests.unit.vectors.fake_chroma import FakeChroma
@@ -422,3 +423,49 @@ def test_an_index_is_fed_what_changed_unless_it_is_not_trusted(
     again.drop("s3vectors")
     assert vectors.calls == ["delete_index"]
     assert kept(storage) == 0
+
+
+def test_what_a_migration_leaves_out_is_counted(
+    chroma: FakeChroma, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chroma.put("col", ROWS)
+    source = dumped(chroma, tmp_path / "dump")
+    in_file, in_session = migrate._line(source, "file"), migrate._line(source, "session")
+    assert (in_file.left_out_count, in_session.left_out_count) == (0, 0)
+    (reason,) = migrate._line(source, "s3vectors").left_out
+    assert reason.startswith("record 'c': is all zeros")
+    monkeypatch.setattr(migrate, "MAX_FILE_BYTES", 12)
+    assert migrate._line(source, "file").left_out_count == 0
+    monkeypatch.setattr(migrate, "MAX_FILE_BYTES", 11)
+    assert migrate._line(source, "file").left_out_count == 3
+    assert migrate._line(source, "session").left_out_count == 0
+    dot = migrate._line(replace(source, space="ip"), "s3vectors")
+    assert (dot.left_out_count, len(dot.left_out)) == (3, 1)
+    assert migrate._proven(in_file, None) is in_file
+    proven = migrate._proven(in_file, proof.Equality("col", 3, 0, ("x",), 0.95))
+    assert (proven.held, proven.recall, proven.differences) == (3, 0.95, ("x",))
+
+
+def test_a_collection_is_changed_on_the_server(chroma: FakeChroma, storage: Storage) -> None:
+    def changed(name: str, space: Any = None, former: str | None = None) -> Any:
+        return rebuild._change(chroma.http, rebuild.Wish(name, space, former), storage, "db")
+
+    rows = {name: ROWS[name] for name in "ab"}
+    made = chroma.put("col", rows)
+    assert changed("col", "l2") == (2, CollectionSpec("col", 2, "l2"))
+    again = chroma.collections["col"]
+    assert again["id"] != made["id"]
+    assert changed("col", "l2") == (2, CollectionSpec("col", 2, "l2"))
+    assert chroma.collections["col"]["id"] != again["id"]
+    empty = chroma.put("empty", {})
+    assert changed("empty", "cosine") == (0, None)
+    assert chroma.collections["empty"] is empty
+    assert changed("empty", "l2") == (0, None)
+    assert chroma.collections["empty"] is not empty
+    with pytest.raises(Conflict, match="collection empty: still exists"):
+        changed("col", "l2", "empty")
+    assert changed("col") == (2, None)
+    assert [*chroma.collections] == ["empty"]
+    for space in (None, "l2"):
+        with pytest.raises(NotFound, match="collection col: is not in the database"):
+            changed("col", space)
