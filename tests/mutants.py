@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 SOURCES = [ROOT / name for name in ("build", "fargate/chroma", "lambdas/common/src")]
 ROOMS = {
-    "base": ("build/layersmith/base", ["unit/base", "unit/audit", "unit/lock", "integration/base"]),
-    "lock": ("build/layersmith/lock", ["unit/lock", "integration/lock/test_lock.py"]),
+    "base": ("build/layersmith/base", ["unit/base", "unit/audit", "unit/lock"]),
+    "lock": ("build/layersmith/lock", ["unit/lock"]),
     "assemble": ("build/layersmith/assemble", ["unit/assemble", "unit/strip", "unit/stubs"]),
     "audit": ("build/layersmith/audit", ["unit/audit"]),
     "weigh": ("build/layersmith/weigh", ["unit/weigh", "unit/report"]),

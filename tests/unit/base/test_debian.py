@@ -85,6 +85,22 @@ def test_without_mmdebstrap_nothing_is_asked(
     assert machine.asked == []
 
 
+def test_lists_that_are_past_their_date_are_taken_and_it_is_said(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = machine.run
+
+    def expired(argv: list[str | Path], **options: Any) -> process.Completed:
+        late = argv[0] == "mmdebstrap" and debian.STALE[0] not in argv
+        machine.complaint = "E: Release file is expired" if late else None
+        return answer(argv, **options)
+
+    monkeypatch.setattr(process, "run", expired)
+    bootstrap()
+    assert [debian.STALE[0] in words for words in machine.asked] == [False, False, True]
+    assert "package lists of Debian trixie are past their date" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("complaint", "cause"),
     [
@@ -99,3 +115,4 @@ def test_the_complaints_of_mmdebstrap_are_told(
     with pytest.raises(ProofError, match="could not unpack Debian trixie for arm64") as raised:
         bootstrap()
     assert raised.value.cause == cause
+    assert [words[0] for words in machine.asked].count("mmdebstrap") == 1

@@ -56,6 +56,17 @@ def test_the_highest_glibc(names: tuple[str, ...], expected: tuple[int, int]) ->
     assert elf.highest_glibc(facts(*names)) == expected
 
 
+def test_a_symbol_is_defined_here_or_elsewhere() -> None:
+    content = TinyElf(exports=("mine", "theirs")).build()
+    # An entry of .dynsym begins with its name; 0 is the section of what is elsewhere (gABI).
+    rest = struct.pack("<BBHQQ", 0x12, 0, 1, 0x40, 8)
+    at = content.rindex(rest)
+    assert content.count(rest) == 2
+    changed = content[: at + 2] + bytes(2) + content[at + 4 :]
+    assert elf.symbols(content) == elf.DynamicSymbols(frozenset(), frozenset({"mine", "theirs"}))
+    assert elf.symbols(changed) == elf.DynamicSymbols(frozenset({"theirs"}), frozenset({"mine"}))
+
+
 def test_the_facts_of_a_file() -> None:
     read = elf.read(ARM)
     assert (read.machine, read.bits, read.little_endian) == ("aarch64", 64, True)

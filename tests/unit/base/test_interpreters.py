@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from layersmith import process
+from layersmith import process, repeats
 from layersmith.base import interpreters, uv
 
 MINOR = sys.version_info[1]
@@ -27,6 +27,41 @@ def nothing_is_found_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_the_one_that_runs_needs_no_uv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uv, "find_python", lambda *_: pytest.fail("uv was asked"))
     assert interpreters.find(MINOR) == Path(sys.executable)
+
+
+@pytest.mark.parametrize("install", [False, True])
+def test_uv_installs_one_only_where_it_may_and_there_is_none(
+    install: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    found: list[Path | None] = [None, Path("/managed/python")]
+    monkeypatch.setattr(uv, "find_python", lambda *_: found.pop(0))
+    monkeypatch.setattr(uv, "install_python", lambda minor: told.append(f"3.{minor}"))
+    monkeypatch.setattr(repeats, "refuse", lambda: told.append("none"))
+    monkeypatch.setattr(repeats, "saw", lambda path: told.append(str(path)))
+    there = interpreters.find(NOBODY, install=install)
+    assert there == (Path("/managed/python") if install else None)
+    assert told == ([f"3.{NOBODY}", "/managed/python"] if install else ["none"])
+
+
+def test_an_interpreter_that_is_found_is_not_installed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uv, "find_python", lambda *_: Path("/usr/python"))
+    monkeypatch.setattr(uv, "install_python", lambda _: pytest.fail("uv was asked"))
+    assert interpreters.find(NOBODY) == Path("/usr/python")
+
+
+def test_where_uv_cannot_install_it_is_said_and_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: int) -> None:
+        raise process.CommandFailed(process.Completed(("uv",), 1, "", "a\nno such build"))
+
+    monkeypatch.setattr(uv, "find_python", lambda *_: None)
+    monkeypatch.setattr(uv, "install_python", fail)
+    assert interpreters.find(NOBODY) is None
+    assert "cannot install CPython 3.99 here: no such build" in capsys.readouterr().err
 
 
 def test_pyenvs_versions_stand_for_its_shims(

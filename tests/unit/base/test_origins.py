@@ -7,6 +7,7 @@ import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
+from layersmith import process
 from layersmith.base import origins
 from layersmith.base.origins import Login, Origins
 from layersmith.errors import ConfigError
@@ -224,6 +225,34 @@ def test_a_configuration_that_is_damaged(tmp_path: Path, write: Callable[[str, s
     write("uv.toml", "index = ")
     with pytest.raises(ConfigError, match=r"uv\.toml in .* cannot be read"):
         origins.of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("user", "said", "expected"),
+    [
+        ("me", ["pw"], Login("me", "pw")),
+        ("me", [], None),
+        (None, ["you", "pw"], Login("you", "pw")),
+        (None, ["you"], None),
+        (None, [], None),
+    ],
+)
+def test_the_keyring_is_asked_for_a_password_or_for_both(
+    user: str | None, said: list[str], expected: Login | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def run(argv: list[str], **_: object) -> process.Completed:
+        asked.append(argv)
+        return process.Completed(tuple(argv), 0, "\n".join(said), "")
+
+    origins._asked.cache_clear()
+    monkeypatch.setattr(process, "run", run)
+    assert origins._from_keyring("https://h.test/a", "h.test", user) == expected
+    words = [user] if user else ["--mode", "creds"]
+    services = ["https://h.test/a"] if expected else ["https://h.test/a", "h.test"]
+    assert asked == [["keyring", "get", service, *words] for service in services]
+    origins._asked.cache_clear()
 
 
 @pytest.mark.parametrize("service", ["https://h.test", "https://h.test/a/", "https://h.test/b"])
