@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from chroma_store.deltas import parquet, rebuild
 from chroma_store.deltas.log import DeltaLog
+from chroma_store.deltas.quarantine import SetAside
 from chroma_store.stores import dump, feed, index, migrate, proof
 from chroma_store.stores.dump import CollectionDump, Record
 from chroma_store.stores.index import VectorIndex, misfit
@@ -469,3 +470,23 @@ def test_a_collection_is_changed_on_the_server(chroma: FakeChroma, storage: Stor
     for space in (None, "l2"):
         with pytest.raises(NotFound, match="collection col: is not in the database"):
             changed("col", space)
+
+
+def test_nothing_of_a_file_is_written_where_a_later_record_is_refused(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "_PAGE", 1)
+    appended: list[Any] = []
+    monkeypatch.setattr(DeltaLog, "append", lambda _, rows, __: appended.append(rows))
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"id": ["a", ""], "embedding": [[1.0, 2.0], [1.0, 2.0]]}), path)
+    with pytest.raises(BadRequest):
+        parquet.import_collection(DeltaLog(storage, "db"), "col", path)
+    assert appended == []
+
+
+def test_what_was_set_aside_is_told_in_one_line() -> None:
+    aside = SetAside("d1", "col", 2, ("too long", "too late"), b"")
+    assert aside.summary == "delta d1: 2 changes of collection col set aside: too long"
+    unread = SetAside("d1", None, None, ("not JSON",), b"")
+    assert unread.summary == "delta d1: an unreadable delta set aside: not JSON"
