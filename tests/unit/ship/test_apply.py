@@ -107,6 +107,10 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account
     monkeypatch.setattr(canary, "prove", proven)
     monkeypatch.setattr(buckets, "ensure", ensure)
     with mock_aws():
+        # moto compiles a service's routes at its first call, which Python 3.11 does not survive
+        # in two threads at once ("AST constructor recursion depth mismatch").
+        made.numbers(REGIONS[0])
+        made.aws.s3(REGIONS[0]).list_buckets()
         yield made
 
 
