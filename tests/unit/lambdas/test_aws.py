@@ -1,4 +1,4 @@
-"""The clients of AWS services: botocore's sessions must not make two at once."""
+"""The clients of AWS services: none made at the same time as another, quick with timestamps."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from botocore.utils import parse_timestamp
 from vector_common import aws
 
 if TYPE_CHECKING:
-    import pytest
+    from datetime import datetime
 
 
 class Watched:
@@ -36,3 +38,39 @@ def test_clients_are_made_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -
         made = list(pool.map(lambda name: aws.client(name, {"connect_timeout": 3}), ["s3"] * 4))
     assert session.overlaps == 0
     assert made == ["s3 3"] * 4
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-11-26T18:00:00.123Z",
+        "2026-11-26T18:00:00Z",
+        "2026-11-26T18:00:00+02:00",
+        "Thu, 26 Nov 2026 18:00:00 GMT",
+        1764180000,
+        "1764180000.5",
+    ],
+)
+def test_timestamps_are_read_as_botocore_reads_them(value: object) -> None:
+    assert aws.moment(value) == parse_timestamp(value)
+    assert aws.moment(value).utcoffset() == parse_timestamp(value).utcoffset()
+
+
+def test_listings_are_read_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[object] = []
+
+    def noted(value: object) -> datetime:
+        read.append(value)
+        found: datetime = parse_timestamp(value)
+        return found
+
+    monkeypatch.setattr(aws, "moment", noted)
+    aws._session.cache_clear()
+    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    client = aws.client("s3", {}, region_name="eu-west-1", **keys)
+    shape = client.meta.service_model.operation_model("ListObjectsV2").output_shape
+    body = b"<R><Contents><LastModified>2026-11-26T18:00:00.123Z</LastModified></Contents></R>"
+    answer = {"body": body, "headers": {}, "status_code": 200}
+    client._endpoint._response_parser_factory.create_parser("rest-xml").parse(answer, shape)
+    aws._session.cache_clear()
+    assert read == ["2026-11-26T18:00:00.123Z"]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import threading
+from datetime import datetime
 from typing import Any
 
 import botocore.session
 from botocore.config import Config
+from botocore.utils import parse_timestamp
 
 _lock = threading.Lock()
 
@@ -31,4 +33,21 @@ def client(service: str, config: dict[str, Any], **options: Any) -> Any:
 
 @functools.cache
 def _session() -> botocore.session.Session:
-    return botocore.session.get_session()
+    session = botocore.session.get_session()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
+    return session
+
+
+def moment(value: Any) -> datetime:
+    """A timestamp of an answer, as botocore reads it.
+
+    Listings hold one per object as ``2026-11-26T18:00:00.000Z``; dateutil, which botocore hands
+    them to, takes three quarters of the time that a listing takes.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(value, str) and value[10:11] == "T":
+        return datetime.fromisoformat(value)
+    found: datetime = parse_timestamp(value)
+    return found
