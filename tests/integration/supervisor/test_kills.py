@@ -184,7 +184,7 @@ def test_a_supervisor_killed_at_any_step(
     steps = list(range(1, reach + 1))
     if len(steps) > kills:
         # The last quarter holds the upload, the flip and the clean-up.
-        late = reach * 3 // 4
+        late = min(reach * 3 // 4, reach - (kills - kills // 2))
         chooser = random.Random(SEED)
         steps = chooser.sample(steps[:late], kills // 2)
         steps += chooser.sample(range(late + 1, reach + 1), kills - kills // 2)
