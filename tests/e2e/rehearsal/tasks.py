@@ -133,7 +133,8 @@ class TaskBridge:
 
     def running(self) -> list[str]:
         """Ids of the tasks whose server runs."""
-        return [key for key, server in self.servers.items() if server.exit_code() is None]
+        # Executions start others meanwhile, in moto's threads.
+        return [key for key, server in list(self.servers.items()) if server.exit_code() is None]
 
     def _run(self, backend: Any, *args: Any, **named: Any) -> Any:
         for container in backend.describe_task_definition(args[1]).container_definitions:
