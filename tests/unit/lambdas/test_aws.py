@@ -51,7 +51,7 @@ def test_clients_are_made_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -
         "1764180000.5",
     ],
 )
-def test_timestamps_are_read_as_botocore_reads_them(value: object) -> None:
+def test_timestamps_are_read_as_botocore_reads_them(value: Any) -> None:
     assert aws.moment(value) == parse_timestamp(value)
     assert aws.moment(value).utcoffset() == parse_timestamp(value).utcoffset()
 
@@ -59,10 +59,9 @@ def test_timestamps_are_read_as_botocore_reads_them(value: object) -> None:
 def test_listings_are_read_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[object] = []
 
-    def noted(value: object) -> datetime:
+    def noted(value: Any) -> datetime:
         read.append(value)
-        found: datetime = parse_timestamp(value)
-        return found
+        return parse_timestamp(value)
 
     monkeypatch.setattr(aws, "moment", noted)
     aws._session.cache_clear()

@@ -49,5 +49,4 @@ def moment(value: Any) -> datetime:
     """
     if isinstance(value, str) and value[10:11] == "T":
         return datetime.fromisoformat(value)
-    found: datetime = parse_timestamp(value)
-    return found
+    return parse_timestamp(value)
