@@ -21,7 +21,7 @@ EPILOG = """\
 what it does to a function of layers.yaml that has `code` and `event`:
   move each import at the top of its own modules, in a copy, to the statements that use it; start
   the copy once with the sample event, and see which of them are imported all the same; then start
-  the function as it is, with each import that waits moved alone, and with all of them, in turns in
+  the unchanged function, one with each import that waits moved, and one with all moved, in turns in
   fresh processes. Printed is what each saves until the first answer, and for a million cold starts
   at the function's memory. Nothing of yours is changed. On python3.15 and later, the interpreter's
   own lazy imports (PYTHON_LAZY_IMPORTS=all) are one more variant.
