@@ -52,7 +52,7 @@ from layersmith.prove.slim import names
 from layersmith.report import found
 from layersmith.ship.cost import billing, usage
 from layersmith.ship.index import document as index
-from layersmith.ship.release import changelog
+from layersmith.ship.release import bumps
 from layersmith.stacks import sessions, stage, templates
 from layersmith.verbs import publish
 from layersmith.weigh import listings
@@ -252,7 +252,7 @@ def _text_readers() -> Iterator[Reader]:
     yield Reader("import times", "stderr.txt", IMPORTS.encode(), _read_imports)
     yield Reader(
         "changelog", "CHANGELOG.md", (ROOT / "CHANGELOG.md").read_bytes(),
-        lambda path: changelog.add(changelog.read(path), "## [x-v1.0.0]\n"),
+        lambda path: bumps.add_section(bumps.read_changelog(path), "## [x-v1.0.0]\n"),
     )  # fmt: skip
     yield Reader("stage", "dev.yaml", STAGE.encode(), lambda path: stage.load(path.parent, "dev"))
     yield Reader(

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from types_boto3_lambda.client import LambdaClient
 
-    from layersmith.ship.aws.clients import Aws
-    from layersmith.ship.index.reach import Reach
+    from layersmith.ship.aws.accounts import Aws
     from layersmith.ship.pointers.interface import Place
     from layersmith.ship.publish.models import KeptFile, Version
+    from layersmith.ship.publish.site import Reach
 
 
 @dataclass(frozen=True)

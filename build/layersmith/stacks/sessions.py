@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
     from layersmith.ship.cost.session import Use
     from layersmith.stacks.stage import Stage
 

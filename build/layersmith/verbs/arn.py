@@ -11,7 +11,7 @@ from layersmith.config import loader
 from layersmith.errors import ShipError
 from layersmith.plan import plan
 from layersmith.ship import pointers
-from layersmith.ship.index import catalog, document, snippets
+from layersmith.ship.index import catalog, document
 from layersmith.ship.publish.site import RegionChoice
 from layersmith.verbs import options
 
@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arch", default="arm64", help="default: arm64")
     parser.add_argument("--version", default="latest", help="a semver; default: latest")
     parser.add_argument(
-        "--format", choices=list(snippets.templates()), help="print what to paste into such a file"
+        "--format", choices=list(catalog.templates()), help="print what to paste into such a file"
     )
     parser.add_argument(
         "--parameter",
@@ -74,14 +74,14 @@ def run(args: argparse.Namespace) -> int:
     said["architecture"] = args.arch
     if args.parameter:
         _known(args)
-        words = snippets.words(_place(args), args.version)
+        words = catalog.words(_place(args), args.version)
         said["parameter"] = words["parameter"]
     else:
         said["arn"] = _arn(args)
-        words = snippets.words(_place(args), args.version, args.region, said["arn"])
-    source: snippets.Source = "parameter" if args.parameter else "arn"
+        words = catalog.words(_place(args), args.version, args.region, said["arn"])
+    source: catalog.Source = "parameter" if args.parameter else "arn"
     if args.format:
-        said["text"] = snippets.fill(args.format, source, words)
+        said["text"] = catalog.fill(args.format, source, words)
     if args.json:
         console.emit_json(said)
     else:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from layersmith.ship.gc import Judgement, RegionLook
-    from layersmith.ship.index.reach import Reach
     from layersmith.ship.publish.models import Quarantined
+    from layersmith.ship.publish.site import Reach
 
 EPILOG = """\
 Keeps the newest versions, young ones, the one in layers.yaml, what `latest` points to, and

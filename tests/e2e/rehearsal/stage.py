@@ -14,7 +14,7 @@ from chroma_store.deltas.log import DeltaLog
 from chroma_store.server.client import ChromaHttp
 from chroma_store.server.process import ChromaProcess
 from chroma_store.snapshots.store import SnapshotStore
-from layersmith.ship.aws.clients import Aws
+from layersmith.ship.aws.accounts import Aws
 from layersmith.ship.cost import session, usage
 from layersmith.stacks import assets, deploy, destroy, templates
 from layersmith.stacks import stage as stages

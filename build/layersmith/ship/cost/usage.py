@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layersmith.plan import Target
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
 
 
 @dataclass(frozen=True)

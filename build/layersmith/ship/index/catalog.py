@@ -1,28 +1,44 @@
-"""The table of all ARNs for people: one HTML file that needs nothing else, and CSV."""
+"""The table of all ARNs for people: one HTML file that needs nothing else, and CSV.
+
+Beside it, what to paste so that a function uses a layer version: templates as data, in
+snippets.toml. The command line and the page of all ARNs fill in the same templates with the same
+words.
+"""
 
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
+import re
+import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import jinja2
 
 from layersmith.base.versions import order
-from layersmith.ship.index import snippets
+from layersmith.ship.aws import labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from layersmith.ship.index.document import IndexEntry
+    from layersmith.ship.pointers.interface import Place
 
 PAGE = Path(__file__).with_name("catalog.html")
 LATEST = "latest"
 """State of the version that a region's pointer of that name leads to."""
 
 COLUMNS = ("layer", "version", "runtime", "architecture", "region", "state", "arn")
+
+TEMPLATES = Path(__file__).with_name("snippets.toml")
+
+Source = Literal["parameter", "arn"]
+"""What a snippet names."""
+
+_WORD = re.compile(r"@\{(\w+)\}")
 
 
 def state(entry: IndexEntry) -> str:
@@ -61,9 +77,9 @@ def html(entries: Sequence[IndexEntry]) -> str:
     cells = [dict(zip(COLUMNS, row, strict=True)) for row in rows(entries)]
     return page.render(
         rows=[{**row, "words": json.dumps(_words(row))} for row in cells],
-        templates=snippets.templates(),
+        templates=templates(),
         # The page's own element must not end within its text.
-        data=json.dumps(snippets.templates()).replace("<", "\\u003c"),
+        data=json.dumps(templates()).replace("<", "\\u003c"),
     )
 
 
@@ -71,4 +87,49 @@ def _words(row: Mapping[str, str]) -> dict[str, str]:
     """Return what the page puts into the templates for a row."""
     version = LATEST if row["state"] == LATEST else row["version"]
     place = (row["layer"], row["runtime"], row["architecture"])
-    return snippets.words(place, version, row["region"], row["arn"])
+    return words(place, version, row["region"], row["arn"])
+
+
+@functools.cache
+def templates() -> dict[str, dict[str, str]]:
+    """Return format to its title and its templates by source, in the order of the file."""
+    found = tomllib.loads(TEMPLATES.read_text("utf-8"))
+    return {
+        name: {key: text.lstrip("\n") for key, text in one.items()} for name, one in found.items()
+    }
+
+
+def words(place: Place, version: str, region: str = "", arn: str = "") -> dict[str, str]:
+    """Return what the templates hold places for.
+
+    Args:
+        place: Layer, runtime and architecture.
+        version: Semantic version, or ``latest``.
+        region: Where the ARN is.
+        arn: Of the layer version.
+    """
+    layer, runtime, architecture = place
+    parts = [*layer.split("-"), "layer"]
+    return {
+        "layer": layer,
+        "version": version,
+        "runtime": runtime,
+        "architecture": architecture,
+        "region": region,
+        "arn": arn,
+        "parameter": labels.parameter(*place, version),
+        "logical": "".join(part.capitalize() for part in parts),
+        "name": "_".join(parts),
+        "variable": "_".join(parts).upper(),
+    }
+
+
+def fill(kind: str, source: Source, values: Mapping[str, str]) -> str:
+    """Return the text of a format.
+
+    Args:
+        kind: Name of the format.
+        source: Whether it names the SSM parameter or the ARN.
+        values: Of `words`.
+    """
+    return _WORD.sub(lambda found: values[found[1]], templates()[kind][source])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
     from layersmith.ship.publish.models import Desired, RegionState
     from layersmith.ship.publish.site import Site
 

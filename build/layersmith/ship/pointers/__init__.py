@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from layersmith.ship.pointers import ssm
 
 if TYPE_CHECKING:
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
     from layersmith.ship.pointers.interface import Place, PointerKind
     from layersmith.ship.publish.models import Pointers
 

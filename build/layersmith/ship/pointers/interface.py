@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
     from layersmith.ship.publish.models import Pointers
 
 Place = tuple[str, str, str]

@@ -12,7 +12,7 @@ from layersmith.ship.pointers.interface import LATEST, YANKED, Place
 from layersmith.ship.publish.models import Pointers
 
 if TYPE_CHECKING:
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
 
 DESCRIPTION_LIMIT = 1024
 """Characters of a parameter's description (AWS Systems Manager API, PutParameter)."""
