@@ -45,6 +45,8 @@ REMAINS = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "D
 
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 
+_ECHOES = ("resource creation cancelled", "resource update cancelled")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -345,9 +347,6 @@ def _changes(page: Mapping[str, Any]) -> list[ResourceChange]:
         )
         for one in listed
     ]
-
-
-_ECHOES = ("resource creation cancelled", "resource update cancelled")
 
 
 def newest_event(client: Any, stack: str) -> str:

@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.manifest import Distribution, Manifest
 
+HEADER = """# Changelog
+
+All notable changes of the tool and of the layers. A layer has its own semantic version; its
+sections are named for its tag.
+"""
+
+_SECTION = re.compile(r"^## \[(?!Unreleased\])", re.MULTILINE)
+
 
 class Bump(IntEnum):
     """Part of a semantic version that is raised, by its weight."""
@@ -138,15 +146,6 @@ def _of_distribution(old: Distribution, new: Distribution) -> set[ReleaseChange]
 def _major(old: Distribution, new: Distribution) -> bool:
     before, after = Version(old.version), Version(new.version)
     return (before.epoch, before.major) != (after.epoch, after.major)
-
-
-HEADER = """# Changelog
-
-All notable changes of the tool and of the layers. A layer has its own semantic version; its
-sections are named for its tag.
-"""
-
-_SECTION = re.compile(r"^## \[(?!Unreleased\])", re.MULTILINE)
 
 
 def read_changelog(path: Path) -> str:
