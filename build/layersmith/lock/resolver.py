@@ -443,7 +443,7 @@ def _before(latest: datetime | None, exceptions: Iterable[str]) -> list[str]:
 def _for_target(target: Target, from_source: Collection[str]) -> list[str]:
     return [
         "--python-platform",
-        uv.platform(target.runtime, target.architecture),
+        uv.python_platform(target.runtime, target.architecture),
         "--python-version",
         target.runtime.python_version,
         "--only-binary",

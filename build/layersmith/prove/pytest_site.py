@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith import cache, process
-from layersmith.base import interpreters
+from layersmith.base import uv
 from layersmith.prove import sites
 from layersmith.prove.base_images import runtime_packages
 
@@ -34,7 +34,7 @@ def folder(minor: int) -> Path:
 
 
 def _compile(site: Path, minor: int) -> None:
-    interpreter = interpreters.find(minor)
+    interpreter = uv.interpreter(minor)
     if interpreter is not None:
         arguments = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
         process.run([interpreter, "-I", *arguments, site], timeout=300)

@@ -57,7 +57,7 @@ def install_for(
     Raises:
         ProofError: A distribution has no wheel for the target, or the index does not answer.
     """
-    platform = uv.platform(runtime, architecture)
+    platform = uv.python_platform(runtime, architecture)
     install(folder, pins, runtime.python_version, platform, what=f"{what} for {architecture}")
 
 

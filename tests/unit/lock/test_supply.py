@@ -214,7 +214,7 @@ def test_a_uv_lock_of_another_version_is_an_error() -> None:
 
 def test_the_platform_is_the_closest_that_uv_knows(make_target: MakeTarget) -> None:
     def platform(target: Target) -> str:
-        return uv.platform(target.runtime, target.architecture)
+        return uv.python_platform(target.runtime, target.architecture)
 
     assert platform(make_target("python3.13")) == "aarch64-manylinux_2_34"
     assert platform(make_target("python3.11")) == "aarch64-manylinux_2_28"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from layersmith import process
-from layersmith.base import interpreters
+from layersmith.base import uv
 from layersmith.engine import emulation
 from layersmith.errors import ProofError
 from layersmith.prove.base_images import runtime_packages
@@ -130,7 +130,7 @@ class HostRunner(Closing):
 
 
 def _interpreter(runtime: Runtime) -> Path:
-    found = interpreters.find(runtime.minor)
+    found = uv.interpreter(runtime.minor)
     if found is None:
         raise ProofError(
             f"no CPython {runtime.python_version} on this machine",
