@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersmith import cache, console
-from layersmith.config import loader, reference, schema
+from layersmith.config import loader, schema
 from layersmith.errors import ConfigError, LayersmithError, ManyErrors
 from layersmith.recipes import reference as recipes
 
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         return _check_valid(args)
     files = {
         args.docs / "layers.schema.json": schema.render(),
-        args.docs / "layers-yaml.md": reference.render(),
+        args.docs / "layers-yaml.md": schema.reference(),
         args.docs / "recipes.schema.json": schema.render(recipes.schema()),
         args.docs / "recipes.md": recipes.render(),
         **{args.docs / "json" / f"{verb}.schema.json": render_data(verb) for verb in DATA},

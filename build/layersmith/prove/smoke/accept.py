@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from layersmith import cache
-from layersmith.config import edit
+from layersmith.config import document
 from layersmith.prove.smoke import modules
 
 if TYPE_CHECKING:
@@ -46,8 +46,12 @@ def edited(loaded: LoadedConfig, wanted: Mapping[str, Mapping[str, str]]) -> str
     for layer, found in wanted.items():
         path = ("layers", layer, KEY)
         # A mapping of the layer's own replaces that of the defaults.
-        known = {} if edit.has(text, path) else loaded.config.layers[layer].import_exceptions
-        text = edit.with_entries(text, path, {**known, **found}, file=loaded.path.name)
+        known = (
+            {}
+            if document.has_mapping(text, path)
+            else loaded.config.layers[layer].import_exceptions
+        )
+        text = document.with_entries(text, path, {**known, **found}, file=loaded.path.name)
     return text
 
 
