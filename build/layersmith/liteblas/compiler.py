@@ -36,10 +36,18 @@ COMMON = (
     "-fno-trapping-math",
 )
 
-TRANSLATED = ("-flto", "-ffp-contract=off", "-w", "-DLITEBLAS_WEAK_REFERENCE")
+TRANSLATED = (
+    "-flto",
+    "-Xclang",
+    "-disable-llvm-passes",
+    "-ffp-contract=off",
+    "-w",
+    "-DLITEBLAS_WEAK_REFERENCE",
+)
 """For f2c's output: complex helpers inlined across files (eig of a complex matrix takes a third of
 the time, and the library is 5 % smaller), rounding as LAPACK was written for, and none of f2c's
-many warnings; what csrc/ replaces is weak."""
+many warnings; what csrc/ replaces is weak. Only the linker optimizes, because it knows what is
+reachable: a quarter less processor time than optimizing each file as well."""
 
 KERNELS = {"s": ("float", 0), "d": ("double", 0), "c": ("float", 1), "z": ("double", 1)}
 """BLAS letter to the C type of its parts and whether it is complex."""

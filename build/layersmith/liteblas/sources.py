@@ -8,6 +8,7 @@ here: the library can then be called from many threads at once.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING
 
@@ -64,14 +65,18 @@ def unpack(sdist: Path, folder: Path) -> None:
         BuildError: The sdist has no lapack_lite as it is known here.
     """
     wanted = {*LAPACK, REFERENCE_BLAS, LIBRARY, *HEADERS, LICENSE}
-    for path, content in archives.files(sdist):
-        _, _, inner = path.partition("/")
-        name = inner.removeprefix(FOLDER)
-        if inner.startswith(FOLDER) and name in wanted:
-            with damage.told(sdist.name):
-                text = content().decode("utf-8")
-            (folder / name).write_text(reentrant(text) if name.endswith(".c") else text, "utf-8")
-            wanted.remove(name)
+    with contextlib.closing(archives.files(sdist)) as found:
+        for path, content in found:
+            _, _, inner = path.partition("/")
+            name = inner.removeprefix(FOLDER)
+            if inner.startswith(FOLDER) and name in wanted:
+                with damage.told(sdist.name):
+                    text = content().decode("utf-8")
+                made = reentrant(text) if name.endswith(".c") else text
+                (folder / name).write_text(made, "utf-8")
+                wanted.remove(name)
+            if not wanted:
+                break
     if wanted:
         raise BuildError(
             f"{sdist.name} lacks {', '.join(sorted(wanted))} of {FOLDER}",
