@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from layersmith import console, repeats
 from layersmith.base import runtimes
@@ -122,6 +122,48 @@ def add_dist(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="folder of the artifacts (default: dist beside layers.yaml)",
+    )
+
+
+def add_runner(
+    parser: argparse.ArgumentParser, *, default: Literal["docker", "host"] = "docker", why: str = ""
+) -> None:
+    """Add the options that choose where layers are started.
+
+    Args:
+        parser: Of the verb.
+        default: The runner.
+        why: What `--help` says of it.
+    """
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--runner",
+        choices=("docker", "host"),
+        default=default,
+        help=f"default: {default}{why and f', {why}'}",
+    )
+    which.add_argument(
+        "--docker", dest="runner", action="store_const", const="docker", help="--runner docker"
+    )
+    parser.add_argument(
+        "--image", metavar="NAME", help="image to use as the runtime (LAYERSMITH_IMAGE)"
+    )
+
+
+def add_starts(parser: argparse.ArgumentParser, default: int | None, usual: str = "") -> None:
+    """Add the option that says how often each variant is started.
+
+    Args:
+        parser: Of the verb.
+        default: The number; None where the verb settles it.
+        usual: What `--help` says of it then.
+    """
+    parser.add_argument(
+        "--starts",
+        type=int,
+        default=default,
+        metavar="N",
+        help=f"number of fresh processes per variant ({usual or default})",
     )
 
 
