@@ -53,7 +53,7 @@ DATA: dict[str, dict[str, str]] = {
         "functions": "layersmith.prove.reports.FunctionProof",
     },
     "reproduce": {"layers": "layersmith.supply.reproduce.Reproduction"},
-    "sbom": {"bills": "layersmith.supply.spdx.PrintedBill"},
+    "sbom": {"bills": "layersmith.supply.bills.PrintedBill"},
     "vectors-plan": {"stores": "layersmith.ship.cost.vectors.StorePlan"},
     "vectors-migrate": {"collections": "chroma_store.stores.migrate.MigratedCollection"},
     "why": {"answers": "layersmith.report.why.WhyAnswer"},
