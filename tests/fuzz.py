@@ -50,8 +50,8 @@ from layersmith.prove.cold import importtime
 from layersmith.prove.runners import unpack
 from layersmith.prove.slim import names
 from layersmith.report import found
+from layersmith.ship import arns
 from layersmith.ship.cost import billing, usage
-from layersmith.ship.index import document as index
 from layersmith.ship.release import bumps
 from layersmith.stacks import sessions, stage, templates
 from layersmith.verbs import publish
@@ -270,7 +270,7 @@ def _json_readers() -> Iterator[Reader]:
     record = made.manifest()
     yield reader("manifest", MANIFEST, record.to_json(), manifest.read)
     yield reader("baseline", MANIFEST, record.to_json(), lambda path: found.read(path.parent, path))
-    yield reader("index", "layers.json", INDEX, lambda path: index.parse(path.read_bytes()))
+    yield reader("index", "layers.json", INDEX, lambda path: arns.parse(path.read_bytes()))
     yield reader(
         "plan", "plan.json", {"format": 2, "accounts": [], "artifacts": {}, "actions": []},
         lambda path: publish.unchanged(path, {"accounts": [], "artifacts": {}, "actions": []}),

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ConfigError, ShipError
-from layersmith.ship import gc
-from layersmith.ship.index import document
+from layersmith.ship import arns, gc
 from layersmith.ship.pointers import moves
 from layersmith.ship.publish import observed, progress
 from layersmith.verbs import options
@@ -86,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         if any(not one.kept for look in found.values() for one in look.versions):
             # Take the deleted versions out of the index.
             left, _ = moves.read(site, {r: reach.where[r] for r in found}, reach.wanted)
-            document.refresh(site, left)
+            arns.refresh(site, left)
     found = {region: look for region, look in found.items() if shown.takes(region)}
     _report(args, reach, found, failed)
     return ShipError.exit_code if failed else 0

@@ -361,17 +361,17 @@ def reach(args: argparse.Namespace) -> Reach:
         AwsFailure: The credentials are missing or expired.
         ShipError: The index is damaged, or an account is not one that layers.yaml allows.
     """
+    from layersmith.ship import arns  # noqa: PLC0415 -- see job
     from layersmith.ship.aws.failures import OF_THE_RUN, AwsFailure  # noqa: PLC0415 -- see job
-    from layersmith.ship.index import document  # noqa: PLC0415 -- see job
     from layersmith.ship.publish import site as sites  # noqa: PLC0415 -- see job
     from layersmith.ship.publish.models import Quarantined  # noqa: PLC0415 -- see job
 
     loaded, choice, through = loader.load(args.config), region_choice(args), access(args)
     targets = plan(loaded.config)
     made = site(args, loaded, list(choice.by_region(targets)), through)
-    index, unread = document.Index(), []
+    index, unread = arns.Index(), []
     try:
-        index = document.published(made)
+        index = arns.published(made)
     except AwsFailure as failure:
         if failure.kind in OF_THE_RUN:
             raise

@@ -15,8 +15,7 @@ from layersmith.base import damage
 from layersmith.config import loader
 from layersmith.errors import LayersmithError, ManyErrors, ShipError
 from layersmith.report import tables
-from layersmith.ship import github
-from layersmith.ship.index import document as index
+from layersmith.ship import arns, github
 from layersmith.ship.pointers import moves
 from layersmith.ship.publish import apply as publisher
 from layersmith.ship.publish import canary, desired, observed, progress
@@ -210,7 +209,7 @@ def _update_index(
     ]
     fresh, _ = observed.read_all(job.site.aws, job.site.stack, again, workers=job.site.workers)
     known |= fresh
-    written = index.refresh(job.site, index.observe(job.desired, known.values()))
+    written = arns.refresh(job.site, arns.observe(job.desired, known.values()))
     if written is None:
         return 0
     if args.index:

@@ -12,7 +12,7 @@ from layersmith import console
 from layersmith.base.versions import is_prerelease, order
 from layersmith.errors import ShipError
 from layersmith.ship import pointers
-from layersmith.ship.index.document import ObservedPointers
+from layersmith.ship.arns import ObservedPointers
 from layersmith.ship.pointers.interface import LATEST, YANKED
 from layersmith.ship.publish.models import RegionFinding
 from layersmith.ship.publish.observed import in_parallel

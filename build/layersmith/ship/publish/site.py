@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from layersmith.config.loader import LoadedConfig
     from layersmith.config.models import Config
     from layersmith.plan import Target
+    from layersmith.ship.arns import Index
     from layersmith.ship.aws.accounts import Account, Aws
-    from layersmith.ship.index.document import Index
     from layersmith.ship.pointers.interface import Place
     from layersmith.ship.publish.models import Desired, Quarantined
 
