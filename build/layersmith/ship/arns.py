@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from layersmith.ship.aws.accounts import Aws
-    from layersmith.ship.pointers.interface import Place
-    from layersmith.ship.publish.models import Desired, RegionState
+    from layersmith.ship.publish.models import Desired, Place, RegionState
     from layersmith.ship.publish.site import Site
 
 TRIES = 5

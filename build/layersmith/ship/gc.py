@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from layersmith.base.versions import order
 from layersmith.ship import pointers
 from layersmith.ship.aws import buckets, failures, labels
-from layersmith.ship.pointers.interface import YANKED
 from layersmith.ship.publish import lease, observed
-from layersmith.ship.publish.models import Held
+from layersmith.ship.publish.models import YANKED, Held
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from types_boto3_lambda.client import LambdaClient
 
     from layersmith.ship.aws.accounts import Aws
-    from layersmith.ship.pointers.interface import Place
-    from layersmith.ship.publish.models import KeptFile, Version
+    from layersmith.ship.publish.models import KeptFile, Place, Version
     from layersmith.ship.publish.site import Reach
 
 

@@ -17,7 +17,7 @@ from layersmith.verbs import options
 if TYPE_CHECKING:
     import argparse
 
-    from layersmith.ship.pointers.interface import Place
+    from layersmith.ship.publish.models import Place
 
 EPILOG = """\
 Asks the region's pointers; with --index it needs no credentials and reads the JSON index of a

@@ -22,9 +22,8 @@ from botocore.exceptions import ClientError
 from layersmith.errors import ShipError
 from layersmith.ship import pointers
 from layersmith.ship.aws import buckets, failures, preflight
-from layersmith.ship.pointers.interface import LATEST
 from layersmith.ship.publish import canary, lease, observed, plan, progress, uploads
-from layersmith.ship.publish.models import Action, Held, Quarantined, RegionFinding, Step
+from layersmith.ship.publish.models import LATEST, Action, Held, Quarantined, RegionFinding, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

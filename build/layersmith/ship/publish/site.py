@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from layersmith.plan import Target
     from layersmith.ship.arns import Index
     from layersmith.ship.aws.accounts import Account, Aws
-    from layersmith.ship.pointers.interface import Place
-    from layersmith.ship.publish.models import Desired, Quarantined
+    from layersmith.ship.publish.models import Desired, Place, Quarantined
 
 
 @dataclass(frozen=True)
