@@ -47,7 +47,6 @@ from layersmith.lock import document, inputs, requirements, resolver, wheelstore
 from layersmith.plan import Target
 from layersmith.prove import layer_zip
 from layersmith.prove.cold import importtime
-from layersmith.prove.runners import unpack
 from layersmith.prove.slim import names
 from layersmith.report import found
 from layersmith.ship.cost import billing, usage
@@ -485,7 +484,7 @@ def _audit(path: Path) -> object:
 def _read_layer(path: Path) -> object:
     layer = layer_zip.LayerZip(path)
     machines = [layer.machine(member) for member in layer.paths]
-    unpack.unpack([path], path.parent / "opt")
+    layer_zip.unpack([path], path.parent / "opt")
     return machines, names.Names(path).reached(["demo"])
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from layersmith import console, process
 from layersmith.base import uv
 from layersmith.crossbuild import finish, store
-from layersmith.engine import owner
+from layersmith.engine import processes
 from layersmith.engine.models import ContainerSpec
 from layersmith.errors import BuildError, NotInstalledError, ProofError
 
@@ -91,7 +91,7 @@ def _build(
     inputs: dict[str, Any],
     folder: Path,
 ) -> BuiltWheel:
-    with owner.workspace() as workspace:
+    with processes.workspace() as workspace:
         root = Path(workspace)
         for part in ("in", "out", "tmp", "finished"):
             (root / part).mkdir()

@@ -15,7 +15,7 @@ from layersmith.config.models import Budgets, Function
 from layersmith.errors import BuildError
 from layersmith.prove.cold.importtime import ImportTree
 from layersmith.prove.cold.models import ColdStartReport, LazyReport
-from layersmith.prove.reports import SmokeReport
+from layersmith.prove.models import SmokeReport
 from layersmith.report import diffs
 from layersmith.report.found import MANIFEST, FoundManifest
 from layersmith.supply.advisories import AdvisoryRecord

@@ -49,8 +49,8 @@ DATA: dict[str, dict[str, str]] = {
     "lazy": {"": "layersmith.prove.cold.models.LazyReport"},
     "slim": {"": "layersmith.prove.slim.models.SlimReport"},
     "smoke": {
-        "layers": "layersmith.prove.reports.SmokeReport",
-        "functions": "layersmith.prove.reports.FunctionProof",
+        "layers": "layersmith.prove.models.SmokeReport",
+        "functions": "layersmith.prove.models.FunctionProof",
     },
     "reproduce": {"layers": "layersmith.supply.reproduce.Reproduction"},
     "sbom": {"bills": "layersmith.supply.spdx.PrintedBill"},

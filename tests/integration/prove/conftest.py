@@ -12,7 +12,7 @@ import docker
 import pytest
 from layersmith.base import runtimes
 from layersmith.engine.client import Engine
-from layersmith.prove.base_images import archive
+from layersmith.prove.base_images import standin
 from layersmith.prove.models import FunctionSpec
 from layersmith.prove.runners import choice as runners
 
@@ -80,7 +80,7 @@ def load(tmp_path: Path) -> Iterator[Callable[..., str]]:
             path.chmod(0o755)
         name = f"layersmith-test/{os.getpid()}-{len(names)}:{tmp_path.name[-20:].lower()}"
         names.append(name)
-        archive.write(
+        standin.write_archive(
             tmp_path / "image.tar",
             root,
             tag=name,

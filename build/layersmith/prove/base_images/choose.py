@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 from layersmith import cache, console
 from layersmith.base import architectures
-from layersmith.engine import owner
+from layersmith.engine import processes
 from layersmith.errors import ProofError
-from layersmith.prove.base_images import runtime_packages, standin
+from layersmith.prove import sites
+from layersmith.prove.base_images import standin
 
 if TYPE_CHECKING:
     from layersmith.base.runtimes import Runtime
@@ -53,7 +54,7 @@ class Choice:
 
 def pinned(runtime: Runtime, architecture: str) -> str | None:
     """Return AWS's base image by its digest; None where images.json has none."""
-    digest = runtime_packages.image_data()["aws"].get(runtime.name, {}).get(architecture)
+    digest = sites.image_data()["aws"].get(runtime.name, {}).get(architecture)
     return f"{runtime.image.rpartition(':')[0]}@{digest}" if digest else None
 
 
@@ -132,7 +133,7 @@ def ensure_standin(
     wanted = standin.recipe(runtime, architecture)
     if found and found.labels.get("layersmith.recipe") == wanted and not force:
         return Choice(found, "stand-in"), False
-    with owner.workspace() as folder:
+    with processes.workspace() as folder:
         engine.load(standin.make(runtime, architecture, Path(folder)).archive)
     found = engine.image(name)
     if found is None:
