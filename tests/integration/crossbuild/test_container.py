@@ -13,7 +13,7 @@ import pytest
 from layersmith import console, process
 from layersmith.base import runtimes
 from layersmith.crossbuild import container, wheels
-from layersmith.crossbuild.job import CrossBuildOptions
+from layersmith.crossbuild.sdist import CrossBuildOptions
 from layersmith.engine.client import OWNER_LABEL, Engine
 from layersmith.engine.models import ContainerSpec
 from layersmith.errors import BuildError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from layersmith.crossbuild.store import BuiltWheel
+    from layersmith.crossbuild.finished import BuiltWheel
 
 RUNTIME = runtimes.get("python3.13")
 SETUP = """\
