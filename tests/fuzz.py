@@ -55,7 +55,7 @@ from layersmith.ship.release import changelog
 from layersmith.stacks import sessions, stage, templates
 from layersmith.verbs import publish
 from layersmith.weigh import listings
-from layersmith.weigh.remote import Traffic
+from layersmith.weigh.listings import Traffic
 from vector_common import deltas
 from vector_common.deltas import Delta
 from vector_common.errors import VectorError
