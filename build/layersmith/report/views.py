@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from layersmith.assemble.manifest import Distribution, Manifest
     from layersmith.prove.cold.importtime import ImportTree
     from layersmith.prove.models import SmokeReport
-    from layersmith.report.functions import FunctionParts
-    from layersmith.report.records import ReportedArtifact
+    from layersmith.report.records import FunctionParts, ReportedArtifact
     from layersmith.weigh.models import Weighing
 
 COSTLIEST = 25

@@ -38,7 +38,7 @@ DATA: dict[str, dict[str, str]] = {
         "functions": "layersmith.audit.findings.Finding",
     },
     "coldstart": {"": "layersmith.prove.cold.models.ColdStartReport"},
-    "diff": {"diffs": "layersmith.report.diff_models.Diff"},
+    "diff": {"diffs": "layersmith.report.diffs.Diff"},
     "init": {
         "files": "layersmith.adopt.models.NewFile",
         "layers": "layersmith.adopt.models.FoundLayer",
