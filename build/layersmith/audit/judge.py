@@ -44,7 +44,7 @@ class Declared:
         extras: Extras that were asked for, by normalized name of their distribution.
         left_out: Normalized names that stay out of the layer, each for a reason.
         beside: Names of the libraries that layers used beside this one bring.
-        accepted: Findings that are accepted -> reason; see ``accept.apply``.
+        accepted: Findings that are accepted -> reason; see ``findings.with_accepted``.
         libraries: Distribution -> libraries that its recipe names -> what brings them.
         licenses: What licences are allowed and denied.
         mine: Normalized names of local packages.

@@ -13,9 +13,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from layersmith import lock
-from layersmith.assemble import budgets, describe
+from layersmith.assemble import budgets, describe, prune
 from layersmith.assemble.manifest import FileRecord
-from layersmith.assemble.prune import metadata
 from layersmith.base import runtimes
 from layersmith.errors import BuildError, LockError, closest
 from layersmith.lock import inputs as lockinputs
@@ -86,7 +85,7 @@ def _files(weighed: Weighed) -> list[FileRecord]:
         )
         for entry in weighed.tree
         if entry.distribution in wheels - set(settings.build)
-        and not entry.path.endswith(metadata.SUFFIX)
+        and not entry.path.endswith(prune.METADATA)
         and not ((settings.strip or settings.lite_blas) and describe.is_native(entry))
     ]
 
