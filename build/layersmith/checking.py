@@ -176,7 +176,7 @@ def check(recipe: KnownRecipe, bench: Bench) -> RecipeCheck:
         problems = [
             *_problems(recipe, place.built["thin"], thin),
             *_differences(recipe, sides),
-            *_smoked(recipe, place, {layer: report for layer, (_, report) in tried.items()}),
+            *_smoked(recipe, place, bench, {layer: report for layer, (_, report) in tried.items()}),
         ]
         version = _version(place.built["thin"], recipe.name)
         return RecipeCheck(
@@ -225,7 +225,7 @@ def _side(
 
 
 def _smoked(
-    recipe: KnownRecipe, place: Workplace, reports: Mapping[str, SmokeReport]
+    recipe: KnownRecipe, place: Workplace, bench: Bench, reports: Mapping[str, SmokeReport]
 ) -> Iterator[str]:
     """Yield what does not import with the recipe, and the optional modules that need not be said.
 
@@ -243,7 +243,10 @@ def _smoked(
         if not any(modules.excepted(name, {pattern: ""}) for name in named):
             yield f"optional: {pattern} matches no module of the layer"
         elif not any(modules.excepted(name, {pattern: ""}) for name in failed):
-            yield f"optional: {pattern} imports, with the recipe and without it"
+            said = f"optional: {pattern} imports, with the recipe and without it"
+            # A machine may have libraries that Lambda's runtime lacks: libpq, for psycopg.
+            where = "; --docker tells whether it does in the Lambda runtime"
+            yield said + where * (bench.kind == "host")
 
 
 def _problems(recipe: KnownRecipe, thin: Manifest, target: Target) -> Iterator[str]:

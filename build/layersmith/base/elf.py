@@ -137,11 +137,25 @@ def symbols(content: bytes) -> DynamicSymbols:
     """
     with _parsed(content) as elf:
         table: Any = elf.get_section_by_name(".dynsym")
-        every = list(table.iter_symbols()) if table is not None else []
-        return DynamicSymbols(
-            frozenset(one.name for one in every if one["st_shndx"] == "SHN_UNDEF" and one.name),
-            frozenset(one.name for one in every if one["st_shndx"] != "SHN_UNDEF"),
-        )
+        if table is None:
+            return DynamicSymbols(frozenset(), frozenset())
+        names = elf.get_section(table["sh_link"]).data()
+        undefined: set[str] = set()
+        defined: set[str] = set()
+        for at, section in _symbol_entries(elf, table.data()):
+            name = names[at : names.index(b"\0", at)].decode()
+            (defined if section else undefined).add(name)
+        return DynamicSymbols(frozenset(undefined - {""}), frozenset(defined))
+
+
+def _symbol_entries(elf: ELFFile, table: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the name's offset and the section of each symbol (gABI, "Symbol Table").
+
+    pyelftools makes an object of every symbol: a second for the 12,000 of an OpenBLAS.
+    """
+    order = "<" if elf.little_endian else ">"
+    layout = f"{order}I2xH16x" if elf.elfclass == 64 else f"{order}I10xH"
+    return struct.iter_unpack(layout, table)
 
 
 def section_sizes(content: bytes) -> dict[str, int]:

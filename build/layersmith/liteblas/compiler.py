@@ -12,6 +12,7 @@ threads at once.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -76,14 +77,18 @@ def unpack(sdist: Path, folder: Path) -> None:
         BuildError: The sdist has no lapack_lite as it is known here.
     """
     wanted = {*LAPACK, REFERENCE_BLAS, LIBRARY, *HEADERS, LICENSE}
-    for path, content in archives.files(sdist):
-        _, _, inner = path.partition("/")
-        name = inner.removeprefix(FOLDER)
-        if inner.startswith(FOLDER) and name in wanted:
-            with damage.told(sdist.name):
-                text = content().decode("utf-8")
-            (folder / name).write_text(reentrant(text) if name.endswith(".c") else text, "utf-8")
-            wanted.remove(name)
+    with contextlib.closing(archives.files(sdist)) as found:
+        for path, content in found:
+            _, _, inner = path.partition("/")
+            name = inner.removeprefix(FOLDER)
+            if inner.startswith(FOLDER) and name in wanted:
+                with damage.told(sdist.name):
+                    text = content().decode("utf-8")
+                made = reentrant(text) if name.endswith(".c") else text
+                (folder / name).write_text(made, "utf-8")
+                wanted.remove(name)
+            if not wanted:
+                break
     if wanted:
         raise BuildError(
             f"{sdist.name} lacks {', '.join(sorted(wanted))} of {FOLDER}",
@@ -105,10 +110,18 @@ COMMON = (
     "-fno-trapping-math",
 )
 
-TRANSLATED = ("-flto", "-ffp-contract=off", "-w", "-DLITEBLAS_WEAK_REFERENCE")
+TRANSLATED = (
+    "-flto",
+    "-Xclang",
+    "-disable-llvm-passes",
+    "-ffp-contract=off",
+    "-w",
+    "-DLITEBLAS_WEAK_REFERENCE",
+)
 """For f2c's output: complex helpers inlined across files (eig of a complex matrix takes a third of
 the time, and the library is 5 % smaller), rounding as LAPACK was written for, and none of f2c's
-many warnings; what csrc/ replaces is weak."""
+many warnings; what csrc/ replaces is weak. Only the linker optimizes, because it knows what is
+reachable: a quarter less processor time than optimizing each file as well."""
 
 KERNELS = {"s": ("float", 0), "d": ("double", 0), "c": ("float", 1), "z": ("double", 1)}
 """BLAS letter to the C type of its parts and whether it is complex."""
