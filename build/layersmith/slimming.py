@@ -16,8 +16,8 @@ from layersmith.assemble import outputs
 from layersmith.config.models import Budgets, BytecodeMode
 from layersmith.errors import LayersmithError, ProofError
 from layersmith.pipeline import Build
+from layersmith.prove import runners
 from layersmith.prove.cold.variants import Built, Way
-from layersmith.prove.runners import choice as runners
 from layersmith.prove.slim import names as slim_names
 from layersmith.prove.slim import propose
 from layersmith.prove.slim import trace as slim_trace
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from layersmith.plan import Target
     from layersmith.prove.cold.models import VariantName
     from layersmith.prove.models import RunnerKind, SmokeReport
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
     from layersmith.prove.slim.models import Candidate, Risk
 
 

@@ -25,9 +25,8 @@ from layersmith.assemble import manifest
 from layersmith.base import runtimes, uv
 from layersmith.engine import processes
 from layersmith.errors import LayersmithError
-from layersmith.prove import layer_zip
+from layersmith.prove import layer_zip, runners
 from layersmith.prove.models import FunctionSpec
-from layersmith.prove.runners import choice
 from layersmith.prove.smoke import failures
 from layersmith.prove.smoke import layer as smoke_layer
 from pydantic import BaseModel
@@ -38,7 +37,7 @@ from tests.field.sets import Choices, FieldSet, Outcome, Plain, Smoke, Start, re
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURE = "arm64"
@@ -92,7 +91,7 @@ class Field:
         if self.sizes:
             yield None, None
             return
-        with choice.make("docker", self.runtime, ARCHITECTURE) as runner, self._host() as host:
+        with runners.make("docker", self.runtime, ARCHITECTURE) as runner, self._host() as host:
             yield runner, host
 
     @contextmanager
@@ -103,7 +102,7 @@ class Field:
         """
         with ExitStack() as opened:
             try:
-                host = opened.enter_context(choice.make("host", self.runtime, ARCHITECTURE))
+                host = opened.enter_context(runners.make("host", self.runtime, ARCHITECTURE))
             except LayersmithError as problem:
                 console.warn(f"no smoke test of what works: {problem.message}")
                 yield None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from layersmith.base.runtimes import Runtime
     from layersmith.plan import Target
     from layersmith.prove.cold.models import VariantName
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
 
 @dataclass(frozen=True)

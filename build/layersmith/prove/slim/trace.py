@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from layersmith.prove.models import FunctionSpec
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
     from layersmith.prove.runners.instance import Instance
     from layersmith.prove.smoke.layer import Subject
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from layersmith.base.runtimes import Runtime
     from layersmith.config.loader import LoadedConfig
     from layersmith.config.models import Function
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
 OPEN = 0o755
 """Mode of a folder that everybody may read."""

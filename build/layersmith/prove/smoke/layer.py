@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.prove.models import ImportFailure, ImportOutcome
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
 PARALLEL = 2
 """Processes at once; CI has two cores."""

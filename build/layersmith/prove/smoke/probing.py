@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
     from layersmith.prove.runners.instance import Instance
 
 PROBE_MEMORY = 3008

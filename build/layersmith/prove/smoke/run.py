@@ -17,7 +17,7 @@ from layersmith.assemble import manifest, outputs
 from layersmith.base import modules
 from layersmith.config import edit
 from layersmith.errors import LayersmithError, ProofError
-from layersmith.prove.runners import choice
+from layersmith.prove import runners
 from layersmith.prove.smoke import functions, layer
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from layersmith.config.models import Function
     from layersmith.plan import Target
     from layersmith.prove.models import FunctionProof, RunnerKind, SmokeReport
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
 
 @dataclass
@@ -78,7 +78,7 @@ class SmokeRun:
         self, targets: Sequence[Target], outcome: SmokeOutcome, *, with_functions: bool
     ) -> None:
         first = targets[0]
-        made = choice.make(self.kind, first.runtime, first.architecture, image=self.image)
+        made = runners.make(self.kind, first.runtime, first.architecture, image=self.image)
         with contextlib.ExitStack() as stack:
             with console.phases(f"{first.runtime.name}-{first.architecture}") as show:
                 show("preparing the runtime")
