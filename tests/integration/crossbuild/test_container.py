@@ -17,7 +17,7 @@ from layersmith.crossbuild.sdist import CrossBuildOptions
 from layersmith.engine.client import OWNER_LABEL, Engine
 from layersmith.engine.models import ContainerSpec
 from layersmith.errors import BuildError
-from layersmith.prove.base_images import choose
+from layersmith.prove import base_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ setup(py_modules=["thing"])
 @pytest.fixture
 def image(monkeypatch: pytest.MonkeyPatch) -> str:
     """The image of the proofs; it has a Python, which is all that a pure package needs."""
-    name = choose.choose(Engine("tests"), RUNTIME, "arm64").facts.name
+    name = base_images.choose(Engine("tests"), RUNTIME, "arm64").facts.name
     monkeypatch.setenv(container.IMAGE_VARIABLE, name)
     return name
 

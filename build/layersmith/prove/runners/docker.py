@@ -11,7 +11,8 @@ from layersmith import console
 from layersmith.engine import emulation, processes
 from layersmith.engine.client import Engine
 from layersmith.engine.models import ContainerSpec, Sandbox
-from layersmith.prove.base_images import choose, standin
+from layersmith.prove import base_images
+from layersmith.prove.base_images import standin
 from layersmith.prove.layer_zip import Store
 from layersmith.prove.models import TEMPORARY_BYTES, RunnerFacts
 from layersmith.prove.runners import runtime_api
@@ -56,7 +57,7 @@ class DockerRunner(Closing):
         self.run = secrets.token_hex(6)
         self._cpus = cpus
         self._engine = Engine(self.run)
-        self._image = choose.choose(self._engine, runtime, architecture, image)
+        self._image = base_images.choose(self._engine, runtime, architecture, image)
         self.emulation = emulation.of(architecture, self._engine.facts.architecture)
         self._opened = contextlib.ExitStack()
         self._network: Network | None = None
