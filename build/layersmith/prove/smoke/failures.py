@@ -106,8 +106,8 @@ def left_out(closure: Closure, module: str, failure: ImportFailure) -> str | Non
     """
     if closure.manifest is None or closure.is_top(module):
         return None
-    lacking = [name for cause in failure.chain for name in _lacking(cause.message)]
-    return lost(closure.manifest.recipes, lacking)
+    names = [name for cause in failure.chain for name in lacking(cause.message)]
+    return lost(closure.manifest.recipes, names)
 
 
 def lost(uses: Sequence[RecipeUse], names: Sequence[str]) -> str | None:
@@ -124,7 +124,8 @@ def lost(uses: Sequence[RecipeUse], names: Sequence[str]) -> str | None:
     return None
 
 
-def _lacking(message: str) -> Iterator[str]:
+def lacking(message: str) -> Iterator[str]:
+    """Yield the modules, and the names in modules, that Python did not find."""
     for found in MISSING.finditer(message):
         yield found["module"] or f"{found['package']}.{found['name']}"
 
