@@ -22,7 +22,7 @@ from layersmith.base import disk, versions
 from layersmith.errors import BuildError, LayersmithError
 from layersmith.lock import inputs, wheelstore
 from layersmith.supply import commits
-from layersmith.weigh import early
+from layersmith.weigh import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -238,8 +238,8 @@ class Build:
             return []
         urls = lock.urls(job.lock, job.target, root=self.root, refresh=refresh)
         size = sum(urls[entry.sha256][2] or 0 for entry in job.lock.entries)
-        if early.may_exceed(job.target, size):
-            early.check(job.target, self.root, self._last_release(job.target))
+        if verdict.may_exceed(job.target, size):
+            verdict.check_wheels(job.target, self.root, self._last_release(job.target))
             missing = collect.missing(job.lock, job.target)
         return [
             wheelstore.Download(entry.sha256, urls[entry.sha256][0], entry.filename)

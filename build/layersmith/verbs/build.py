@@ -22,7 +22,7 @@ from layersmith.pipeline import Build
 from layersmith.plan import plan
 from layersmith.report import tables, unmatched
 from layersmith.verbs import options
-from layersmith.weigh import early
+from layersmith.weigh import claims
 
 if TYPE_CHECKING:
     import argparse
@@ -202,7 +202,7 @@ def _say(result: BuildResult, root: Path) -> None:
     if hidden:
         left = console.counted(sum(hidden), "hidden file")
         console.info(f"{target.identifier}: left out of its code: {left} (or folders)")
-    claimed = early.unmet_claims(target, lock.check(target, root), root, ask=False)
+    claimed = claims.notes(target, lock.check(target, root), root, ask=False)
     warnings = [*target.recipes.warnings, *tables.warnings(manifest)]
     for said in [*claimed, *warnings, *manifest.audit.warnings]:
         console.warn(f"{target.identifier}: {said}")

@@ -10,7 +10,7 @@ from layersmith.errors import LayersmithError, ManyErrors
 from layersmith.lock import targets as locking
 from layersmith.report import unmatched
 from layersmith.verbs import options
-from layersmith.weigh import early
+from layersmith.weigh import claims
 
 if TYPE_CHECKING:
     import argparse
@@ -98,7 +98,7 @@ def _with_claims(results: Sequence[LockResult]) -> list[LockResult]:
         if one.lock is not None and one.changes:
             # Layers with equal requirements share one lock.
             if id(one.lock) not in said:
-                said[id(one.lock)] = early.unmet_claims(one.target, one.lock, one.root)
+                said[id(one.lock)] = claims.notes(one.target, one.lock, one.root)
             found.append(replace(one, notes=(*one.notes, *said[id(one.lock)])))
         else:
             found.append(one)

@@ -9,7 +9,7 @@ from layersmith import cache
 from layersmith.base import runtimes
 from layersmith.lock import wheelstore
 from layersmith.lock.document import Lock, LockEntry
-from layersmith.weigh import early
+from layersmith.weigh import claims
 from layersmith.weigh import target as weigh
 
 from tests.support import wheels
@@ -26,7 +26,7 @@ def said(tmp_path: Path, requirement: str, *metadata: str, ask: bool = True) -> 
     wheelstore.admit(sha256, made.name, content)
     target = weigh.target_of("demo", [requirement], runtimes.get("python3.13"), "arm64")
     lock = Lock([LockEntry("thing", "1.0", sha256, made.name)], "", {})
-    return early.unmet_claims(target, lock, tmp_path, ask=ask)
+    return claims.notes(target, lock, tmp_path, ask=ask)
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_a_wheel_that_is_not_here_is_passed_over_unless_the_index_may_be_asked(
 ) -> None:
     target = weigh.target_of("demo", ["thing"], runtimes.get("python3.13"), "arm64")
     lock = Lock([LockEntry("thing", "1.0", "0" * 64, "thing-1.0-py3-none-any.whl")], "", {})
-    assert early.unmet_claims(target, lock, tmp_path, ask=False) == []
+    assert claims.notes(target, lock, tmp_path, ask=False) == []

@@ -1,8 +1,4 @@
-"""What is known of a locked target before anything is downloaded: by directories and METADATA.
-
-What its wheels alone make too large is refused. What is asked for is held against what
-distributions say of themselves: Pythons and extras.
-"""
+"""Holds what is asked for against what distributions say of themselves: Pythons and extras."""
 
 from __future__ import annotations
 
@@ -13,88 +9,26 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from layersmith import lock
-from layersmith.assemble import budgets, describe, prune
-from layersmith.assemble.manifest import FileRecord
-from layersmith.base import runtimes
 from layersmith.errors import BuildError, LockError, closest
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock import wheelstore
 from layersmith.weigh import listings
-from layersmith.weigh import target as weighing
-from layersmith.weigh.listings import ListingRequest, Traffic, zipped
+from layersmith.weigh.listings import ListingRequest, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from email.message import Message
     from pathlib import Path
 
-    from layersmith.assemble.manifest import Manifest
     from layersmith.lock import Lock, LockEntry
     from layersmith.lock.inputs import LockInputs
     from layersmith.plan import Target
-    from layersmith.weigh.target import Weighed
-
-EXPANSION = 12
-"""Bytes of files per byte of a wheel, at most: an assumption, far above that of text (4.3)."""
-
-
-def may_exceed(target: Target, download: int) -> bool:
-    """Whether wheels of so many bytes could be too large, so that it is worth to ask.
-
-    Args:
-        target: What is built.
-        download: Bytes of its wheels.
-    """
-    limits = target.settings.budgets
-    unzipped = limits.unzipped or runtimes.UNZIPPED_LIMIT
-    return download * EXPANSION > unzipped or download > (limits.zipped or download)
-
-
-def check(target: Target, root: Path, last_release: Manifest | None) -> None:
-    """Judge the least that a layer can become; what cannot be read is left to the build.
-
-    Args:
-        target: What is built; it has a lock.
-        root: Folder of layers.yaml.
-        last_release: Manifest that ``budgets.growth`` is judged against.
-
-    Raises:
-        BudgetError: It cannot fit.
-    """
-    try:
-        weighed = weighing.weigh(target, root)
-    except (BuildError, LockError):
-        # The download that follows meets the same obstacle, and says what it is.
-        return
-    edges = {name: list(needs) for name, needs in weighed.graph.edges.items()}
-    graph = describe.Graph(list(weighed.graph.roots), edges)
-    mode = budgets.possible_mode(target)
-    budgets.check(target, _files(weighed), graph, last_release=last_release, mode=mode)
-
-
-def _files(weighed: Weighed) -> list[FileRecord]:
-    """Return the files of wheels that no later step makes smaller."""
-    settings = weighed.target.settings
-    wheels = {part.name for part in weighed.parts if part.origin == "wheel"}
-    return [
-        FileRecord(
-            path=entry.path,
-            size=entry.size,
-            zipped=zipped(entry),
-            distribution=entry.distribution,
-        )
-        for entry in weighed.tree
-        if entry.distribution in wheels - set(settings.build)
-        and not entry.path.endswith(prune.METADATA)
-        and not ((settings.strip or settings.lite_blas) and describe.is_native(entry))
-    ]
-
 
 PATCHES = range(60)
 """Patch releases that a minor version of CPython may have; the longest series so far had 23."""
 
 
-def unmet_claims(target: Target, locked: Lock, root: Path, *, ask: bool = True) -> list[str]:
+def notes(target: Target, locked: Lock, root: Path, *, ask: bool = True) -> list[str]:
     """Say what does not claim to run on the target's Python, and which extras do not exist.
 
     Args:
@@ -146,8 +80,8 @@ def _caps(
     target: Target, claims: Mapping[str, Message], versions: Mapping[str, str]
 ) -> Iterator[str]:
     minor = target.runtime.python_version
-    for name, said in claims.items():
-        claim = said.get("Requires-Python")
+    for name, metadata in claims.items():
+        claim = metadata.get("Requires-Python")
         try:
             accepted = SpecifierSet(str(claim or ""))
         except InvalidSpecifier:
@@ -163,9 +97,9 @@ def _caps(
 def _extras(inputs: LockInputs, claims: Mapping[str, Message]) -> Iterator[str]:
     for line in inputs.requirements:
         requirement = Requirement(line)
-        said = claims.get(canonicalize_name(requirement.name))
-        if said is not None:
-            offered = said.get_all("Provides-Extra") or []
+        metadata = claims.get(canonicalize_name(requirement.name))
+        if metadata is not None:
+            offered = metadata.get_all("Provides-Extra") or []
             yield from _unknown(requirement.name, requirement.extras, set(map(str, offered)))
     for name, extras in inputs.extras.items():
         package = inputs.packages.get(name)
