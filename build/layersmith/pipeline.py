@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from layersmith import cache, console, lock, process
-from layersmith.assemble import budgets, collect, describe, digest, files, layer, outputs
+from layersmith.assemble import budgets, collect, digest, files, layer, outputs
 from layersmith.assemble import manifest as manifests
+from layersmith.assemble.graph import graph_of
 from layersmith.assemble.layer import LayerJob
 from layersmith.assemble.outputs import Outputs, Shelf
 from layersmith.audit import judge
@@ -172,7 +173,7 @@ class Build:
         budgets.check(
             job.target,
             manifest.files,
-            describe.graph_of(manifest),
+            graph_of(manifest),
             archive=manifest.artifact.zipped,
             last_release=self._last_release(job.target),
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from layersmith import lock
 from layersmith.assemble import collect, describe, files, prune
 from layersmith.assemble.collect import Part
+from layersmith.assemble.graph import ROOT, Dependencies, graph_of_parts
 from layersmith.assemble.tree import PREFIX, Entry, Tree
 from layersmith.config.models import Layer, RequirementsFile
 from layersmith.errors import BuildError, LockError
@@ -23,7 +24,6 @@ from layersmith.lock import provided, rounds
 from layersmith.plan import Target
 from layersmith.recipes.apply import AppliedRecipes
 from layersmith.weigh import listings as weigh_read
-from layersmith.weigh.graph import ROOT, Dependencies
 from layersmith.weigh.listings import COMPRESSED_SHARE, Listed, ListingRequest, Traffic, zipped
 from layersmith.weigh.models import DistributionWeight, FileWeight, Totals, TrafficRecord
 
@@ -299,11 +299,11 @@ def totals(entries: Iterable[Entry]) -> Totals:
 
 def _graph(parts: list[Part], resolved: Resolved, target: Target) -> Dependencies:
     asked = resolved.inputs.requirements
-    found = describe.graph(parts, asked, target)
+    found = graph_of_parts(parts, asked, target)
     roots, edges = list(dict.fromkeys(found.roots)), dict(found.edges)
     for package in resolved.inputs.packages.values():
         local = [str(line) for line in package.metadata.get("dependencies", [])]
-        below = describe.graph(parts, local, target)
+        below = graph_of_parts(parts, local, target)
         edges |= below.edges
         edges[package.name] = below.roots
     names = {part.name for part in parts}

@@ -245,10 +245,10 @@ def check_wheels(target: Target, root: Path, last_release: Manifest | None) -> N
     except (BuildError, LockError):
         # The download that follows meets the same obstacle, and says what it is.
         return
-    edges = {name: list(needs) for name, needs in weighed.graph.edges.items()}
-    graph = describe.Graph(list(weighed.graph.roots), edges)
     mode = budgets.possible_mode(target)
-    budgets.check(target, _wheel_files(weighed), graph, last_release=last_release, mode=mode)
+    budgets.check(
+        target, _wheel_files(weighed), weighed.graph, last_release=last_release, mode=mode
+    )
 
 
 def _wheel_files(weighed: Weighed) -> list[FileRecord]:

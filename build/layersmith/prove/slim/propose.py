@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layersmith import console
-from layersmith.assemble import describe
+from layersmith.assemble.graph import graph_of
 from layersmith.base import modules
 from layersmith.prove.slim.models import Candidate
 from layersmith.prove.slim.trace import unit
@@ -70,7 +70,7 @@ def propose(
         at_least: Bytes under /opt below which a candidate is not worth a line.
     """
     own = {one.name for one in manifest.distributions if one.origin in {"stub", "local", "files"}}
-    asked = set(describe.graph_of(manifest).roots)
+    asked = set(graph_of(manifest).roots)
     names = {module.path: module.name for module in modules.modules_of(_paths(manifest))}
     named = {
         unit(path).removeprefix(PREFIX): reached[n] for path, n in names.items() if n in reached
