@@ -96,9 +96,9 @@ def docker_is_missing(runtime: str = RUNTIME) -> str | None:
     """Return why the Docker proofs of a runtime cannot run here, or None."""
     try:
         from layersmith.engine.client import Engine
-        from layersmith.prove.base_images import choose
+        from layersmith.prove import base_images
 
-        choose.choose(Engine("tests"), runtimes.get(runtime), "arm64")
+        base_images.choose(Engine("tests"), runtimes.get(runtime), "arm64")
     except (ImportError, LayersmithError) as problem:
         return str(problem)
     return None

@@ -40,14 +40,13 @@ from layersmith.audit import judge
 from layersmith.base import elf, origins, runtimes
 from layersmith.config import loader
 from layersmith.config.models import Layer
-from layersmith.crossbuild import finish, host, sdist
+from layersmith.crossbuild import finished, host, sdist
 from layersmith.errors import LayersmithError
-from layersmith.liteblas import imports, sources
+from layersmith.liteblas import compiler, imports
 from layersmith.lock import document, inputs, requirements, resolver, wheelstore
 from layersmith.plan import Target
 from layersmith.prove import layer_zip
 from layersmith.prove.cold import importtime
-from layersmith.prove.runners import unpack
 from layersmith.prove.slim import names
 from layersmith.report import found
 from layersmith.ship import arns
@@ -56,7 +55,7 @@ from layersmith.ship.release import bumps
 from layersmith.stacks import sessions, stage, templates
 from layersmith.verbs import publish
 from layersmith.weigh import listings
-from layersmith.weigh.remote import Traffic
+from layersmith.weigh.listings import Traffic
 from vector_common import deltas
 from vector_common.deltas import Delta
 from vector_common.errors import VectorError
@@ -400,10 +399,10 @@ SOURCES = {
     "demo-1.0/PKG-INFO": b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n",
     "demo-1.0/demo/__init__.py": b"import json\n",
     **{
-        f"demo-1.0/{sources.FOLDER}{name}": b"  static int x = 1;\n"
+        f"demo-1.0/{compiler.FOLDER}{name}": b"  static int x = 1;\n"
         for name in (
-            *(*sources.LAPACK, *sources.HEADERS),
-            *(sources.REFERENCE_BLAS, sources.LIBRARY, sources.LICENSE),
+            *(*compiler.LAPACK, *compiler.HEADERS),
+            *(compiler.REFERENCE_BLAS, compiler.LIBRARY, compiler.LICENSE),
         )
     },
 }
@@ -475,7 +474,7 @@ def _list(path: Path) -> object:
 def _finish(path: Path) -> object:
     out = path.parent / "out"
     out.mkdir()
-    return finish.finish(path, out, RUNTIME, "arm64")
+    return finished.finish(path, out, RUNTIME, "arm64")
 
 
 def _audit(path: Path) -> object:
@@ -485,7 +484,7 @@ def _audit(path: Path) -> object:
 def _read_layer(path: Path) -> object:
     layer = layer_zip.LayerZip(path)
     machines = [layer.machine(member) for member in layer.paths]
-    unpack.unpack([path], path.parent / "opt")
+    layer_zip.unpack([path], path.parent / "opt")
     return machines, names.Names(path).reached(["demo"])
 
 
@@ -501,7 +500,7 @@ def _read_sdist(path: Path) -> object:
 def _read_numpy(path: Path) -> None:
     into = path.parent / "sources"
     into.mkdir()
-    sources.unpack(path, into)
+    compiler.unpack(path, into)
 
 
 def _read_elf(path: Path) -> object:

@@ -18,18 +18,17 @@ import yaml
 from packaging.version import Version
 
 from layersmith import cache, lock, slimming
+from layersmith.base import modules
 from layersmith.base.toml import dumps
 from layersmith.config import loader
 from layersmith.errors import ConfigError, ProofError
 from layersmith.lock import targets as locking
 from layersmith.pipeline import Build
 from layersmith.plan import plan
-from layersmith.prove import services, twin
+from layersmith.prove import runners, services, twin
 from layersmith.prove.cold import measure as cold
-from layersmith.prove.reports import CheckedSide, RecipeCheck
-from layersmith.prove.runners import choice
+from layersmith.prove.models import CheckedSide, RecipeCheck
 from layersmith.prove.smoke import layer as smoke
-from layersmith.prove.smoke import modules
 from layersmith.recipes.models import Measured, Recipe
 
 if TYPE_CHECKING:
@@ -37,9 +36,8 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.plan import Target
-    from layersmith.prove.models import RunnerKind
-    from layersmith.prove.reports import SmokeReport
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.models import RunnerKind, SmokeReport
+    from layersmith.prove.runners import Runner
     from layersmith.recipes.book import KnownRecipe, RecipeBook
 
 FUNCTION = '''\
@@ -121,7 +119,7 @@ class Bench:
         Raises:
             ProofError: It cannot work on this machine.
         """
-        return choice.make(self.kind, target.runtime, target.architecture, image=self.image)
+        return runners.make(self.kind, target.runtime, target.architecture, image=self.image)
 
 
 @dataclass(frozen=True)

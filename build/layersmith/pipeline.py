@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from layersmith import cache, console, lock, process
-from layersmith.assemble import budgets, collect, describe, digest, files, layer, outputs
+from layersmith.assemble import budgets, collect, digest, files, layer, outputs
 from layersmith.assemble import manifest as manifests
+from layersmith.assemble.graph import graph_of
 from layersmith.assemble.layer import LayerJob
 from layersmith.assemble.outputs import Outputs, Shelf
 from layersmith.audit import judge
@@ -22,7 +23,7 @@ from layersmith.base import disk, versions
 from layersmith.errors import BuildError, LayersmithError
 from layersmith.lock import inputs, wheelstore
 from layersmith.supply import commits
-from layersmith.weigh import early
+from layersmith.weigh import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -172,7 +173,7 @@ class Build:
         budgets.check(
             job.target,
             manifest.files,
-            describe.graph_of(manifest),
+            graph_of(manifest),
             archive=manifest.artifact.zipped,
             last_release=self._last_release(job.target),
         )
@@ -238,8 +239,8 @@ class Build:
             return []
         urls = lock.urls(job.lock, job.target, root=self.root, refresh=refresh)
         size = sum(urls[entry.sha256][2] or 0 for entry in job.lock.entries)
-        if early.may_exceed(job.target, size):
-            early.check(job.target, self.root, self._last_release(job.target))
+        if verdict.may_exceed(job.target, size):
+            verdict.check_wheels(job.target, self.root, self._last_release(job.target))
             missing = collect.missing(job.lock, job.target)
         return [
             wheelstore.Download(entry.sha256, urls[entry.sha256][0], entry.filename)

@@ -16,10 +16,10 @@ from layersmith.assemble import outputs
 from layersmith.config.models import Budgets, BytecodeMode
 from layersmith.errors import LayersmithError, ProofError
 from layersmith.pipeline import Build
+from layersmith.prove import runners
 from layersmith.prove.cold.variants import Built, Way
-from layersmith.prove.runners import choice as runners
-from layersmith.prove.slim import fragment, propose
 from layersmith.prove.slim import names as slim_names
+from layersmith.prove.slim import propose
 from layersmith.prove.slim import trace as slim_trace
 from layersmith.prove.slim.models import SlimRecord, SlimReport, TargetWeight, WatchRecord, Weight
 from layersmith.prove.slim.search import Search, TrialVerdict
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from layersmith.assemble.manifest import Manifest
     from layersmith.plan import Target
     from layersmith.prove.cold.models import VariantName
-    from layersmith.prove.models import RunnerKind
-    from layersmith.prove.reports import SmokeReport
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.models import RunnerKind, SmokeReport
+    from layersmith.prove.runners import Runner
     from layersmith.prove.slim.models import Candidate, Risk
 
 
@@ -265,7 +264,7 @@ def slim(targets: Sequence[Target], options: SlimOptions) -> SlimReport:
         offered=offered,
         needless_exceptions=sorted(needless or ()),
         proofs=sum(search.trials for search in searches),
-        fragment=fragment.render(layer, survived, sorted(needless or ())),
+        fragment=propose.fragment(layer, survived, sorted(needless or ())),
     )
 
 
@@ -289,7 +288,7 @@ def candidates(
 def lacking(target: Target, without: Sequence[Candidate]) -> Target:
     """Return a target whose settings leave candidates out."""
     settings = target.settings
-    excludes = {one.pattern: fragment.REASON for one in without if one.kind == "exclude"}
+    excludes = {one.pattern: propose.REASON for one in without if one.kind == "exclude"}
     patterns = [one.pattern for one in without if one.kind == "prune"]
     prune = settings.prune.model_copy(update={"add": [*settings.prune.add, *patterns]})
     changed = {"excludes": {**settings.excludes, **excludes}, "prune": prune}

@@ -20,10 +20,9 @@ import pytest
 from layersmith.assemble import manifest as manifests
 from layersmith.config import loader
 from layersmith.plan import plan
-from layersmith.prove import services
+from layersmith.prove import runners, services
 from layersmith.prove.cold import measure
 from layersmith.prove.cold.variants import Built, prepare
-from layersmith.prove.runners import choice
 
 from tests.bench.comparisons import note
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layersmith.prove.cold.models import VariantName
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
     from pytest_benchmark.fixture import BenchmarkFixture
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +67,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     built = Built(target, manifest, folder / f"{target.stem}.zip", ROOT)
     single = {"OPENBLAS_NUM_THREADS": "1"}
     with contextlib.ExitStack() as stack:
-        host = stack.enter_context(choice.make("host", target.runtime, target.architecture))
+        host = stack.enter_context(runners.make("host", target.runtime, target.architecture))
         served = services.serve(("chroma",), host.service_host, host.service_name)
         variables = stack.enter_context(served)
         names: tuple[VariantName, ...] = ("layer", "plain")

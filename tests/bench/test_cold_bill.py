@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from layersmith.base import runtimes, uv
+from layersmith.prove import runners
 from layersmith.prove.cold import bill, measure
-from layersmith.prove.runners import choice
 
 from tests.bench.comparisons import note
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layersmith.prove.cold.models import Sample
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
     from pytest_benchmark.fixture import BenchmarkFixture
 
 GROUPS = Path("/sys/fs/cgroup")
@@ -64,7 +64,7 @@ def limited(share: float) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def runner() -> Iterator[Runner]:
-    with choice.make("host", runtimes.get(f"python3.{MINOR}"), "arm64") as opened:
+    with runners.make("host", runtimes.get(f"python3.{MINOR}"), "arm64") as opened:
         yield opened
 
 

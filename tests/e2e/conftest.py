@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.base import runtimes
-from layersmith.prove.runners import choice as runners
+from layersmith.prove import runners
 from layersmith.ship.cost import billing
 
 from tests.e2e.rehearsal import corpus, layers, scenarios

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.base.runtimes import Runtime
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
 DEFAULT = "unchecked-hash"
 CHOICES = {

@@ -23,12 +23,12 @@ import yaml
 from layersmith import cache, console, process
 from layersmith.assemble import manifest
 from layersmith.base import runtimes, uv
-from layersmith.engine import owner
+from layersmith.engine import processes
 from layersmith.errors import LayersmithError
+from layersmith.prove import layer_zip, runners
 from layersmith.prove.models import FunctionSpec
-from layersmith.prove.runners import choice, unpack
+from layersmith.prove.smoke import failures
 from layersmith.prove.smoke import layer as smoke_layer
-from layersmith.prove.smoke import rules as smoke_rules
 from pydantic import BaseModel
 
 from tests.field import bytecode, document
@@ -37,7 +37,7 @@ from tests.field.sets import Choices, FieldSet, Outcome, Plain, Smoke, Start, re
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURE = "arm64"
@@ -91,7 +91,7 @@ class Field:
         if self.sizes:
             yield None, None
             return
-        with choice.make("docker", self.runtime, ARCHITECTURE) as runner, self._host() as host:
+        with runners.make("docker", self.runtime, ARCHITECTURE) as runner, self._host() as host:
             yield runner, host
 
     @contextmanager
@@ -102,7 +102,7 @@ class Field:
         """
         with ExitStack() as opened:
             try:
-                host = opened.enter_context(choice.make("host", self.runtime, ARCHITECTURE))
+                host = opened.enter_context(runners.make("host", self.runtime, ARCHITECTURE))
             except LayersmithError as problem:
                 console.warn(f"no smoke test of what works: {problem.message}")
                 yield None
@@ -232,7 +232,7 @@ class Field:
     def _plain_start(self, chosen: FieldSet, outcome: Outcome, runner: Runner) -> Start:
         if (outcome.plain.unzipped or 0) > runtimes.UNZIPPED_LIMIT:
             return Start(works=False, said="larger than Lambda takes")
-        with owner.workspace() as made:
+        with processes.workspace() as made:
             opt = Path(made, "opt")  # the workspace itself is closed to the function's user
             self._install(chosen, opt / "python")
             return _start(chosen, opt, runner)
@@ -258,8 +258,8 @@ def _function(chosen: FieldSet, folder: Path) -> Path:
 
 def _start(chosen: FieldSet, layer: Path, runner: Runner) -> Start:
     """Do the work of a set in the runtime, with a layer at /opt."""
-    with owner.workspace() as made:
-        opt = unpack.unpack([layer], Path(made, "opt"))
+    with processes.workspace() as made:
+        opt = layer_zip.unpack([layer], Path(made, "opt"))
         code = _function(chosen, Path(made, "code"))
         spec = FunctionSpec("handler.handler", code, (opt,), memory=MEMORY, timeout=15)
         with runner.start(spec) as function:
@@ -271,7 +271,7 @@ def _start(chosen: FieldSet, layer: Path, runner: Runner) -> Start:
 
 def rules_digest() -> str:
     """Return a digest of what the verdict follows from, so that kept ones are of the same rules."""
-    return cache.sha256_bytes(smoke_rules.DATA.read_bytes())[:8]
+    return cache.sha256_bytes(failures.DATA.read_bytes())[:8]
 
 
 def _smoke(layer: Path, runner: Runner) -> Smoke:

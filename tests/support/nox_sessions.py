@@ -112,7 +112,7 @@ def judged(words: list[str]) -> bool:
 def judge_proof(words: list[str]) -> None:
     """Choose what `smoke --docker` would start, on an engine that has no image yet."""
     from layersmith.engine.models import ImageFacts
-    from layersmith.prove.base_images import choose
+    from layersmith.prove import base_images
     from layersmith.report import tables
     from layersmith.verbs import options
 
@@ -124,20 +124,20 @@ def judge_proof(words: list[str]) -> None:
     for target in options.chosen(args)[1]:
         zipped = args.dist / f"{target.stem}.zip"
         assert zipped.is_file(), f"{zipped} has not been built"
-        choice = choose.choose(engine, target.runtime, target.architecture)
+        choice = base_images.choose(engine, target.runtime, target.architecture)
         tables.step_summary(f"Proven for {target.runtime.name} in {choice.described}.")
 
 
 def pin(words: list[str]) -> None:
     """Do what `image --pin` does, with digests that follow from the names."""
     from layersmith.base import runtimes
-    from layersmith.prove.base_images import choose
+    from layersmith.prove import base_images
 
     args = parsed(words)
     assert args.pin
     engine: Any = SimpleNamespace(registry_digest=lambda name, _: digest(name))
     wanted = [runtimes.get(name) for name in args.runtime]
-    choose.pin(engine, wanted, Path(choose.__file__).with_name("images.json"))
+    base_images.pin(engine, wanted, Path(base_images.__file__).with_name("images.json"))
 
 
 def digest(name: str) -> str:

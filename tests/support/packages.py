@@ -50,9 +50,9 @@ def unpack(wheels: list[Path], folder: Path) -> Path:
 def in_container(site: Path, *words: str | Path, timeout: float = 300) -> str:
     """Run Python 3.13 in an ARM64 container, with ``site`` at /opt/python; return its stdout."""
     from layersmith.engine.client import Engine
-    from layersmith.prove.base_images import choose
+    from layersmith.prove import base_images
 
-    image = choose.choose(Engine("tests"), runtimes.get("python3.13"), "arm64").facts.name
+    image = base_images.choose(Engine("tests"), runtimes.get("python3.13"), "arm64").facts.name
     argv = [
         *("docker", "run", "--rm", "--network", "none", "--label", "layersmith.run=tests"),
         *("--volume", f"{site}:/opt/python:ro", "--env", "PYTHONPATH=/opt/python"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from layersmith.base import runtimes
 from layersmith.engine.client import Engine
-from layersmith.prove.base_images import choose
+from layersmith.prove import base_images
 
 ROOT = Path(__file__).parents[2]
 PLATFORM = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}
@@ -43,7 +43,7 @@ def build(client: Any, run: str, architecture: str, context: Path, labels: dict[
 
 def _base(run: str, architecture: str) -> dict[str, Any]:
     # Who names AWS's image has a registry, from which the Dockerfile's own base comes, too.
-    if os.environ.get(choose.VARIABLE):
+    if os.environ.get(base_images.VARIABLE):
         return {"platform": PLATFORM[architecture]}
-    standin, _ = choose.ensure_standin(Engine(run), runtimes.get("python3.13"), architecture)
+    standin, _ = base_images.ensure_standin(Engine(run), runtimes.get("python3.13"), architecture)
     return {"buildargs": {"BASE": standin.facts.name}}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from layersmith.assemble.describe import Graph
+    from layersmith.assemble.graph import Dependencies
     from layersmith.assemble.manifest import FileRecord, Manifest
     from layersmith.config.models import Config, Function
     from layersmith.plan import Target
@@ -102,7 +102,7 @@ def _levels(target: Target) -> list[int]:
 def check(
     target: Target,
     files: Iterable[FileRecord],
-    graph: Graph,
+    graph: Dependencies,
     *,
     archive: int | None = None,
     last_release: Manifest | None = None,
@@ -222,7 +222,7 @@ def _or_raise(key: str, advice: str | None) -> str:
     return f"exclude or prune what is not needed, or raise {key} in layers.yaml{also}"
 
 
-def biggest(sizes: Mapping[str, int], graph: Graph) -> str:
+def biggest(sizes: Mapping[str, int], graph: Dependencies) -> str:
     """Return the biggest distributions and who pulls each, as lines of text."""
     lines = ["  biggest distributions, and who pulls them:"]
     for name, size in sorted(sizes.items(), key=lambda item: -item[1])[:BIGGEST]:

@@ -26,6 +26,7 @@ from layersmith.assemble import (
 )
 from layersmith.assemble import collect as collecting
 from layersmith.assemble.bill import sbom
+from layersmith.assemble.graph import graph_of_parts
 from layersmith.assemble.manifest import (
     Artifact,
     AuditRecord,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.bill.wheel_sboms import Embedded
     from layersmith.assemble.collect import Collected
-    from layersmith.assemble.describe import Graph
+    from layersmith.assemble.graph import Dependencies
     from layersmith.assemble.outputs import Outputs
     from layersmith.assemble.tree import Tree
     from layersmith.liteblas import LiteBlas
@@ -86,7 +87,7 @@ class Prepared:
 
     job: LayerJob
     collected: Collected
-    graph: Graph
+    graph: Dependencies
     bytecode_note: str | None
     steps: dict[str, int]
     """Unzipped bytes after each step, in order; ``finish`` corrects the files RECORD after them."""
@@ -113,7 +114,7 @@ def prepare(job: LayerJob, last_release: Manifest | None, step: Callable[[str], 
     collected = collecting.collect(job.lock, job.target, job.root)
     tree = collected.tree
     sizes = {"collect": tree.size + sum(one.size for one in tree.removed)}
-    graph = describe.graph(collected.parts, job.asked, job.target)
+    graph = graph_of_parts(collected.parts, job.asked, job.target)
     step("prune")
     prune.finish(tree, settings.prune, job.target.recipes.uses)
     files.refuse_rivals(tree, collected.files, job.target)
@@ -279,7 +280,7 @@ def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:
     """Refuse a layer whose wheels alone cannot fit, before anything of it is compiled."""
     settings = job.target.settings
     collected = collecting.wheels(job.lock, job.target)
-    graph = describe.graph(collected.parts, job.asked, job.target)
+    graph = graph_of_parts(collected.parts, job.asked, job.target)
     prune.prune(collected.tree, settings.prune, job.target.recipes.uses)
     prune.leave_out_descriptions(collected.tree, settings.prune)
     if settings.lite_blas:
@@ -294,7 +295,9 @@ def _check_wheels(job: LayerJob, last_release: Manifest | None) -> None:
         _check_before(job, collected.tree, graph, last_release)
 
 
-def _check_before(job: LayerJob, tree: Tree, graph: Graph, last_release: Manifest | None) -> None:
+def _check_before(
+    job: LayerJob, tree: Tree, graph: Dependencies, last_release: Manifest | None
+) -> None:
     """Refuse what cannot fit, whatever its bytecode and the archive will be."""
     mode = budgets.possible_mode(job.target)
     # What the build changed is compressed later; the rest keeps the bytes of its wheel.

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from layersmith.audit import accept, by_name, layout, licenses, machine, needs, packages, requires
+from layersmith.audit import by_name, layout, licenses, machine, needs, packages
 from layersmith.audit.content import gather
-from layersmith.audit.findings import AuditReport, ordered
-from layersmith.audit.zipped import open_zip
+from layersmith.audit.findings import AuditReport, ordered, with_accepted
+from layersmith.audit.layout import open_zip
 from layersmith.config.trust import Licenses
 from layersmith.errors import AuditError, BuildError
 from layersmith.recipes.apply import rule
@@ -44,7 +44,7 @@ class Declared:
         extras: Extras that were asked for, by normalized name of their distribution.
         left_out: Normalized names that stay out of the layer, each for a reason.
         beside: Names of the libraries that layers used beside this one bring.
-        accepted: Findings that are accepted -> reason; see ``accept.apply``.
+        accepted: Findings that are accepted -> reason; see ``findings.with_accepted``.
         libraries: Distribution -> libraries that its recipe names -> what brings them.
         licenses: What licences are allowed and denied.
         mine: Normalized names of local packages.
@@ -228,7 +228,7 @@ def _checks(content: Content, declared: Declared) -> Iterator[Finding]:
     yield from layout.check(content)
     yield from packages.complete(content, declared.pruned)
     yield from packages.importable(content, declared.requirements)
-    yield from requires.check(content, declared.extras, declared.left_out, declared.managed)
+    yield from packages.required(content, declared.extras, declared.left_out, declared.managed)
     yield from packages.forbidden(content, declared.forbidden)
     yield from packages.shadows(content, declared.kept)
     yield from packages.managed(content, declared.managed)
@@ -247,5 +247,5 @@ def _report(
         elf_files=len(content.elves) + len(content.damaged),
         machines=sorted({facts.machine for facts in content.elves.values()}),
         highest={prefix: ".".join(map(str, number)) for prefix, number in highest.items()},
-        findings=ordered(accept.apply(findings, declared.accepted)),
+        findings=ordered(with_accepted(findings, declared.accepted)),
     )

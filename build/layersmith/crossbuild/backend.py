@@ -12,15 +12,14 @@ from pyproject_hooks import BackendUnavailable, BuildBackendHookCaller
 
 from layersmith import process
 from layersmith.base.zips import EPOCH_SECONDS
-from layersmith.crossbuild import sysconfigdata
+from layersmith.crossbuild.toolchain import SYSCONFIG_MODULE
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from layersmith.crossbuild.isolated import Virtualenv
-    from layersmith.crossbuild.job import CrossBuildOptions
-    from layersmith.crossbuild.sdist import Project
+    from layersmith.crossbuild.sdist import CrossBuildOptions, Project
     from layersmith.crossbuild.toolchain import Toolchain
 
 T = TypeVar("T")
@@ -86,7 +85,7 @@ def environment(
     return {
         **same_everywhere(virtualenv, toolchain.root, toolchain.folder),
         "_PYTHON_HOST_PLATFORM": f"linux-{machine}",
-        "_PYTHON_SYSCONFIGDATA_NAME": sysconfigdata.MODULE,
+        "_PYTHON_SYSCONFIGDATA_NAME": SYSCONFIG_MODULE,
         **tools,
         "CPP": f"{tools['CC']} -E",
         "LDSHARED": f"{tools['CC']} -shared",

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from layersmith import console, process
 from layersmith.base import uv
-from layersmith.crossbuild import finish, store
-from layersmith.engine import owner
+from layersmith.crossbuild import finished
+from layersmith.engine import processes
 from layersmith.engine.models import ContainerSpec
 from layersmith.errors import BuildError, NotInstalledError, ProofError
 
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from layersmith.base.runtimes import Runtime
-    from layersmith.crossbuild.job import CrossBuildJob, CrossBuildOptions
-    from layersmith.crossbuild.sdist import Project
-    from layersmith.crossbuild.store import BuiltWheel
+    from layersmith.crossbuild.finished import BuiltWheel
+    from layersmith.crossbuild.sdist import CrossBuildJob, CrossBuildOptions, Project
     from layersmith.engine.client import Engine
     from layersmith.engine.models import ImageFacts
 
@@ -77,8 +76,8 @@ def build_wheel(job: CrossBuildJob, work_cache: Path) -> BuiltWheel:
             "runtime": job.runtime.name,
             "architecture": job.architecture,
         }
-        folder = work_cache / "wheels" / store.key([FORMAT, job.pins, inputs])
-        if kept := store.read(folder):
+        folder = work_cache / "wheels" / finished.key([FORMAT, job.pins, inputs])
+        if kept := finished.read(folder):
             return kept
         engine.sweep_orphans()
         return _build(job, engine, found, inputs, folder)
@@ -91,7 +90,7 @@ def _build(
     inputs: dict[str, Any],
     folder: Path,
 ) -> BuiltWheel:
-    with owner.workspace() as workspace:
+    with processes.workspace() as workspace:
         root = Path(workspace)
         for part in ("in", "out", "tmp", "finished"):
             (root / part).mkdir()
@@ -101,8 +100,8 @@ def _build(
         console.info(f"building {job.label} in {found.name}{slow}")
         _run(job, engine, found, root)
         (built,) = (root / "out").glob("*.whl")
-        path, glibc = finish.finish(built, root / "finished", job.runtime, job.architecture)
-        return store.write(folder, path, {**inputs, "build_requirements": installed}, glibc)
+        path, glibc = finished.finish(built, root / "finished", job.runtime, job.architecture)
+        return finished.write(folder, path, {**inputs, "build_requirements": installed}, glibc)
 
 
 @contextlib.contextmanager

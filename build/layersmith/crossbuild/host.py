@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from layersmith import cache
-from layersmith.crossbuild import backend, finish, folder, isolated, repository, sdist
+from layersmith.crossbuild import backend, finished, folder, isolated, repository, sdist
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class HostBuild:
             if found := sorted(kept.glob("*.whl")):  # built while this one waited
                 return found[0]
             _, hooks = self._prepared(root, pins)
-            wheel = finish.normal(self._pure(hooks.build(root / "out", {})), root)
+            wheel = finished.normal(self._pure(hooks.build(root / "out", {})), root)
             cache.write_bytes(kept / wheel.name, wheel.read_bytes())
             return kept / wheel.name
 

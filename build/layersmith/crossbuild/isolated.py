@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console, process
 from layersmith.base import uv
-from layersmith.crossbuild import sysconfigdata
+from layersmith.crossbuild import toolchain
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Host:
     program: Path
     version: str
     include: Path
-    variables: Mapping[str, sysconfigdata.Value]
+    variables: Mapping[str, toolchain.Value]
 
 
 def interpreter(runtime: Runtime) -> Path:
@@ -176,7 +176,7 @@ def headers(found: Host, machine: str, folder: Path) -> None:
     """Copy Python's headers to ``folder``, turned to ``machine``."""
     shutil.copytree(found.include, folder)
     config = folder / "pyconfig.h"
-    config.write_text(sysconfigdata.pyconfig(config.read_text("utf-8"), machine), "utf-8")
+    config.write_text(toolchain.pyconfig(config.read_text("utf-8"), machine), "utf-8")
 
 
 @dataclass(frozen=True)
@@ -199,11 +199,11 @@ class Virtualenv:
         with _made():
             uv.create_virtualenv(self.folder, program)
 
-    def tell(self, variables: Mapping[str, sysconfigdata.Value]) -> None:
+    def tell(self, variables: Mapping[str, toolchain.Value]) -> None:
         """Lay the target's variables beside its packages."""
         (site,) = self.folder.glob("lib/python3.*/site-packages")
-        source = sysconfigdata.module(variables)
-        (site / f"{sysconfigdata.MODULE}.py").write_text(source, "utf-8")
+        source = toolchain.sysconfig_module(variables)
+        (site / f"{toolchain.SYSCONFIG_MODULE}.py").write_text(source, "utf-8")
 
     def install(self, requirements: Sequence[str]) -> None:
         """Install build requirements; those already there are kept where they fit.

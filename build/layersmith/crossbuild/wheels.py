@@ -8,28 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from layersmith import console
 from layersmith.base import architectures
-from layersmith.crossbuild import (
-    backend,
-    container,
-    finish,
-    isolated,
-    sdist,
-    store,
-    sysconfigdata,
-    toolchain,
-    zig,
-)
-from layersmith.crossbuild.job import CrossBuildJob
+from layersmith.crossbuild import backend, container, finished, isolated, sdist, toolchain
+from layersmith.crossbuild.sdist import CrossBuildJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from layersmith.base.runtimes import Runtime
+    from layersmith.crossbuild.finished import BuiltWheel
     from layersmith.crossbuild.isolated import Host
-    from layersmith.crossbuild.job import CrossBuildOptions
-    from layersmith.crossbuild.store import BuiltWheel
-    from layersmith.crossbuild.zig import Zig
+    from layersmith.crossbuild.sdist import CrossBuildOptions
+    from layersmith.crossbuild.toolchain import Zig
 
 FORMAT = 2
 """Counts changes of how wheels are built that their other inputs do not show."""
@@ -66,9 +56,9 @@ def build_wheel(
     if options.container:
         return container.build_wheel(job, work_cache)
     job.project.refuse_rust(architecture)
-    plan = _Plan(job, zig.find(), isolated.host(runtime))
+    plan = _Plan(job, toolchain.find_zig(), isolated.host(runtime))
     folder = work_cache / "wheels" / plan.key
-    return store.read(folder) or _build(plan, folder, work_cache)
+    return finished.read(folder) or _build(plan, folder, work_cache)
 
 
 @dataclass(frozen=True)
@@ -81,7 +71,7 @@ class _Plan:
 
     @property
     def triple(self) -> str:
-        return zig.triple(self.job.runtime, self.job.architecture)
+        return toolchain.triple(self.job.runtime, self.job.architecture)
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -95,29 +85,29 @@ class _Plan:
     @property
     def folder(self) -> str:
         """Name of the folder to build in; its path can reach the wheel, so tools are left out."""
-        return f"layersmith-{store.key([self.job.inputs, self.triple])[:16]}"
+        return f"layersmith-{finished.key([self.job.inputs, self.triple])[:16]}"
 
     @property
     def key(self) -> str:
         flags = [toolchain.DROPPED, toolchain.COMPILE]
-        return store.key([FORMAT, flags, self.job.pins, self.inputs])
+        return finished.key([FORMAT, flags, self.job.pins, self.inputs])
 
 
 def _build(plan: _Plan, folder: Path, work_cache: Path) -> BuiltWheel:
     job = plan.job
     with isolated.scratch(plan.folder) as root:
-        again = store.read(folder)
+        again = finished.read(folder)
         if again:  # another process built it while this one waited
             return again
         console.info(f"compiling {job.label} for {plan.triple}")
         built, installed, error = _run_backend(plan, root, work_cache)
         out = root / "finished"
         out.mkdir()
-        path, glibc = finish.finish(built, out, job.runtime, job.architecture)
+        path, glibc = finished.finish(built, out, job.runtime, job.architecture)
         record = {**plan.inputs, "build_requirements": installed}
         if not glibc and error:
             record["passed_over"] = error
-        return store.write(folder, path, record, glibc)
+        return finished.write(folder, path, record, glibc)
 
 
 def _run_backend(plan: _Plan, root: Path, work_cache: Path) -> tuple[Path, list[str], str | None]:
@@ -131,7 +121,7 @@ def _run_backend(plan: _Plan, root: Path, work_cache: Path) -> tuple[Path, list[
     tools.write(plan.compiler)
     isolated.headers(plan.host, machine, tools.include)
     virtualenv = isolated.Virtualenv(root / "venv")
-    variables = sysconfigdata.variables(plan.host.variables, machine, tools.tools)
+    variables = toolchain.sysconfig_variables(plan.host.variables, machine, tools.tools)
     virtualenv.create(plan.host.program)
     virtualenv.tell(variables)
     virtualenv.install(plan.job.project.requires if plan.job.pins is None else plan.job.pins)
@@ -139,7 +129,7 @@ def _run_backend(plan: _Plan, root: Path, work_cache: Path) -> tuple[Path, list[
     source = sdist.unpack(plan.job.sdist, root / "source")
     settings = backend.config_settings(plan.job.project, plan.job.options, tools)
     environment = backend.environment(
-        tools, virtualenv, plan.job.options, zig.environment(work_cache)
+        tools, virtualenv, plan.job.options, toolchain.zig_environment(work_cache)
     )
     refused = functools.partial(backend.does_not_compile, plan.job.project)
     hooks = backend.Backend(plan.job.project, source, virtualenv, environment, refused)

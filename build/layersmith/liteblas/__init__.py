@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from layersmith import cache
 from layersmith.base import architectures
-from layersmith.crossbuild import zig
-from layersmith.liteblas import check, compiler, imports, sources
+from layersmith.crossbuild import toolchain
+from layersmith.liteblas import compiler, imports
 
 if TYPE_CHECKING:
     from layersmith.base.runtimes import Runtime
-    from layersmith.crossbuild.zig import Zig
+    from layersmith.crossbuild.toolchain import Zig
     from layersmith.liteblas.imports import Imports
 
 FORMAT = 1
@@ -59,13 +59,13 @@ def drop_in(numpy_wheel: Path, sdist: Path, *, runtime: Runtime, cache_dir: Path
         BuildError: The wheel bundles no OpenBLAS that can be replaced, or the library does not
             build or fails its check; the message names the symbol.
     """
-    compiler_found = zig.find()
+    compiler_found = toolchain.find_zig()
     sha256 = cache.sha256_file(sdist)
     key = _key(numpy_wheel, sha256, runtime, compiler_found)
     if cached := _read(cache_dir / key):
         return cached
     wanted = imports.read(numpy_wheel)
-    triple = zig.triple(runtime, wanted.architecture)
+    triple = toolchain.triple(runtime, wanted.architecture)
     # Wheels of one numpy for several Pythons import the same: their library is built once.
     wanted_alike = json.dumps([asdict(replace(wanted, importers=())), triple, sha256])
     shared = cache_dir / cache.sha256_bytes(f"{_tools(compiler_found)}\n{wanted_alike}".encode())
@@ -85,11 +85,13 @@ _turns: dict[str, threading.Lock] = {}
 def _built(
     wanted: Imports, sdist: Path, runtime: Runtime, compiler_found: Zig, cache_dir: Path
 ) -> LiteBlas:
-    triple = zig.triple(runtime, wanted.architecture)
+    triple = toolchain.triple(runtime, wanted.architecture)
     with tempfile.TemporaryDirectory(prefix="layersmith-") as scratch:
         folder = Path(scratch)
-        sources.unpack(sdist, folder)
-        content = compiler.build(compiler_found, triple, wanted, folder, zig.environment(cache_dir))
+        compiler.unpack(sdist, folder)
+        content = compiler.build(
+            compiler_found, triple, wanted, folder, toolchain.zig_environment(cache_dir)
+        )
     record = {
         "numpy": wanted.version,
         "library": wanted.library,
@@ -98,7 +100,7 @@ def _built(
         "compiler": compiler_found.record,
         "target": triple,
         "symbols": len(wanted.symbols),
-        "glibc": check.check(content, wanted, runtime),
+        "glibc": imports.check_drop_in(content, wanted, runtime),
         "size": len(content),
         "sha256": cache.sha256_bytes(content),
     }
@@ -106,7 +108,7 @@ def _built(
 
 
 def _key(numpy_wheel: Path, sdist: str, runtime: Runtime, compiler_found: Zig) -> str:
-    triple = zig.triple(runtime, _architecture(numpy_wheel))
+    triple = toolchain.triple(runtime, _architecture(numpy_wheel))
     parts = [_tools(compiler_found), cache.sha256_file(numpy_wheel), sdist, triple]
     return cache.sha256_bytes("\n".join(parts).encode())
 

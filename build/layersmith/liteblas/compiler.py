@@ -1,26 +1,100 @@
-"""Compiles and links the drop-in: which commands, and running them in parallel.
+"""Compiles and links the drop-in: its sources, which commands, and running them in parallel.
 
 Commands run in a scratch folder with relative paths and without debug information, so that no
 path of this machine can reach the library.
+
+LAPACK is numpy's own lapack_lite, from the sdist of the same version: LAPACK 3.2.2 in C as f2c
+made it. f2c keeps every local variable of Fortran in static memory, and numpy puts a lock around
+each call where it links lapack_lite. The wheel's extension modules are built for OpenBLAS and have
+no such lock, so the variables are made automatic here: the library can then be called from many
+threads at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import cache, process
+from layersmith.base import damage
+from layersmith.crossbuild import sdist as archives
 from layersmith.errors import BuildError
-from layersmith.liteblas import sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from layersmith.crossbuild.zig import Zig
+    from layersmith.crossbuild.toolchain import Zig
     from layersmith.liteblas.imports import Imports
+
+LAPACK = (
+    "f2c_c_lapack.c",
+    "f2c_d_lapack.c",
+    "f2c_s_lapack.c",
+    "f2c_z_lapack.c",
+    "f2c_lapack.c",
+)
+"""LAPACK routines, by element type and shared."""
+
+REFERENCE_BLAS = "f2c_blas.c"
+"""The BLAS routines that LAPACK calls; csrc/kernels.c takes the place of the busiest ones."""
+
+LIBRARY = "f2c.c"
+"""f2c's support library: complex division, powers, strings."""
+
+HEADERS = ("f2c.h", "lapack_lite_names.h")
+LICENSE = "LICENSE.txt"
+FOLDER = "numpy/linalg/lapack_lite/"
+
+_LOCAL = re.compile(r"^(?P<indent>[ \t]+)static (?P<rest>.*)$", re.MULTILINE)
+_CONSTANT = re.compile(r"^static (?!const\b)(?P<rest>[^(\n]*=.*)$", re.MULTILINE)
+
+
+def reentrant(source: str) -> str:
+    """Return f2c's output without writable static memory.
+
+    A local without an initializer becomes automatic: LAPACK keeps nothing in it between calls (it
+    is built with -frecursive elsewhere). One with an initializer is a table, and f2c's file-level
+    variables are the literals of the Fortran source; both become constant, so that a write to one
+    could not go unseen.
+    """
+
+    def local(match: re.Match[str]) -> str:
+        keyword = "static const " if "=" in match["rest"] else ""
+        return f"{match['indent']}{keyword}{match['rest']}"
+
+    return _CONSTANT.sub(r"static const \g<rest>", _LOCAL.sub(local, source))
+
+
+def unpack(sdist: Path, folder: Path) -> None:
+    """Write lapack_lite's sources, made reentrant, to ``folder``.
+
+    Raises:
+        BuildError: The sdist has no lapack_lite as it is known here.
+    """
+    wanted = {*LAPACK, REFERENCE_BLAS, LIBRARY, *HEADERS, LICENSE}
+    with contextlib.closing(archives.files(sdist)) as found:
+        for path, content in found:
+            _, _, inner = path.partition("/")
+            name = inner.removeprefix(FOLDER)
+            if inner.startswith(FOLDER) and name in wanted:
+                with damage.told(sdist.name):
+                    text = content().decode("utf-8")
+                made = reentrant(text) if name.endswith(".c") else text
+                (folder / name).write_text(made, "utf-8")
+                wanted.remove(name)
+            if not wanted:
+                break
+    if wanted:
+        raise BuildError(
+            f"{sdist.name} lacks {', '.join(sorted(wanted))} of {FOLDER}",
+            hint="leave `lite-blas` out for this version of numpy",
+        )
+
 
 SHIM = Path(__file__).with_name("csrc")
 
@@ -73,11 +147,8 @@ def units(imports: Imports) -> dict[str, list[str]]:
         f"-DBLAS_INT={imports.integer}",
     ]
     base = [*COMMON, *names]
-    made = {
-        Path(name).stem: [*base, "-Os", *TRANSLATED, name]
-        for name in (*sources.LAPACK, sources.LIBRARY)
-    }
-    made["f2c_blas"] = [*base, "-O2", *TRANSLATED, sources.REFERENCE_BLAS]
+    made = {Path(name).stem: [*base, "-Os", *TRANSLATED, name] for name in (*LAPACK, LIBRARY)}
+    made["f2c_blas"] = [*base, "-O2", *TRANSLATED, REFERENCE_BLAS]
     made["machine"] = [*base, "-O2", "machine.c"]
     for letter, (real, is_complex) in KERNELS.items():
         kind = [f"-DLETTER={letter}", f"-DREAL={real}", f"-DCOMPLEX={is_complex}"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from layersmith.crossbuild.store import BuiltWheel
+    from layersmith.crossbuild.finished import BuiltWheel
     from layersmith.lock.document import Lock, LockEntry
     from layersmith.lock.resolver import File
     from layersmith.plan import Target
@@ -214,7 +214,7 @@ def compile_sdist(entry: LockEntry, path: Path, target: Target) -> BuiltWheel:
     Raises:
         BuildError: It does not build, or this machine has another compiler than the lock.
     """
-    from layersmith.crossbuild import job, wheels  # noqa: PLC0415 -- few layers compile anything
+    from layersmith.crossbuild import sdist, wheels  # noqa: PLC0415 -- few layers compile anything
 
     settings = target.settings
     requirements = [pin for pin in entry.build if not pin.startswith(f"{COMPILER}==")]
@@ -222,7 +222,7 @@ def compile_sdist(entry: LockEntry, path: Path, target: Target) -> BuiltWheel:
         path,
         runtime=target.runtime,
         architecture=target.architecture,
-        options=job.CrossBuildOptions.of(settings.build.get(entry.name), settings.environment),
+        options=sdist.CrossBuildOptions.of(settings.build.get(entry.name), settings.environment),
         work_cache=cache.section("crossbuild"),
         requirements=requirements if entry.build else None,
     )
@@ -231,9 +231,9 @@ def compile_sdist(entry: LockEntry, path: Path, target: Target) -> BuiltWheel:
 
 
 def _compiler() -> str:
-    from layersmith.crossbuild import zig  # noqa: PLC0415 -- few layers compile anything
+    from layersmith.crossbuild import toolchain  # noqa: PLC0415 -- few layers compile anything
 
-    return f"{COMPILER}=={zig.find().version}"
+    return f"{COMPILER}=={toolchain.find_zig().version}"
 
 
 def same_compiler(entry: LockEntry, record: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from layersmith import cache
 from layersmith.errors import LockError
-from layersmith.recipes import dependents
+from layersmith.recipes import apply
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -121,7 +121,7 @@ def orphans(lock: Lock, left_out: Collection[str]) -> dict[str, str]:
         not in it. A distribution that something kept asks for is none, nor is one without
         ``via``.
     """
-    return dependents.orphans({entry.name: entry.via for entry in lock.entries}, left_out)
+    return apply.orphans({entry.name: entry.via for entry in lock.entries}, left_out)
 
 
 def render(lock: Lock, identifier: str) -> str:

@@ -1,6 +1,7 @@
-"""A function, and what came of starting and invoking it, as data.
+"""Functions, what came of starting and invoking them, and what the smoke test found, as data.
 
-Durations are milliseconds, sizes are bytes.
+What the smoke test found is dist/<stem>.smoke.json, versioned. Durations are milliseconds, sizes
+are bytes.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,3 +125,193 @@ class RunnerFacts(Result):
         how = f"emulated by {self.emulator}" if self.emulator else "native"
         what = self.image or f"host interpreter {self.interpreter}"
         return f"{what}, {self.architecture} {how}"
+
+
+class Cause(Result):
+    """One exception of a chain."""
+
+    type: str
+    message: str
+    kinds: list[str] = Field(default_factory=list)
+    """The classes that its own class comes from, the nearest first."""
+    name: str | None = None
+    """What could not be imported, where Python itself says so (ImportError.name)."""
+    within: str | None = None
+    """The nearest loaded package above ``name`` that has a file; None in namespace packages."""
+    where: str | None = None
+    """The module whose code was running."""
+    raised: bool = False
+    """Whether that code raised it by a ``raise`` of its own."""
+    absent: list[str] = Field(default_factory=list)
+    """What the module in ``where`` looked for so far, and nothing had."""
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}"
+
+
+class ImportFailure(Result):
+    """Why a module did not import."""
+
+    chain: list[Cause]
+    """The exception, and those that it followed from."""
+    trace: str = ""
+
+
+class ImportOutcome(Result):
+    """How the import of one module went."""
+
+    module: str
+    ms: float = 0.0
+    """Milliseconds, with everything that it imported first."""
+    error: ImportFailure | None = None
+
+
+class TestOutcome(Result):
+    """How one test of a smoke file went."""
+
+    __test__ = False
+
+    name: str
+    outcome: str
+    """passed, failed or skipped."""
+    phase: str
+    """setup, call, teardown or collect."""
+    ms: float
+    text: str = ""
+    """The failure, or the reason of the skip."""
+
+
+class FailedImport(Result):
+    """A module that does not import."""
+
+    module: str
+    path: str
+    """Its file in the layer."""
+    failure: ImportFailure
+    diagnosis: str | None = None
+    """The cause, found by looking into the layer."""
+    cure: str | None = None
+    """What to change in layers.yaml, where the cause says it."""
+    hidden: list[str] = Field(default_factory=list)
+    """Other modules that fail for the same reason."""
+
+
+class ImportsProof(Result):
+    """Every top-level module, then every other module of the layer, in one process."""
+
+    modules: int
+    """Number of modules that were imported or failed."""
+    failed: list[FailedImport]
+    excepted: dict[str, str]
+    """Modules that may fail and did: module -> reason in layers.yaml."""
+    optional: dict[str, str] = Field(default_factory=dict)
+    """Modules that failed and that the layer does not need: module -> why."""
+    unneeded: list[str]
+    """Patterns of ``import-exceptions`` that no failing module needed."""
+    slowest_ms: dict[str, float]
+    """The ten slowest modules with what they imported first, in milliseconds."""
+
+
+class ForbiddenProof(Result):
+    """Modules that must not be loaded, and were not."""
+
+    patterns: list[str]
+    present: list[str]
+    """Files of such modules in the layer."""
+    loaded: list[str]
+    """Such modules in sys.modules after the smoke file, or after all imports without one."""
+    after: Literal["smoke file", "imports"]
+
+
+class SmokeFileProof(Result):
+    """The layer's own tests, run by pytest inside the runtime."""
+
+    file: str
+    services: list[str]
+    init_ms: float
+    tests: list[TestOutcome]
+    peak_memory: int | None
+    """Bytes, of the runtime with pytest in it."""
+
+
+class FunctionProof(Result):
+    """A function of layers.yaml with all its layers, and its sample event."""
+
+    function: str
+    layers: list[str]
+    package: str | None = None
+    """Its zip in dist/ that it was started from; null where it was started from its code."""
+    init_ms: float
+    duration_ms: float | None
+    """Null where it has no event and was only started."""
+    peak_memory: int | None
+    """Bytes; null without an event."""
+    error: FunctionError | None = None
+    logs: str = ""
+    """The last of what it wrote, where it failed."""
+
+
+class SmokeReport(Result):
+    """What starting one target showed."""
+
+    format: Literal[1] = 1
+    identifier: str
+    runtime: str
+    architecture: str
+    """What the layer was built for; ``runner.architecture`` is what ran."""
+    sha256: str
+    """Of the zip, in hex."""
+    runner: RunnerFacts
+    imports: ImportsProof
+    forbidden: ForbiddenProof | None = None
+    smoke: SmokeFileProof | None = None
+    problems: list[str]
+    """Every reason why the layer is not proven, one text each; empty where it is."""
+    warnings: list[str] = Field(default_factory=list)
+    seconds: float
+    """Seconds that the proof took."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything held."""
+        return not self.problems
+
+
+class CheckedSide(Result):
+    """One of the two layers in which a recipe's snippet ran."""
+
+    zipped: int
+    """Bytes of the zip."""
+    unzipped: int
+    """Bytes under /opt."""
+    start_ms: float | None = None
+    """Milliseconds from the start of the runtime to the snippet's end, median; None where it was
+    not measured."""
+    answer: str = ""
+    """What the snippet printed."""
+    failure: str | None = None
+    """How it failed."""
+
+
+class RecipeCheck(Result):
+    """What the proof of one recipe came to."""
+
+    name: str
+    """Normalized name of the distribution."""
+    runtime: str
+    architecture: str
+    version: str | None = None
+    """The locked version; None where the recipe has no proof."""
+    runner: str | None = None
+    """What started the layers, described."""
+    plain: CheckedSide | None = None
+    """The layer without what costs something."""
+    thin: CheckedSide | None = None
+    """The layer with `recipes: all`."""
+    problems: list[str] = Field(default_factory=list)
+    """Empty where the recipe is proven."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the recipe is proven."""
+        return not self.problems

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Self
 from layersmith import cache
 from layersmith.errors import ConfigError, ProofError
 from layersmith.prove import sites
-from layersmith.prove.base_images import runtime_packages
-from layersmith.prove.runners.closing import Closing
-from layersmith.prove.runners.process import HostProcess
+from layersmith.prove.runners.host import HostProcess
+from layersmith.prove.runners.runtime_api import Closing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,7 +119,7 @@ class ChromaService(Closing):
 
     def __init__(self, host: str = "127.0.0.1", version: str | None = None) -> None:
         self.host = host
-        self.version = version or str(runtime_packages.image_data()["chroma-server"])
+        self.version = version or str(sites.image_data()["chroma-server"])
         self.port = 0
         self._opened = contextlib.ExitStack()
 

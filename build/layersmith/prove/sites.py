@@ -1,13 +1,21 @@
-"""Folders of installed packages that proofs need beside a layer: made once, then kept."""
+"""Folders of installed packages that proofs need beside a layer: made once, then kept.
+
+Among them is what a Lambda runtime brings along at /var/runtime, AWS's runtime client and boto3,
+and pytest as the smoke files meet it inside the runtime: pure Python, compiled. Their versions are
+pinned in runtimes.toml and images.json, so that two machines prove against the same ones.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
+from functools import cache as memoize
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from layersmith import process
+from layersmith import cache, process
 from layersmith.base import uv
 from layersmith.errors import ProofError
 
@@ -89,3 +97,65 @@ def install(
             cause=failed.output,
             hint="check that the Python package index answers and has a wheel for the target",
         ) from failed
+
+
+@memoize
+def image_data() -> dict[str, Any]:
+    """Return images.json: AWS's base images, and what is installed beside them."""
+    text = (
+        resources.files("layersmith.prove.base_images").joinpath("images.json").read_text("utf-8")
+    )
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+def runtime_requirements(runtime: Runtime) -> list[str]:
+    """Return what is installed at /var/runtime, pinned."""
+    return [f"{one.name}=={one.version}" for one in runtime.provides]
+
+
+def runtime_packages(runtime: Runtime, architecture: str) -> Path:
+    """Return a folder that holds the runtime's own packages, made once a version.
+
+    Args:
+        runtime: Whose interpreter loads them.
+        architecture: ``arm64`` or ``x86_64``.
+
+    Raises:
+        ProofError: A package has no wheel for this runtime, or the index does not answer.
+    """
+    wanted = runtime_requirements(runtime)
+    key = cache.sha256_bytes("\n".join([runtime.name, architecture, *wanted]).encode())[:16]
+    final = cache.section("runtime-packages") / f"{runtime.name}-{architecture}-{key}"
+    what = "AWS's runtime client"
+    return once(
+        final,
+        lambda folder: install_for(runtime, architecture, folder, wanted, what=what),
+    )
+
+
+def pytest_site(minor: int) -> Path:
+    """Return a folder with pytest and what it needs, made once.
+
+    Args:
+        minor: Minor version of the Python that imports it. Where this machine has it, the folder
+            holds bytecode, without which pytest alone takes many seconds to start under emulation.
+
+    Raises:
+        ProofError: The package index does not answer.
+    """
+    wanted: list[str] = image_data()["pytest-packages"]
+    key = cache.sha256_bytes("\n".join(wanted).encode())[:16]
+
+    def fill(site: Path) -> None:
+        install(site, wanted, f"3.{minor}", what="pytest for the smoke files")
+        _compile_pytest(site, minor)
+
+    return once(cache.section("pytest-site") / f"3.{minor}-{key}", fill)
+
+
+def _compile_pytest(site: Path, minor: int) -> None:
+    interpreter = uv.interpreter(minor)
+    if interpreter is not None:
+        arguments = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+        process.run([interpreter, "-I", *arguments, site], timeout=300)

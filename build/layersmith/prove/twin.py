@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.base.runtimes import Runtime
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
 
 def make(layer: Path, manifest: Manifest, runtime: Runtime, architecture: str, into: Path) -> Path:

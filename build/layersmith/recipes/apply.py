@@ -1,4 +1,4 @@
-"""What the recipes of locked distributions change in the settings of a layer.
+"""What the recipes of locked distributions change in the settings of a layer, and who needs what.
 
 The settings of layers.yaml win over every recipe. Dependencies are only left out where nobody in
 the layer is known to need them.
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from layersmith.config.models import Stub
-from layersmith.recipes import dependents
 from layersmith.recipes.models import RecipeUse
 
 if TYPE_CHECKING:
@@ -164,7 +163,7 @@ class _Leaving:
             for name in (*recipe.content.excludes, *recipe.content.stubs):
                 if name in asked_by and name not in gone and name not in settings.keep_provided:
                     wanted.setdefault(name, []).append(recipe.name)
-        needed = dependents.needed_by(asked_by, wanted, gone)
+        needed = needed_by(asked_by, wanted, gone)
         self.owners = {name: who[0] for name, who in wanted.items() if name not in needed}
         self.withheld = {
             owner: {name: f"{needed[name]} needs it" for name in needed if owner in wanted[name]}
@@ -180,8 +179,8 @@ class _Leaving:
         kept: Collection[str],
     ) -> dict[str, str]:
         """Return what only the left out need -> one of them that a recipe leaves out."""
-        before = {*gone, *dependents.orphans(asked_by, gone)}
-        found = dependents.orphans(asked_by, {*gone, *self.owners})
+        before = {*gone, *orphans(asked_by, gone)}
+        found = orphans(asked_by, {*gone, *self.owners})
         return {
             name: root
             for name, root in found.items()
@@ -248,3 +247,61 @@ def _may_replace_blas(entry: LockedDistribution, settings: Layer) -> bool:
     """Whether a recipe decides on the lite BLAS: layers.yaml has not, and a wheel is used."""
     decided = "lite_blas" in settings.model_fields_set or entry.name in settings.build
     return entry.name == BLAS_OWNER and entry.is_wheel and not decided
+
+
+UNKNOWN = "something"
+"""Stands for who asks for a distribution of which a lock does not say it."""
+
+
+def orphans(asked_by: Mapping[str, Collection[str]], left_out: Collection[str]) -> dict[str, str]:
+    """Return what a layer does not need once some distributions are left out of it.
+
+    Args:
+        asked_by: Normalized name to the names of what asks for it.
+        left_out: Normalized names that stay out of the layer.
+
+    Returns:
+        Normalized name to the name in ``left_out`` that brought it; those names themselves are
+        not in it. A distribution that something kept asks for is none, nor is one that nothing
+        is known to ask for.
+    """
+    gone: dict[str, str] = {name: name for name in left_out if name in asked_by}
+    changed = True
+    while changed:
+        changed = False
+        for name, via in asked_by.items():
+            if name not in gone and via and all(who in gone for who in via):
+                gone[name] = gone[next(iter(via))]
+                changed = True
+    return {name: root for name, root in gone.items() if name not in left_out}
+
+
+def needed_by(
+    asked_by: Mapping[str, Collection[str]],
+    wanted: Mapping[str, Collection[str]],
+    left_out: Collection[str],
+) -> dict[str, str]:
+    """Return what cannot be left out, each with one of those that need it.
+
+    A distribution can be left out where everything that asks for it is left out as well or does
+    without it.
+
+    Args:
+        asked_by: Normalized name to the names of what asks for it.
+        wanted: What is to be left out -> the names of those that do without it.
+        left_out: Normalized names that stay out in any case.
+    """
+    found: dict[str, str] = {}
+    while True:
+        out = {*left_out, *wanted} - found.keys()
+        out |= orphans(asked_by, out).keys() - found.keys()
+        lacking = {
+            name: who
+            for name in wanted
+            if name not in found
+            for who in asked_by.get(name) or (UNKNOWN,)
+            if who not in out and who not in wanted[name]
+        }
+        if not lacking:
+            return found
+        found |= lacking

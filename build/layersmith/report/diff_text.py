@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from layersmith.report.diff_models import Diff, DistributionChange, Side, Timing
+    from layersmith.report.diffs import Diff, DistributionChange, Side, Timing
 
 MARKER = "<!-- layersmith diff -->"
 """First line of the Markdown, by which a workflow finds its own comment to write it anew."""

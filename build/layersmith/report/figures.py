@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from layersmith.assemble import describe
+from layersmith.assemble.graph import Dependencies, graph_of
 from layersmith.assemble.tree import PREFIX
 from layersmith.base import modules
 from layersmith.console import counted
 from layersmith.report.records import variant
-from layersmith.weigh.graph import Dependencies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -180,7 +179,7 @@ class Pulled:
 
 def pulls(manifest: Manifest) -> list[Pulled]:
     """Return who pulls what: every distribution once, the weightiest first."""
-    graph = describe.graph_of(manifest)
+    graph = graph_of(manifest)
     known = {one.name: one for one in manifest.distributions}
     dropped = {one.name: one for one in manifest.dropped}
     roots = list(dict.fromkeys([*graph.roots, *(n for n in known if not _needed(n, manifest))]))

@@ -11,13 +11,12 @@ import jinja2
 from layersmith import __version__
 from layersmith.console import size
 from layersmith.report import figures, verdict, views
-from layersmith.report.functions import CODE
+from layersmith.report.records import OWN_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layersmith.report.functions import FunctionParts
-    from layersmith.report.records import ReportedArtifact
+    from layersmith.report.records import FunctionParts, ReportedArtifact
     from layersmith.report.verdict import Decision
 
 PAGE = Path(__file__).with_name("page")
@@ -93,7 +92,7 @@ def _functions(compositions: Sequence[FunctionParts]) -> dict[str, Any] | None:
     if not compositions:
         return None
     names = list(dict.fromkeys(part for one in compositions for part in one.parts))
-    names.sort(key=lambda part: part == CODE)
+    names.sort(key=lambda part: part == OWN_CODE)
     colours = {name: f"c{number % figures.PALETTE}" for number, name in enumerate(names)}
     largest: dict[str, FunctionParts] = {}
     for one in sorted(compositions, key=lambda one: -one.total):

@@ -1,4 +1,7 @@
-"""Gathers what lies in dist/: manifests, and what was measured and proven of their artifacts."""
+"""Gathers what lies in dist/: manifests, and what was measured and proven of their artifacts.
+
+Beside them stand the functions of layers.yaml with their layers, against what Lambda takes.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,27 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from layersmith import process
-from layersmith.base import damage, disk
+from layersmith.assemble import budgets
+from layersmith.base import damage, disk, runtimes
 from layersmith.base.versions import order
 from layersmith.config.models import Budgets, Function
 from layersmith.errors import BuildError
 from layersmith.prove.cold.importtime import ImportTree
 from layersmith.prove.cold.models import ColdStartReport, LazyReport
-from layersmith.prove.reports import SmokeReport
+from layersmith.prove.models import SmokeReport
 from layersmith.report import diffs
 from layersmith.report.found import MANIFEST, FoundManifest
 from layersmith.supply.advisories import AdvisoryRecord
 from layersmith.weigh.models import Weighing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.config.models import Config
     from layersmith.prove.cold.models import Variant
-    from layersmith.report.diff_models import Diff
+    from layersmith.report.diffs import Diff
     from layersmith.supply.advisories import AdvisoryReport
 
 DEFAULT_MEMORY: int = Function.model_fields["memory"].default
@@ -251,3 +255,55 @@ def commit(folder: Path) -> str | None:
         return process.run(words).stdout.strip()
     except process.CommandFailed:
         return None
+
+
+OWN_CODE = "own code"
+
+
+@dataclass(frozen=True)
+class FunctionParts:
+    """One function on one runtime.
+
+    Attributes:
+        function: Its name.
+        runtime: Such as python3.13.
+        architecture: Such as arm64.
+        parts: Unzipped bytes of each layer, in their order, and of its own code.
+    """
+
+    function: str
+    runtime: str
+    architecture: str
+    parts: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """Unzipped bytes of all parts."""
+        return sum(self.parts.values())
+
+    @property
+    def share(self) -> float:
+        """Share of what Lambda takes, 1 at the limit."""
+        return self.total / runtimes.UNZIPPED_LIMIT
+
+
+def compositions(config: Config, manifests: Sequence[Manifest], root: Path) -> list[FunctionParts]:
+    """Return every function whose layers are all built, by runtime.
+
+    Args:
+        config: The configuration.
+        manifests: The manifests of what was built.
+        root: Folder of layers.yaml.
+    """
+    sizes = {(m.layer, m.runtime, m.architecture): m.artifact.unzipped for m in manifests}
+    platforms = sorted({(m.runtime, m.architecture) for m in manifests})
+    found = []
+    for name, function in config.functions.items():
+        for runtime, architecture in platforms:
+            keys = [(layer, runtime, architecture) for layer in function.layers]
+            if all(key in sizes for key in keys):
+                parts = {key[0]: sizes[key] for key in keys}
+                own = sizes.get((name, runtime, architecture)) if function.package else None
+                parts[OWN_CODE] = budgets.code_size(function, root) if own is None else own
+                found.append(FunctionParts(name, runtime, architecture, parts))
+    return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from layersmith import console
 from layersmith.base import runtimes
 from layersmith.prove.cold.models import ColdStartReport
-from layersmith.prove.reports import SmokeReport
+from layersmith.prove.models import SmokeReport
 from layersmith.report import diff_text, diffs, found
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from pathspec import GitIgnoreSpec
 from layersmith import lock
 from layersmith.assemble.tree import PREFIX
 from layersmith.base import runtimes
+from layersmith.base.modules import excepted, modules_of
 from layersmith.errors import LockError, closest
 from layersmith.plan import plan
-from layersmith.prove.smoke.modules import excepted, modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

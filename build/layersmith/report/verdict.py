@@ -10,8 +10,7 @@ from layersmith.console import counted, size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from layersmith.report.functions import FunctionParts
-    from layersmith.report.records import ReportedArtifact
+    from layersmith.report.records import FunctionParts, ReportedArtifact
 
 State = Literal["good", "info", "warn", "bad"]
 """``info`` is worth knowing and stops nothing; ``warn`` is open; ``bad`` must not ship."""

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.manifest import Distribution, Manifest
     from layersmith.prove.cold.importtime import ImportTree
-    from layersmith.prove.reports import SmokeReport
-    from layersmith.report.functions import FunctionParts
-    from layersmith.report.records import ReportedArtifact
+    from layersmith.prove.models import SmokeReport
+    from layersmith.report.records import FunctionParts, ReportedArtifact
     from layersmith.weigh.models import Weighing
 
 COSTLIEST = 25

@@ -11,8 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pydantic import Field
 
-from layersmith.assemble import describe
 from layersmith.assemble.bill import bundled
+from layersmith.assemble.graph import graph_of
 from layersmith.assemble.manifest import ManifestPart
 from layersmith.assemble.prune import rules
 from layersmith.errors import ConfigError
@@ -95,7 +95,7 @@ class _Asked:
         self.name = name
         self.manifest: Manifest = found.manifest
         self.components = _components(found)
-        self.graph = describe.graph_of(self.manifest)
+        self.graph = graph_of(self.manifest)
         self.distributions = {one.name: one for one in self.manifest.distributions}
 
     def names(self) -> set[str]:

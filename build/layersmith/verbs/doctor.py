@@ -233,13 +233,14 @@ def _emulation(engine: str) -> Diagnosis:
 
 
 def _images(engine: Engine) -> Iterator[Diagnosis]:
-    from layersmith.prove.base_images import choose, standin  # noqa: PLC0415 -- needs an extra
+    from layersmith.prove import base_images  # noqa: PLC0415 -- needs an extra
+    from layersmith.prove.base_images import standin  # noqa: PLC0415 -- needs an extra
 
-    named = os.environ.get(choose.VARIABLE)
+    named = os.environ.get(base_images.VARIABLE)
     for name in _runtimes():
         runtime = runtimes.get(name)
-        pinned = choose.pinned(runtime, "arm64")
-        tagged = choose.by_tag(runtime, "arm64")
+        pinned = base_images.pinned(runtime, "arm64")
+        tagged = base_images.by_tag(runtime, "arm64")
         wanted = [named] if named else [pinned, standin.tag(runtime, "arm64"), tagged]
         found = next((tag for tag in wanted if tag and engine.image(tag)), None)
         if found:

@@ -50,12 +50,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make or pin the images that were asked for."""
     from layersmith.engine.client import Engine  # noqa: PLC0415
-    from layersmith.prove.base_images import choose  # noqa: PLC0415 -- start-up time
+    from layersmith.prove import base_images  # noqa: PLC0415 -- start-up time
 
     engine = Engine(run="image")
     if args.pin:
         wanted = [runtimes.get(name) for name in args.runtime or runtimes.RUNTIMES]
-        digests = choose.pin(engine, wanted, Path(choose.__file__).with_name("images.json"))
+        digests = base_images.pin(
+            engine, wanted, Path(base_images.__file__).with_name("images.json")
+        )
         console.success(f"pinned {len(digests)} runtimes in images.json")
         if args.json:
             console.emit_json(digests)
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     made = []
     for name in args.runtime or [runtimes.DEFAULT]:
         began = time.monotonic()
-        choice, new = choose.ensure_standin(
+        choice, new = base_images.ensure_standin(
             engine, runtimes.get(name), args.architecture, force=args.force
         )
         took = time.monotonic() - began

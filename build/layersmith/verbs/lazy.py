@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: A function does not exist, or none has code and a sample event.
         ManyErrors: Functions do not start unchanged, or are not built; the others were measured.
     """
+    from layersmith.prove import runners  # noqa: PLC0415 -- start-up time
     from layersmith.prove.cold import bill, lazy  # noqa: PLC0415 -- start-up time
-    from layersmith.prove.runners import choice  # noqa: PLC0415 -- start-up time
     from layersmith.ship.cost import billing  # noqa: PLC0415 -- start-up time
 
     prices = billing.load()
@@ -80,7 +80,9 @@ def run(args: argparse.Namespace) -> int:
                 show("preparing the runtime")
                 first, function = _function(name, loaded, targets, args)
                 price = prices.table[billing.GB_SECOND[first.architecture]]
-                made = choice.make(args.runner, first.runtime, first.architecture, image=args.image)
+                made = runners.make(
+                    args.runner, first.runtime, first.architecture, image=args.image
+                )
                 with made as opened:
                     priced = bill.Price(price, prices.currency, prices.date)
                     report = lazy.propose(function, opened, args.starts, priced, show)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
     from layersmith.checking import Bench
-    from layersmith.prove.reports import RecipeCheck
+    from layersmith.prove.models import RecipeCheck
     from layersmith.recipes.book import KnownRecipe
 
 EPILOG = """\

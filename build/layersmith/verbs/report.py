@@ -58,13 +58,13 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: layers.yaml is there and not valid.
     """
     # With all that it needs, so that a missing extra is named before anything is read.
-    from layersmith.report import functions, html, records  # noqa: PLC0415 -- start-up time
+    from layersmith.report import html, records  # noqa: PLC0415 -- start-up time
 
     config = _config(args.config)
     artifacts = records.gather(args.dist, config, args.history)
     manifests = [one.manifest for one in artifacts]
     root = args.config.resolve().parent
-    found = functions.compositions(config, manifests, root) if config else []
+    found = records.compositions(config, manifests, root) if config else []
     costs = records.costs([*args.history, args.dist])
     text = html.render(artifacts, found, costs=costs, commit=records.commit(root))
     answer = html.answer(artifacts, found)

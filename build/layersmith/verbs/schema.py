@@ -38,7 +38,7 @@ DATA: dict[str, dict[str, str]] = {
         "functions": "layersmith.audit.findings.Finding",
     },
     "coldstart": {"": "layersmith.prove.cold.models.ColdStartReport"},
-    "diff": {"diffs": "layersmith.report.diff_models.Diff"},
+    "diff": {"diffs": "layersmith.report.diffs.Diff"},
     "init": {
         "files": "layersmith.adopt.models.NewFile",
         "layers": "layersmith.adopt.models.FoundLayer",
@@ -49,8 +49,8 @@ DATA: dict[str, dict[str, str]] = {
     "lazy": {"": "layersmith.prove.cold.models.LazyReport"},
     "slim": {"": "layersmith.prove.slim.models.SlimReport"},
     "smoke": {
-        "layers": "layersmith.prove.reports.SmokeReport",
-        "functions": "layersmith.prove.reports.FunctionProof",
+        "layers": "layersmith.prove.models.SmokeReport",
+        "functions": "layersmith.prove.models.FunctionProof",
     },
     "reproduce": {"layers": "layersmith.supply.reproduce.Reproduction"},
     "sbom": {"bills": "layersmith.supply.bills.PrintedBill"},

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from layersmith.config.loader import LoadedConfig
     from layersmith.plan import Target
-    from layersmith.prove.reports import FunctionProof, SmokeReport
+    from layersmith.prove.models import FunctionProof, SmokeReport
     from layersmith.prove.smoke.run import SmokeOutcome
 
 EPILOG = """\
@@ -93,21 +93,21 @@ def _accept(
     loaded: LoadedConfig, targets: Sequence[Target], outcome: SmokeOutcome, *, dry_run: bool
 ) -> None:
     """Write what is left into layers.yaml, and take the errors away that it settles."""
-    from layersmith.prove.smoke import accept  # noqa: PLC0415 -- start-up time
+    from layersmith.prove.smoke import run as proofs  # noqa: PLC0415 -- start-up time
 
     layers = {target.identifier: target.layer for target in targets}
-    wanted = accept.of(outcome.reports, layers)
+    wanted = proofs.to_accept(outcome.reports, layers)
     if not wanted:
         console.info("nothing to accept: every module that the layers need imports")
         return
-    text = accept.edited(loaded, wanted)
-    console.info(accept.difference(loaded, text))
+    text = proofs.with_exceptions(loaded, wanted)
+    console.info(proofs.difference(loaded, text))
     if dry_run:
         return
-    accept.write(loaded, text)
+    proofs.write_config(loaded, text)
     number = sum(map(len, wanted.values()))
     console.success(f"{loaded.path.name}: {number} import-exceptions added; check the reasons")
-    settled = {one.identifier for one in outcome.reports if accept.only_imports(one)}
+    settled = {one.identifier for one in outcome.reports if proofs.only_imports(one)}
     outcome.errors = [one for one in outcome.errors if one.target not in settled]
 
 

@@ -162,7 +162,7 @@ def _chosen(args: argparse.Namespace) -> tuple[Path, list[Target]]:
 def _from_requirements(args: argparse.Namespace) -> tuple[Path, list[Target]]:
     from layersmith.adopt import projects  # noqa: PLC0415 -- start-up time
     from layersmith.lock import requirements  # noqa: PLC0415 -- start-up time
-    from layersmith.weigh import resolve  # noqa: PLC0415 -- start-up time
+    from layersmith.weigh import target as weigh  # noqa: PLC0415 -- start-up time
 
     words = [word for word in args.what if not Path(word).is_file()]
     paths = [*args.requirements, *(Path(word) for word in args.what if Path(word).is_file())]
@@ -199,7 +199,7 @@ def _from_requirements(args: argparse.Namespace) -> tuple[Path, list[Target]]:
     first = re.match(r"[A-Za-z0-9._-]+", words[0]) if words else None
     name = paths[0].stem if paths else first[0] if first else "it"
     return root, [
-        resolve.target_of(name, asked, runtimes.get(runtime), architecture, held)
+        weigh.target_of(name, asked, runtimes.get(runtime), architecture, held)
         for runtime in args.runtime or [DEFAULT_RUNTIME]
         for architecture in args.arch or [DEFAULT_ARCHITECTURE]
     ]

@@ -13,8 +13,7 @@ from layersmith.errors import BuildError, LockError, closest
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock import wheelstore
 from layersmith.weigh import listings
-from layersmith.weigh.listings import ListingRequest
-from layersmith.weigh.remote import Traffic
+from layersmith.weigh.listings import ListingRequest, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
 RUNTIME = "python3.13"
 NAMES = ("vector-common", "chromadb-vector")

@@ -16,8 +16,7 @@ from layersmith.lock import build_pins, wheelstore
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.plan import Target, plan
-from layersmith.prove import pytest_site
-from layersmith.prove.base_images import runtime_packages
+from layersmith.prove import sites
 
 from tests.support import cli
 from tests.support.envelopes import data_of
@@ -116,8 +115,8 @@ class Project:
 def client() -> list[Path]:
     """Folders of the cache with what proofs need, which only an index has."""
     runtime = runtimes.get(f"python3.{sys.version_info[1]}")
-    packages = runtime_packages.folder(runtime, emulation.host_architecture())
-    return [packages.parent, pytest_site.folder(runtime.minor).parent]
+    packages = sites.runtime_packages(runtime, emulation.host_architecture())
+    return [packages.parent, sites.pytest_site(runtime.minor).parent]
 
 
 @pytest.fixture

@@ -13,17 +13,17 @@ import pytest
 from layersmith import console, process
 from layersmith.base import runtimes
 from layersmith.crossbuild import container, wheels
-from layersmith.crossbuild.job import CrossBuildOptions
+from layersmith.crossbuild.sdist import CrossBuildOptions
 from layersmith.engine.client import OWNER_LABEL, Engine
 from layersmith.engine.models import ContainerSpec
 from layersmith.errors import BuildError
-from layersmith.prove.base_images import choose
+from layersmith.prove import base_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from layersmith.crossbuild.store import BuiltWheel
+    from layersmith.crossbuild.finished import BuiltWheel
 
 RUNTIME = runtimes.get("python3.13")
 SETUP = """\
@@ -39,7 +39,7 @@ setup(py_modules=["thing"])
 @pytest.fixture
 def image(monkeypatch: pytest.MonkeyPatch) -> str:
     """The image of the proofs; it has a Python, which is all that a pure package needs."""
-    name = choose.choose(Engine("tests"), RUNTIME, "arm64").facts.name
+    name = base_images.choose(Engine("tests"), RUNTIME, "arm64").facts.name
     monkeypatch.setenv(container.IMAGE_VARIABLE, name)
     return name
 

@@ -11,7 +11,7 @@ import pytest
 from layersmith import cache
 from layersmith.base import runtimes
 from layersmith.crossbuild import wheels
-from layersmith.crossbuild.job import CrossBuildOptions
+from layersmith.crossbuild.sdist import CrossBuildOptions
 from layersmith.errors import BuildError
 
 from tests.support import packages
@@ -19,7 +19,7 @@ from tests.support import packages
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layersmith.crossbuild.store import BuiltWheel
+    from layersmith.crossbuild.finished import BuiltWheel
 
 RUNTIME = runtimes.get("python3.13")
 

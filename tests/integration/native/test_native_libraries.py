@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from layersmith.base import debian
 from layersmith.engine.client import Engine
-from layersmith.prove.base_images import archive
+from layersmith.prove.base_images import standin
 
 from tests.support import cli, clocks, packages
 
@@ -74,7 +74,9 @@ def image(tmp_path: Path) -> str:
         )
         path = tmp_path / "image.tar"
         config = {"Env": ["PATH=/usr/bin"]}
-        archive.write(path, tmp_path / "root", tag=IMAGE, architecture="arm64", config=config)
+        standin.write_archive(
+            path, tmp_path / "root", tag=IMAGE, architecture="arm64", config=config
+        )
         engine.load(path)
     return IMAGE
 

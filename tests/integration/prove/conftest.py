@@ -12,9 +12,9 @@ import docker
 import pytest
 from layersmith.base import runtimes
 from layersmith.engine.client import Engine
-from layersmith.prove.base_images import archive
+from layersmith.prove import runners
+from layersmith.prove.base_images import standin
 from layersmith.prove.models import FunctionSpec
-from layersmith.prove.runners import choice as runners
 
 from tests.support import cli
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
 
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
 ROOT = Path(__file__).parents[3]
 
@@ -80,7 +80,7 @@ def load(tmp_path: Path) -> Iterator[Callable[..., str]]:
             path.chmod(0o755)
         name = f"layersmith-test/{os.getpid()}-{len(names)}:{tmp_path.name[-20:].lower()}"
         names.append(name)
-        archive.write(
+        standin.write_archive(
             tmp_path / "image.tar",
             root,
             tag=name,

@@ -17,7 +17,7 @@ from tests.support import breakages
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

@@ -17,7 +17,7 @@ from layersmith import cache
 from layersmith.base import runtimes
 from layersmith.engine.client import OWNER_LABEL, RUN_LABEL, Engine
 from layersmith.errors import ProofError
-from layersmith.prove.base_images import choose
+from layersmith.prove import base_images
 from layersmith.prove.runners.docker import DockerRunner
 
 from tests.support import clocks
@@ -98,16 +98,16 @@ class TestImages:
     def test_named_by_the_environment(
         self, load: Callable[..., str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv(choose.VARIABLE, load({"lambda-entrypoint.sh": b"#!/bin/sh\n"}))
-        choice = choose.choose(Engine("tests"), PYTHON, "arm64")
+        monkeypatch.setenv(base_images.VARIABLE, load({"lambda-entrypoint.sh": b"#!/bin/sh\n"}))
+        choice = base_images.choose(Engine("tests"), PYTHON, "arm64")
         assert choice.kind == "named"
         assert choice.facts.architecture == "arm64"
 
     def test_a_runtime_without_any_image(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv(choose.VARIABLE, raising=False)
+        monkeypatch.delenv(base_images.VARIABLE, raising=False)
         nowhere = dataclasses.replace(runtimes.get("python3.10"), image="127.0.0.1:9/python:3.10")
         with pytest.raises(ProofError, match=r"no image for python3\.10 on arm64") as raised:
-            choose.choose(Engine("tests"), nowhere, "arm64")
+            base_images.choose(Engine("tests"), nowhere, "arm64")
         hint = str(raised.value.hint)
         assert "--image 127.0.0.1:9/python:3.10-arm64" in hint
         assert "LAYERSMITH_IMAGE: 127.0.0.1:9/python:3.10-arm64" in hint
@@ -116,12 +116,12 @@ class TestImages:
         assert "nox -s image" not in hint
 
     @pytest.mark.skipif(
-        shutil.which("mmdebstrap") is None and bool(os.environ.get(choose.VARIABLE)),
+        shutil.which("mmdebstrap") is None and bool(os.environ.get(base_images.VARIABLE)),
         reason="an image is named, and without mmdebstrap no stand-in can be made",
     )
     def test_the_stand_in_is_made_once(self) -> None:
-        choose.ensure_standin(Engine("tests"), PYTHON, "arm64")
-        _, new = choose.ensure_standin(Engine("tests"), PYTHON, "arm64")
+        base_images.ensure_standin(Engine("tests"), PYTHON, "arm64")
+        _, new = base_images.ensure_standin(Engine("tests"), PYTHON, "arm64")
         assert not new
 
 

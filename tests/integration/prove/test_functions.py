@@ -21,7 +21,7 @@ from .conftest import HERE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
     from .conftest import Call, MakeFunction
 

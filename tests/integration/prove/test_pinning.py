@@ -22,7 +22,8 @@ import pytest
 from layersmith.base import runtimes
 from layersmith.engine.client import Engine
 from layersmith.errors import ProofError
-from layersmith.prove.base_images import choose, standin
+from layersmith.prove import base_images
+from layersmith.prove.base_images import standin
 
 from tests.support import servers
 
@@ -126,7 +127,7 @@ def runtime(registry: Registry) -> runtimes.Runtime:
 
 @pytest.fixture
 def data_file(tmp_path: Path) -> Path:
-    source = Path(choose.__file__).with_name("images.json")
+    source = Path(base_images.__file__).with_name("images.json")
     return Path(shutil.copy(source, tmp_path))
 
 
@@ -136,7 +137,7 @@ def test_the_digests_of_both_architectures_are_written(
     arm = registry.add("lambda/python", "3.13-arm64", "arm64")
     x86 = registry.add("lambda/python", "3.13-x86_64", "amd64")
     before = json.loads(data_file.read_text())
-    found = choose.pin(Engine("tests"), [runtime], data_file)
+    found = base_images.pin(Engine("tests"), [runtime], data_file)
     assert found == {"python3.13": {"arm64": arm, "x86_64": x86}}
     after = json.loads(data_file.read_text())
     assert after["aws"].pop("python3.13") == found["python3.13"]
@@ -150,29 +151,29 @@ def test_an_image_for_the_wrong_platform_is_not_pinned(
     registry.add("lambda/python", "3.13-arm64", "amd64")
     before = data_file.read_text()
     with pytest.raises(ProofError, match="is not available for linux/arm64"):
-        choose.pin(Engine("tests"), [runtime], data_file)
+        base_images.pin(Engine("tests"), [runtime], data_file)
     assert data_file.read_text() == before
 
 
 def test_a_registry_without_the_image(runtime: runtimes.Runtime, data_file: Path) -> None:
     with pytest.raises(ProofError, match="the registry gave no answer"):
-        choose.pin(Engine("tests"), [runtime], data_file)
+        base_images.pin(Engine("tests"), [runtime], data_file)
 
 
 def test_a_pinned_image_is_fetched_and_preferred(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pinned = f"{registry.address}/lambda/python@{registry.add('lambda/python', 'x', 'arm64')}"
-    monkeypatch.delenv(choose.VARIABLE, raising=False)
-    monkeypatch.setattr(choose, "pinned", lambda runtime, architecture: pinned)
+    monkeypatch.delenv(base_images.VARIABLE, raising=False)
+    monkeypatch.setattr(base_images, "pinned", lambda runtime, architecture: pinned)
     try:
-        choice = choose.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
+        choice = base_images.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
         assert choice.kind == "aws"
         assert choice.facts.digest == pinned.partition("@")[2]
         assert choice.described.startswith("AWS's base image")
         # Once it is here, no registry is asked.
         registry.files.clear()
-        again = choose.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
+        again = base_images.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
         assert again == choice
     finally:
         docker.from_env().images.remove(pinned, force=True)
@@ -185,11 +186,11 @@ def test_where_the_pinned_image_cannot_be_had_the_stand_in_is_taken(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     made = load({"lambda-entrypoint.sh": b"#!/bin/sh\n"})
-    monkeypatch.delenv(choose.VARIABLE, raising=False)
+    monkeypatch.delenv(base_images.VARIABLE, raising=False)
     monkeypatch.setattr(standin, "tag", lambda runtime, architecture: made)
     absent = f"{registry.address}/lambda/python@sha256:{'0' * 64}"
-    monkeypatch.setattr(choose, "pinned", lambda runtime, architecture: absent)
-    choice = choose.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
+    monkeypatch.setattr(base_images, "pinned", lambda runtime, architecture: absent)
+    choice = base_images.choose(Engine("tests"), runtimes.get("python3.13"), "arm64")
     assert (choice.kind, choice.facts.name) == ("stand-in", made)
 
 
@@ -202,11 +203,11 @@ def test_without_a_digest_and_a_stand_in_the_tag_is_taken_and_said(
     here = dataclasses.replace(
         runtimes.get("python3.13"), image=f"{registry.address}/lambda/python:3.13"
     )
-    monkeypatch.delenv(choose.VARIABLE, raising=False)
+    monkeypatch.delenv(base_images.VARIABLE, raising=False)
     monkeypatch.setattr(standin, "tag", lambda runtime, architecture: "layersmith/none:here")
-    monkeypatch.setattr(choose, "pinned", lambda runtime, architecture: None)
+    monkeypatch.setattr(base_images, "pinned", lambda runtime, architecture: None)
     try:
-        choice = choose.choose(Engine("tests"), here, "arm64")
+        choice = base_images.choose(Engine("tests"), here, "arm64")
         assert choice.kind == "aws-tag"
         assert choice.described.startswith("by its tag, not pinned: AWS's base image")
         said = " ".join(capsys.readouterr().err.split())

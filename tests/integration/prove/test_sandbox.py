@@ -12,7 +12,7 @@ from tests.support import zips
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
     from .conftest import MakeFunction
 

@@ -43,8 +43,8 @@ from urllib.parse import parse_qs, unquote
 import botocore.session
 from botocore.validate import ParamValidator
 from layersmith.base import runtimes
+from layersmith.prove import runners
 from layersmith.prove.models import FunctionSpec
-from layersmith.prove.runners import choice as runners
 from moto.awslambda.models import lambda_backends
 from moto.iam.access_control import PermissionResult
 from moto.iam.models import get_account_id_from

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from layersmith.base import runtimes
-from layersmith.weigh import resolve
 from layersmith.weigh import target as weigh
 
 from tests.integration.lock.index import Handler, Index, serving
@@ -92,7 +91,7 @@ class RangeIndex(Index):
     def weigh(self, *requirements: str, runtime: str = "python3.13") -> Weighed:
         """Weigh requirements as `weigh` does."""
         chosen = runtimes.get(runtime)
-        target = resolve.target_of("demo", requirements, chosen, "arm64")
+        target = weigh.target_of("demo", requirements, chosen, "arm64")
         return weigh.weigh(target, self.folder)
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.assemble import budgets
-from layersmith.assemble.describe import Graph
+from layersmith.assemble.graph import Dependencies
 from layersmith.assemble.manifest import (
     Artifact,
     AuditRecord,
@@ -23,7 +23,7 @@ from layersmith.plan import Target
 if TYPE_CHECKING:
     from pathlib import Path
 
-GRAPH = Graph(["top"], {"top": ["middle"], "middle": ["bottom"]})
+GRAPH = Dependencies(["top"], {"top": ["middle"], "middle": ["bottom"]})
 
 
 def manifest(layer: str, unzipped: int, zipped: int = 1000, **sizes: int) -> Manifest:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layersmith.assemble import describe, wheel
 from layersmith.assemble.collect import Part
-from layersmith.assemble.describe import Graph
+from layersmith.assemble.graph import Dependencies, graph_of_parts
 from layersmith.assemble.tree import Bytes, Entry
 from layersmith.base.runtimes import get
 from layersmith.plan import Target
@@ -33,7 +33,7 @@ def test_the_graph_follows_extras_and_the_targets_markers(tmp_path: Path, layer:
         part(tmp_path, "left", 'wings ; extra == "fast"', 'tail ; extra == "slow"'),
         part(tmp_path, "wings"),
     ]
-    graph = describe.graph(parts, ["top"], target)
+    graph = graph_of_parts(parts, ["top"], target)
     assert graph.edges == {"top": ["left"], "left": ["wings"], "wings": []}
     assert graph.chain("wings") == ["top", "left", "wings"]
 
@@ -41,11 +41,11 @@ def test_the_graph_follows_extras_and_the_targets_markers(tmp_path: Path, layer:
 def test_a_cycle_ends(tmp_path: Path, layer: Layer) -> None:
     target = Target("demo", get("python3.13"), "arm64", layer)
     parts = [part(tmp_path, "one", "two"), part(tmp_path, "two", "one")]
-    assert describe.graph(parts, ["one"], target).edges == {"one": ["two"], "two": ["one"]}
+    assert graph_of_parts(parts, ["one"], target).edges == {"one": ["two"], "two": ["one"]}
 
 
 def test_the_chain_is_the_shortest() -> None:
-    graph = Graph(["a", "b"], {"a": ["c"], "c": ["d"], "d": ["e"], "b": ["d"]})
+    graph = Dependencies(["a", "b"], {"a": ["c"], "c": ["d"], "d": ["e"], "b": ["d"]})
     assert graph.chain("e") == ["b", "d", "e"]
     assert graph.chain("stranger") == ["stranger"]
 
@@ -55,7 +55,7 @@ NAMES = st.sampled_from("abcdefgh")
 
 @given(st.lists(NAMES, min_size=1, max_size=3), st.dictionaries(NAMES, st.lists(NAMES, max_size=4)))
 def test_every_chain_is_a_path_of_edges(roots: list[str], edges: dict[str, list[str]]) -> None:
-    graph = Graph(roots, edges)
+    graph = Dependencies(roots, edges)
     for name in "abcdefgh":
         chain = graph.chain(name)
         assert chain[-1] == name

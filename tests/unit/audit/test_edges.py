@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from layersmith.assemble.tree import Bytes, Entry
 from layersmith.audit import content as contents
-from layersmith.audit import findings, policy, zipped
+from layersmith.audit import findings, layout, policy
 from layersmith.audit.findings import Finding, Severity
 from layersmith.audit.judge import Declared, audit
 from layersmith.base import runtimes
@@ -169,5 +169,5 @@ def test_unsafe_paths_of_a_zip(tmp_path: Path, name: str, safe: bool) -> None:
         archive.writestr(info, b"x")
     path.write_bytes(memory.getvalue())
     with zipfile.ZipFile(path) as archive:
-        found = [one.code for one in zipped._judge(archive.infolist())]
+        found = [one.code for one in layout._archive(archive.infolist())]
     assert found == ([] if safe else ["PATH-UNSAFE"])

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from layersmith.audit.libraries import Links, is_absolute
+from layersmith.audit.needs import Links, is_absolute
 from layersmith.base.elf import ElfFacts
 
 PLAIN = ElfFacts(64, True, "aarch64", "ET_DYN")

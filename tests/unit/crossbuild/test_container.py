@@ -11,8 +11,7 @@ import pytest
 from layersmith import process
 from layersmith.base import runtimes, uv
 from layersmith.crossbuild import container
-from layersmith.crossbuild.job import CrossBuildJob, CrossBuildOptions
-from layersmith.crossbuild.sdist import Project
+from layersmith.crossbuild.sdist import CrossBuildJob, CrossBuildOptions, Project
 from layersmith.engine.client import Engine, arguments
 from layersmith.engine.models import ContainerSpec, EngineFacts, Exit, ImageFacts
 from layersmith.errors import BuildError, NotInstalledError

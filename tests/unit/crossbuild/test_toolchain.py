@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 from layersmith.config.models import BuildOptions
-from layersmith.crossbuild import backend, sysconfigdata, toolchain
-from layersmith.crossbuild.job import CrossBuildOptions
-from layersmith.crossbuild.sdist import Project
-from layersmith.crossbuild.toolchain import Toolchain
-from layersmith.crossbuild.zig import Zig
+from layersmith.crossbuild import backend, toolchain
+from layersmith.crossbuild.sdist import CrossBuildOptions, Project
+from layersmith.crossbuild.toolchain import Toolchain, Zig
 
-HOST: dict[str, sysconfigdata.Value] = {
+HOST: dict[str, toolchain.Value] = {
     "AR": "gcc-ar",
     "CC": "gcc -pthread",
     "CFLAGS": "-march=x86-64-v3 -g",
@@ -41,7 +39,7 @@ def tools(tmp_path: Path) -> Toolchain:
 
 class TestVariables:
     def test_suffix_and_compiler_are_those_of_the_target(self) -> None:
-        made = sysconfigdata.variables(HOST, "aarch64", TOOLS)
+        made = toolchain.sysconfig_variables(HOST, "aarch64", TOOLS)
 
         assert made["EXT_SUFFIX"] == ".cpython-313-aarch64-linux-gnu.so"
         assert made["SOABI"] == "cpython-313-aarch64-linux-gnu"
@@ -50,7 +48,7 @@ class TestVariables:
         assert made["Py_ENABLE_SHARED"] == 0
 
     def test_nothing_of_the_host_is_left(self) -> None:
-        made = sysconfigdata.variables(HOST, "aarch64", TOOLS)
+        made = toolchain.sysconfig_variables(HOST, "aarch64", TOOLS)
 
         said = " ".join(str(value) for value in made.values())
         for word in ("x86", "gcc", "/opt/python", "-march"):
@@ -59,22 +57,22 @@ class TestVariables:
     def test_a_python_without_multiarch(self) -> None:
         host = {**HOST, "MULTIARCH": "", "EXT_SUFFIX": ".cpython-313-x86_64-linux-gnu.so"}
 
-        made = sysconfigdata.variables(host, "aarch64", TOOLS)
+        made = toolchain.sysconfig_variables(host, "aarch64", TOOLS)
 
         assert made["EXT_SUFFIX"] == ".cpython-313-aarch64-linux-gnu.so"
 
     def test_the_module_holds_them(self) -> None:
         found: dict[str, object] = {}
 
-        exec(sysconfigdata.module({"A": "it's", "B": 1}), found)
+        exec(toolchain.sysconfig_module({"A": "it's", "B": 1}), found)
 
         assert found["build_time_vars"] == {"A": "it's", "B": 1}
 
     def test_pyconfig_loses_what_only_x86_has(self) -> None:
         header = "#define SIZEOF_LONG 8\n#define VA_LIST_IS_ARRAY 1\n"
 
-        assert sysconfigdata.pyconfig(header, "x86_64") == header
-        assert sysconfigdata.pyconfig(header, "aarch64") == (
+        assert toolchain.pyconfig(header, "x86_64") == header
+        assert toolchain.pyconfig(header, "aarch64") == (
             "#define SIZEOF_LONG 8\n/* #undef VA_LIST_IS_ARRAY */\n"
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from layersmith.base import runtimes
 from layersmith.errors import BuildError
-from layersmith.liteblas import check, compiler, imports, sources
+from layersmith.liteblas import compiler, imports
 from layersmith.liteblas.imports import Imports
 
 from tests.support import wheels
@@ -34,14 +34,14 @@ class TestReentrant:
         source = "int f_(void)\n{\n    static integer i__, j;\n    static real t[4]\t/* x */;\n}\n"
         expected = "int f_(void)\n{\n    integer i__, j;\n    real t[4]\t/* x */;\n}\n"
 
-        assert sources.reentrant(source) == expected
+        assert compiler.reentrant(source) == expected
 
     def test_tables_and_literals_become_constant(self) -> None:
         source = (
             "static integer c__1 = 1;\nint f_(void)\n{\n    static logical z[2] = { 0,1 };\n}\n"
         )
 
-        made = sources.reentrant(source)
+        made = compiler.reentrant(source)
 
         assert "static const integer c__1 = 1;" in made
         assert "    static const logical z[2] = { 0,1 };" in made
@@ -49,7 +49,7 @@ class TestReentrant:
     def test_functions_and_what_is_constant_stay(self) -> None:
         source = "static int helper(int a)\n{\n}\nstatic const int x = 1;\n"
 
-        assert sources.reentrant(source) == source
+        assert compiler.reentrant(source) == source
 
 
 class TestNaming:
@@ -104,7 +104,7 @@ class TestUnpack:
             pass
 
         with pytest.raises(BuildError, match=r"lacks LICENSE.txt, f2c.c, .* of numpy/linalg"):
-            sources.unpack(sdist, tmp_path)
+            compiler.unpack(sdist, tmp_path)
 
 
 class TestCommands:
@@ -139,21 +139,23 @@ class TestCheck:
         return TinyElf(**settings).build()  # type: ignore[arg-type]
 
     def test_a_good_library_passes(self) -> None:
-        assert check.check(self.library(), wanted("scipy_dgesv_64_"), AL2023) == "2.17"
+        assert imports.check_drop_in(self.library(), wanted("scipy_dgesv_64_"), AL2023) == "2.17"
 
     def test_a_missing_symbol_is_named(self) -> None:
         with pytest.raises(BuildError, match=r"no scipy_zgesv_64_, which numpy 2\.3\.5 imports"):
-            check.check(self.library(), wanted("scipy_dgesv_64_", "scipy_zgesv_64_"), AL2023)
+            imports.check_drop_in(
+                self.library(), wanted("scipy_dgesv_64_", "scipy_zgesv_64_"), AL2023
+            )
 
     def test_a_newer_glibc_is_refused(self) -> None:
         content = self.library(versions={"libc.so.6": ("GLIBC_2.17", "GLIBC_2.38")})
 
         with pytest.raises(BuildError, match=r"GLIBC_2\.38, and python3\.13 has 2\.34"):
-            check.check(content, wanted("scipy_dgesv_64_"), AL2023)
+            imports.check_drop_in(content, wanted("scipy_dgesv_64_"), AL2023)
 
     @pytest.mark.parametrize(
         "changes", [{"soname": "libopenblas.so"}, {"machine": EM_X86_64}, {"needed": ("libx.so",)}]
     )
     def test_what_numpy_would_not_load_is_refused(self, changes: dict[str, object]) -> None:
         with pytest.raises(BuildError, match=r"lite BLAS (is|needs)"):
-            check.check(self.library(**changes), wanted("scipy_dgesv_64_"), AL2023)
+            imports.check_drop_in(self.library(**changes), wanted("scipy_dgesv_64_"), AL2023)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.crossbuild.store import BuiltWheel
+from layersmith.crossbuild.finished import BuiltWheel
 from layersmith.errors import BuildError, LockError
 from layersmith.lock import build_pins, document, wheelstore
 from layersmith.lock.document import Lock, LockEntry

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from layersmith.prove.layer_zip import LayerZip, named_for
-from layersmith.prove.reports import Cause, ImportFailure
-from layersmith.prove.smoke.diagnosis import diagnose
+from layersmith.prove.models import Cause, ImportFailure
+from layersmith.prove.smoke.failures import diagnose
 
 from tests.support import zips
 

@@ -6,10 +6,9 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.engine import emulation, memory, owner
+from layersmith.engine import emulation, processes
 from layersmith.engine.client import arguments
-from layersmith.engine.models import ContainerSpec, Sandbox, seconds
-from layersmith.engine.refusals import refusal
+from layersmith.engine.models import ContainerSpec, Sandbox, refusal, seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,24 +113,26 @@ def test_new_emulators_are_not(version: str) -> None:
 
 
 def test_peak_memory_is_read_from_the_status_of_a_process() -> None:
-    assert memory.high_water_mark("Name:\tpython\nVmHWM:\t   2048 kB\nVmRSS:\t 1 kB\n") == 2 << 20
-    assert memory.high_water_mark("Name:\tkthreadd\n") is None
+    assert (
+        processes.high_water_mark("Name:\tpython\nVmHWM:\t   2048 kB\nVmRSS:\t 1 kB\n") == 2 << 20
+    )
+    assert processes.high_water_mark("Name:\tkthreadd\n") is None
 
 
 def test_this_process_is_alive() -> None:
-    assert not owner.is_dead(owner.this_process())
+    assert not processes.is_dead(processes.this_process())
 
 
 def test_a_process_that_started_at_another_time_is_another_process() -> None:
-    host, pid, _ = owner.this_process().split(":")
-    assert owner.is_dead(f"{host}:{pid}:1")
+    host, pid, _ = processes.this_process().split(":")
+    assert processes.is_dead(f"{host}:{pid}:1")
 
 
 @pytest.mark.parametrize("name", ["other-host:1:1", "nonsense", "", ":::"])
 def test_what_cannot_be_judged_is_left_alone(name: str) -> None:
-    assert not owner.is_dead(name)
+    assert not processes.is_dead(name)
 
 
 def test_containers_of_other_machines_have_no_process_here() -> None:
-    assert memory.of_container(1, "f" * 64) is None
-    assert memory.of_container(0, "x") is None
+    assert processes.peak_memory_of_container(1, "f" * 64) is None
+    assert processes.peak_memory_of_container(0, "x") is None

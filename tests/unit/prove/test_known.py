@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from layersmith.prove.smoke import rules
+from layersmith.prove.smoke import failures
 from layersmith.recipes.models import RecipeUse
 
 USE = RecipeUse(
@@ -29,10 +29,10 @@ USE = RecipeUse(
     ],
 )
 def test_what_a_recipe_left_out_is_known(missing: str, reason: str) -> None:
-    said = rules.lost([USE], [missing])
+    said = failures.lost([USE], [missing])
     assert said == f"{missing} is left out: {reason} (recipe of numbers)"
 
 
 @pytest.mark.parametrize("missing", ["numbers.linalg", "numbers", "requests", "fft"])
 def test_everything_else_is_a_problem(missing: str) -> None:
-    assert rules.lost([USE], [missing]) is None
+    assert failures.lost([USE], [missing]) is None

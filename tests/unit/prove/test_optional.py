@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 from layersmith.base import runtimes
 from layersmith.prove.layer_zip import LayerZip
-from layersmith.prove.reports import Cause, ImportFailure
-from layersmith.prove.smoke import closure, optional
-from layersmith.prove.smoke.diagnosis import cure
+from layersmith.prove.models import Cause, ImportFailure
+from layersmith.prove.smoke import closure, failures
+from layersmith.prove.smoke.failures import cure
 
 from tests.support import zips
 
@@ -53,7 +53,9 @@ def judge(tmp_path: Path) -> Judge:
     def judged(
         *chain: Cause, module: str = "shop.cart", known: Mapping[str, str] | None = None
     ) -> str:
-        return str(optional.reason(module, ImportFailure(chain=list(chain)), held, known or {}))
+        return str(
+            failures.optional_reason(module, ImportFailure(chain=list(chain)), held, known or {})
+        )
 
     return judged
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layersmith.prove.reports import (
+from layersmith.prove.models import (
     Cause,
     FailedImport,
     ForbiddenProof,

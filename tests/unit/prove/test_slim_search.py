@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from layersmith.prove.slim.fragment import render
 from layersmith.prove.slim.models import Candidate
+from layersmith.prove.slim.propose import fragment
 from layersmith.prove.slim.search import Search, TrialVerdict, named_in
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def test_failures_name_modules_names_files_and_distributions() -> None:
 
 def test_the_fragment_is_yaml_that_holds_what_survived() -> None:
     survived = [candidate("grpcio", "exclude"), candidate("pkg/idle"), candidate("#odd: one")]
-    text = render("my-layer", survived, ["pkg.gone"])
+    text = fragment("my-layer", survived, ["pkg.gone"])
     assert yaml.safe_load(text) == {
         "layers": {
             "my-layer": {
@@ -132,4 +132,4 @@ def test_the_fragment_is_yaml_that_holds_what_survived() -> None:
         }
     }
     assert "# 1.5 kB zipped, 4.0 kB unzipped" in text
-    assert yaml.safe_load(render("my-layer", [])) == {"layers": {"my-layer": {}}}
+    assert yaml.safe_load(fragment("my-layer", [])) == {"layers": {"my-layer": {}}}

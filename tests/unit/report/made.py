@@ -16,8 +16,7 @@ from layersmith.assemble.manifest import (
 )
 from layersmith.prove.cold.importtime import Import, ImportTree
 from layersmith.prove.cold.models import ColdStartReport, Sample, Variant
-from layersmith.prove.models import RunnerFacts
-from layersmith.prove.reports import ImportsProof, SmokeReport
+from layersmith.prove.models import ImportsProof, RunnerFacts, SmokeReport
 from layersmith.report import figures
 
 if TYPE_CHECKING:

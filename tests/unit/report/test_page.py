@@ -20,7 +20,7 @@ from layersmith.prove.cold.models import (
     OtherChoice,
     Saved,
 )
-from layersmith.report import figures, functions, html, records, verdict, views
+from layersmith.report import figures, html, records, verdict, views
 from layersmith.report.bars import bar
 from layersmith.report.records import ReportedArtifact, ReportedRelease
 
@@ -253,8 +253,8 @@ def test_functions_are_their_layers_and_code(tmp_path: Path) -> None:
     (tmp_path / "code" / "handler.py").write_bytes(bytes(700))
     (tmp_path / "code" / "__pycache__" / "handler.pyc").write_bytes(bytes(999))
     built = [manifest(), manifest(layer="other")]
-    (found,) = functions.compositions(config(), built, tmp_path)
-    assert found.parts == {"demo": 4_565_000, "other": 4_565_000, functions.CODE: 700}
+    (found,) = records.compositions(config(), built, tmp_path)
+    assert found.parts == {"demo": 4_565_000, "other": 4_565_000, records.OWN_CODE: 700}
     assert found.share == pytest.approx(found.total / 262_144_000)
     page = html.render([ReportedArtifact(one) for one in built], [found])
     assert "9.13 MB" in page.split('id="functions"')[1]
@@ -319,7 +319,7 @@ def test_may_it_ship(one: ReportedArtifact, state: str, word: str) -> None:
 
 
 def test_a_function_that_is_too_large_stops_its_layers_only() -> None:
-    parts = functions.FunctionParts("big", "python3.13", "arm64", {"demo": 300_000_000})
+    parts = records.FunctionParts("big", "python3.13", "arm64", {"demo": 300_000_000})
     made = [manifest(), manifest(layer="other")]
     found = [ReportedArtifact(one, smoke=smoke(one)) for one in made]
     answer = html.answer(found, [parts])

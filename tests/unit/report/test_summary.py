@@ -11,8 +11,7 @@ from layersmith import cli
 from layersmith.assemble import manifest as manifests
 from layersmith.config.models import Config
 from layersmith.plan import plan
-from layersmith.prove.models import RunnerFacts
-from layersmith.prove.reports import ImportsProof, SmokeReport
+from layersmith.prove.models import ImportsProof, RunnerFacts, SmokeReport
 from layersmith.report import tables, verdict
 from layersmith.report.records import ReportedArtifact
 from layersmith.supply.advisories import AdvisoryFinding, AdvisoryRecord, AdvisoryReport

@@ -9,9 +9,9 @@ from layersmith import cache
 from layersmith.base import runtimes
 from layersmith.lock import inputs as lockinputs
 from layersmith.plan import Target
-from layersmith.weigh import resolve
 from layersmith.weigh import target as weigh
 from layersmith.weigh.listings import Listing, ListingRequest
+from layersmith.weigh.target import Resolved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class Scales:
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root = root
         self.files: list[ListingRequest] = []
-        monkeypatch.setattr(resolve, "resolve", self._resolve)
+        monkeypatch.setattr(weigh, "resolve", self._resolve)
 
     def add(self, name: str, files: Mapping[str, int], *requires: str, extras: str = "") -> None:
         """Add a distribution: path to bytes, and what it requires."""
@@ -60,13 +60,13 @@ class Scales:
 
     def target(self, requirements: Sequence[str], **settings: object) -> Target:
         """Return the target of requirements."""
-        plain = resolve.target_of("demo", requirements, runtimes.get("python3.13"), "arm64")
+        plain = weigh.target_of("demo", requirements, runtimes.get("python3.13"), "arm64")
         changed = type(plain.settings).model_validate(
             {**plain.settings.model_dump(exclude_unset=True), **settings}
         )
         return Target("demo", plain.runtime, plain.architecture, changed)
 
-    def _resolve(self, target: Target, root: Path) -> resolve.Resolved:
+    def _resolve(self, target: Target, root: Path) -> Resolved:
         inputs = lockinputs.collect(target, root)
         versions = {wanted.name: "1.0" for wanted in self.files}
-        return resolve.Resolved(self.files, versions, inputs, locked=False)
+        return Resolved(self.files, versions, inputs, locked=False)

@@ -9,7 +9,8 @@ from layersmith import cache
 from layersmith.base import runtimes
 from layersmith.lock import wheelstore
 from layersmith.lock.document import Lock, LockEntry
-from layersmith.weigh import claims, resolve
+from layersmith.weigh import claims
+from layersmith.weigh import target as weigh
 
 from tests.support import wheels
 
@@ -23,7 +24,7 @@ def said(tmp_path: Path, requirement: str, *metadata: str, ask: bool = True) -> 
     content = made.read_bytes()
     sha256 = cache.sha256_bytes(content)
     wheelstore.admit(sha256, made.name, content)
-    target = resolve.target_of("demo", [requirement], runtimes.get("python3.13"), "arm64")
+    target = weigh.target_of("demo", [requirement], runtimes.get("python3.13"), "arm64")
     lock = Lock([LockEntry("thing", "1.0", sha256, made.name)], "", {})
     return claims.notes(target, lock, tmp_path, ask=ask)
 
@@ -64,6 +65,6 @@ def test_an_extra_that_does_not_exist(tmp_path: Path, extra: str, closest: str |
 def test_a_wheel_that_is_not_here_is_passed_over_unless_the_index_may_be_asked(
     tmp_path: Path,
 ) -> None:
-    target = resolve.target_of("demo", ["thing"], runtimes.get("python3.13"), "arm64")
+    target = weigh.target_of("demo", ["thing"], runtimes.get("python3.13"), "arm64")
     lock = Lock([LockEntry("thing", "1.0", "0" * 64, "thing-1.0-py3-none-any.whl")], "", {})
     assert claims.notes(target, lock, tmp_path, ask=False) == []

@@ -8,7 +8,7 @@ import pytest
 from layersmith.assemble import budgets
 from layersmith.base import runtimes
 from layersmith.errors import BudgetError
-from layersmith.weigh import early
+from layersmith.weigh import verdict
 
 from .scales import MB, Scales
 
@@ -48,15 +48,15 @@ def test_the_least_that_a_layer_can_become_is_judged(
     target = scales.target(["app"], **settings)
     if refused:
         with pytest.raises(BudgetError, match="at least"):
-            early.check(target, scales.root, None)
+            verdict.check_wheels(target, scales.root, None)
     else:
-        early.check(target, scales.root, None)
+        verdict.check_wheels(target, scales.root, None)
 
 
 def test_it_is_asked_where_it_could_matter(scales: Scales) -> None:
     target = scales.target(["app"])
-    least = runtimes.UNZIPPED_LIMIT // early.EXPANSION
-    assert not early.may_exceed(target, least)
-    assert early.may_exceed(target, least + 1)
-    assert early.may_exceed(scales.target(["app"], budgets={"zipped": "1MB"}), MB + 1)
-    assert not early.may_exceed(scales.target(["app"], budgets={"zipped": "1MB"}), MB)
+    least = runtimes.UNZIPPED_LIMIT // verdict.EXPANSION
+    assert not verdict.may_exceed(target, least)
+    assert verdict.may_exceed(target, least + 1)
+    assert verdict.may_exceed(scales.target(["app"], budgets={"zipped": "1MB"}), MB + 1)
+    assert not verdict.may_exceed(scales.target(["app"], budgets={"zipped": "1MB"}), MB)

@@ -5,21 +5,27 @@ bytecode is compiled by an interpreter of this machine. The image has Lambda's l
 /var/runtime, /var/lang/bin, /opt) and AWS's runtime interface client, so one harness drives it
 and AWS's own image. Its C library is Debian's, which is newer than Lambda's: that a layer needs
 no newer symbols than Lambda has is for the audit to say.
+
+It is written in the format that ``docker save`` writes and every engine loads. ``docker import``
+of older engines records the architecture of the host; here it is written into the image's
+configuration, as the image specification of Docker (v1.2) has it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import shutil
 import tarfile
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from layersmith import cache, process
 from layersmith.base import architectures, damage, debian, runtimes, uv
 from layersmith.errors import ProofError
-from layersmith.prove.base_images import archive as image_archive
-from layersmith.prove.base_images import runtime_packages
+from layersmith.prove import sites
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +72,7 @@ def recipe(runtime: Runtime, architecture: str) -> str:
     scripts = [_script(name) for name in ("lambda-entrypoint.sh", "bootstrap")]
     said = [str(RECIPE), runtime.name, architecture, suite(runtime), *packages(runtime)]
     return cache.sha256_bytes(
-        "\0".join(said + scripts + runtime_packages.requirements(runtime)).encode()
+        "\0".join(said + scripts + sites.runtime_requirements(runtime)).encode()
     )
 
 
@@ -114,7 +120,7 @@ def make(runtime: Runtime, architecture: str, folder: Path) -> StandIn:
     _compile(root, runtime)
     label = recipe(runtime, architecture)
     archive = folder / "image.tar"
-    image_archive.write(
+    write_archive(
         archive,
         root,
         tag=tag(runtime, architecture),
@@ -143,7 +149,7 @@ def _unpack(base: Path, root: Path) -> None:
 def _lay_out(root: Path, runtime: Runtime, architecture: str) -> None:
     for folder in ("dev", "opt", "proc", "sys", "tmp", "var/lang/bin", "var/task"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    shutil.copytree(runtime_packages.folder(runtime, architecture), root / "var/runtime")
+    shutil.copytree(sites.runtime_packages(runtime, architecture), root / "var/runtime")
     _write_script(root / "lambda-entrypoint.sh", "lambda-entrypoint.sh")
     _write_script(root / "var/runtime/bootstrap", "bootstrap")
     for name in (f"python{runtime.python_version}", "python3", "python"):
@@ -192,3 +198,63 @@ def _script(name: str) -> str:
 def _write_script(path: Path, name: str) -> None:
     path.write_text(_script(name))
     path.chmod(0o755)
+
+
+ARCHIVE_DATE = "2020-01-01T00:00:00Z"
+"""Date of every image, so that the same content has the same digest."""
+
+
+def write_archive(
+    path: Path, root: Path, *, tag: str, architecture: str, config: dict[str, Any]
+) -> None:
+    """Write the tree below ``root`` as an image of one layer, everything owned by root.
+
+    Args:
+        path: The archive to write.
+        root: The file system of the image.
+        tag: Name and tag.
+        architecture: ``arm64`` or ``x86_64``.
+        config: Entrypoint, Env, Labels and the like.
+    """
+    layer = path.with_suffix(".layer.tar")
+    _write_layer(layer, root)
+    described = {
+        "architecture": architectures.get(architecture).oci,
+        "config": config,
+        "created": ARCHIVE_DATE,
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{cache.sha256_file(layer)}"]},
+    }
+    if architecture == "arm64":
+        described["variant"] = "v8"
+    content = json.dumps(described, sort_keys=True).encode()
+    name = f"{hashlib.sha256(content).hexdigest()}.json"
+    manifest = [{"Config": name, "RepoTags": [tag], "Layers": ["layer.tar"]}]
+    with tarfile.open(path, "w") as archive:
+        _add_bytes(archive, name, content)
+        archive.add(layer, "layer.tar")
+        _add_bytes(archive, "manifest.json", json.dumps(manifest).encode())
+    layer.unlink()
+
+
+def _write_layer(layer: Path, root: Path) -> None:
+    with tarfile.open(layer, "w", format=tarfile.PAX_FORMAT) as tar:
+        for path in sorted(root.rglob("*")):
+            tar.add(path, str(path.relative_to(root)), recursive=False, filter=_as_root)
+
+
+def _as_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    member.mtime = 0
+    if member.name == "tmp":
+        member.mode = 0o1777
+    elif member.isdir():
+        member.mode = 0o755
+    return member
+
+
+def _add_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))

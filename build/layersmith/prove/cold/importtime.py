@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from layersmith.base.modules import modules_of
 from layersmith.prove.models import Result
-from layersmith.prove.smoke.modules import modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from layersmith.config.models import Function
     from layersmith.prove.cold.deferring import OwnImport
     from layersmith.prove.cold.models import ImportState, Variant
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
 FUNCTION = """\
 import importlib

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
     from layersmith.prove.runners.instance import Instance
 
 TIMEOUT = 60.0

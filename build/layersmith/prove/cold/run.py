@@ -13,7 +13,7 @@ from layersmith import cache
 from layersmith.assemble import manifest as manifests
 from layersmith.assemble import outputs
 from layersmith.errors import BudgetError, ProofError
-from layersmith.prove import services
+from layersmith.prove import runners, services
 from layersmith.prove.cold import bill, importtime
 from layersmith.prove.cold import measure as coldstart
 from layersmith.prove.cold.models import (
@@ -26,7 +26,6 @@ from layersmith.prove.cold.models import (
     Saved,
 )
 from layersmith.prove.cold.variants import Built, Way, below, prepare
-from layersmith.prove.runners import choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from layersmith.plan import Target
     from layersmith.prove.cold.models import Kind, Variant, VariantName
     from layersmith.prove.models import RunnerKind
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
 STARTS = 11
 EMULATED_STARTS = 3
@@ -106,7 +105,7 @@ def measure(
         ways = [way for way in ways if not others or way[0] != "no-bytecode"] + others
         notes += more
         show("preparing the runtime")
-        made = choice.make(plan.kind, target.runtime, target.architecture, image=plan.image)
+        made = runners.make(plan.kind, target.runtime, target.architecture, image=plan.image)
         opened = stack.enter_context(made)
         native = None if opened.emulation.native else stack.enter_context(_native(target))
         show("measuring starts", f"of {', '.join(name for name, _ in ways)}")
@@ -319,7 +318,7 @@ def _serving(
 
 def _native(target: Target) -> Runner:
     try:
-        return choice.make("host", target.runtime, target.architecture)
+        return runners.make("host", target.runtime, target.architecture)
     except ProofError as problem:
         raise ProofError(
             "emulated times alone cannot be turned into a cold-start estimate",

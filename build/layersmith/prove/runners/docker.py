@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from layersmith import console
-from layersmith.engine import emulation, owner
+from layersmith.engine import emulation, processes
 from layersmith.engine.client import Engine
 from layersmith.engine.models import ContainerSpec, Sandbox
-from layersmith.prove.base_images import choose, standin
+from layersmith.prove import base_images
+from layersmith.prove.base_images import standin
+from layersmith.prove.layer_zip import Store
 from layersmith.prove.models import TEMPORARY_BYTES, RunnerFacts
-from layersmith.prove.runners import environment
-from layersmith.prove.runners.closing import Closing
+from layersmith.prove.runners import runtime_api
 from layersmith.prove.runners.instance import Instance
-from layersmith.prove.runners.runtime_api import RuntimeApi
-from layersmith.prove.runners.unpack import Store
+from layersmith.prove.runners.runtime_api import Closing, RuntimeApi
 
 if TYPE_CHECKING:
     from layersmith.base.runtimes import Runtime
-    from layersmith.engine.containers import Network
+    from layersmith.engine.client import Network
     from layersmith.prove.models import FunctionSpec
 
 DESKTOP_HOST = "host.docker.internal"
@@ -57,7 +57,7 @@ class DockerRunner(Closing):
         self.run = secrets.token_hex(6)
         self._cpus = cpus
         self._engine = Engine(self.run)
-        self._image = choose.choose(self._engine, runtime, architecture, image)
+        self._image = base_images.choose(self._engine, runtime, architecture, image)
         self.emulation = emulation.of(architecture, self._engine.facts.architecture)
         self._opened = contextlib.ExitStack()
         self._network: Network | None = None
@@ -70,7 +70,7 @@ class DockerRunner(Closing):
         try:
             self._engine.sweep_orphans()
             # Within the home folder: engines in virtual machines see nothing else of this machine.
-            self._folder = Path(self._opened.enter_context(owner.workspace()))
+            self._folder = Path(self._opened.enter_context(processes.workspace()))
             self._store = Store(self._folder)
             self._open_network()
         except BaseException:
@@ -131,13 +131,13 @@ class DockerRunner(Closing):
             image=self._image.facts.id,
             called=self._image.facts.name,
             command=[spec.handler],
-            environment=environment.variables(
+            environment=runtime_api.environment(
                 spec,
                 api=f"{self.service_name}:{api.port}",
                 runtime=self.runtime.name,
                 task="/var/task",
                 runtime_folder="/var/runtime",
-                libraries=environment.LIBRARY_PATH,
+                libraries=runtime_api.LIBRARY_PATH,
             ),
             mounts={"/opt": opt, "/var/task": spec.code.resolve()},
             network=self._network.name if self._network else None,

@@ -9,26 +9,109 @@ user, no limit on memory and no read-only /opt here; results say which runner th
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from layersmith import process
 from layersmith.base import uv
-from layersmith.engine import emulation
+from layersmith.engine import emulation, processes
+from layersmith.engine.models import Exit
 from layersmith.errors import ProofError
-from layersmith.prove.base_images import runtime_packages
+from layersmith.prove import sites
+from layersmith.prove.layer_zip import Store
 from layersmith.prove.models import RunnerFacts
-from layersmith.prove.runners import environment
-from layersmith.prove.runners.closing import Closing
+from layersmith.prove.runners import runtime_api
 from layersmith.prove.runners.instance import Instance
-from layersmith.prove.runners.process import HostProcess
-from layersmith.prove.runners.runtime_api import RuntimeApi
-from layersmith.prove.runners.unpack import Store
+from layersmith.prove.runners.runtime_api import Closing, RuntimeApi
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from layersmith.base.runtimes import Runtime
     from layersmith.prove.models import FunctionSpec
+
+
+class HostProcess:
+    """A process in a session of its own, whose output goes to a file.
+
+    Args:
+        argv: Program and arguments.
+        environment: Its whole environment.
+        folder: Where it runs.
+        on_exit: Called from another thread when it has ended.
+
+    Raises:
+        CommandFailed: The program cannot be started.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        environment: Mapping[str, str],
+        folder: Path,
+        on_exit: Callable[[], None],
+    ) -> None:
+        handle, name = tempfile.mkstemp(prefix="runtime-", suffix=".log")
+        self._log = Path(name)
+        self._on_exit = on_exit
+        self._exit: Exit | None = None
+        self._ended = threading.Event()
+        try:
+            with os.fdopen(handle, "wb") as output:
+                self.started_at = time.time()
+                self._popen = process.start(argv, env=environment, cwd=folder, output=output)
+        except BaseException:
+            self._log.unlink(missing_ok=True)
+            raise
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._popen.pid
+
+    @property
+    def exit(self) -> Exit | None:
+        """How it ended; None while it runs."""
+        return self._exit
+
+    def logs(self) -> bytes:
+        """Return what it wrote so far."""
+        try:
+            return self._log.read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def peak_memory(self) -> int | None:
+        """Return the largest resident size so far in bytes; None where that is not known."""
+        return processes.peak_memory(self._popen.pid)
+
+    def refusal(self, said: str) -> ProofError:
+        """Return the error for a process that never became a runtime."""
+        return ProofError("the interpreter did not start the runtime's client", cause=said or None)
+
+    def kill(self) -> None:
+        """End it and what it started, at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._ended.wait(timeout=10)
+
+    def remove(self) -> None:
+        """End it and remove its output."""
+        if self._exit is None:
+            self.kill()
+        self._log.unlink(missing_ok=True)
+
+    def _wait(self) -> None:
+        self._exit = Exit(self._popen.wait())
+        self._ended.set()
+        self._on_exit()
 
 
 class HostRunner(Closing):
@@ -51,7 +134,7 @@ class HostRunner(Closing):
         self.emulation = emulation.Emulation(native=True)
         self._twin = architecture != self.architecture
         self._interpreter = _interpreter(runtime)
-        self._packages = runtime_packages.folder(runtime, self.architecture)
+        self._packages = sites.runtime_packages(runtime, self.architecture)
         self._opened = contextlib.ExitStack()
         self._folder = Path()
         self._store = Store(self._folder)
@@ -109,7 +192,7 @@ class HostRunner(Closing):
     def _environment(self, spec: FunctionSpec, api: RuntimeApi, opt: Path) -> dict[str, str]:
         site = f"lib/python{self.runtime.python_version}/site-packages"
         path = [spec.code.resolve(), opt / "python" / site, opt / "python", self._packages]
-        found = environment.variables(
+        found = runtime_api.environment(
             spec,
             api=f"{self.service_host}:{api.port}",
             runtime=self.runtime.name,

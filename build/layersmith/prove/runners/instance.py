@@ -6,11 +6,10 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from layersmith.engine.refusals import NO_HANDLER
+from layersmith.engine.models import NO_HANDLER
 from layersmith.errors import ProofError
 from layersmith.prove.models import INIT_LIMIT, FunctionError, InitResult, InvokeResult
-from layersmith.prove.runners.closing import Closing
-from layersmith.prove.runners.runtime_api import REQUEST_LIMIT, Answer, RuntimeApi
+from layersmith.prove.runners.runtime_api import REQUEST_LIMIT, Answer, Closing, RuntimeApi
 
 if TYPE_CHECKING:
     from layersmith.engine.models import Exit

@@ -1,10 +1,14 @@
-"""The Lambda Runtime API, served to one instance of a runtime.
+"""What Lambda gives one instance of a runtime: its Runtime API, and its environment variables.
 
 AWS documents the interface at
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. The runtime asks for its next
 invocation and blocks; what is queued here is handed out, and the response, the error or the
 initialization error comes back on the same server. Times are taken from the wall clock, because
 the start of the process is known only by the engine's wall clock.
+
+Names and values of the variables are those of
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html; there are no credentials
+among them.
 """
 
 from __future__ import annotations
@@ -16,15 +20,31 @@ import re
 import threading
 import time
 import uuid
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
-from layersmith.prove.runners.closing import Closing
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from layersmith.prove.models import FunctionSpec
+
+
+class Closing(ABC):
+    """A context manager whose end is its `close`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back everything."""
+
 
 RESPONSE_LIMIT = 6_291_556
 """Bytes of a synchronous response (AWS Lambda quota: 6 MB, and 100 bytes of envelope)."""
@@ -288,3 +308,43 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the base names it
         """Say nothing: the runtime's own output is what people read."""
+
+
+LIBRARY_PATH = (
+    "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+)
+"""LD_LIBRARY_PATH of Lambda's Python runtimes (AWS's documentation, and ENV of their images)."""
+
+
+def environment(
+    spec: FunctionSpec, *, api: str, runtime: str, task: str, runtime_folder: str, libraries: str
+) -> dict[str, str]:
+    """Return what a function finds in its environment, its own variables last.
+
+    Args:
+        spec: The function.
+        api: Host and port of the Runtime API.
+        runtime: ``python3.13``.
+        task: Folder of its code, /var/task on Lambda.
+        runtime_folder: Folder of the runtime's own packages, /var/runtime on Lambda.
+        libraries: Where the loader looks for libraries, LIBRARY_PATH on Lambda.
+    """
+    return {
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{runtime}",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory),
+        "AWS_LAMBDA_FUNCTION_NAME": spec.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{spec.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "proof",
+        "AWS_LAMBDA_RUNTIME_API": api,
+        "AWS_REGION": REGION,
+        "LAMBDA_RUNTIME_DIR": runtime_folder,
+        "LAMBDA_TASK_ROOT": task,
+        "LANG": "en_US.UTF-8",
+        "LD_LIBRARY_PATH": libraries,
+        "TZ": ":UTC",
+        "_HANDLER": spec.handler,
+        **spec.environment,
+    }

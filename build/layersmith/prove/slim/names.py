@@ -11,8 +11,8 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
+from layersmith.base import modules
 from layersmith.prove import layer_zip
-from layersmith.prove.smoke import modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -1,19 +1,24 @@
-"""Turns what was not touched into candidates: whole distributions, folders, single modules."""
+"""Turns what was not touched into candidates, and what survived of them into lines for layers.yaml.
+
+Candidates are whole distributions, folders and single modules.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layersmith.assemble import describe
+from layersmith import console
+from layersmith.assemble.graph import graph_of
+from layersmith.base import modules
 from layersmith.prove.slim.models import Candidate
 from layersmith.prove.slim.trace import unit
-from layersmith.prove.smoke import modules
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from layersmith.assemble.manifest import FileRecord, Manifest
     from layersmith.prove.slim.models import Kind, Risk
@@ -65,7 +70,7 @@ def propose(
         at_least: Bytes under /opt below which a candidate is not worth a line.
     """
     own = {one.name for one in manifest.distributions if one.origin in {"stub", "local", "files"}}
-    asked = set(describe.graph_of(manifest).roots)
+    asked = set(graph_of(manifest).roots)
     names = {module.path: module.name for module in modules.modules_of(_paths(manifest))}
     named = {
         unit(path).removeprefix(PREFIX): reached[n] for path, n in names.items() if n in reached
@@ -203,3 +208,47 @@ def _candidate(
 
 def _module_path(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").removesuffix(".so")
+
+
+REASON = "no proof of the layer touches it"
+_PLAIN = re.compile(r"^[A-Za-z0-9_/][\w./*-]*$")
+
+
+def fragment(layer: str, survived: Sequence[Candidate], needless: Sequence[str] = ()) -> str:
+    """Return a fragment to be merged into layers.yaml, with what each line saves.
+
+    Args:
+        layer: Name of the layer.
+        survived: What passed the proofs.
+        needless: Patterns of ``import-exceptions`` that can go.
+    """
+    excludes = [one for one in survived if one.kind == "exclude"]
+    prunes = [one for one in survived if one.kind == "prune"]
+    lines = ["layers:", f"  {layer}:"]
+    if excludes:
+        lines += ["    excludes:"]
+        lines += [f"      {one.pattern}: {REASON}  {_comment(one)}" for one in excludes]
+    if prunes:
+        lines += ["    prune:", "      add:"]
+        lines += [f"        - {_scalar(one.pattern)}  {_comment(one)}" for one in prunes]
+    if not survived:
+        lines[-1] += " {}  # nothing more can go"
+    if needless:
+        lines.append("    # no longer needed under import-exceptions:")
+        lines += [f"    #   {pattern}" for pattern in needless]
+    return "\n".join(lines) + "\n"
+
+
+def _comment(one: Candidate) -> str:
+    saves = f"# {console.size(one.zipped)} zipped, {console.size(one.unzipped)} unzipped"
+    if one.risk == "data":
+        return f"{saves}; data"
+    if one.named_by:
+        more = f" and {len(one.named_by) - 2} more" if len(one.named_by) > 2 else ""
+        return f"{saves}; named by {', '.join(one.named_by[:2])}{more}"
+    return saves
+
+
+def _scalar(text: str) -> str:
+    """Return a pattern as YAML; JSON's strings are YAML's, too."""
+    return text if _PLAIN.match(text) else json.dumps(text)

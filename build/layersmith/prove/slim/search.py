@@ -11,16 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from layersmith.prove.slim.models import Rejected
+from layersmith.prove.smoke import failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from layersmith.prove.slim.models import Candidate
 
-_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
-_CANNOT_IMPORT = re.compile(
-    r"cannot import name '(\w+)' from (?:partially initialized module )?'([\w.]+)'"
-)
 _NO_FILE = re.compile(r"No such file or directory: '([^']+)'")
 _NO_DISTRIBUTION = re.compile(r"No package metadata was found for ([\w.-]+)")
 
@@ -133,8 +130,7 @@ class Search:
 
 def named_in(text: str, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates whose absence a failure complains of."""
-    missing = set(_NO_MODULE.findall(text))
-    missing |= {f"{package}.{name}" for name, package in _CANNOT_IMPORT.findall(text)}
+    missing = set(failures.lacking(text))
     found = [one for one in candidates if any(covers(one, module) for module in missing)]
     files = _NO_FILE.findall(text)
     distributions = _NO_DISTRIBUTION.findall(text)

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 from layersmith.base import modules
 from layersmith.errors import ConfigError, ProofError
-from layersmith.prove import services
+from layersmith.prove import layer_zip, services
 from layersmith.prove.cold import measure
-from layersmith.prove.runners import unpack
 from layersmith.prove.smoke import layer, probing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from layersmith.prove.models import FunctionSpec
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
     from layersmith.prove.runners.instance import Instance
     from layersmith.prove.smoke.layer import Subject
 
@@ -63,7 +62,7 @@ def touched(
     placed = layer.placed(subject, runner, folder)
     root = "/opt"
     if runner.facts.kind == "host":
-        opt = unpack.unpack(placed, folder / "opt")
+        opt = layer_zip.unpack(placed, folder / "opt")
         placed, root = (opt,), str(opt.resolve())
     found = _of_smoke_file(subject, runner, placed, root, folder)
     if first_call is not None:

@@ -20,11 +20,11 @@ from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
 from layersmith.assemble.prune import rules as prune_rules
-from layersmith.base import damage, legacy
+from layersmith.base import damage, legacy, modules
 from layersmith.base.runtimes import marker_environment
 from layersmith.errors import ProofError
 from layersmith.prove import layer_zip
-from layersmith.prove.smoke import modules, rules
+from layersmith.prove.smoke import failures
 
 if TYPE_CHECKING:
     import zipfile
@@ -176,7 +176,7 @@ class Closure:
         """Return the modules of a distribution that is not in the layer, or None if unknown."""
         known = self.manifest.distributions if self.manifest else []
         stub = [one.modules for one in known if one.name == distribution and one.origin == "stub"]
-        return tuple(stub[0]) if stub else rules.known().names.get(distribution)
+        return tuple(stub[0]) if stub else failures.known().names.get(distribution)
 
     def _needs(self, owner: str | None) -> frozenset[str]:
         found = {name for one in self.installed if one.name == owner for name in one.requires}

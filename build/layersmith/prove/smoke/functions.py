@@ -11,10 +11,8 @@ from layersmith.assemble import outputs
 from layersmith.config import checks
 from layersmith.errors import ConfigError
 from layersmith.plan import Target
-from layersmith.prove import twin
-from layersmith.prove.models import FunctionSpec
-from layersmith.prove.reports import FunctionProof, ImportsProof, SmokeReport
-from layersmith.prove.runners import unpack
+from layersmith.prove import layer_zip, twin
+from layersmith.prove.models import FunctionProof, FunctionSpec, ImportsProof, SmokeReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from layersmith.base.runtimes import Runtime
     from layersmith.config.loader import LoadedConfig
     from layersmith.config.models import Function
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
 
 OPEN = 0o755
 """Mode of a folder that everybody may read."""
@@ -136,7 +134,7 @@ def unpacked(package: tuple[Path, Manifest], runner: Runner, folder: Path) -> Pa
     into = folder / TASK
     if runner.facts.twin:
         return twin.make(*package, runner.runtime, runner.architecture, into)
-    return unpack.unpack([package[0]], into)
+    return layer_zip.unpack([package[0]], into)
 
 
 def sample(name: str, function: Function, loaded: LoadedConfig) -> object:

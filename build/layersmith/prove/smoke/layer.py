@@ -11,24 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import cache
+from layersmith.base import modules
 from layersmith.prove import services, twin
 from layersmith.prove.layer_zip import LayerZip
-from layersmith.prove.reports import (
+from layersmith.prove.models import (
     FailedImport,
     ForbiddenProof,
     ImportsProof,
     SmokeFileProof,
     SmokeReport,
 )
-from layersmith.prove.smoke import closure, modules, optional, probing, rules
-from layersmith.prove.smoke.diagnosis import cure, diagnose
+from layersmith.prove.smoke import closure, failures, probing
+from layersmith.prove.smoke.failures import cure, diagnose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from layersmith.assemble.manifest import Manifest
-    from layersmith.prove.reports import ImportFailure, ImportOutcome
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.models import ImportFailure, ImportOutcome
+    from layersmith.prove.runners import Runner
 
 PARALLEL = 2
 """Processes at once; CI has two cores."""
@@ -149,7 +150,7 @@ def _judge_imports(
     outcomes: Sequence[ImportOutcome],
 ) -> ImportsProof:
     held = closure.of(zipped, runner.runtime, subject.architecture, subject.manifest)
-    by_recipes = rules.optional(subject.manifest)
+    by_recipes = failures.optional_by_recipes(subject.manifest)
     excused: dict[str, str] = {}
     spare: dict[str, str] = {}
     broken: list[ImportOutcome] = []
@@ -159,9 +160,9 @@ def _judge_imports(
         pattern = modules.excepted(outcome.module, subject.exceptions)
         if pattern is not None:
             excused[outcome.module] = pattern
-        elif why := optional.reason(
+        elif why := failures.optional_reason(
             outcome.module, outcome.error, held, by_recipes
-        ) or rules.left_out(held, outcome.module, outcome.error):
+        ) or failures.left_out(held, outcome.module, outcome.error):
             spare[outcome.module] = why
         else:
             broken.append(outcome)

@@ -7,15 +7,21 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from layersmith.errors import ProofError
-from layersmith.prove import pytest_site
-from layersmith.prove.models import FunctionError, FunctionSpec
-from layersmith.prove.reports import Cause, ImportFailure, ImportOutcome, TestOutcome
+from layersmith.prove import sites
+from layersmith.prove.models import (
+    Cause,
+    FunctionError,
+    FunctionSpec,
+    ImportFailure,
+    ImportOutcome,
+    TestOutcome,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.runners import Runner
     from layersmith.prove.runners.instance import Instance
 
 PROBE_MEMORY = 3008
@@ -50,7 +56,7 @@ def prepare(folder: Path, minor: int, smoke: Path | None = None) -> Path:
     probe = resources.files("layersmith.prove").joinpath("probe", "layersmith_probe.py")
     (folder / "layersmith_probe.py").write_text(probe.read_text("utf-8"))
     if smoke is not None:
-        shutil.copytree(pytest_site.folder(minor), folder / "pytest_site")
+        shutil.copytree(sites.pytest_site(minor), folder / "pytest_site")
         (folder / "smoke").mkdir()
         shutil.copy(smoke, folder / "smoke" / smoke.name)
     return folder

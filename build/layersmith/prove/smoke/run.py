@@ -1,8 +1,12 @@
-"""Proves many targets: one runner a runtime, and one target's failure does not stop the others."""
+"""Proves many targets: one runner a runtime, and one target's failure does not stop the others.
+
+Modules that do not import can be accepted: they go into layers.yaml, with the reason found.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 import time
 from dataclasses import dataclass, field
@@ -10,20 +14,21 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache, console
 from layersmith.assemble import manifest, outputs
+from layersmith.base import modules
+from layersmith.config import document
 from layersmith.errors import LayersmithError, ProofError
-from layersmith.prove.runners import choice
+from layersmith.prove import runners
 from layersmith.prove.smoke import functions, layer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from layersmith.config.loader import LoadedConfig
     from layersmith.config.models import Function
     from layersmith.plan import Target
-    from layersmith.prove.models import RunnerKind
-    from layersmith.prove.reports import FunctionProof, SmokeReport
-    from layersmith.prove.runners.choice import Runner
+    from layersmith.prove.models import FunctionProof, RunnerKind, SmokeReport
+    from layersmith.prove.runners import Runner
 
 
 @dataclass
@@ -73,7 +78,7 @@ class SmokeRun:
         self, targets: Sequence[Target], outcome: SmokeOutcome, *, with_functions: bool
     ) -> None:
         first = targets[0]
-        made = choice.make(self.kind, first.runtime, first.architecture, image=self.image)
+        made = runners.make(self.kind, first.runtime, first.architecture, image=self.image)
         with contextlib.ExitStack() as stack:
             with console.phases(f"{first.runtime.name}-{first.architecture}") as show:
                 show("preparing the runtime")
@@ -172,3 +177,76 @@ def _failed(proof: FunctionProof) -> ProofError:
         cause="\n".join([*(proof.error.trace if proof.error else []), proof.logs]).strip() or None,
         hint="run it separately with `python build/layers.py smoke --runtime ...` after a change",
     )
+
+
+EXCEPTIONS = "import-exceptions"
+
+
+def exceptions_of(report: SmokeReport) -> dict[str, str]:
+    """Return what a report leaves to accept: module -> reason, nothing that another one covers."""
+    found: dict[str, str] = {}
+    for failed in report.imports.failed:
+        why = failed.diagnosis or str(failed.failure.chain[0] if failed.failure.chain else "fails")
+        for module in [failed.module, *failed.hidden]:
+            found[module] = " ".join(why.split())[:200]
+    return {
+        one: why
+        for one, why in sorted(found.items())
+        if not any(modules.excepted(one, {other: ""}) for other in found if other != one)
+    }
+
+
+def with_exceptions(loaded: LoadedConfig, wanted: Mapping[str, Mapping[str, str]]) -> str:
+    """Return layers.yaml with exceptions added.
+
+    Args:
+        loaded: The file.
+        wanted: Layer -> module -> reason.
+
+    Raises:
+        ConfigError: The file is written in a way that cannot be edited.
+    """
+    text = loaded.path.read_bytes().decode()
+    for name, found in wanted.items():
+        path = ("layers", name, EXCEPTIONS)
+        # A mapping of the layer's own replaces that of the defaults.
+        known = (
+            {} if document.has_mapping(text, path) else loaded.config.layers[name].import_exceptions
+        )
+        text = document.with_entries(text, path, {**known, **found}, file=loaded.path.name)
+    return text
+
+
+def difference(loaded: LoadedConfig, text: str) -> str:
+    """Return the change to layers.yaml as a unified diff."""
+    before = loaded.path.read_bytes().decode().splitlines(keepends=True)
+    after = text.splitlines(keepends=True)
+    name = loaded.path.name
+    return "".join(difflib.unified_diff(before, after, name, name)).rstrip()
+
+
+def write_config(loaded: LoadedConfig, text: str) -> None:
+    """Write layers.yaml whole or not at all."""
+    cache.write_text(loaded.path, text)
+
+
+def only_imports(report: SmokeReport) -> bool:
+    """Whether what a report found is nothing but modules that do not import."""
+    return len(report.problems) == len(report.imports.failed)
+
+
+def to_accept(
+    reports: Iterable[SmokeReport], layers: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """Return what is left to accept by layer, from all its targets.
+
+    Args:
+        reports: Of the targets.
+        layers: Identifier of a target -> its layer.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for report in reports:
+        new = exceptions_of(report)
+        if new:
+            found.setdefault(layers[report.identifier], {}).update(new)
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from layersmith.prove.smoke.modules import excepted, modules_of
+from layersmith.base.modules import excepted, modules_of
 
 
 def names(*paths: str) -> list[str]:

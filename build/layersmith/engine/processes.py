@@ -1,12 +1,13 @@
-"""Who made a container, a network or a folder: a process of a machine, told apart from later ones.
+"""What /proc says of processes: whether the maker of a thing lives, and how much memory one took.
 
-A process id is used again, so the time at which the process started stands beside it.
+A process id is used again, so the time at which a process started stands beside it in its name.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -59,3 +60,48 @@ def _started(pid: int) -> str:
         return ""
     # The name, in parentheses, may hold spaces; field 22 of proc(5) is the 20th after it.
     return stat.rpartition(")")[2].split()[19]
+
+
+_HIGH_WATER = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+
+
+def high_water_mark(status: str) -> int | None:
+    """Return the peak resident size in bytes from the text of /proc/PID/status (proc(5)).
+
+    Where there are several, that of the largest process.
+    """
+    return max((int(found) * 1024 for found in _HIGH_WATER.findall(status)), default=None)
+
+
+def peak_memory(pid: int) -> int | None:
+    """Return the peak resident size of a process of this machine; None where that is not known."""
+    try:
+        return high_water_mark(Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return None
+
+
+def peak_memory_of_container(pid: int, container: str) -> int | None:
+    """Return the peak resident size of the largest process of a container.
+
+    Args:
+        pid: Its first process, as the engine gives it; of use only where the engine runs on this
+            machine and not in a virtual one.
+        container: Identifier of the container, looked for in the process's control groups.
+    """
+    try:
+        groups = Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return None
+    if container not in groups:
+        return None
+    return max((size for one in _family(pid) if (size := peak_memory(one))), default=None)
+
+
+def _family(pid: int) -> list[int]:
+    """Return a process and those below it."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        children = []
+    return [pid, *(one for child in children for one in _family(int(child)))]

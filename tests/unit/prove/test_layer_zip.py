@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from layersmith.errors import ProofError
-from layersmith.prove.runners.unpack import unpack
+from layersmith.prove.layer_zip import unpack
 
 from tests.support import zips
 

@@ -11,8 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from layersmith.assemble.collect import Part
+    from layersmith.assemble.manifest import Manifest
+    from layersmith.plan import Target
 
 ROOT = ""
 """The node above everything that was asked for."""
@@ -100,6 +107,10 @@ class Dependencies:
                     waiting.append(child)
         return found
 
+    def chain(self, name: str) -> list[str]:
+        """Return the shortest way to one name; only ``name`` where nothing leads to it."""
+        return self.chains().get(name, [name])
+
     def reached(self, without: Iterable[tuple[str, str]] = ()) -> set[str]:
         """Return what can be reached when some edges are taken away."""
         cut = set(without)
@@ -124,3 +135,44 @@ def _meet(one: str, other: str, above: Mapping[str, str], place: Mapping[str, in
         while place[other] > place[one]:
             other = above[other]
     return one
+
+
+def graph_of(manifest: Manifest) -> Dependencies:
+    """Return the graph that a manifest records."""
+    asked = [canonicalize_name(Requirement(text).name) for text in manifest.inputs.requirements]
+    local = [dist.name for dist in manifest.distributions if dist.origin == "local"]
+    edges = {dist.name: dist.requires for dist in manifest.distributions}
+    return Dependencies([*asked, *local], edges)
+
+
+def graph_of_parts(parts: Sequence[Part], asked: Sequence[str], target: Target) -> Dependencies:
+    """Return the graph of a layer, extras followed and markers judged for the target.
+
+    Args:
+        parts: The distributions of the layer.
+        asked: The requirements as asked for (PEP 508).
+        target: The target that markers are judged for.
+    """
+    known = {part.name: part for part in parts}
+    waiting: deque[tuple[str, frozenset[str]]] = deque(
+        (canonicalize_name(requirement.name), frozenset(requirement.extras))
+        for requirement in map(Requirement, asked)
+    )
+    waiting.extend((part.name, frozenset()) for part in parts if part.origin == "local")
+    roots = [name for name, _ in waiting]
+    extras: dict[str, frozenset[str]] = {}
+    edges: dict[str, set[str]] = {}
+    while waiting:
+        name, wanted = waiting.popleft()
+        if name in edges and wanted <= extras[name]:
+            continue
+        extras[name] = extras.get(name, frozenset()) | wanted
+        edges.setdefault(name, set())
+        part = known.get(name)
+        if part is None or part.wheel is None:
+            continue
+        for requirement in part.wheel.requirements(target, extras[name]):
+            dependency = canonicalize_name(requirement.name)
+            edges[name].add(dependency)
+            waiting.append((dependency, frozenset(requirement.extras)))
+    return Dependencies(roots, {name: sorted(found) for name, found in edges.items()})

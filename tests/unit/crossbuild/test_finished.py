@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from layersmith.base import runtimes
-from layersmith.crossbuild import finish, store
+from layersmith.crossbuild import finished
 from layersmith.errors import BuildError
 
 from tests.support import wheels
@@ -37,7 +37,7 @@ def out(tmp_path: Path) -> Path:
 def test_a_native_wheel_is_tagged_for_the_runtime(tmp_path: Path, out: Path) -> None:
     built = wheels.make(tmp_path, "thing", {"thing/a.so": extension()}, tag=TAG)
 
-    path, glibc = finish.finish(built, out, AL2023, "arm64")
+    path, glibc = finished.finish(built, out, AL2023, "arm64")
 
     assert path.name == "thing-1.0-cp313-cp313-manylinux_2_34_aarch64.whl"
     assert glibc == "2.28"
@@ -50,14 +50,14 @@ def test_a_native_wheel_is_tagged_for_the_runtime(tmp_path: Path, out: Path) -> 
 def test_a_pure_wheel_keeps_its_tag(tmp_path: Path, out: Path) -> None:
     built = wheels.make(tmp_path, "thing", {"thing/__init__.py": b""})
 
-    path, glibc = finish.finish(built, out, AL2023, "arm64")
+    path, glibc = finished.finish(built, out, AL2023, "arm64")
 
     assert (path.name, glibc) == ("thing-1.0-py3-none-any.whl", "")
 
 
 def test_the_record_fits_every_member(tmp_path: Path, out: Path) -> None:
     files = {"thing/a.so": extension(), "thing/b,c.py": b"x = 1\n", 'thing/"d".txt': b"d"}
-    path, _ = finish.finish(wheels.make(tmp_path, "thing", files, tag=TAG), out, AL2023, "arm64")
+    path, _ = finished.finish(wheels.make(tmp_path, "thing", files, tag=TAG), out, AL2023, "arm64")
 
     with zipfile.ZipFile(path) as wheel:
         rows = list(csv.reader(wheel.read("thing-1.0.dist-info/RECORD").decode().splitlines()))
@@ -79,7 +79,7 @@ def test_dates_order_and_compression_do_not_matter(tmp_path: Path, out: Path) ->
         built = wheels.make(
             folder, "thing", order, tag=TAG, compression=compression, executables=["bin/run"]
         )
-        made.append(finish.finish(built, folder / "out", AL2023, "arm64")[0])
+        made.append(finished.finish(built, folder / "out", AL2023, "arm64")[0])
 
     assert made[0].read_bytes() == made[1].read_bytes()
     with zipfile.ZipFile(made[0]) as wheel:
@@ -93,30 +93,30 @@ def test_another_machine_is_refused(tmp_path: Path, out: Path) -> None:
     built = wheels.make(tmp_path, "thing", files, tag=TAG)
 
     with pytest.raises(BuildError, match=r"thing/a\.so was compiled for x86_64, not for arm64"):
-        finish.finish(built, out, AL2023, "arm64")
+        finished.finish(built, out, AL2023, "arm64")
 
 
 def test_a_newer_glibc_is_refused(tmp_path: Path, out: Path) -> None:
     built = wheels.make(tmp_path, "thing", {"thing/a.so": extension()}, tag=TAG)
 
     with pytest.raises(BuildError, match=r"needs GLIBC_2\.28, and python3\.11 has 2\.26"):
-        finish.finish(built, out, AL2, "arm64")
+        finished.finish(built, out, AL2, "arm64")
 
 
 def test_a_stored_wheel_that_was_damaged_is_not_used(tmp_path: Path, out: Path) -> None:
     wheel = wheels.make(tmp_path, "thing", {"thing/__init__.py": b""})
-    kept = store.write(out, wheel, {"name": "thing"}, "")
-    assert store.read(out) == kept
+    kept = finished.write(out, wheel, {"name": "thing"}, "")
+    assert finished.read(out) == kept
 
     kept.path.write_bytes(kept.path.read_bytes()[:-1])
 
-    assert store.read(out) is None
+    assert finished.read(out) is None
 
 
 def test_nothing_is_stored_until_the_record_is(tmp_path: Path, out: Path) -> None:
     wheel = wheels.make(tmp_path, "thing", {"thing/__init__.py": b""})
-    store.write(out, wheel, {"name": "thing"}, "")
+    finished.write(out, wheel, {"name": "thing"}, "")
 
     (out / "record.json").unlink()
 
-    assert store.read(out) is None
+    assert finished.read(out) is None

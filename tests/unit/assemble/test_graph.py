@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from layersmith.weigh.graph import ROOT, Dependencies
+from layersmith.assemble.graph import ROOT, Dependencies
 
 NAMES = [f"n{number}" for number in range(9)]
 
