@@ -20,7 +20,7 @@ from layersmith.ship.signing import Signer
 from layersmith.stacks import assets as assets_
 from layersmith.stacks import preflight
 from layersmith.stacks import templates as templates_
-from layersmith.stacks.changesets import Proposal, Request, Stacks
+from layersmith.stacks.operations import Proposal, Request, Stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from layersmith.errors import ShipError
 from layersmith.ship.aws import buckets, failures
 from layersmith.stacks import templates as templates_
-from layersmith.stacks.changesets import Stacks
+from layersmith.stacks.operations import Stacks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

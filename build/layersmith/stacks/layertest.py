@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from layersmith.errors import ShipError
 from layersmith.ship.aws import failures
 from layersmith.ship.publish import canary, observed
-from layersmith.stacks.changesets import Request, Stacks
+from layersmith.stacks.operations import Request, Stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from layersmith.ship.aws.accounts import Aws
-    from layersmith.stacks.changesets import Stacks
+    from layersmith.stacks.operations import Stacks
     from layersmith.stacks.stage import Stage
     from layersmith.stacks.templates import Template
 

@@ -15,7 +15,7 @@ from layersmith.base import damage
 from layersmith.errors import ConfigError, ShipError
 from layersmith.ship.aws import failures
 from layersmith.ship.cost import billing, usage
-from layersmith.stacks.changesets import Stacks
+from layersmith.stacks.operations import Stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

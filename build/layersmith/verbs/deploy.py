@@ -10,8 +10,8 @@ from layersmith import console
 from layersmith.config import loader
 from layersmith.errors import ConfigError, ShipError
 from layersmith.plan import Target, plan
-from layersmith.stacks import assets, deploy, drift, templates
-from layersmith.stacks.changesets import Stacks
+from layersmith.stacks import assets, deploy, operations, templates
+from layersmith.stacks.operations import Stacks
 from layersmith.verbs import destroy as destroy_verb
 from layersmith.verbs import options
 
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from layersmith.config.loader import LoadedConfig
-    from layersmith.stacks.changesets import Proposal, ResourceChange
     from layersmith.stacks.deploy import StackOutcome
-    from layersmith.stacks.drift import Drift
+    from layersmith.stacks.operations import Drift, Proposal, ResourceChange
     from layersmith.stacks.stage import Stage
     from layersmith.stacks.templates import Template
 
@@ -178,7 +177,7 @@ def _print(args: argparse.Namespace, outcomes: list[StackOutcome]) -> None:
 def _drift(args: argparse.Namespace) -> int:
     stage, chosen = options.stage_templates(args)
     stacks = Stacks(options.aws(args).client("cloudformation", stage.region))
-    found = drift.of_stage(stacks, stage, templates.order(chosen))
+    found = operations.drifts_of_stage(stacks, stage, templates.order(chosen))
     if args.json:
         console.emit_json(
             {name: [dataclasses.asdict(o) for o in all_] for name, all_ in found.items()}

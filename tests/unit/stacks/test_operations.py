@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from layersmith.errors import ShipError
-from layersmith.stacks import changesets, drift, templates
-from layersmith.stacks.changesets import Request, Stacks
+from layersmith.stacks import operations, templates
+from layersmith.stacks.operations import Request, Stacks
 from layersmith.stacks.stage import Stage
 
 REQUEST = Request("app", {"TemplateBody": "{}"}, {"B": "2", "A": "1"}, {"project": "p"}, "role")
@@ -182,10 +182,10 @@ def test_a_failed_update_names_the_first_resource_and_its_reason() -> None:
 
 
 def test_without_an_event_the_status_still_tells() -> None:
-    assert changesets.first_failure([{"EventId": "1", "ResourceStatus": "CREATE_COMPLETE"}]) is None
+    assert operations.first_failure([{"EventId": "1", "ResourceStatus": "CREATE_COMPLETE"}]) is None
     client = CloudFormation("x")
     assert "app is DELETE_FAILED" in str(
-        changesets.failure(client, "app", "DELETE_FAILED", after="")
+        operations.failure(client, "app", "DELETE_FAILED", after="")
     )
 
 
@@ -230,7 +230,7 @@ def test_drift_lists_what_differs_and_where() -> None:
         "DETECTION_IN_PROGRESS", "DETECTION_COMPLETE",
         Bucket="MODIFIED", Same="IN_SYNC", Policy="NOT_CHECKED",
     )  # fmt: skip
-    [found] = drift.detect(stacks(client), "app")
+    [found] = operations.detect_drift(stacks(client), "app")
     assert (found.logical_id, found.properties) == ("Bucket", ("/VersioningConfiguration/Status",))
 
 
@@ -248,14 +248,14 @@ def test_drift_lists_what_differs_and_where() -> None:
 )
 def test_what_could_not_be_looked_at_is_no_agreement(client: Drifting) -> None:
     with pytest.raises(ShipError, match="drift detection failed for app"):
-        drift.detect(stacks(client), "app")
+        operations.detect_drift(stacks(client), "app")
 
 
 def test_a_missing_stack_and_a_denied_read_are_errors() -> None:
     stage = Stage(region="eu-west-1", stacks={"app": None}, name="dev")
     template = templates.parse("app", "Resources: {Bucket: {Type: AWS::S3::Bucket}}")
     with pytest.raises(ShipError, match="missing: layersmith-dev-app"):
-        drift.of_stage(stacks(CloudFormation("")), stage, [template])
+        operations.drifts_of_stage(stacks(CloudFormation("")), stage, [template])
 
     class Denied(Drifting):
         def detect_stack_drift(self, **_: Any) -> dict[str, Any]:
@@ -263,4 +263,4 @@ def test_a_missing_stack_and_a_denied_read_are_errors() -> None:
             raise ClientError({"Error": error}, "DetectStackDrift")  # type: ignore[typeddict-item]
 
     with pytest.raises(ShipError, match="cloudformation:DetectStackDrift failed"):
-        drift.of_stage(stacks(Denied("CREATE_COMPLETE")), stage, [template])
+        operations.drifts_of_stage(stacks(Denied("CREATE_COMPLETE")), stage, [template])
