@@ -49,9 +49,9 @@ from layersmith.prove import layer_zip
 from layersmith.prove.cold import importtime
 from layersmith.prove.slim import names
 from layersmith.report import found
+from layersmith.ship import arns
 from layersmith.ship.cost import billing, usage
-from layersmith.ship.index import document as index
-from layersmith.ship.release import changelog
+from layersmith.ship.release import bumps
 from layersmith.stacks import sessions, stage, templates
 from layersmith.verbs import publish
 from layersmith.weigh import listings
@@ -251,7 +251,7 @@ def _text_readers() -> Iterator[Reader]:
     yield Reader("import times", "stderr.txt", IMPORTS.encode(), _read_imports)
     yield Reader(
         "changelog", "CHANGELOG.md", (ROOT / "CHANGELOG.md").read_bytes(),
-        lambda path: changelog.add(changelog.read(path), "## [x-v1.0.0]\n"),
+        lambda path: bumps.add_section(bumps.read_changelog(path), "## [x-v1.0.0]\n"),
     )  # fmt: skip
     yield Reader("stage", "dev.yaml", STAGE.encode(), lambda path: stage.load(path.parent, "dev"))
     yield Reader(
@@ -269,7 +269,7 @@ def _json_readers() -> Iterator[Reader]:
     record = made.manifest()
     yield reader("manifest", MANIFEST, record.to_json(), manifest.read)
     yield reader("baseline", MANIFEST, record.to_json(), lambda path: found.read(path.parent, path))
-    yield reader("index", "layers.json", INDEX, lambda path: index.parse(path.read_bytes()))
+    yield reader("index", "layers.json", INDEX, lambda path: arns.parse(path.read_bytes()))
     yield reader(
         "plan", "plan.json", {"format": 2, "accounts": [], "artifacts": {}, "actions": []},
         lambda path: publish.unchanged(path, {"accounts": [], "artifacts": {}, "actions": []}),

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "build"))
 
 from layersmith import console, process  # noqa: E402 - after its path
 from layersmith.assemble.strip import strip  # noqa: E402
-from layersmith.base import interpreters, uv  # noqa: E402 - after its path
+from layersmith.base import uv  # noqa: E402 - after its path
 from layersmith.errors import BuildError, LayersmithError  # noqa: E402
 
 MINOR = 13
@@ -131,7 +131,7 @@ def _prune(app: Path) -> None:
 
 def _compile(app: Path) -> None:
     """Compile everything: the root is read-only, so that Python could not keep its own."""
-    interpreter = interpreters.find(MINOR)
+    interpreter = uv.interpreter(MINOR)
     if interpreter is None:
         raise BuildError(
             f"no CPython 3.{MINOR} to compile the image's bytecode",

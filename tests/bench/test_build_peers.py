@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.base import interpreters, uv
+from layersmith.base import uv
 
 from tests.bench.comparisons import clock, compare, note
 from tests.bench.workplace import Workplace, run
@@ -111,7 +111,7 @@ def measure_sam(place: Workplace) -> None:
     zips = " && ".join(
         f"(cd .aws-sam/build/{name.upper()} && zip -qr ../{name}.zip python)" for name in LAYERS
     )
-    python = interpreters.find(12)
+    python = uv.interpreter(12)
     assert python, "sam build needs a CPython 3.12 on PATH"
 
     def build() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.base import interpreters, runtimes
+from layersmith.base import runtimes, uv
 from layersmith.prove import runners
 from layersmith.prove.cold import bill, measure
 
@@ -72,7 +72,7 @@ def joining(folder: Path, group: Path) -> Path:
     """Return an interpreter that runs in a group; what serves its events stays outside."""
     script = folder / group.name
     script.write_text(
-        f'#!/bin/sh\necho $$ > {group}/cgroup.procs\nexec {interpreters.find(MINOR)} "$@"\n'
+        f'#!/bin/sh\necho $$ > {group}/cgroup.procs\nexec {uv.interpreter(MINOR)} "$@"\n'
     )
     script.chmod(0o755)
     return script

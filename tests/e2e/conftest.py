@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from layersmith.base import runtimes
 from layersmith.prove import runners
-from layersmith.ship.cost import billing, session
+from layersmith.ship.cost import billing
 
 from tests.e2e.rehearsal import corpus, layers, scenarios
 from tests.e2e.rehearsal.cloud import Cloud
@@ -98,15 +98,15 @@ def record_bill(story: Story, mode: str, done: Execution, events: list[dict[str,
     """Note what a session would have cost on AWS, beside what is always on."""
     prices = billing.load()
     task = done.output["task"]
-    use = session.measure(events, task, done.seconds)
-    money = billing.total(session.items(use, prices))
-    task_month = session.month_of_task(use, prices)
+    use = billing.measure(events, task, done.seconds)
+    money = billing.total(billing.session_items(use, prices))
+    task_month = billing.month_of_task(use, prices)
     used = f"{use.task_seconds:.0f} s of {use.vcpu:g} vCPU and {use.gb:g} GB"
     counted = f"{use.transitions} transitions, {use.invocations} invocations"
     story.bills[mode] = [
         f"one session on AWS: {money:.5f} USD ({used}, {counted})",
         f"the same task always on: {task_month:.2f} USD a month, {task_month / money:.0f} sessions",
-        f"an EC2 t4g.medium always on: {session.month_of_instance(prices):.2f} USD a month",
+        f"an EC2 t4g.medium always on: {billing.month_of_instance(prices):.2f} USD a month",
     ]
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from layersmith.assemble import archive, bytecode, wheel
 from layersmith.assemble.tree import Entry, Tree
-from layersmith.base import interpreters
+from layersmith.base import uv
 from layersmith.config.models import BytecodeMode
 from layersmith.errors import ProofError
 from layersmith.prove import twin
@@ -135,7 +135,7 @@ def plain(site: Path, runtime: Runtime) -> None:
 
     The bytecode is never stale, so that its start is as warm as a layer's.
     """
-    interpreter = interpreters.find(runtime.minor)
+    interpreter = uv.interpreter(runtime.minor)
     assert interpreter is not None
     command: list[str | Path] = [interpreter, "-m", "compileall", "-q"]
     command += ["--invalidation-mode", "unchecked-hash", "-s", site.parent, "-p", "/opt", site]

@@ -225,7 +225,7 @@ class Field:
             site,
             chosen.requirements,
             python_version=self.runtime.python_version,
-            platform=uv.platform(self.runtime, ARCHITECTURE),
+            platform=uv.python_platform(self.runtime, ARCHITECTURE),
             deps=True,
         )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from layersmith.adopt.models import FoundFunction, Notice, kebab
 from layersmith.base import architectures, damage, runtimes
-from layersmith.config import handlers
+from layersmith.config import checks
 from layersmith.config.values import HANDLER_PATTERN
 from layersmith.errors import ConfigError
 from layersmith.stacks import templates
@@ -221,7 +221,7 @@ def _handler(service: Service, resource: str, code: str | None, given: Any) -> s
     """Return a handler that layers.yaml can name."""
     if not isinstance(given, str) or not re.match(HANDLER_PATTERN, given):
         return None
-    problem = handlers.problem(service.root / code, given) if code else None
+    problem = checks.handler_problem(service.root / code, given) if code else None
     if problem:
         service.note(f"{resource}: {problem}; its handler is not written")
         return None

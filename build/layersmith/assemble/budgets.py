@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from layersmith.base import interpreters, runtimes
+from layersmith.base import runtimes, uv
 from layersmith.config.models import BytecodeMode
 from layersmith.console import megabytes
 from layersmith.errors import BudgetError
@@ -87,7 +87,7 @@ class LayerBytes:
 def possible_mode(target: Target) -> BytecodeMode:
     """Return what becomes of bytecode: none without an interpreter that could compile it."""
     mode = target.settings.bytecode
-    if mode is not BytecodeMode.NONE and interpreters.find(target.runtime.minor) is None:
+    if mode is not BytecodeMode.NONE and uv.interpreter(target.runtime.minor) is None:
         return BytecodeMode.NONE
     # A recipe puts bytecode in the place of sources for its own distribution: the least is judged.
     return BytecodeMode.ONLY if _levels(target)[1:] else mode

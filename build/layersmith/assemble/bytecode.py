@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from layersmith import cache, process
 from layersmith.assemble import archive
 from layersmith.assemble.tree import Bytes, Entry, WheelMember
-from layersmith.base import interpreters
+from layersmith.base import uv
 from layersmith.config.models import BytecodeMode
 from layersmith.errors import BuildError
 
@@ -84,7 +84,7 @@ def add(
     """
     if mode is BytecodeMode.NONE:
         return None
-    interpreter = interpreters.find(runtime.minor)
+    interpreter = uv.interpreter(runtime.minor)
     if interpreter is None:
         return (
             f"no CPython {runtime.python_version} on this machine and none to download: "

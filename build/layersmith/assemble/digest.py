@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import __version__, cache
 from layersmith.assemble import files
-from layersmith.base import interpreters, runtimes
+from layersmith.base import runtimes, uv
 from layersmith.config.models import BytecodeMode
 from layersmith.crossbuild import folder
 
@@ -77,7 +77,7 @@ def has_interpreter(target: Target) -> bool:
     """Whether bytecode is wanted and can be compiled on this machine."""
     if target.settings.bytecode is BytecodeMode.NONE:
         return False
-    return interpreters.find(target.runtime.minor) is not None
+    return uv.interpreter(target.runtime.minor) is not None
 
 
 @functools.cache

@@ -38,7 +38,7 @@ from layersmith.assemble.manifest import (
     Manifest,
 )
 from layersmith.assemble.tree import PREFIX, WheelMember
-from layersmith.base import interpreters
+from layersmith.base import uv
 from layersmith.errors import BudgetError, BuildError
 from layersmith.lock import build_pins, folders
 
@@ -380,7 +380,7 @@ def _manifest(
             mode=settings.bytecode.value,
             optimize=settings.optimize,
             compiled=compiled,
-            interpreter=interpreters.version(target.runtime.minor) if compiled else None,
+            interpreter=uv.interpreter_version(target.runtime.minor) if compiled else None,
             note=prepared.bytecode_note,
         ),
         audit=audit,

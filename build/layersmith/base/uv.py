@@ -3,19 +3,24 @@
 uv is given indexes, logins and proxies in a file, because what it starts is third-party code that
 inherits its environment (see origins). All functions raise CommandFailed where uv is missing,
 fails, or runs out of time, and ConfigError where its configuration cannot be read.
+
+``interpreter`` finds one of a given minor version of CPython on this machine. The one that runs
+comes first, then what uv finds on PATH, in pyenv's versions and among its own; last, uv is asked to
+install one. uv remembers what it learned of a program until that changes.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import platform
 import re
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith import cache, process
+from layersmith import cache, console, process, repeats
 from layersmith.base import architectures, origins
 
 if TYPE_CHECKING:
@@ -102,7 +107,7 @@ def version() -> str:
     return run("--version", timeout=20).stdout.strip().removeprefix("uv ")
 
 
-def platform(runtime: Runtime, architecture: str) -> str:
+def python_platform(runtime: Runtime, architecture: str) -> str:
     """Return the platform to give to uv: the runtime's, or the closest above it that uv knows.
 
     uv knows glibc 2.28 but not 2.26, the one of Amazon Linux 2; so what it finds may need a
@@ -166,7 +171,7 @@ def install_wheels(
         folder: What becomes a folder of sys.path.
         requirements: What to install, with hashes as for ``install``.
         python_version: ``3.13``; None for that of the Python that runs.
-        platform: As :func:`platform` returns it; None for that of this machine.
+        platform: As :func:`python_platform` returns it; None for that of this machine.
         deps: Install what they require, too.
     """
     words = ["--no-compile-bytecode", "--only-binary", ":all:", *([] if deps else ["--no-deps"])]
@@ -248,3 +253,70 @@ def lock_project(
         env=env,
         timeout=timeout,
     )
+
+
+@functools.cache
+def interpreter(minor: int, *, install: bool = True) -> Path | None:
+    """Return an interpreter of CPython 3.``minor``, or None where none can be had.
+
+    Args:
+        minor: Minor version, 13 for CPython 3.13.
+        install: Let uv download a managed one where the machine has none.
+    """
+    if sys.version_info[:2] == (3, minor) and sys.implementation.name == "cpython":
+        return Path(sys.executable)
+    found = find_python(minor, search_path(minor))
+    if found is None and install and _install(minor):
+        found = find_python(minor, search_path(minor))
+    if found is None:
+        repeats.refuse()  # where one may be installed is known to uv alone
+    else:
+        repeats.saw(found)
+    return found
+
+
+@functools.cache
+def interpreter_version(minor: int) -> str | None:
+    """Return the full version of the CPython 3.``minor`` that find gives; None for none."""
+    found = interpreter(minor)
+    if found is None or found == Path(sys.executable):
+        return platform.python_version() if found else None
+    try:
+        said = process.run([found, "-I", "-c", "import platform; print(platform.python_version())"])
+    except process.CommandFailed:
+        return None
+    return said.stdout.strip()
+
+
+def search_path(minor: int) -> str:
+    """Return the PATH on which uv looks for CPython 3.``minor``.
+
+    uv knows pyenv only by its shims, which are left out: one that stands for a version that is not
+    chosen fails, and uv then gives up; the others start a shell first, up to 0.4 s a call. In their
+    place stand pyenv's versions themselves, the newest first.
+    """
+    named = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    folders = [folder for folder in named if "shims" not in folder.parts]
+    pattern = re.compile(rf"3\.{minor}\.(\d+)")
+    patches = {int(match[1]): path for path in _pyenv() if (match := pattern.fullmatch(path.name))}
+    folders += [patches[patch] / "bin" for patch in sorted(patches, reverse=True)]
+    return os.pathsep.join(map(str, folders))
+
+
+def _pyenv() -> list[Path]:
+    """Return the folders of pyenv's versions; none where another user's pyenv is not readable."""
+    root = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")  # noqa: PTH111
+    try:
+        return list((Path(root) / "versions").iterdir())
+    except OSError:
+        return []
+
+
+def _install(minor: int) -> bool:
+    try:
+        install_python(minor)
+    except process.CommandFailed as failed:
+        said = failed.output.splitlines() or ["it said nothing"]
+        console.info(f"uv cannot install CPython 3.{minor} here: {said[-1].strip()}")
+        return False
+    return True

@@ -2,12 +2,18 @@
 
 Everything here looks at the document and not at the models, so that these problems stand in the
 same report as those that the models find.
+
+The handler of a function is looked for in its code as Lambda's runtime client would do it. The
+client splits at the last dot, turns slashes into dots, and imports the module from the function's
+folder (awslambdaric, bootstrap.py, `_get_handler`).
 """
 
 from __future__ import annotations
 
+import ast
 import keyword
 import re
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -15,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 from layersmith import repeats
 from layersmith.base import runtimes
-from layersmith.config import handlers, pyproject
+from layersmith.config import pyproject
 from layersmith.config.document import Problem
 from layersmith.config.models import Function, LayerSettings
 from layersmith.config.values import HANDLER_PATTERN, PATH_PATTERN
@@ -29,6 +35,9 @@ if TYPE_CHECKING:
     from layersmith.config.document import YamlNode
 
 _Found = tuple["document.Path", str]
+
+COMPILED = (".pyc", ".so")
+"""Suffixes of modules whose names cannot be read from a source."""
 
 
 def find(tree: YamlNode, root: Path) -> list[Problem]:
@@ -273,7 +282,7 @@ def _handler(at: document.Path, function: YamlNode, root: Path) -> Iterator[_Fou
         return
     if not isinstance(code, str):
         yield (*at, "handler"), "a handler is looked for in `code`, which is missing"
-    elif (root / code).is_dir() and (found := handlers.problem(root / code, handler)):
+    elif (root / code).is_dir() and (found := handler_problem(root / code, handler)):
         yield (*at, "handler"), found
 
 
@@ -323,3 +332,81 @@ def _setting(layer: YamlNode, key: str) -> list[str]:
         default = LayerSettings.model_fields[key.replace("-", "_")].default
         return list(default) if isinstance(default, list) else []
     return [text for _, text in _texts(node)]
+
+
+def handler_problem(code: Path, handler: str) -> str | None:
+    """Return why a handler is not found in a folder; None where it is, or cannot be judged.
+
+    Args:
+        code: The folder, which becomes /var/task.
+        handler: Such as ``src/app.lambda_handler``, in a form that layers.yaml accepts.
+    """
+    module, _, name = handler.rpartition(".")
+    path = code.joinpath(*module.replace("/", ".").split("."))
+    source = next(filter(_is_file, (path / "__init__.py", path.with_name(f"{path.name}.py"))), None)
+    if source is None:
+        compiled = path.parent.glob(f"{path.name}.*") if path.parent.is_dir() else ()
+        if any(one.suffix in COMPILED for one in compiled):
+            return None
+        return f"there is no {path.relative_to(code).as_posix()}.py in {code.name}{_near(code)}"
+    try:
+        tree = ast.parse(source.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None  # The proof says what the runtime's own Python makes of it.
+    names = set(_defined(tree.body))
+    if name in names or names & {"*", "__getattr__"}:
+        return None
+    close = closest(name, names)
+    hint = f"; did you mean {module}.{close}?" if close else ""
+    return f"{source.relative_to(code).as_posix()} does not define {name}{hint}"
+
+
+def _is_file(path: Path) -> bool:
+    repeats.saw(path)
+    return path.is_file()
+
+
+def _near(code: Path) -> str:
+    """Name the functions that look like handlers: those that take an event and a context."""
+    found = []
+    for path in sorted(chain(code.glob("*.py"), code.glob("*/*.py"))):
+        try:
+            body = ast.parse(path.read_bytes()).body
+        except (OSError, SyntaxError, ValueError):
+            continue
+        module = path.relative_to(code).with_suffix("").as_posix()
+        found += [
+            f"{module}.{one.name}"
+            for one in body
+            if isinstance(one, ast.FunctionDef)
+            and len(one.args.args) == 2
+            and one.args.args[0].arg in {"event", "_event"}
+        ]
+    return f"; `handler` may be {' or '.join(found[:3])}" if found else ""
+
+
+def _defined(body: list[ast.stmt]) -> Iterator[str]:
+    """Yield the names that statements of a module bind, ``*`` for what an import hides."""
+    for one in body:
+        match one:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield one.name
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                yield from (alias.asname or alias.name.partition(".")[0] for alias in names)
+            case _:
+                yield from _bound(one)
+
+
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    """Yield what assignments bind, and what stands in the blocks of if, try, with and loops."""
+    for part in ast.iter_child_nodes(statement):
+        if isinstance(part, ast.stmt):
+            yield from _defined([part])
+        elif isinstance(part, ast.ExceptHandler | ast.match_case):
+            yield from _defined(part.body)
+        else:
+            yield from (
+                node.id
+                for node in ast.walk(part)
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            )

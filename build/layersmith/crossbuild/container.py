@@ -147,7 +147,10 @@ def _requirements(job: CrossBuildJob, folder: Path) -> list[str]:
     project = job.project
     newest = (*ALWAYS, *project.requires, *BACKEND_TOOLS.get(project.kind, ()))
     wanted = newest if job.pins is None else job.pins
-    version, platform = job.runtime.python_version, uv.platform(job.runtime, job.architecture)
+    version, platform = (
+        job.runtime.python_version,
+        uv.python_platform(job.runtime, job.architecture),
+    )
     try:
         uv.install_wheels(folder, wanted, python_version=version, platform=platform, deps=True)
     except process.CommandFailed as failed:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith import console, process
-from layersmith.base import interpreters, uv
+from layersmith.base import uv
 from layersmith.crossbuild import toolchain
 from layersmith.errors import BuildError
 
@@ -64,7 +64,7 @@ def interpreter(runtime: Runtime) -> Path:
     Raises:
         BuildError: There is none, and uv cannot install one.
     """
-    program = interpreters.find(runtime.minor)
+    program = uv.interpreter(runtime.minor)
     if program is None:
         raise BuildError(
             f"building for {runtime.name} needs CPython {runtime.python_version} here",
@@ -81,7 +81,7 @@ def pure_interpreter(runtime: Runtime) -> Path:
     It is of the runtime's version, or else the one that runs here, with a warning: a pure wheel
     differs only where its build looks at the version of Python.
     """
-    program = interpreters.find(runtime.minor)
+    program = uv.interpreter(runtime.minor)
     if program is None:
         console.warn(
             f"no CPython {runtime.python_version} on this machine and none to download: pure"

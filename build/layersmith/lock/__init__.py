@@ -14,10 +14,9 @@ from packaging.utils import canonicalize_name
 
 from layersmith import cache
 from layersmith.errors import LockError
-from layersmith.lock import explain, provided, requirements, resolver
+from layersmith.lock import explain, provided, requirements, resolver, yanked
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock.document import CONFIG, Lock, LockEntry, orphans, read, write
-from layersmith.lock.explain import yanked
 from layersmith.lock.requirements import at_commit
 from layersmith.lock.resolver import File, Unresolvable
 from layersmith.lock.rounds import resolution_of

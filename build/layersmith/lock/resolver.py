@@ -28,7 +28,7 @@ from layersmith import cache, process
 from layersmith.base import damage, origins, toml, uv
 from layersmith.base.runtimes import marker_environment
 from layersmith.errors import LockError
-from layersmith.lock import checkouts, configuration
+from layersmith.lock import configuration, wheelstore
 from layersmith.lock.document import CONFIG
 from layersmith.lock.requirements import at_commit, direct
 
@@ -443,7 +443,7 @@ def _before(latest: datetime | None, exceptions: Iterable[str]) -> list[str]:
 def _for_target(target: Target, from_source: Collection[str]) -> list[str]:
     return [
         "--python-platform",
-        uv.platform(target.runtime, target.architecture),
+        uv.python_platform(target.runtime, target.architecture),
         "--python-version",
         target.runtime.python_version,
         "--only-binary",
@@ -632,7 +632,7 @@ def _direct(name: str, package: Mapping[str, Any]) -> Offer:
         raise KeyError(vcs["type"])
     subdirectory = f"#subdirectory={vcs['subdirectory']}" if "subdirectory" in vcs else ""
     where = at_commit(f"git+{vcs['url']}{subdirectory}", vcs["commit-id"])
-    file = File(f"{name.replace('-', '_')}-{version}{checkouts.SUFFIX}", where, None, None)
+    file = File(f"{name.replace('-', '_')}-{version}{wheelstore.COMMIT_SUFFIX}", where, None, None)
     return Offer(name, version, marker, (file,), commit=vcs["commit-id"], direct=True)
 
 

@@ -20,8 +20,7 @@ from packaging.version import Version
 
 from layersmith import cache, console
 from layersmith.errors import BuildError, LockError
-from layersmith.lock import checkouts, configuration, explain, resolver, wheelstore
-from layersmith.lock.explain import yanked
+from layersmith.lock import configuration, explain, resolver, wheelstore, yanked
 from layersmith.lock.resolver import Unresolvable
 
 if TYPE_CHECKING:
@@ -173,7 +172,9 @@ def _sealed(file: File) -> File:
     if not urlsplit(file.url).scheme.startswith("git+"):
         return file
     try:
-        content = checkouts.pack(file.url, file.filename.removesuffix(checkouts.SUFFIX))
+        content = wheelstore.pack_commit(
+            file.url, file.filename.removesuffix(wheelstore.COMMIT_SUFFIX)
+        )
         sha256 = cache.sha256_bytes(content)
         wheelstore.admit(sha256, file.filename, content)
     except BuildError as problem:

@@ -15,19 +15,25 @@ from layersmith import cache, console, lock
 from layersmith.base import disk
 from layersmith.config.models import file_of
 from layersmith.errors import LockError, did_you_mean
-from layersmith.lock import build_pins, compare, explain, provided, requirements, resolver
+from layersmith.lock import (
+    build_pins,
+    document,
+    explain,
+    provenance,
+    provided,
+    requirements,
+    resolver,
+    yanked,
+)
 from layersmith.lock import inputs as lockinputs
 from layersmith.lock.document import render
-from layersmith.lock.explain import yanked
-from layersmith.lock.published import provenance
-from layersmith.lock.published.pages import Pages
+from layersmith.lock.pages import Pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
-    from layersmith.lock.compare import VersionChange
-    from layersmith.lock.document import Lock
+    from layersmith.lock.document import Lock, VersionChange
     from layersmith.lock.inputs import LockInputs
     from layersmith.plan import Target
 
@@ -295,7 +301,7 @@ def _judged(found: _Resolved, root: Path) -> LockResult:
     except LockError as error:
         error.target = error.target or target.identifier
         return LockResult(target, root, error=error)
-    return LockResult(target, root, new, tuple(compare.changes(found.old, new)), tuple(notes))
+    return LockResult(target, root, new, tuple(document.changes(found.old, new)), tuple(notes))
 
 
 def _as_well(found: _Resolved, target: Target, root: Path) -> _Resolved | LockResult:

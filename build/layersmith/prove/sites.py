@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersmith import cache, process
-from layersmith.base import interpreters, uv
+from layersmith.base import uv
 from layersmith.errors import ProofError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def install_for(
     Raises:
         ProofError: A distribution has no wheel for the target, or the index does not answer.
     """
-    platform = uv.platform(runtime, architecture)
+    platform = uv.python_platform(runtime, architecture)
     install(folder, pins, runtime.python_version, platform, what=f"{what} for {architecture}")
 
 
@@ -155,7 +155,7 @@ def pytest_site(minor: int) -> Path:
 
 
 def _compile_pytest(site: Path, minor: int) -> None:
-    interpreter = interpreters.find(minor)
+    interpreter = uv.interpreter(minor)
     if interpreter is not None:
         arguments = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
         process.run([interpreter, "-I", *arguments, site], timeout=300)

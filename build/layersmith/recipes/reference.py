@@ -6,8 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from layersmith import console
-from layersmith.config import reference
-from layersmith.config.schema import of_model
+from layersmith.config.schema import RECIPE_SECTIONS, of_keys, of_model
 from layersmith.recipes.book import RecipeBook
 from layersmith.recipes.models import Recipe
 
@@ -90,10 +89,10 @@ def render() -> str:
     """
     document = schema()
     definitions = {"Recipe": document, **document["$defs"]}
-    parts = {"Recipe": "Keys", **reference.RECIPE_SECTIONS}
+    parts = {"Recipe": "Keys", **RECIPE_SECTIONS}
     lines = [INTRODUCTION]
     for name, heading in parts.items():
-        lines += [*reference.of_keys(heading, name, definitions), ""]
+        lines += [*of_keys(heading, name, definitions), ""]
     book = RecipeBook()
     known = [recipe for name in book.names() if (recipe := book.get(name))]
     return "\n".join([*lines, *_table(known), *(line for one in known for line in _one(one))])

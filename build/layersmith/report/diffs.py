@@ -12,7 +12,6 @@ from pydantic import Field
 
 from layersmith.assemble.manifest import ManifestPart
 from layersmith.errors import ConfigError
-from layersmith.lock import compare as lockdiff
 from layersmith.lock import document
 from layersmith.prove.cold.importtime import ImportTree
 from layersmith.prove.cold.models import ColdStartReport
@@ -194,7 +193,7 @@ def _locks(name: str, before: Found | None, after: Found | None) -> Diff:
             DistributionChange(
                 name=one.name, kind=_kind(one.kind), before=one.before, after=one.after
             )
-            for one in lockdiff.changes(old, new)
+            for one in document.changes(old, new)
         ],
     )
 

@@ -18,7 +18,7 @@ from layersmith.errors import ShipError
 from layersmith.ship.aws import failures
 
 if TYPE_CHECKING:
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
 
 SIGNED = "signed/"
 """Signed zips in the artifact bucket; below it ``jobs/`` has what the service just wrote."""

@@ -1,7 +1,11 @@
 """One stack, one change set: propose it, show it, apply it, wait.
 
-A change set says what CloudFormation would do before it does it. Nothing is changed by proposing;
-a proposal that is not applied is deleted again.
+A change set says what CloudFormation would do before it does it. Nothing is changed by proposing; a
+proposal that is not applied is deleted again.
+
+Where a stack fails, the first resource that did and its reason are told. After one failure
+CloudFormation cancels or rolls back everything else, and each of these is an event too: the first
+failure that is not such an echo is the one to fix.
 """
 
 from __future__ import annotations
@@ -14,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from layersmith.errors import ShipError
-from layersmith.stacks import trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 CAPABILITIES = ["CAPABILITY_NAMED_IAM"]
 """The stacks make roles, one of them with a name."""
@@ -41,6 +44,8 @@ REMAINS = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "D
 """States of a creation or deletion that failed: the stack can only be deleted."""
 
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+
+_ECHOES = ("resource creation cancelled", "resource update cancelled")
 
 
 @dataclass(frozen=True)
@@ -246,13 +251,13 @@ class Stacks:
         """
         if proposal.empty:
             return
-        started = trouble.newest_event(self.client, proposal.stack)
+        started = newest_event(self.client, proposal.stack)
         self.client.execute_change_set(ChangeSetName=proposal.id, StackName=proposal.stack)
         found = self.settle(proposal.stack)
         status = found["StackStatus"] if found else "gone"
         good = "CREATE_COMPLETE" if proposal.creates else "UPDATE_COMPLETE"
         if status != good:
-            raise trouble.failure(self.client, proposal.stack, status, after=started)
+            raise failure(self.client, proposal.stack, status, after=started)
 
     def discard(self, proposal: Proposal) -> None:
         """Delete a change set that is not wanted, and the stack that proposing it made.
@@ -274,12 +279,12 @@ class Stacks:
         """
         if self.settle(stack) is None:
             return False
-        started = trouble.newest_event(self.client, stack)
+        started = newest_event(self.client, stack)
         role = {"RoleARN": role_arn} if role_arn else {}
         self.client.delete_stack(StackName=stack, **role)
         found = self.settle(stack)
         if found is not None:
-            raise trouble.failure(self.client, stack, found["StackStatus"], after=started)
+            raise failure(self.client, stack, found["StackStatus"], after=started)
         return True
 
     def _create(self, request: Request, *, creates: bool) -> str:
@@ -342,3 +347,69 @@ def _changes(page: Mapping[str, Any]) -> list[ResourceChange]:
         )
         for one in listed
     ]
+
+
+def newest_event(client: Any, stack: str) -> str:
+    """Return the id of the stack's newest event; empty where there is none."""
+    for event in _events(client, stack):
+        return str(event["EventId"])
+    return ""
+
+
+def failure(client: Any, stack: str, status: str, *, after: str) -> ShipError:
+    """Return the error for a stack that ended in ``status``.
+
+    Args:
+        client: botocore's client of CloudFormation.
+        stack: Its name or id.
+        status: What it is now.
+        after: Id of the newest event from before the operation.
+    """
+    first = first_failure(_since(_events(client, stack), after))
+    if first is None:
+        return ShipError(
+            f"{stack} is {status}", hint="see its events in the console for the reason"
+        )
+    return ShipError(
+        f"{stack} is {status}: {first['LogicalResourceId']} ({first.get('ResourceType', '')}) "
+        f"failed first: {first.get('ResourceStatusReason', 'no reason given')}",
+        cause="CloudFormation rolled the rest back, so the stack is as it was before"
+        if "ROLLBACK" in status
+        else None,
+        hint=f"correct {first['LogicalResourceId']} and run deploy again",
+    )
+
+
+def first_failure(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the oldest failure that is not the echo of another.
+
+    Args:
+        events: Stack events, newest first, as CloudFormation lists them.
+    """
+    failures = [
+        event
+        for event in events
+        if str(event.get("ResourceStatus", "")).endswith("_FAILED")
+        and not str(event.get("ResourceStatusReason", "")).lower().startswith(_ECHOES)
+    ]
+    # The stack's own event repeats what its resources said before.
+    resources = [one for one in failures if one.get("ResourceType") != "AWS::CloudFormation::Stack"]
+    found = resources or failures
+    return found[-1] if found else None
+
+
+def _since(events: Iterable[Mapping[str, Any]], after: str) -> Iterator[Mapping[str, Any]]:
+    for event in events:
+        if event["EventId"] == after:
+            return
+        yield event
+
+
+def _events(client: Any, stack: str) -> Iterator[Mapping[str, Any]]:
+    try:
+        for page in client.get_paginator("describe_stack_events").paginate(StackName=stack):
+            yield from page["StackEvents"]
+    except ClientError as error:
+        # A stack that is not there yet has no events.
+        if "does not exist" not in str(error):
+            raise

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from layersmith.errors import LayersmithError
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
     from layersmith.stacks.assets import Asset
     from layersmith.stacks.stage import Stage
     from layersmith.stacks.templates import Template

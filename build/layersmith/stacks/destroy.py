@@ -21,7 +21,7 @@ from layersmith.stacks.changesets import Stacks
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
     from layersmith.stacks.stage import Stage
     from layersmith.stacks.templates import Template
 

@@ -18,7 +18,7 @@ from layersmith.stacks.changesets import Request, Stacks
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
     from layersmith.stacks.stage import Stage
     from layersmith.stacks.templates import Template
 

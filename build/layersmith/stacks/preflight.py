@@ -16,7 +16,7 @@ from layersmith.ship.aws.preflight import Findings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
     from layersmith.stacks.changesets import Stacks
     from layersmith.stacks.stage import Stage
     from layersmith.stacks.templates import Template

@@ -14,15 +14,15 @@ from botocore.exceptions import ClientError
 from layersmith.base import damage
 from layersmith.errors import ConfigError, ShipError
 from layersmith.ship.aws import failures
-from layersmith.ship.cost import session, usage
+from layersmith.ship.cost import billing, usage
 from layersmith.stacks.changesets import Stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from layersmith.ship.aws.clients import Aws
-    from layersmith.ship.cost.session import Use
+    from layersmith.ship.aws.accounts import Aws
+    from layersmith.ship.cost.billing import Use
     from layersmith.stacks.stage import Stage
 
 POLL_SECONDS = 2.0
@@ -235,5 +235,5 @@ def _ended(found: Mapping[str, Any], events: list[dict[str, Any]]) -> Ended:
         error=found.get("error") or "",
         cause=found.get("cause") or "",
         seconds=(end - found["startDate"]).total_seconds(),
-        use=session.of_execution(events, output=output, end=end),
+        use=billing.of_execution(events, output=output, end=end),
     )

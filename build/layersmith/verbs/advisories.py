@@ -160,18 +160,17 @@ def _published(args: argparse.Namespace) -> int:
         ShipError: An index cannot be read, or GitHub refused.
     """
     from layersmith.report import tables  # noqa: PLC0415 -- start-up time
-    from layersmith.ship import github  # noqa: PLC0415 -- start-up time
-    from layersmith.ship.index import affected, document  # noqa: PLC0415 -- start-up time
+    from layersmith.ship import arns, github, published  # noqa: PLC0415 -- start-up time
 
     loaded, now = loader.load(args.config), datetime.now(UTC)
     folder = args.published.is_dir()
-    index = document.read(sorted(args.published.rglob("*.json")) if folder else [args.published])
-    places = affected.versions(index)
+    index = arns.read(sorted(args.published.rglob("*.json")) if folder else [args.published])
+    places = published.not_yanked(index)
     args.dist.mkdir(parents=True, exist_ok=True)
     missing = [one for one in places if not (args.dist / f"{one.stem}.json").is_file()]
     if missing and not args.offline:
-        affected.fetch(missing, args.dist, github.Repository.of(loaded.root))
-    held, unknown = affected.gather(list(places), args.dist)
+        published.fetch_manifests(missing, args.dist, github.Repository.of(loaded.root))
+    held, unknown = published.gather(list(places), args.dist)
     looked_up = subjects.merged(held)
     questions = [one.question for one in looked_up]
     answers = feeds.ask(args.source, questions, now=now, offline=args.offline)
@@ -183,7 +182,7 @@ def _published(args: argparse.Namespace) -> int:
     _tell(report, (), len(places))
     if unknown:
         console.warn(f"not looked up, as their records are in no release: {_some(unknown)}")
-    text = affected.markdown(report, places, unknown)
+    text = published.advisory_issue(report, places, unknown)
     if args.summary:
         cache.write_text(args.summary, text)
     tables.step_summary(text)

@@ -10,15 +10,14 @@ from layersmith.base import runtimes
 from layersmith.config import loader
 from layersmith.errors import ShipError
 from layersmith.plan import plan
-from layersmith.ship import pointers
-from layersmith.ship.index import catalog, document, snippets
+from layersmith.ship import arns, pointers
 from layersmith.ship.publish.site import RegionChoice
 from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
 
-    from layersmith.ship.pointers.interface import Place
+    from layersmith.ship.publish.models import Place
 
 EPILOG = """\
 Asks the region's pointers; with --index it needs no credentials and reads the JSON index of a
@@ -47,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arch", default="arm64", help="default: arm64")
     parser.add_argument("--version", default="latest", help="a semver; default: latest")
     parser.add_argument(
-        "--format", choices=list(snippets.templates()), help="print what to paste into such a file"
+        "--format", choices=list(arns.snippets()), help="print what to paste into such a file"
     )
     parser.add_argument(
         "--parameter",
@@ -74,14 +73,14 @@ def run(args: argparse.Namespace) -> int:
     said["architecture"] = args.arch
     if args.parameter:
         _known(args)
-        words = snippets.words(_place(args), args.version)
+        words = arns.snippet_words(_place(args), args.version)
         said["parameter"] = words["parameter"]
     else:
         said["arn"] = _arn(args)
-        words = snippets.words(_place(args), args.version, args.region, said["arn"])
-    source: snippets.Source = "parameter" if args.parameter else "arn"
+        words = arns.snippet_words(_place(args), args.version, args.region, said["arn"])
+    source: arns.Source = "parameter" if args.parameter else "arn"
     if args.format:
-        said["text"] = snippets.fill(args.format, source, words)
+        said["text"] = arns.fill_snippet(args.format, source, words)
     if args.json:
         console.emit_json(said)
     else:
@@ -113,7 +112,7 @@ def _known(args: argparse.Namespace) -> None:
         config = loader.load(args.config).config
         plan(config, layers=[args.layer], only_runtimes=[args.runtime], architectures=[args.arch])
         return
-    for entry in document.read(args.index).layers:
+    for entry in arns.read(args.index).layers:
         if (entry.layer, entry.runtime, entry.architecture) == _place(args) and (
             args.version in {"latest", entry.version}
         ):
@@ -124,13 +123,13 @@ def _known(args: argparse.Namespace) -> None:
     )
 
 
-def _index(args: argparse.Namespace) -> document.Index:
+def _index(args: argparse.Namespace) -> arns.Index:
     """Return the index of --index or, without it, of the account."""
     if args.index:
-        return document.read(args.index)
+        return arns.read(args.index)
     loaded = loader.load(args.config)
     names = list(RegionChoice().by_region(plan(loaded.config)))
-    return document.published(options.site(args, loaded, names))
+    return arns.published(options.site(args, loaded, names))
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -139,16 +138,16 @@ def _list(args: argparse.Namespace) -> int:
     if args.json:
         console.emit_json({"layers": [one.model_dump(mode="json") for one in entries]})
     else:
-        console.stdout().print(console.table(catalog.COLUMNS, catalog.rows(entries)))
+        console.stdout().print(console.table(arns.COLUMNS, arns.table_rows(entries)))
     return 0
 
 
 def _tables(args: argparse.Namespace) -> int:
     entries = _index(args).layers
     if args.html:
-        cache.write_text(args.html, catalog.html(entries))
+        cache.write_text(args.html, arns.html(entries))
     if args.csv:
-        cache.write_text(args.csv, catalog.csv_table(entries))
+        cache.write_text(args.csv, arns.csv_table(entries))
     console.success(f"{len(entries)} ARNs written")
     if args.json:
         files = [str(path) for path in (args.html, args.csv) if path]
@@ -158,7 +157,7 @@ def _tables(args: argparse.Namespace) -> int:
 
 def _from_index(args: argparse.Namespace) -> str:
     asked = (args.layer, args.runtime, args.arch, args.region)
-    for entry in document.read(args.index).layers:
+    for entry in arns.read(args.index).layers:
         if (entry.layer, entry.runtime, entry.architecture, entry.region) != asked:
             continue
         if entry.latest if args.version == "latest" else entry.version == args.version:

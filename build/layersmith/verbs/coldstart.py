@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from layersmith import console
 from layersmith.errors import LayersmithError, ManyErrors, UsageError
 from layersmith.verbs import options
-from layersmith.verbs.smoke import add_runner
 
 if TYPE_CHECKING:
     import argparse
@@ -51,13 +50,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     options.add_filters(parser)
     options.add_dist(parser)
-    add_runner(parser)
-    parser.add_argument(
-        "--starts",
-        type=int,
-        metavar="N",
-        help="number of fresh processes per variant (11; 3 under emulation)",
-    )
+    options.add_runner(parser)
+    options.add_starts(parser, None, "11; 3 under emulation")
     parser.add_argument(
         "--without",
         action="append",

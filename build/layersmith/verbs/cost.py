@@ -11,7 +11,7 @@ from layersmith import cache, console
 from layersmith.errors import BudgetError, ShipError
 from layersmith.ship import github
 from layersmith.ship.aws import buckets
-from layersmith.ship.cost import billing, session, usage
+from layersmith.ship.cost import billing, usage
 from layersmith.ship.publish import observed, progress
 from layersmith.verbs import options
 
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from layersmith.ship.cost.billing import Item, Prices
-    from layersmith.ship.cost.session import SessionUsage
+    from layersmith.ship.cost.billing import Item, Prices, SessionUsage
     from layersmith.ship.cost.usage import RegionUse
     from layersmith.ship.publish.site import Site
 
@@ -85,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         list(where),
         workers=site.workers,
     )
-    used = session.SessionUsage()
+    used = billing.SessionUsage()
     if args.sessions:
         used = usage.sessions(site.aws[site.home], site.home, args.sessions, month)
     jobs = [job for path in args.run_jobs for job in usage.read_jobs(path)]
@@ -118,7 +117,7 @@ def bill(
         )
     ]
     lines += [(key, "GitHub", float(count)) for key, count in minutes.items()]
-    lines += [(key, home, quantity) for key, _, quantity in session.lines(used)]
+    lines += [(key, home, quantity) for key, _, quantity in billing.session_lines(used)]
     return [billing.item(prices, *line) for line in lines if line[2]]
 
 

@@ -10,18 +10,19 @@ from layersmith import console
 from layersmith.config import loader
 from layersmith.errors import ConfigError, ShipError
 from layersmith.plan import Target, plan
-from layersmith.stacks import assets, deploy, drift, render, templates
+from layersmith.stacks import assets, deploy, drift, templates
 from layersmith.stacks.changesets import Stacks
 from layersmith.verbs import destroy as destroy_verb
 from layersmith.verbs import options
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from layersmith.config.loader import LoadedConfig
-    from layersmith.stacks.changesets import Proposal
+    from layersmith.stacks.changesets import Proposal, ResourceChange
     from layersmith.stacks.deploy import StackOutcome
+    from layersmith.stacks.drift import Drift
     from layersmith.stacks.stage import Stage
     from layersmith.stacks.templates import Template
 
@@ -47,6 +48,8 @@ examples:
   python build/layers.py deploy --stage dev --drift
   python build/layers.py deploy --stage dev --destroy
 """
+
+_STYLES = {"Add": "green", "Modify": "yellow", "Remove": "red"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         stage=stage,
         templates=chosen,
         assets=assets.collect(args.lambdas, args.templates / "state-machines"),
-        show=render.proposal,
+        show=_show_proposal,
         accept=_accept(args),
         role_arn=args.cloudformation_role,
         bootstrap=args.bootstrap,
@@ -162,7 +165,7 @@ def _print(args: argparse.Namespace, outcomes: list[StackOutcome]) -> None:
     if args.json:
         console.emit_json([dataclasses.asdict(one) for one in outcomes])
         return
-    render.outcomes(outcomes)
+    _show_outcomes(outcomes)
     if left := [one.stack for one in outcomes if one.result == "left"]:
         console.warn(
             f"{', '.join(left)}: the deployed template differs; run `deploy --bootstrap` as an "
@@ -181,8 +184,62 @@ def _drift(args: argparse.Namespace) -> int:
             {name: [dataclasses.asdict(o) for o in all_] for name, all_ in found.items()}
         )
     else:
-        render.drifts(found)
+        _show_drifts(found)
     if not any(found.values()):
         console.success(f"{len(found)} stacks match their templates")
         return 0
     return ShipError.exit_code
+
+
+def _show_proposal(name: str, proposed: Proposal) -> None:
+    """Show what a change set would do."""
+    if proposed.empty:
+        console.info(f"{name}: nothing to change")
+        return
+    title = f"{name}: {'new stack' if proposed.creates else 'changes'} {proposed.stack}"
+    rows = [
+        (
+            change.action,
+            change.logical_id,
+            change.type,
+            "" if change.replacement in {"", "False"} else change.replacement.lower(),
+        )
+        for change in proposed.changes
+    ]
+    styles = [_style(change) for change in proposed.changes]
+    headings = ("action", "resource", "type", "replaced")
+    out = console.stderr()
+    out.print(console.table(headings, rows, styles=styles, title=title, width=out.width))
+    if proposed.remains:
+        console.warn(f"{name} is {proposed.remains}: deploy deletes what is left of it first")
+    lost = [change.logical_id for change in proposed.changes if change.loses]
+    if lost:
+        console.warn(f"{name} removes or replaces {', '.join(lost)}")
+
+
+def _show_outcomes(done: Sequence[StackOutcome]) -> None:
+    """Show what became of each stack, and its outputs."""
+    table = []
+    for outcome in done:
+        rows = sorted(outcome.outputs.items()) or [("", "")]
+        for number, (key, value) in enumerate(rows):
+            first = number == 0
+            table.append(
+                (outcome.stack if first else "", outcome.result if first else "", key, value)
+            )
+    console.stdout().print(console.table(("stack", "result", "output", "value"), table))
+
+
+def _show_drifts(found: Mapping[str, Sequence[Drift]]) -> None:
+    """Show what differs from the templates."""
+    rows = [
+        (stack, one.logical_id, one.type, one.status, ", ".join(one.properties))
+        for stack, listed in found.items()
+        for one in listed
+    ]
+    headings = ("stack", "resource", "type", "state", "differs in")
+    console.stdout().print(console.table(headings, rows))
+
+
+def _style(change: ResourceChange) -> str:
+    return "red" if change.loses else _STYLES.get(change.action.partition(" ")[0], "default")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ShipError
-from layersmith.stacks import destroy, render
+from layersmith.stacks import destroy
 from layersmith.verbs import options
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     aws = options.aws(args)
     kept = destroy.data_of(aws, stage, chosen, delete_data=args.delete_data)
     if kept:
-        render.kept(kept, delete_data=args.delete_data)
+        _show_kept(kept, delete_data=args.delete_data)
     destroy.refuse_used(kept)
     _confirm(args, stage, kept)
     removal = destroy.run(
@@ -82,3 +82,20 @@ def _print(args: argparse.Namespace, removal: Removal) -> None:
     for one in removal.kept:
         users = f" (used by {', '.join(one.users)})" if one.users else ""
         console.info(f"kept: {one.type} {one.id}{users}")
+
+
+def _show_kept(listed: Sequence[Kept], *, delete_data: bool) -> None:
+    """Show resources that hold data, what becomes of them, and who else uses them."""
+    rows = [
+        (
+            one.stack,
+            one.type,
+            one.id,
+            "deleted with its data" if delete_data and not (one.shared or one.users) else "kept",
+            ", ".join(one.users),
+        )
+        for one in listed
+    ]
+    headings = ("stack", "type", "name", "", "used by")
+    out = console.stderr()
+    out.print(console.table(headings, rows, title="what holds data", width=out.width))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from layersmith import cache, console, extras, process
-from layersmith.base import disk, interpreters, runtimes, uv
+from layersmith.base import disk, runtimes, uv
 from layersmith.errors import LayersmithError, NotInstalledError
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _uv() -> Iterator[Diagnosis]:
 def _interpreters() -> Iterator[Diagnosis]:
     for name in _runtimes():
         minor = runtimes.get(name).minor
-        path = interpreters.find(minor, install=False)
+        path = uv.interpreter(minor, install=False)
         if path is not None:
             yield Diagnosis(f"interpreter for {name}", "ok", str(path))
             continue

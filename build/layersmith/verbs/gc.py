@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ConfigError, ShipError
-from layersmith.ship.gc import judge, sweep
-from layersmith.ship.index import document
+from layersmith.ship import arns, gc
 from layersmith.ship.pointers import moves
 from layersmith.ship.publish import observed, progress
 from layersmith.verbs import options
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from layersmith.ship.gc.judge import Judgement, RegionLook
-    from layersmith.ship.index.reach import Reach
+    from layersmith.ship.gc import Judgement, RegionLook
     from layersmith.ship.publish.models import Quarantined
+    from layersmith.ship.publish.site import Reach
 
 EPILOG = """\
 Keeps the newest versions, young ones, the one in layers.yaml, what `latest` points to, and
@@ -65,17 +64,17 @@ def run(args: argparse.Namespace) -> int:
         )
     args.region = []
     reach = options.reach(args)
-    rule = judge.KeepRule(args.keep, args.days, datetime.now(UTC))
+    rule = gc.KeepRule(args.keep, args.days, datetime.now(UTC))
     site, every = reach.site, list(reach.where)
     looks, failed = observed.in_parallel(
-        lambda region: sweep.look(reach, region, rule), every, workers=site.workers
+        lambda region: gc.look(reach, region, rule), every, workers=site.workers
     )
     failed += [one for one in reach.unread if one.region not in {two.region for two in failed}]
-    found = judge.together(looks, _unread(reach, failed), reach.versions, rule)
+    found = gc.together(looks, _unread(reach, failed), reach.versions, rule)
     if args.apply:
         decided = found
         done, more = observed.in_parallel(
-            lambda region: sweep.clean(reach, region, decided[region], rule),
+            lambda region: gc.clean(reach, region, decided[region], rule),
             [region for region, look in decided.items() if look.anything],
             workers=site.workers,
         )
@@ -86,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         if any(not one.kept for look in found.values() for one in look.versions):
             # Take the deleted versions out of the index.
             left, _ = moves.read(site, {r: reach.where[r] for r in found}, reach.wanted)
-            document.refresh(site, left)
+            arns.refresh(site, left)
     found = {region: look for region, look in found.items() if shown.takes(region)}
     _report(args, reach, found, failed)
     return ShipError.exit_code if failed else 0

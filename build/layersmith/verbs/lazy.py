@@ -55,20 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_layer_filters(parser)
     parser.set_defaults(layer=[])  # functions are named, not layers
     options.add_dist(parser)
-    parser.add_argument(
-        "--runner",
-        choices=("docker", "host"),
-        default="host",
-        help="where it is started; default: host, as there are many starts",
-    )
-    parser.add_argument("--image", metavar="NAME", help="image to use as the runtime")
-    parser.add_argument(
-        "--starts",
-        type=int,
-        default=11,
-        metavar="N",
-        help="number of fresh processes per variant (11)",
-    )
+    options.add_runner(parser, default="host", why="as there are many starts")
+    options.add_starts(parser, 11)
 
 
 def run(args: argparse.Namespace) -> int:

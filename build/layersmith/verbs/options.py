@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from layersmith import console, repeats
 from layersmith.base import runtimes
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from layersmith.config.loader import LoadedConfig
-    from layersmith.ship.aws.accounts import AccountAccess
-    from layersmith.ship.aws.clients import Aws
-    from layersmith.ship.index.reach import Reach
-    from layersmith.ship.publish.site import RegionChoice, ShippingJob, Site
+    from layersmith.ship.aws.accounts import AccountAccess, Aws
+    from layersmith.ship.publish.site import Reach, RegionChoice, ShippingJob, Site
     from layersmith.stacks.stage import Stage
     from layersmith.stacks.templates import Template
 
@@ -127,6 +125,48 @@ def add_dist(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_runner(
+    parser: argparse.ArgumentParser, *, default: Literal["docker", "host"] = "docker", why: str = ""
+) -> None:
+    """Add the options that choose where layers are started.
+
+    Args:
+        parser: Of the verb.
+        default: The runner.
+        why: What `--help` says of it.
+    """
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--runner",
+        choices=("docker", "host"),
+        default=default,
+        help=f"default: {default}{why and f', {why}'}",
+    )
+    which.add_argument(
+        "--docker", dest="runner", action="store_const", const="docker", help="--runner docker"
+    )
+    parser.add_argument(
+        "--image", metavar="NAME", help="image to use as the runtime (LAYERSMITH_IMAGE)"
+    )
+
+
+def add_starts(parser: argparse.ArgumentParser, default: int | None, usual: str = "") -> None:
+    """Add the option that says how often each variant is started.
+
+    Args:
+        parser: Of the verb.
+        default: The number; None where the verb settles it.
+        usual: What `--help` says of it then.
+    """
+    parser.add_argument(
+        "--starts",
+        type=int,
+        default=default,
+        metavar="N",
+        help=f"number of fresh processes per variant ({usual or default})",
+    )
+
+
 def warn_of_deprecated(names: Iterable[str]) -> None:
     """Warn on stderr of each deprecated runtime among ``names``, once, with its dates."""
     for notice in runtimes.notices(names):
@@ -195,7 +235,7 @@ def add_regions(parser: argparse.ArgumentParser) -> None:
 
 def add_accounts(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how the accounts of all partitions are reached."""
-    from layersmith.ship.aws import clients  # noqa: PLC0415 -- boto3's start-up time
+    from layersmith.ship.aws import accounts  # noqa: PLC0415 -- boto3's start-up time
 
     group = parser.add_argument_group("AWS")
     _add_endpoint(group)
@@ -217,14 +257,14 @@ def add_accounts(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--concurrency",
         type=int,
-        default=clients.CONCURRENCY,
-        help=f"regions worked on at once ({clients.CONCURRENCY})",
+        default=accounts.CONCURRENCY,
+        help=f"regions worked on at once ({accounts.CONCURRENCY})",
     )
     group.add_argument(
         "--max-attempts",
         type=int,
-        default=clients.MAX_ATTEMPTS,
-        help=f"attempts per AWS call before the region is skipped ({clients.MAX_ATTEMPTS})",
+        default=accounts.MAX_ATTEMPTS,
+        help=f"attempts per AWS call before the region is skipped ({accounts.MAX_ATTEMPTS})",
     )
 
 
@@ -321,27 +361,28 @@ def reach(args: argparse.Namespace) -> Reach:
         AwsFailure: The credentials are missing or expired.
         ShipError: The index is damaged, or an account is not one that layers.yaml allows.
     """
+    from layersmith.ship import arns  # noqa: PLC0415 -- see job
     from layersmith.ship.aws.failures import OF_THE_RUN, AwsFailure  # noqa: PLC0415 -- see job
-    from layersmith.ship.index import document, reach  # noqa: PLC0415 -- see job
+    from layersmith.ship.publish import site as sites  # noqa: PLC0415 -- see job
     from layersmith.ship.publish.models import Quarantined  # noqa: PLC0415 -- see job
 
     loaded, choice, through = loader.load(args.config), region_choice(args), access(args)
     targets = plan(loaded.config)
     made = site(args, loaded, list(choice.by_region(targets)), through)
-    index, unread = document.Index(), []
+    index, unread = arns.Index(), []
     try:
-        index = document.published(made)
+        index = arns.published(made)
     except AwsFailure as failure:
         if failure.kind in OF_THE_RUN:
             raise
         hint = "only what layers.yaml has was reached; run it again"
         unread = [Quarantined(made.home, f"the index: {failure.line}", hint)]
-    filters = reach.Filters(args.layer, args.runtime, args.arch)
-    where, wanted = reach.spots(loaded.config, index, filters, choice)
+    filters = sites.Filters(args.layer, args.runtime, args.arch)
+    where, wanted = sites.spots(loaded.config, index, filters, choice)
     versions = {target.place: target.version for target in targets}
     names = list(dict.fromkeys([*where, made.home]))
     full = dataclasses.replace(site(args, loaded, names, through), home=made.home)
-    return reach.Reach(full, where, versions, wanted, unread)
+    return sites.Reach(full, where, versions, wanted, unread)
 
 
 def is_outside(args: argparse.Namespace) -> bool:
@@ -480,6 +521,6 @@ def stage_templates(args: argparse.Namespace) -> tuple[Stage, list[Template]]:
 
 def aws(args: argparse.Namespace) -> Aws:
     """Return the clients that the options of a stage's account describe."""
-    from layersmith.ship.aws.clients import Aws  # noqa: PLC0415 -- boto3's start-up time
+    from layersmith.ship.aws.accounts import Aws  # noqa: PLC0415 -- boto3's start-up time
 
     return Aws(endpoint_url=args.endpoint_url, role_arn=args.role, profile=args.profile)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ShipError
-from layersmith.ship.index import document
+from layersmith.ship import arns
 from layersmith.ship.pointers import moves as moving
 from layersmith.ship.publish import progress
 from layersmith.verbs import options
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from layersmith.ship.index.document import ObservedPointers
+    from layersmith.ship.arns import ObservedPointers
     from layersmith.ship.pointers.moves import Move, Moves
     from layersmith.ship.publish.site import Site
 
@@ -89,7 +89,7 @@ def move(args: argparse.Namespace, decide: Decide) -> int:
         gone = {one.region for one in failed}
         left = {region: where[region] for region in where if region not in gone}
         again, _ = moving.read(site, left, reach.wanted)
-        document.refresh(site, again)
+        arns.refresh(site, again)
     if args.json:
         console.emit_json(
             {
@@ -110,7 +110,7 @@ def move(args: argparse.Namespace, decide: Decide) -> int:
 
 
 def _recall(site: Site, layer: str, unread: Sequence[str]) -> list[ObservedPointers]:
-    return document.recall(site, layer, unread) if unread else []
+    return arns.recall(site, layer, unread) if unread else []
 
 
 def _table(moves: Sequence[Move]) -> RenderableType:

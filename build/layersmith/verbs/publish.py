@@ -15,11 +15,10 @@ from layersmith.base import damage
 from layersmith.config import loader
 from layersmith.errors import LayersmithError, ManyErrors, ShipError
 from layersmith.report import tables
-from layersmith.ship import github
-from layersmith.ship.index import document as index
+from layersmith.ship import arns, github
 from layersmith.ship.pointers import moves
 from layersmith.ship.publish import apply as publisher
-from layersmith.ship.publish import canary, download, observed, progress, ready
+from layersmith.ship.publish import canary, desired, observed, progress
 from layersmith.ship.publish import plan as planner
 from layersmith.ship.release import steps, tagging
 from layersmith.verbs import options
@@ -118,7 +117,7 @@ def _publish(args: argparse.Namespace) -> int:
         job.site.aws, job.site.stack, job.desired, workers=job.site.workers, counted=True
     )
     made = planner.plan(job.desired, states, _options(args))
-    refused, unread = ready.check(job.site, job.desired, made)
+    refused, unread = publisher.unready(job.site, job.desired, made)
     for line in unread:
         console.warn(line)
     if refused:
@@ -210,7 +209,7 @@ def _update_index(
     ]
     fresh, _ = observed.read_all(job.site.aws, job.site.stack, again, workers=job.site.workers)
     known |= fresh
-    written = index.refresh(job.site, index.observe(job.desired, known.values()))
+    written = arns.refresh(job.site, arns.observe(job.desired, known.values()))
     if written is None:
         return 0
     if args.index:
@@ -220,7 +219,7 @@ def _update_index(
 
 def _fetch(args: argparse.Namespace) -> int:
     loaded, targets = options.chosen(args)
-    releases = download.Releases(
+    releases = desired.Releases(
         args.dist,
         loaded.root,
         args.stack,

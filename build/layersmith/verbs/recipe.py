@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check = verbs.add_parser("check", help="prove recipes: plain and thin side by side")
     check.add_argument("name", nargs="*", metavar="NAME", help="distributions (default: all)")
     check.add_argument("--since", metavar="REF", help="only recipes that changed since a git ref")
-    check.add_argument("--starts", type=int, default=5, metavar="N", help="fresh processes (5)")
+    options.add_starts(check, 5)
     draft = verbs.add_parser("draft", help="start a recipe")
     draft.add_argument("name", metavar="NAME", help="the distribution")
     draft.add_argument(
@@ -66,10 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         sub.add_argument(
             "--arch", default="arm64", choices=architectures.NAMES, help="default: arm64"
         )
-        which = sub.add_mutually_exclusive_group()
-        which.add_argument("--runner", choices=("docker", "host"), default="host", help="(host)")
-        which.add_argument("--docker", dest="runner", action="store_const", const="docker")
-        sub.add_argument("--image", metavar="NAME", help="image to use as the runtime")
+        options.add_runner(sub, default="host")
     for sub in (known, show, check, draft):
         options.add_config(sub)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from layersmith.ship.index.document import ObservedPointers
+    from layersmith.ship.arns import ObservedPointers
     from layersmith.ship.pointers.moves import Moves
     from layersmith.verbs.promote import Recall
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from layersmith.config.models import Function
     from layersmith.report.found import FoundManifest
-    from layersmith.supply.functions import BuiltPart, FunctionCode
+    from layersmith.supply.bills import BuiltPart, FunctionCode
 
 FORMATS = {"cyclonedx": ".cdx.json", "spdx": ".spdx.json"}
 """Formats and the ends of their files: CycloneDX 1.6 and SPDX 2.3, both as JSON."""
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
             be printed.
     """
     from layersmith.report import found  # noqa: PLC0415 -- start-up time
-    from layersmith.supply import spdx  # noqa: PLC0415 -- start-up time
+    from layersmith.supply import bills  # noqa: PLC0415 -- start-up time
 
     if args.what and args.function:
         raise ConfigError(
@@ -79,15 +79,15 @@ def run(args: argparse.Namespace) -> int:
     built = found.manifests_of(args.dist.glob("*.json"))
     made = dict(_functions(args, built) if args.function else _layers(args, built))
     if args.format == "spdx":
-        made = {stem: spdx.convert(bill) for stem, bill in made.items()}
+        made = {stem: bills.to_spdx(bill) for stem, bill in made.items()}
     if args.write:
         paths = [_write(args.dist / f"{stem}{FORMATS[args.format]}", made[stem]) for stem in made]
     if args.json:
-        bills = [
-            spdx.PrintedBill(name=stem, format=args.format, document=bill)
+        printed = [
+            bills.PrintedBill(name=stem, format=args.format, document=bill)
             for stem, bill in made.items()
         ]
-        console.emit_json({"bills": [one.model_dump(mode="json") for one in bills]})
+        console.emit_json({"bills": [one.model_dump(mode="json") for one in printed]})
     elif args.write:
         for path in paths:
             console.info(f"wrote {path}")
@@ -105,7 +105,7 @@ def _layers(
     args: argparse.Namespace, built: dict[str, FoundManifest]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the bills of zips, by the stem of their files."""
-    from layersmith.supply import functions  # noqa: PLC0415 -- start-up time
+    from layersmith.supply import bills  # noqa: PLC0415 -- start-up time
 
     names = {name for key, one in built.items() for name in (key, one.manifest.layer)}
     unknown = [name for name in args.what if name not in names]
@@ -122,7 +122,7 @@ def _layers(
             hint="run `nox -s build`",
         )
     for one in fitting.values():
-        yield one.path.stem, functions.read(one.path.with_suffix(".cdx.json"))
+        yield one.path.stem, bills.read(one.path.with_suffix(".cdx.json"))
 
 
 def _functions(
@@ -130,7 +130,7 @@ def _functions(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the bills of functions on every platform that all of their layers are built for."""
     from layersmith.config import loader  # noqa: PLC0415 -- start-up time
-    from layersmith.supply import functions  # noqa: PLC0415 -- start-up time
+    from layersmith.supply import bills  # noqa: PLC0415 -- start-up time
 
     loaded = loader.load(args.config)
     known = loaded.config.functions
@@ -159,7 +159,7 @@ def _functions(
             parts = {part: _part(built[f"{part}-{runtime}-{architecture}"]) for part in needed}
             yield (
                 f"{name}-{runtime}-{architecture}.function",
-                functions.bill(
+                bills.of_function(
                     name,
                     runtimes.get(runtime),
                     architecture,
@@ -170,15 +170,15 @@ def _functions(
 
 
 def _part(one: FoundManifest) -> BuiltPart:
-    from layersmith.supply import functions  # noqa: PLC0415 -- start-up time
+    from layersmith.supply import bills  # noqa: PLC0415 -- start-up time
 
-    return functions.BuiltPart(one.manifest, functions.read(one.path.with_suffix(".cdx.json")))
+    return bills.BuiltPart(one.manifest, bills.read(one.path.with_suffix(".cdx.json")))
 
 
 def _code(function: Function, root: Path) -> FunctionCode | None:
-    from layersmith.supply import functions  # noqa: PLC0415 -- start-up time
+    from layersmith.supply import bills  # noqa: PLC0415 -- start-up time
 
-    return functions.FunctionCode(function.code, root / function.code) if function.code else None
+    return bills.FunctionCode(function.code, root / function.code) if function.code else None
 
 
 def _fits(args: argparse.Namespace, one: FoundManifest) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersmith import cache, console
-from layersmith.config import loader, reference, schema
+from layersmith.config import loader, schema
 from layersmith.errors import ConfigError, LayersmithError, ManyErrors
 from layersmith.recipes import reference as recipes
 
@@ -53,7 +53,7 @@ DATA: dict[str, dict[str, str]] = {
         "functions": "layersmith.prove.models.FunctionProof",
     },
     "reproduce": {"layers": "layersmith.supply.reproduce.Reproduction"},
-    "sbom": {"bills": "layersmith.supply.spdx.PrintedBill"},
+    "sbom": {"bills": "layersmith.supply.bills.PrintedBill"},
     "vectors-plan": {"stores": "layersmith.ship.cost.vectors.StorePlan"},
     "vectors-migrate": {"collections": "chroma_store.stores.migrate.MigratedCollection"},
     "why": {"answers": "layersmith.report.why.WhyAnswer"},
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         return _check_valid(args)
     files = {
         args.docs / "layers.schema.json": schema.render(),
-        args.docs / "layers-yaml.md": reference.render(),
+        args.docs / "layers-yaml.md": schema.reference(),
         args.docs / "recipes.schema.json": schema.render(recipes.schema()),
         args.docs / "recipes.md": recipes.render(),
         **{args.docs / "json" / f"{verb}.schema.json": render_data(verb) for verb in DATA},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import console
 from layersmith.errors import ShipError
-from layersmith.ship.cost import billing, session, vectors
+from layersmith.ship.cost import billing, vectors
 from layersmith.stacks import sessions
 from layersmith.verbs import options
 
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     ended = _follow(at, arn, logs=args.logs)
     # Those of a `source` on S3 are not known here.
     without = vectors.elsewhere(ended.use, len(work.get("items", ())), prices)
-    return _report(args, ended, session.items(ended.use, prices), prices, without)
+    return _report(args, ended, billing.session_items(ended.use, prices), prices, without)
 
 
 def _follow(at: Sessions, arn: str, *, logs: bool) -> Ended:
@@ -118,7 +118,7 @@ def _report(
             console.info(f"  {one.cost:.6f} {prices.currency}  {one.key} ({one.place})")
         console.info(
             f"cost {money:.6f} {prices.currency} at on-demand prices of {prices.date}; the same "
-            f"task always on: {session.month_of_task(ended.use, prices):.2f} a month"
+            f"task always on: {billing.month_of_task(ended.use, prices):.2f} a month"
         )
         if without:
             console.info(without)

@@ -43,13 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     _targets.add_filters(parser)
     _targets.add_dist(parser)
-    parser.add_argument(
-        "--runner",
-        choices=("docker", "host"),
-        default="host",
-        help="where proofs run; default: host, as there are many (docker: the runtime itself)",
-    )
-    parser.add_argument("--image", metavar="NAME", help="image to use as the runtime")
+    _targets.add_runner(parser, default="host", why="as there are many proofs")
     parser.add_argument(
         "--bold",
         action="store_true",

@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     options.add_filters(parser)
     options.add_dist(parser)
-    add_runner(parser)
+    options.add_runner(parser)
     parser.add_argument(
         "--accept",
         action="store_true",
@@ -56,20 +56,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="with --accept: only print what would be written"
-    )
-
-
-def add_runner(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose where layers are started."""
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--runner", choices=("docker", "host"), default="docker", help="default: docker"
-    )
-    which.add_argument(
-        "--docker", dest="runner", action="store_const", const="docker", help="--runner docker"
-    )
-    parser.add_argument(
-        "--image", metavar="NAME", help="image to use as the runtime (LAYERSMITH_IMAGE)"
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from layersmith.errors import LayersmithError
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
 
 EPILOG = """\
 order lists the stacks as deploy takes them, and what each imports from. draw writes the page

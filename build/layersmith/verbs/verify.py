@@ -10,7 +10,7 @@ from layersmith import cache, console
 from layersmith.errors import ShipError
 from layersmith.report import tables
 from layersmith.ship import github
-from layersmith.ship.publish import drift, observed, progress
+from layersmith.ship.publish import observed, plan, progress
 from layersmith.verbs import options
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
     states, failed = observed.read_all(
         job.site.aws, job.site.stack, job.desired, workers=job.site.workers
     )
-    found = drift.compare(job.desired, states)
-    withdrawn = drift.withdrawn(job.desired, states)
+    found = plan.differences(job.desired, states)
+    withdrawn = plan.withdrawn(job.desired, states)
     if args.json:
         console.emit_json(
             {

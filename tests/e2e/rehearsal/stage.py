@@ -14,8 +14,8 @@ from chroma_store.deltas.log import DeltaLog
 from chroma_store.server.client import ChromaHttp
 from chroma_store.server.process import ChromaProcess
 from chroma_store.snapshots.store import SnapshotStore
-from layersmith.ship.aws.clients import Aws
-from layersmith.ship.cost import session, usage
+from layersmith.ship.aws.accounts import Aws
+from layersmith.ship.cost import billing, usage
 from layersmith.stacks import assets, deploy, destroy, templates
 from layersmith.stacks import stage as stages
 from vector_common.storage import open_storage
@@ -173,7 +173,7 @@ class Stage:
             error=found.get("error") or "",
             cause=found.get("cause") or "",
             seconds=(found["stopDate"] - found["startDate"]).total_seconds(),
-            transitions=session.transitions(history),
+            transitions=billing.transitions(history),
         )
 
     def run(self, machine: str, event: Mapping[str, Any]) -> Execution:

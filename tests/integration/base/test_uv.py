@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from layersmith import process
-from layersmith.base import interpreters, uv
+from layersmith.base import uv
 
 MINOR = sys.version_info[1]
 HERE = Path(sys.executable).resolve()
@@ -55,7 +55,7 @@ def test_pyenvs_versions_stand_for_its_shims(
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
     monkeypatch.setenv("PATH", f"{shims}{os.pathsep}{os.pathsep}/usr/none")
 
-    path = interpreters.search_path(MINOR)
+    path = uv.search_path(MINOR)
 
     assert path.split(os.pathsep) == ["/usr/none", str(there.parent)]
     assert uv.find_python(MINOR, path) == there

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from layersmith.base import interpreters
+from layersmith.base import uv
 
 from tests.support import cli, wheels
 from tests.support.envelopes import data_of
@@ -117,7 +117,7 @@ def test_what_is_imported_stays_and_documents_do_not_collide(
         record = archive.read("python/alpha-1.0.dist-info/RECORD").decode()
         assert "LICENSE," + wheels.digest(b"of alpha") + ",8\n" in record
         assert "LICENSE" not in archive.read("python/beta-1.0.dist-info/RECORD").decode()
-    python = interpreters.find(11, install=False)
+    python = uv.interpreter(11, install=False)
     assert python
     # Python imports from a folder in a zip, too.
     subprocess.run([python, "-c", "import alpha"], env={"PYTHONPATH": f"{path}/python"}, check=True)
@@ -140,7 +140,7 @@ def test_the_bytecode_is_loaded_as_it_is(demo: Project, tmp_path: Path) -> None:
         archive.extractall(tmp_path / "opt")
     # The source is damaged, so that only bytecode that is never compared with it can be imported.
     (tmp_path / "opt/python/alpha/core.py").write_text("raise SystemExit('compiled anew')\n")
-    python = interpreters.find(11, install=False)
+    python = uv.interpreter(11, install=False)
     assert python
     code = "import alpha; print(alpha.double(21), alpha.core.__cached__)"
     done = subprocess.run(

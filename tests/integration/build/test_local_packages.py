@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING
 
-from layersmith.base import interpreters, runtimes
+from layersmith.base import runtimes, uv
 from layersmith.crossbuild import host, isolated
 from layersmith.lock import targets as locking
 
@@ -188,7 +188,7 @@ def test_the_python_of_the_target_builds(project: Project) -> None:
 def test_a_machine_without_that_python_builds_with_its_own_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(interpreters, "find", lambda _minor: None)
+    monkeypatch.setattr(uv, "interpreter", lambda _minor: None)
     isolated.pure_interpreter.cache_clear()
     package = sources(tmp_path / "pkg", HATCHLING)
     build = host.HostBuild(package, runtimes.get("python3.13"), {})

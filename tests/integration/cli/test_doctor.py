@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith import cli
-from layersmith.base import interpreters
+from layersmith.base import uv
 from layersmith.verbs import doctor
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def test_an_index_that_does_not_answer_is_said_without_its_password(
 
 
 def test_an_interpreter_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interpreters, "find", lambda minor, *, install: None)
+    monkeypatch.setattr(uv, "interpreter", lambda minor, *, install: None)
     lines = look(monkeypatch, "interpreters")
     assert {line.state for line in lines} == {"warn"}
     assert lines[0].next == "uv python install 3.10"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from layersmith.base import interpreters, uv
+from layersmith.base import uv
 
 from tests.support import clocks, pages
 
@@ -48,7 +48,7 @@ PROGRAMS = ("bash", "basename", "dirname", "env", "git", "realpath", "rm", "sed"
 
 def python() -> Path:
     """Return the interpreter of the function's runtime, which uv would download elsewhere."""
-    found = interpreters.find(13)
+    found = uv.interpreter(13)
     if found is None:
         pytest.skip(f"the machine has no {RUNTIME}, and uv found none to download")
     return found

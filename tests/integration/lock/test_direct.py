@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from layersmith import lock, process
 from layersmith.errors import BuildError
-from layersmith.lock import checkouts, wheelstore
+from layersmith.lock import wheelstore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +99,7 @@ def test_an_archive_of_a_commit_is_the_same_everywhere(
     repository.git("clone", "--quiet", "--bare", str(repository.folder), str(copy))
     repository.git("repack", "-a", "-q")
     one, two = (
-        checkouts.pack(f"git+{folder.as_uri()}@{commit}#subdirectory=pkg", "thing-1.5")
+        wheelstore.pack_commit(f"git+{folder.as_uri()}@{commit}#subdirectory=pkg", "thing-1.5")
         for folder in (repository.folder, copy)
     )
     assert one == two
@@ -107,9 +107,9 @@ def test_an_archive_of_a_commit_is_the_same_everywhere(
         assert text in one
     assert b".git/" not in one
     with pytest.raises(BuildError, match="has no folder nowhere"):
-        checkouts.pack(f"git+{copy.as_uri()}@{commit}#subdirectory=nowhere", "thing-1.5")
+        wheelstore.pack_commit(f"git+{copy.as_uri()}@{commit}#subdirectory=nowhere", "thing-1.5")
     with pytest.raises(BuildError, match="git could not fetch commit 0000"):
-        checkouts.pack(f"git+{copy.as_uri()}@{'0' * 40}", "thing-1.5")
+        wheelstore.pack_commit(f"git+{copy.as_uri()}@{'0' * 40}", "thing-1.5")
 
 
 def test_a_wheel_by_its_url_is_locked_with_its_hash(project: Project, index: Index) -> None:

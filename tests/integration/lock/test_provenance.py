@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.lock.published import pages, provenance
+from layersmith.lock import pages, provenance
 from sigstore.models import TrustedRoot
 from sigstore.verify import Verifier
 

@@ -10,7 +10,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from layersmith.base import interpreters
+from layersmith.base import uv
 
 from tests.support import cli
 from tests.support.envelopes import data_of
@@ -31,7 +31,7 @@ STEM = "imaging-1.0.0-python3.13-arm64"
 
 @pytest.fixture
 def measure(call: Call, built: Callable[[str], Path]) -> Callable[..., Any]:
-    if interpreters.find(13, install=False) is None:
+    if uv.interpreter(13, install=False) is None:
         pytest.skip("no CPython 3.13 on this machine")
 
     def measured(*words: str) -> Any:
@@ -110,7 +110,7 @@ def test_emulated_times_become_an_estimate(measure: Callable[..., Any], engine: 
 def test_over_the_budget_is_exit_code_7(
     call: Call, built: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    if interpreters.find(13, install=False) is None:
+    if uv.interpreter(13, install=False) is None:
         pytest.skip("no CPython 3.13 on this machine")
     (tmp_path / "layers.yaml").write_text(
         "layers:\n  imaging:\n    description: Pillow\n    version: 1.0.0\n"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.base import interpreters
+from layersmith.base import uv
 
 from tests.support.envelopes import data_of
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 def need_python(minor: int) -> None:
     """Skip where this machine has no such interpreter for the host runner."""
-    if interpreters.find(minor, install=False) is None:
+    if uv.interpreter(minor, install=False) is None:
         pytest.skip(f"no CPython 3.{minor} on this machine")
 
 

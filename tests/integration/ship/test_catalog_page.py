@@ -11,8 +11,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.ship.index import catalog, snippets
-from layersmith.ship.index.document import Index, IndexEntry
+from layersmith.ship import arns
+from layersmith.ship.arns import Index, IndexEntry
 
 from tests.support import cli, clocks
 
@@ -52,7 +52,7 @@ def entries() -> list[IndexEntry]:
 @pytest.fixture
 def page(tmp_path: Path, entries: list[IndexEntry]) -> Path:
     path = tmp_path / "arns.html"
-    path.write_text(catalog.html(entries), encoding="utf-8")
+    path.write_text(arns.html(entries), encoding="utf-8")
     return path
 
 
@@ -122,7 +122,7 @@ def test_the_page_copies_what_the_command_prints(
     index = page.with_name("index.json")
     index.write_text(Index(layers=entries).to_json())
     assert copied[" latest eu-west-1"] == printed(index, "--region", "eu-west-1").strip()
-    assert len(copied) == len(entries) * (1 + 2 * len(snippets.templates()))
+    assert len(copied) == len(entries) * (1 + 2 * len(arns.snippets()))
     asked = ["--format", "sam", "--parameter"]
     assert copied["sam parameter latest us-east-1"] == printed(index, *asked)
     asked = ["--format", "cdk", "--parameter", "--version", "1.0.0"]
@@ -145,9 +145,9 @@ REST = {
 @pytest.mark.parametrize("kind", REST)
 def test_cfn_lint_finds_nothing_in_what_is_pasted(kind: str, entries: list[IndexEntry]) -> None:
     place = ("alpha", "python3.13", "arm64")
-    values = snippets.words(place, "latest", "eu-west-1", entries[0].arn)
+    values = arns.snippet_words(place, "latest", "eu-west-1", entries[0].arn)
     for source in ("parameter", "arn"):
-        text = snippets.fill(kind, source, values)
+        text = arns.fill_snippet(kind, source, values)
         lines = "".join(f"      {line}\n" for line in REST[kind])
         whole = text.replace("    Properties:\n", f"    Properties:\n{lines}")
         assert whole != text

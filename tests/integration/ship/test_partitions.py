@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.ship.aws import clients
+from layersmith.ship.aws import accounts
 
 from tests.integration.ship.releases import LayerSpec
 
@@ -72,7 +72,7 @@ def test_clients_talk_to_the_endpoints_of_the_partition(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    aws = clients.Aws()
+    aws = accounts.Aws()
     for service in ("lambda", "s3", "ssm", "sts"):
         url = aws.client(service, region).meta.endpoint_url
         assert url == f"https://{service}.{region}.{domain}"

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from layersmith.base import zips
 from layersmith.ship.aws import buckets
-from layersmith.ship.aws.clients import Aws
+from layersmith.ship.aws.accounts import Aws
 from layersmith.stacks import assets
 from layersmith.stacks.assets import Asset
 from layersmith.stacks.deploy import Deployment

@@ -236,7 +236,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(cloud: Cloud, made: int) -> N
 
 def test_a_bucket_that_the_publisher_made_is_taken_as_it_is(cloud: Cloud) -> None:
     from layersmith.ship.aws import buckets
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
 
     name = buckets.ensure(Aws(endpoint_url=cloud.endpoint), "layersmith", "eu-west-1")
     done = layers(cloud, "--only", "artifacts", "--yes", "--json")

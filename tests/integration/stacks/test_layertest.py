@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.errors import ShipError
-from layersmith.ship.aws.clients import Aws
+from layersmith.ship.aws.accounts import Aws
 from layersmith.stacks import layertest, templates
 from layersmith.stacks import stage as stages
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 from chroma_store.server.process import ChromaProcess
 from chroma_store.snapshots.versions import running_version
-from layersmith.base import interpreters, uv
+from layersmith.base import uv
 
 from tests.support import cli
 
@@ -62,7 +62,7 @@ layers:
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the layer's content, Chroma's tests, and an interpreter that has pytest."""
     folder = tmp_path_factory.mktemp("suite")
-    python = interpreters.find(MINOR, install=False)
+    python = uv.interpreter(MINOR, install=False)
     if python is None:
         pytest.skip(f"no CPython 3.{MINOR} here, for which the layer is")
     version = running_version()

@@ -36,13 +36,13 @@ def test_the_platform_is_the_next_that_uv_knows(minor: int, expected: int) -> No
     class Stub:
         glibc = (2, minor)
 
-    assert uv.platform(Stub(), "arm64") == f"aarch64-manylinux_2_{expected}"  # type: ignore[arg-type]
+    assert uv.python_platform(Stub(), "arm64") == f"aarch64-manylinux_2_{expected}"  # type: ignore[arg-type]
 
 
 def test_wheels_for_a_target(said: list[tuple[list[str], dict[str, Any]]]) -> None:
     runtime = runtimes.get("python3.13")
     uv.install_wheels(
-        Path("/x"), ["a==1"], python_version="3.13", platform=uv.platform(runtime, "arm64")
+        Path("/x"), ["a==1"], python_version="3.13", platform=uv.python_platform(runtime, "arm64")
     )
     uv.install_wheels(Path("/x"), ["a==1", "b"], deps=True)
     uv.install_wheels(Path("/x"), ["a==1 --hash=sha256:0"])

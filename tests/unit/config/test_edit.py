@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from layersmith.config import edit
+from layersmith.config import document
 from layersmith.errors import ConfigError
 
 PATH = ("layers", "shop", "import-exceptions")
@@ -37,7 +37,7 @@ layers:
 
 
 def test_a_mapping_that_is_there_grows_at_its_end() -> None:
-    new = edit.with_entries(WITH, PATH, NEW, file="layers.yaml")
+    new = document.with_entries(WITH, PATH, NEW, file="layers.yaml")
     assert new.splitlines()[:5] == WITH.splitlines()[:5]
     assert new.splitlines()[7:] == WITH.splitlines()[5:]
     found = yaml.safe_load(new)["layers"]["shop"]["import-exceptions"]
@@ -45,7 +45,7 @@ def test_a_mapping_that_is_there_grows_at_its_end() -> None:
 
 
 def test_a_mapping_that_is_not_there_is_made_at_the_end_of_the_layer() -> None:
-    new = edit.with_entries(WITHOUT, PATH, NEW, file="layers.yaml")
+    new = document.with_entries(WITHOUT, PATH, NEW, file="layers.yaml")
     assert new.splitlines()[7] == "    import-exceptions:"
     assert [line for line in new.splitlines() if line not in WITHOUT.splitlines()] == (
         new.splitlines()[7:10]
@@ -56,12 +56,12 @@ def test_a_mapping_that_is_not_there_is_made_at_the_end_of_the_layer() -> None:
 @pytest.mark.parametrize("end", ["", "\n"])
 def test_the_last_layer_of_the_file(end: str) -> None:
     text = f"layers:\n  shop:\n    description: >-\n      folded\n      text{end}"
-    found = yaml.safe_load(edit.with_entries(text, PATH, NEW, file="layers.yaml"))
+    found = yaml.safe_load(document.with_entries(text, PATH, NEW, file="layers.yaml"))
     assert found["layers"]["shop"] == {"description": "folded text", "import-exceptions": NEW}
 
 
 def test_line_ends_of_windows_stay() -> None:
-    new = edit.with_entries(WITH.replace("\n", "\r\n"), PATH, NEW, file="layers.yaml")
+    new = document.with_entries(WITH.replace("\n", "\r\n"), PATH, NEW, file="layers.yaml")
     assert new.count("\n") == new.count("\r\n")
 
 
@@ -75,5 +75,5 @@ def test_line_ends_of_windows_stay() -> None:
 )
 def test_what_cannot_be_edited_is_said_with_what_to_write(text: str) -> None:
     with pytest.raises(ConfigError, match="cannot be edited here") as raised:
-        edit.with_entries(text, PATH, NEW, file="layers.yaml")
+        document.with_entries(text, PATH, NEW, file="layers.yaml")
     assert "shop.*_x" in str(raised.value.hint)

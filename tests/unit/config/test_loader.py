@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith.config import loader, reference
+from layersmith.config import loader, schema
 from layersmith.config.models import BytecodeMode, RequirementsFile
 from layersmith.errors import ConfigError
 from pydantic import ValidationError
@@ -93,7 +93,7 @@ def test_the_file_of_this_repository_is_valid() -> None:
 
 
 def test_the_example_of_the_reference_is_valid(load: Load) -> None:
-    assert set(load(reference.EXAMPLE).config.functions) == {"query"}
+    assert set(load(schema.EXAMPLE).config.functions) == {"query"}
 
 
 def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:

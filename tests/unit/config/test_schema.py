@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 from layersmith import cli
-from layersmith.config import models, reference, schema, trust, values
+from layersmith.config import models, schema, trust, values
 from layersmith.errors import ConfigError
 from layersmith.verbs import schema as verb
 from pydantic import TypeAdapter
@@ -67,7 +67,7 @@ def accepts(value: Any) -> bool:
     return jsonschema.Draft202012Validator(schema.schema()).is_valid(value)
 
 
-@pytest.mark.parametrize("text", [(ROOT / "layers.yaml").read_text("utf-8"), reference.EXAMPLE])
+@pytest.mark.parametrize("text", [(ROOT / "layers.yaml").read_text("utf-8"), schema.EXAMPLE])
 def test_the_schema_accepts_what_the_loader_accepts(text: str) -> None:
     assert accepts(yaml.safe_load(text))
 
@@ -120,7 +120,7 @@ def test_every_key_is_described_and_its_examples_are_valid(
 
 
 def test_the_reference_has_a_section_for_every_key() -> None:
-    text = reference.render()
+    text = schema.reference()
     for model in MODELS:
         for name, info in model.model_fields.items():
             assert f"### `{info.alias or name}`" in text
@@ -129,7 +129,7 @@ def test_the_reference_has_a_section_for_every_key() -> None:
 
 
 def test_links_of_the_reference_lead_to_headings() -> None:
-    text = reference.render()
+    text = schema.reference()
     anchors = {
         "".join(c for c in line[3:].lower().replace(" ", "-") if c.isalnum() or c == "-")
         for line in text.splitlines()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from layersmith.base import interpreters, runtimes
+from layersmith.base import runtimes, uv
 from layersmith.crossbuild import isolated
 
 
@@ -15,7 +15,7 @@ def test_the_runtime_s_version_or_this_one_with_a_warning(
     found: Path | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     isolated.pure_interpreter.cache_clear()
-    monkeypatch.setattr(interpreters, "find", lambda _: found)
+    monkeypatch.setattr(uv, "interpreter", lambda _: found)
     program = isolated.pure_interpreter(runtimes.get("python3.14"))
     isolated.pure_interpreter.cache_clear()
     said = capsys.readouterr().err

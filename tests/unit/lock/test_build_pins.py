@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from layersmith.crossbuild.finished import BuiltWheel
 from layersmith.errors import BuildError, LockError
-from layersmith.lock import build_pins, compare, document, wheelstore
+from layersmith.lock import build_pins, document, wheelstore
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.lock.resolver import File
 
@@ -100,13 +100,13 @@ def test_what_changed_of_the_tools_is_said() -> None:
         {},
         {"mypkg": ("hatchling==1.33.0", "packaging==26.0")},
     )
-    assert [str(change) for change in compare.changes(old, new)] == [
+    assert [str(change) for change in document.changes(old, new)] == [
         "~ zig 0.17.1 -> 0.18.0, builds markupsafe",
         "~ hatchling 1.32.0 -> 1.33.0, builds mypkg",
         "+ packaging 26.0, builds mypkg",
         "- pluggy 1.7, builds mypkg",
     ]
-    assert compare.changes(new, new) == []
+    assert document.changes(new, new) == []
 
 
 def test_what_a_container_builds_is_pinned_without_a_compiler(

@@ -14,16 +14,15 @@ from layersmith import lock
 from layersmith.errors import BuildError, LockError
 from layersmith.lock import (
     build_pins,
-    checkouts,
     document,
     explain,
     provided,
     resolver,
     targets,
     wheelstore,
+    yanked,
 )
 from layersmith.lock.document import CONFIG, Lock, LockedFile, LockEntry
-from layersmith.lock.explain import yanked
 from layersmith.lock.inputs import LockInputs
 from layersmith.lock.resolver import File, Offer, Unresolvable
 
@@ -187,13 +186,13 @@ def commit(monkeypatch: pytest.MonkeyPatch) -> None:
         (folder / "lib/run").chmod(0o755)
         (folder / "lib/link").symlink_to("run")
 
-    monkeypatch.setattr(checkouts, "_check_out", check_out)
+    monkeypatch.setattr(wheelstore, "_check_out", check_out)
 
 
 @pytest.mark.usefixtures("commit")
 def test_a_commit_becomes_an_archive_with_a_name_and_a_version() -> None:
     def members(fragment: str) -> dict[str, tarfile.TarInfo]:
-        content = checkouts.pack(f"git+https://git.test/x@c0ffee{fragment}", "x-1.0")
+        content = wheelstore.pack_commit(f"git+https://git.test/x@c0ffee{fragment}", "x-1.0")
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             return {one.name: one for one in archive.getmembers()}
 
@@ -209,7 +208,7 @@ def test_a_commit_becomes_an_archive_with_a_name_and_a_version() -> None:
 @pytest.mark.parametrize("folder", ["missing", "setup.py", "../../..", "../other"])
 def test_a_folder_that_is_not_in_the_commit_is_refused(folder: str) -> None:
     with pytest.raises(BuildError, match=f"x-1.0 has no folder {folder} at commit c0ffee"):
-        checkouts.pack(f"git+https://git.test/x@c0ffee#subdirectory={folder}", "x-1.0")
+        wheelstore.pack_commit(f"git+https://git.test/x@c0ffee#subdirectory={folder}", "x-1.0")
 
 
 def test_only_a_whole_wheel_of_its_hash_is_admitted(

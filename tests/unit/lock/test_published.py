@@ -12,9 +12,9 @@ import httpx
 import pytest
 from layersmith.base import http, uv
 from layersmith.errors import LockError
+from layersmith.lock import pages, provenance
 from layersmith.lock.document import Lock, LockEntry
-from layersmith.lock.published import pages, provenance
-from layersmith.lock.published.pages import Page, PageFile, Pages
+from layersmith.lock.pages import Page, PageFile, Pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from layersmith.base import runtimes, uv
 from layersmith.errors import LockError
-from layersmith.lock import compare, explain, resolver
+from layersmith.lock import document, explain, resolver
 from layersmith.lock import tags as wheeltags
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.lock.inputs import LockInputs
@@ -214,7 +214,7 @@ def test_a_uv_lock_of_another_version_is_an_error() -> None:
 
 def test_the_platform_is_the_closest_that_uv_knows(make_target: MakeTarget) -> None:
     def platform(target: Target) -> str:
-        return uv.platform(target.runtime, target.architecture)
+        return uv.python_platform(target.runtime, target.architecture)
 
     assert platform(make_target("python3.13")) == "aarch64-manylinux_2_34"
     assert platform(make_target("python3.11")) == "aarch64-manylinux_2_28"
@@ -227,13 +227,13 @@ def test_changes_between_locks() -> None:
         return Lock(entries, "", {})
 
     old, new = lock(a="1", b="2.9", c="3", e="1"), lock(a="1", b="2.10", c="1", d="4")
-    found = compare.changes(old, new)
+    found = document.changes(old, new)
     assert [(c.kind, str(c)) for c in found] == [
         ("upgraded", "~ b 2.9 -> 2.10"),
         ("downgraded", "~ c 3 -> 1"),
         ("added", "+ d 4"),
         ("removed", "- e 1"),
     ]
-    assert [c.kind for c in compare.changes(None, old)] == ["added"] * 4
+    assert [c.kind for c in document.changes(None, old)] == ["added"] * 4
     other = Lock([LockEntry("a", "1", "other", "f")], "", {})
-    assert [str(c) for c in compare.changes(lock(a="1"), other)] == ["~ a 1: another file"]
+    assert [str(c) for c in document.changes(lock(a="1"), other)] == ["~ a 1: another file"]

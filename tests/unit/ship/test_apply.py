@@ -11,7 +11,7 @@ import pytest
 from layersmith.base import zips
 from layersmith.errors import ShipError
 from layersmith.ship.aws import buckets
-from layersmith.ship.aws.clients import Aws
+from layersmith.ship.aws.accounts import Aws
 from layersmith.ship.aws.failures import AwsFailure, Kind
 from layersmith.ship.publish import apply, canary, lease, observed, plan, uploads
 from layersmith.ship.publish.canary import CanaryVerdict

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from layersmith.errors import ShipError
-from layersmith.ship.release import changelog
+from layersmith.ship.release import bumps
 from layersmith.ship.release.bumps import Bump, ReleaseChange, raised
 from layersmith.ship.release.steps import decide
 
@@ -62,17 +62,17 @@ def test_a_release_never_goes_back(current: str, pre: str | None) -> None:
 def test_a_changelog_gives_back_what_it_says_of_a_release() -> None:
     text = "# Changelog\n\n## [a-v1.1.0] - 2026-01-02\n\n- b added\n- c\n\n## [a-v1.0.0]\n"
     text = text.replace("\n", "\r\n")
-    assert changelog.body(text, "a-v1.1.0") == "- b added\n- c"
+    assert bumps.section_body(text, "a-v1.1.0") == "- b added\n- c"
     with pytest.raises(ShipError, match="no section a-v2"):
-        changelog.body(text, "a-v2")
+        bumps.section_body(text, "a-v2")
 
 
 def test_a_section_goes_above_the_newest_and_below_unreleased() -> None:
     text = "# Changelog\n\n## [Unreleased]\n\n- soon\n\n## [a-v1.0.0] - 2026-01-01\n\n- first\n"
-    new = changelog.section(
+    new = bumps.new_section(
         "a-v1.1.0", NOW.date(), [ReleaseChange(Bump.MINOR, "b added")], forced=None
     )
-    titles = [line for line in changelog.add(text, new).splitlines() if line.startswith("## ")]
+    titles = [line for line in bumps.add_section(text, new).splitlines() if line.startswith("## ")]
     assert titles == [
         "## [Unreleased]",
         "## [a-v1.1.0] - 2026-11-21",
@@ -85,10 +85,10 @@ def test_a_changelog_in_another_encoding_is_refused(encoding: str, tmp_path: Pat
     path = tmp_path / "CHANGELOG.md"
     path.write_bytes("# \xc4nderungen\n".encode(encoding))
     with pytest.raises(ShipError, match="is not a readable changelog") as caught:
-        changelog.read(path)
+        bumps.read_changelog(path)
     assert caught.value.hint == "save it as UTF-8"
     path.write_bytes("# Changes\n".encode("utf-16-le"))
     with pytest.raises(ShipError, match="zero bytes"):
-        changelog.read(path)
+        bumps.read_changelog(path)
     path.write_bytes("# \xc4nderungen\n".encode())
-    assert changelog.read(path) == "# \xc4nderungen\n"
+    assert bumps.read_changelog(path) == "# \xc4nderungen\n"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.errors import ConfigError
-from layersmith.ship.cost import billing, session, usage
+from layersmith.ship.cost import billing, usage
 from layersmith.stacks import sessions
 from layersmith.verbs import cost
 
@@ -50,8 +50,8 @@ def test_sessions_are_counted_from_their_history() -> None:
         event(5, "TaskStateExited", 1811),
         event(6, "SucceedStateEntered", 1900),
     ]
-    used = session.SessionUsage().plus(session.of_execution(history))
-    assert used == session.SessionUsage(1, 2, 2 * 0.5, 4 * 0.5)
+    used = billing.SessionUsage().plus(billing.of_execution(history))
+    assert used == billing.SessionUsage(1, 2, 2 * 0.5, 4 * 0.5)
 
 
 def submission(resource: str, output: str | None) -> list[dict[str, Any]]:
@@ -66,17 +66,17 @@ def submission(resource: str, output: str | None) -> list[dict[str, Any]]:
 
 def test_a_server_that_called_back_is_billed_until_the_execution_is_over() -> None:
     task = json.dumps({"Tasks": [{"Cpu": "512", "Memory": "1024"}]})
-    waited = session.of_execution(submission("runTask.sync", task))
-    assert (waited.task_seconds, waited.vcpu, waited.gb) == (session.MINIMUM_SECONDS, 0.5, 1.0)
-    assert session.of_execution(submission("runTask.waitForTaskToken", task)).task_seconds == 7200
+    waited = billing.of_execution(submission("runTask.sync", task))
+    assert (waited.task_seconds, waited.vcpu, waited.gb) == (billing.MINIMUM_SECONDS, 0.5, 1.0)
+    assert billing.of_execution(submission("runTask.waitForTaskToken", task)).task_seconds == 7200
 
 
 def test_a_task_of_unknown_size_is_counted_and_one_that_never_was_is_not() -> None:
-    unknown = session.of_execution(submission("runTask.waitForTaskToken", "no JSON"))
+    unknown = billing.of_execution(submission("runTask.waitForTaskToken", "no JSON"))
     assert (unknown.vcpu, unknown.gb, unknown.task_seconds) == (1.0, 2.0, 7200)
-    none = session.of_execution(submission("runTask.waitForTaskToken", '{"Tasks": []}'))
+    none = billing.of_execution(submission("runTask.waitForTaskToken", '{"Tasks": []}'))
     assert (none.vcpu, none.task_seconds) == (0.0, 0.0)
-    assert session.of_execution(submission("describeTasks", None)).task_seconds == 0.0
+    assert billing.of_execution(submission("describeTasks", None)).task_seconds == 0.0
 
 
 def test_jobs_that_did_not_end_are_not_billed(tmp_path: Path) -> None:
@@ -150,12 +150,12 @@ def test_a_session_has_one_bill_wherever_it_is_asked_for(
     month = cost.bill(prices, [], used, {}, "eu-west-1")
 
     assert ended.use.task_seconds == seconds
-    followed = session.items(ended.use, prices)
+    followed = billing.session_items(ended.use, prices)
     assert {one.key: one.cost for one in month} == {one.key: one.cost for one in followed}
     assert billing.total(month) == billing.total(followed) > 0
-    assert used == session.SessionUsage().plus(ended.use)
-    assert usage.sessions(states, "eu-west-1", "other", NOW) == session.SessionUsage()
-    assert usage.sessions(states, "eu-west-1", "", NOW + timedelta(1)) == session.SessionUsage()
+    assert used == billing.SessionUsage().plus(ended.use)
+    assert usage.sessions(states, "eu-west-1", "other", NOW) == billing.SessionUsage()
+    assert usage.sessions(states, "eu-west-1", "", NOW + timedelta(1)) == billing.SessionUsage()
 
 
 def test_the_quota_where_the_account_does_not_say_is_what_the_guide_says() -> None:

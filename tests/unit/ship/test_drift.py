@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from layersmith.ship.publish import drift, progress
+from layersmith.ship.publish import plan, progress
 from layersmith.ship.publish.models import Grant, Quarantined
 
 from tests.unit.ship.makers import placeholder, pointers, release, state, want
@@ -14,7 +14,7 @@ GOOD = pointers("1.2.0", v1_2_0=1)
 
 
 def fields(*states: Any, **changes: Any) -> list[tuple[str, str]]:
-    found = drift.compare([want(**changes)], {one.region: one for one in states})
+    found = plan.differences([want(**changes)], {one.region: one for one in states})
     return [(finding.region, finding.field) for finding in found]
 
 
@@ -65,7 +65,7 @@ def test_the_region_with_another_number_is_named_where_numbers_are_aligned() -> 
 
 def test_what_is_granted_to_nobody_is_spelled() -> None:
     nobody = state(EU, release(1, grants=frozenset()), at=GOOD)
-    (finding,) = drift.compare([want()], {EU: nobody})
+    (finding,) = plan.differences([want()], {EU: nobody})
     assert (finding.expected, finding.found) == ("public", "none")
 
 
@@ -82,7 +82,7 @@ def test_the_region_whose_latest_is_not_that_of_the_most_is_named() -> None:
 
 def test_a_latest_that_is_yanked_or_foreign_parameters_are_named() -> None:
     yanked = dataclasses.replace(GOOD, yanked={"1.2.0": "broken"}, foreign=("mine",))
-    found = drift.compare([want()], {EU: state(EU, release(1), at=yanked)})
+    found = plan.differences([want()], {EU: state(EU, release(1), at=yanked)})
     assert [(one.field, one.found) for one in found] == [
         ("parameters", "mine"),
         ("pointer latest", "1.2.0"),
@@ -96,17 +96,17 @@ def test_what_is_wanted_and_withdrawn_is_said_with_its_regions() -> None:
     other = dataclasses.replace(yanked, versions=GOOD.versions | {"1.1.0": "arn"})
     name = want().identifier
     states = {EU: state(EU, release(1), at=yanked), US: state(US, release(1), at=yanked)}
-    assert drift.withdrawn([want()], states) == [
+    assert plan.withdrawn([want()], states) == [
         f"{name}: 1.2.0 is yanked: broken; no release is left, so there is no `latest` ({EU}, {US})"
     ]
-    assert drift.withdrawn([want()], {US: state(US, release(1), at=other)}) == [
+    assert plan.withdrawn([want()], {US: state(US, release(1), at=other)}) == [
         f"{name}: 1.2.0 is yanked: broken ({US})"
     ]
-    assert drift.withdrawn([want()], {EU: state(EU, release(1), at=GOOD)}) == []
+    assert plan.withdrawn([want()], {EU: state(EU, release(1), at=GOOD)}) == []
 
 
 def test_the_markdown_escapes_what_would_break_its_table() -> None:
-    found = drift.compare([want()], {EU: state(EU, release(1, license="a|b"), at=GOOD)})
+    found = plan.differences([want()], {EU: state(EU, release(1, license="a|b"), at=GOOD)})
     text = progress.markdown(found, [Quarantined(US, "down\nfor good", "wait")])
     assert "a\\|b" in text
     assert "down for good" in text

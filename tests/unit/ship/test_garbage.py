@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from layersmith.ship.gc import judge as gc
+from layersmith.ship import gc
 from layersmith.ship.publish.models import Held
 
 from tests.unit.ship.makers import foreign, release

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.errors import ShipError
-from layersmith.ship.index import catalog, document
+from layersmith.ship import arns
 
 from tests.unit.ship.makers import arn, pointers
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from layersmith.ship.publish.models import Pointers
 
 
-def seen(at: Pointers, region: str = "eu-west-1") -> document.ObservedPointers:
-    return document.ObservedPointers("alpha", "python3.13", "arm64", region, at)
+def seen(at: Pointers, region: str = "eu-west-1") -> arns.ObservedPointers:
+    return arns.ObservedPointers("alpha", "python3.13", "arm64", region, at)
 
 
-def entry(**changes: Any) -> document.IndexEntry:
+def entry(**changes: Any) -> arns.IndexEntry:
     said = {
         "layer": "alpha",
         "version": "1.0.0",
@@ -25,24 +25,24 @@ def entry(**changes: Any) -> document.IndexEntry:
         "region": "eu-west-1",
         "arn": arn(1),
     }
-    return document.IndexEntry(**(said | changes))
+    return arns.IndexEntry(**(said | changes))
 
 
 def test_a_region_that_was_not_read_keeps_its_arns() -> None:
-    old = document.Index(layers=[entry(), entry(region="us-east-1"), entry(layer="beta")])
-    merged = document.merge(old, [seen(pointers("1.1.0", v1_1_0=2))])
+    old = arns.Index(layers=[entry(), entry(region="us-east-1"), entry(layer="beta")])
+    merged = arns.merge(old, [seen(pointers("1.1.0", v1_1_0=2))])
     assert {(e.layer, e.region, e.version, e.latest) for e in merged.layers} == {
         ("alpha", "eu-west-1", "1.1.0", True),
         ("alpha", "us-east-1", "1.0.0", False),
         ("beta", "eu-west-1", "1.0.0", False),
     }
-    assert document.parse(merged.to_json()) == merged
+    assert arns.parse(merged.to_json()) == merged
     with pytest.raises(ShipError, match="index cannot be read"):
-        document.parse('{"format": 2}')
+        arns.parse('{"format": 2}')
 
 
 def test_the_page_escapes_what_people_wrote() -> None:
-    page = catalog.html([entry(yanked='<script>"$rows"</script>')])
+    page = arns.html([entry(yanked='<script>"$rows"</script>')])
     assert "<script>&#34;" not in page
     assert "&lt;script&gt;&#34;$rows&#34;" in page
     assert page.count("<tr>") == 2

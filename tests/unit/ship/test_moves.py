@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from layersmith import console
 from layersmith.errors import ShipError
-from layersmith.ship.index import document
+from layersmith.ship import arns
 from layersmith.ship.pointers import moves
 from layersmith.ship.publish.models import Pointers
 from layersmith.ship.publish.site import Site
@@ -15,8 +15,8 @@ from tests.unit.ship.fakes import FakeAws
 from tests.unit.ship.makers import arn, pointers
 
 
-def seen(at: Pointers, region: str = "eu-west-1") -> document.ObservedPointers:
-    return document.ObservedPointers("alpha", "python3.13", "arm64", region, at)
+def seen(at: Pointers, region: str = "eu-west-1") -> arns.ObservedPointers:
+    return arns.ObservedPointers("alpha", "python3.13", "arm64", region, at)
 
 
 def moved(result: moves.Moves) -> list[tuple[str, str | None]]:
@@ -115,7 +115,7 @@ def test_yanking_leaves_latest_where_a_person_put_it_below_the_highest() -> None
 
 
 def test_yanking_marks_where_the_version_is_and_where_it_may_still_come() -> None:
-    def place(region: str, at: Pointers, *, wanted: bool) -> document.ObservedPointers:
+    def place(region: str, at: Pointers, *, wanted: bool) -> arns.ObservedPointers:
         return dataclasses.replace(seen(at, region), wanted=wanted)
 
     both, lower = pointers("1.0.0", v1_0_0=1, v1_1_0=2), pointers(None, v1_0_0=1)
@@ -152,7 +152,7 @@ def test_nothing_moves_without_a_yes(monkeypatch: pytest.MonkeyPatch) -> None:
         moves.confirm(3, "account 123456789012")
 
 
-def early(latest: str) -> document.ObservedPointers:
+def early(latest: str) -> arns.ObservedPointers:
     known = {"1.0.0": arn(1), "1.0.1-rc.1": arn(2), "1.0.1": arn(3), "1.1.0-rc.1": arn(4)}
     return seen(Pointers(known[latest], known))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from layersmith.ship.index import snippets
+from layersmith.ship import arns
 
 from tests.unit.ship.makers import arn
 
@@ -19,7 +19,7 @@ PLACES = [
     ("lambda", "python3.12", "x86_64"),
     ("a-1b", "python3.14", "arm64"),
 ]
-SOURCES: tuple[snippets.Source, ...] = ("parameter", "arn")
+SOURCES: tuple[arns.Source, ...] = ("parameter", "arn")
 
 
 class Loader(yaml.SafeLoader):
@@ -102,12 +102,12 @@ JUDGES = {
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place[0])
 @pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("kind", snippets.templates())
+@pytest.mark.parametrize("kind", arns.snippets())
 def test_every_snippet_is_read_as_what_it_is(
-    kind: str, source: snippets.Source, place: tuple[str, str, str]
+    kind: str, source: arns.Source, place: tuple[str, str, str]
 ) -> None:
-    values = snippets.words(place, "latest", "eu-west-1", arn(3))
-    text = snippets.fill(kind, source, values)
+    values = arns.snippet_words(place, "latest", "eu-west-1", arn(3))
+    text = arns.fill_snippet(kind, source, values)
     assert "@{" not in text
     assert text == text.lstrip()
     layer, runtime, architecture = place

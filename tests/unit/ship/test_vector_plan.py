@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 from layersmith import cli
-from layersmith.ship.cost import billing, session, vectors
+from layersmith.ship.cost import billing, vectors
 from layersmith.ship.cost.vectors import Workload
 
 from tests.support.envelopes import data_of, validator
@@ -84,7 +84,7 @@ def test_every_time_has_a_source_and_a_date() -> None:
 
 
 def test_a_bill_names_the_other_stores_unless_a_session_was_right() -> None:
-    use = session.Use(13, 60.0, 1.0, 4.0, 2, 1.0)
+    use = billing.Use(13, 60.0, 1.0, 4.0, 2, 1.0)
     said = vectors.elsewhere(use, 100, PRICES)
     assert said
     assert said.startswith("100 queries of 100,000 vectors without a session: 0.000")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from layersmith.errors import ShipError
-from layersmith.stacks import drift, templates, trouble
+from layersmith.stacks import changesets, drift, templates
 from layersmith.stacks.changesets import Request, Stacks
 from layersmith.stacks.stage import Stage
 
@@ -182,9 +182,11 @@ def test_a_failed_update_names_the_first_resource_and_its_reason() -> None:
 
 
 def test_without_an_event_the_status_still_tells() -> None:
-    assert trouble.first_failure([{"EventId": "1", "ResourceStatus": "CREATE_COMPLETE"}]) is None
+    assert changesets.first_failure([{"EventId": "1", "ResourceStatus": "CREATE_COMPLETE"}]) is None
     client = CloudFormation("x")
-    assert "app is DELETE_FAILED" in str(trouble.failure(client, "app", "DELETE_FAILED", after=""))
+    assert "app is DELETE_FAILED" in str(
+        changesets.failure(client, "app", "DELETE_FAILED", after="")
+    )
 
 
 def test_what_is_not_accepted_is_taken_back() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.errors import ConfigError
-from layersmith.ship.cost import session, usage
+from layersmith.ship.cost import billing, usage
 from layersmith.ship.cost.billing import Prices, total
 from layersmith.stacks import sessions
 
@@ -36,8 +36,8 @@ HISTORY: list[dict[str, Any]] = [
 
 
 def test_use_counts_states_invocations_and_their_time() -> None:
-    use = session.measure(HISTORY, {"cpu": "1024", "memory": "4096"}, 120.0)
-    assert use == session.Use(1, 120.0, 1.0, 4.0, 1, 2.0)
+    use = billing.measure(HISTORY, {"cpu": "1024", "memory": "4096"}, 120.0)
+    assert use == billing.Use(1, 120.0, 1.0, 4.0, 1, 2.0)
 
 
 def test_a_retry_is_a_transition_as_aws_bills_it() -> None:
@@ -55,7 +55,7 @@ def test_a_retry_is_a_transition_as_aws_bills_it() -> None:
         {"id": 11, "type": "PassStateEntered", "previousEventId": 10},
         {"id": 12, "type": "ExecutionSucceeded", "previousEventId": 11},
     ]
-    assert session.transitions(events) == 4
+    assert billing.transitions(events) == 4
 
 
 def test_what_a_distributed_map_starts_is_billed_as_transitions() -> None:
@@ -78,12 +78,12 @@ def test_what_a_distributed_map_starts_is_billed_as_transitions() -> None:
             assert mapRunArn == "arn:run"
             return {"executionCounts": {"total": 5}}
 
-    assert session.transitions(list(usage.history(Client(), "arn:x"))) == 6
+    assert billing.transitions(list(usage.history(Client(), "arn:x"))) == 6
 
 
 def test_fargate_bills_a_minute_at_least_and_nothing_where_no_task_was() -> None:
-    assert session.measure([], {"cpu": "256", "memory": "512"}, 3.0).task_seconds == 60.0
-    assert session.measure([], {}, 3.0).task_seconds == 0.0
+    assert billing.measure([], {"cpu": "256", "memory": "512"}, 3.0).task_seconds == 60.0
+    assert billing.measure([], {}, 3.0).task_seconds == 0.0
 
 
 def test_the_bill_multiplies_use_by_prices() -> None:
@@ -98,9 +98,9 @@ def test_the_bill_multiplies_use_by_prices() -> None:
             "stepfunctions-transition-1000": 10_000.0,
         },
     )
-    use = session.Use(2, 3600.0, 1.0, 4.0, 1, 2.0)
-    assert total(session.items(use, prices)) == pytest.approx(1 + 40 + 100 + 1 + 20)
-    assert session.month_of_task(use, prices) == pytest.approx(41 * 730)
+    use = billing.Use(2, 3600.0, 1.0, 4.0, 1, 2.0)
+    assert total(billing.session_items(use, prices)) == pytest.approx(1 + 40 + 100 + 1 + 20)
+    assert billing.month_of_task(use, prices) == pytest.approx(41 * 730)
 
 
 def test_a_failed_session_is_billed_from_its_history() -> None:

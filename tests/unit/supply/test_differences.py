@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from layersmith.base import zips
 from layersmith.errors import ProofError
-from layersmith.supply import differences
+from layersmith.supply import reproduce
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def test_first_member_that_differs(
     tmp_path: Path, changed: dict[str, Any], member: str, kind: str, detail: str
 ) -> None:
     published, rebuilt = written(tmp_path / "one.zip"), written(tmp_path / "two.zip", **changed)
-    found = differences.compare(published, rebuilt)
+    found = reproduce.first_difference(published, rebuilt)
     assert found is not None
     assert (found.member, found.kind) == (member, kind)
     assert detail in found.detail
@@ -64,8 +64,8 @@ def test_first_member_that_differs(
 
 def test_same_zips_and_one_member_more(tmp_path: Path) -> None:
     whole, less = written(tmp_path / "one.zip"), written(tmp_path / "two.zip", names=("python/c",))
-    assert differences.compare(whole, written(tmp_path / "three.zip")) is None
-    found = differences.compare(less, whole)
+    assert reproduce.first_difference(whole, written(tmp_path / "three.zip")) is None
+    found = reproduce.first_difference(less, whole)
     assert found is not None
     assert (found.member, found.kind) == ("python/a.py", "extra")
 
@@ -74,14 +74,14 @@ def test_signature_of_aws_signer_is_no_difference(tmp_path: Path) -> None:
     """Nor is how the service wrote the zip; another file in it still is."""
     built, signed = written(tmp_path / "one.zip"), written(tmp_path / "two.zip", level=1)
     with zipfile.ZipFile(signed, "a") as archive:
-        archive.writestr(differences.SIGNATURE, "signature")
-    assert differences.is_signed(signed)
-    assert not differences.is_signed(built)
-    assert differences.compare(signed, built, signed=True) is None
-    assert differences.compare(signed, built) is not None
+        archive.writestr(reproduce.SIGNATURE, "signature")
+    assert reproduce.is_signed(signed)
+    assert not reproduce.is_signed(built)
+    assert reproduce.first_difference(signed, built, signed=True) is None
+    assert reproduce.first_difference(signed, built) is not None
     with zipfile.ZipFile(signed, "a") as archive:
         archive.writestr("python/more.py", "")
-    found = differences.compare(signed, built, signed=True)
+    found = reproduce.first_difference(signed, built, signed=True)
     assert found is not None
     assert (found.member, found.kind) == ("python/more.py", "missing")
 
@@ -91,4 +91,4 @@ def test_a_damaged_zip_is_an_error(tmp_path: Path) -> None:
     cut = tmp_path / "two.zip"
     cut.write_bytes(whole.read_bytes()[:-30])
     with pytest.raises(ProofError, match=r"two\.zip is not a readable zip"):
-        differences.compare(whole, cut)
+        reproduce.first_difference(whole, cut)

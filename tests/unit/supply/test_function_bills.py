@@ -13,8 +13,8 @@ from layersmith.assemble.bill.wheel_sboms import Embedded
 from layersmith.assemble.manifest import Dropped
 from layersmith.base import runtimes
 from layersmith.errors import BuildError
-from layersmith.supply import functions, spdx
-from layersmith.supply.functions import BuiltPart, FunctionCode
+from layersmith.supply import bills
+from layersmith.supply.bills import BuiltPart, FunctionCode
 
 from tests.unit.report import made
 
@@ -43,7 +43,7 @@ def test_a_function_holds_its_code_its_layers_and_the_runtime(tmp_path: Path) ->
     managed = Dropped(name="pandas", version="2.3.3", reason="brought", managed="AWSSDKPandas")
     layers = [layer("one", managed), layer("two")]
     code = FunctionCode("src", tmp_path)
-    bill = functions.bill("query", RUNTIME, "arm64", layers, code)
+    bill = bills.of_function("query", RUNTIME, "arm64", layers, code)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bill)) is None
     parts = by_part(bill)
     assert [one["name"] for one in parts["layer"]] == ["one", "two"]
@@ -67,12 +67,12 @@ def test_a_function_holds_its_code_its_layers_and_the_runtime(tmp_path: Path) ->
     incomplete = {ref for one in bill["compositions"] for ref in one["assemblies"]}
     assert {provided["bom-ref"], "function:query/two/pkg:pypi/fast@1.0"} <= incomplete
     assert bill["dependencies"][0]["dependsOn"][0] == own["bom-ref"]
-    assert spdx.convert(bill)["name"] == "query"
+    assert bills.to_spdx(bill)["name"] == "query"
 
     serial = bill["serialNumber"]
-    assert functions.bill("query", RUNTIME, "arm64", layers, code)["serialNumber"] == serial
+    assert bills.of_function("query", RUNTIME, "arm64", layers, code)["serialNumber"] == serial
     (tmp_path / "app.py").write_text("def handler(event, context): return 1\n")
-    assert functions.bill("query", RUNTIME, "arm64", layers, code)["serialNumber"] != serial
+    assert bills.of_function("query", RUNTIME, "arm64", layers, code)["serialNumber"] != serial
 
 
 @pytest.mark.parametrize("text", [None, "{", "[1]", '{"bomFormat": "SPDX"}', "[" * 100_000])
@@ -81,4 +81,4 @@ def test_a_bill_that_cannot_be_read_is_named(tmp_path: Path, text: str | None) -
     if text is not None:
         path.write_text(text)
     with pytest.raises(BuildError, match=r"demo\.cdx\.json is not"):
-        functions.read(path)
+        bills.read(path)

@@ -11,7 +11,7 @@ import pytest
 from layersmith.assemble.bill import sbom
 from layersmith.assemble.bill.licenses import LicenseText
 from layersmith.assemble.bill.wheel_sboms import Embedded
-from layersmith.supply import spdx
+from layersmith.supply import bills
 
 from tests.unit.report import made
 
@@ -23,7 +23,7 @@ def converted(inside: Embedded | None = None, **changes: Any) -> dict[str, Any]:
     manifest = made.manifest()
     one = manifest.distributions[0].model_copy(update={"name": "alpha", "requires": [], **changes})
     manifest = manifest.model_copy(update={"distributions": [one]})
-    found = spdx.convert(json.loads(sbom.render(manifest, {"alpha": inside} if inside else {})))
+    found = bills.to_spdx(json.loads(sbom.render(manifest, {"alpha": inside} if inside else {})))
     jsonschema.Draft7Validator(SCHEMA).validate(found)
     return found
 

@@ -23,7 +23,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from layersmith import cache, process
-from layersmith.base import architectures, damage, debian, interpreters, runtimes
+from layersmith.base import architectures, damage, debian, runtimes, uv
 from layersmith.errors import ProofError
 from layersmith.prove import sites
 
@@ -176,7 +176,7 @@ def _bundle_certificates(root: Path) -> None:
 def _compile(root: Path, runtime: Runtime) -> None:
     # Bytecode depends on the minor version alone, and AWS's image has it: without, every start
     # would compile the standard library, which takes most of a start under emulation.
-    interpreter = interpreters.find(runtime.minor)
+    interpreter = uv.interpreter(runtime.minor)
     if interpreter is None:
         return
     folders = [root / f"usr/lib/python{runtime.python_version}", root / "var/runtime"]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from layersmith import process
-from layersmith.base import interpreters
+from layersmith.base import uv
 from layersmith.engine import emulation, processes
 from layersmith.engine.models import Exit
 from layersmith.errors import ProofError
@@ -213,7 +213,7 @@ class HostRunner(Closing):
 
 
 def _interpreter(runtime: Runtime) -> Path:
-    found = interpreters.find(runtime.minor)
+    found = uv.interpreter(runtime.minor)
     if found is None:
         raise ProofError(
             f"no CPython {runtime.python_version} on this machine",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersmith.assemble import outputs
-from layersmith.config import handlers
+from layersmith.config import checks
 from layersmith.errors import ConfigError
 from layersmith.plan import Target
 from layersmith.prove import layer_zip, twin
@@ -57,7 +57,7 @@ def prove(
     """
     event = sample(name, function, loaded)
     code = loaded.root / str(function.code)
-    if missing := handlers.problem(code, function.handler):
+    if missing := checks.handler_problem(code, function.handler):
         raise _wrong(loaded, name, "handler", missing)
     with tempfile.TemporaryDirectory(prefix="layersmith-function-") as made:
         folder = Path(made)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from layersmith import cache, console
 from layersmith.assemble import manifest, outputs
 from layersmith.base import modules
-from layersmith.config import edit
+from layersmith.config import document
 from layersmith.errors import LayersmithError, ProofError
 from layersmith.prove import runners
 from layersmith.prove.smoke import functions, layer
@@ -210,8 +210,10 @@ def with_exceptions(loaded: LoadedConfig, wanted: Mapping[str, Mapping[str, str]
     for name, found in wanted.items():
         path = ("layers", name, EXCEPTIONS)
         # A mapping of the layer's own replaces that of the defaults.
-        known = {} if edit.has(text, path) else loaded.config.layers[name].import_exceptions
-        text = edit.with_entries(text, path, {**known, **found}, file=loaded.path.name)
+        known = (
+            {} if document.has_mapping(text, path) else loaded.config.layers[name].import_exceptions
+        )
+        text = document.with_entries(text, path, {**known, **found}, file=loaded.path.name)
     return text
 
 

@@ -20,7 +20,7 @@ from layersmith.ship.aws import failures, regions
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
 
 NAME_LIMIT = 63
 """Characters of a bucket name (AWS)."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layersmith.errors import LayersmithError
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
 
 HOME = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 """A region of each partition that is always enabled (AWS account management, enable regions)."""

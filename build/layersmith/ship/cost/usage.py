@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError
 from layersmith.base import damage
 from layersmith.errors import ConfigError, ShipError
 from layersmith.ship.aws import buckets, failures, labels
-from layersmith.ship.cost import billing, session
-from layersmith.ship.cost.session import SessionUsage
+from layersmith.ship.cost import billing
+from layersmith.ship.cost.billing import SessionUsage
 from layersmith.ship.publish import observed
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layersmith.plan import Target
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def sessions(aws: Aws, region: str, prefix: str, month: datetime) -> SessionUsag
                 if machine["name"].startswith(prefix):
                     arn = machine["stateMachineArn"]
                     for events in _executions(client, arn, month):
-                        used = used.plus(session.of_execution(events))
+                        used = used.plus(billing.of_execution(events))
     return used
 
 
@@ -176,7 +176,7 @@ def history(client: Any, execution: str) -> Iterator[dict[str, Any]]:
             if event["type"] == "MapRunStarted":
                 details = event["mapRunStartedEventDetails"]
                 run = client.describe_map_run(mapRunArn=details["mapRunArn"])
-                details[session.CHILDREN] = run["executionCounts"]["total"]
+                details[billing.CHILDREN] = run["executionCounts"]["total"]
             yield event
 
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layersmith.ship.cost import billing, session
+from layersmith.ship.cost import billing
 from layersmith.ship.cost.billing import Item  # noqa: TC001 -- `schema` reads the fields' types
 
 if TYPE_CHECKING:
-    from layersmith.ship.cost.billing import Prices
-    from layersmith.ship.cost.session import Use
+    from layersmith.ship.cost.billing import Prices, Use
 
 GB, TB = 2**30, 2**40
 """Of S3 Vectors: the example on the page of S3's prices comes out with these alone."""
@@ -240,7 +239,7 @@ def _s3vectors(work: Workload, prices: Prices) -> StorePlan:
                 if quantity
             ),
             billing.item(
-                prices, "lambda-arm-gb-second", "functions", seconds * session.FUNCTION_GB
+                prices, "lambda-arm-gb-second", "functions", seconds * billing.FUNCTION_GB
             ),
             billing.item(prices, "lambda-request-1000", "functions", work.queries / 1000),
         ),
@@ -257,8 +256,8 @@ def _session(work: Workload, prices: Prices) -> StorePlan:
     count = work.sessions or work.queries
     memory = max(SESSION_GB, work.vectors * INDEX_BYTES * work.dimensions / 384 / 1e9 * 1.5)
     asked = work.queries / max(count, 1) * times().warm["session"] / 1000
-    busy = max(session.MINIMUM_SECONDS, asked)
-    one = session.Use(
+    busy = max(billing.MINIMUM_SECONDS, asked)
+    one = billing.Use(
         transitions=SESSION_TRANSITIONS,
         task_seconds=busy,
         vcpu=SESSION_VCPU,
@@ -266,13 +265,13 @@ def _session(work: Workload, prices: Prices) -> StorePlan:
         invocations=2,
         function_seconds=asked,
     )
-    used = session.SessionUsage(
+    used = billing.SessionUsage(
         count,
         count * one.transitions,
         count * one.vcpu * busy / 3600,
         count * one.gb * busy / 3600,
         count * one.invocations,
-        count * one.function_seconds * session.FUNCTION_GB,
+        count * one.function_seconds * billing.FUNCTION_GB,
     )
     # Chroma's files: float32 vectors with their links, and the records twice in SQLite.
     stored = work.vectors * (5 * work.dimensions + 2 * work.record_bytes)
@@ -287,7 +286,7 @@ def _session(work: Workload, prices: Prices) -> StorePlan:
         "session",
         (
             billing.item(prices, "s3-storage-gb-month", "snapshots", stored / billing.GB),
-            *(billing.item(prices, *line) for line in session.lines(used)),
+            *(billing.item(prices, *line) for line in billing.session_lines(used)),
         ),
         times().first["session"],
         times().warm["session"],
@@ -307,7 +306,7 @@ def elsewhere(use: Use, queries: int, prices: Prices) -> str | None:
     """
     if not queries or queries >= SESSION_QUERIES:
         return None
-    mine = billing.total(session.items(use, prices))
+    mine = billing.total(billing.session_items(use, prices))
     work = Workload(vectors=100_000, dimensions=384, queries=queries)
     index = sum(
         one.cost

@@ -12,16 +12,14 @@ from layersmith import console
 from layersmith.base.versions import is_prerelease, order
 from layersmith.errors import ShipError
 from layersmith.ship import pointers
-from layersmith.ship.index.document import ObservedPointers
-from layersmith.ship.pointers.interface import LATEST, YANKED
-from layersmith.ship.publish.models import RegionFinding
+from layersmith.ship.arns import ObservedPointers
+from layersmith.ship.publish.models import LATEST, YANKED, RegionFinding
 from layersmith.ship.publish.observed import in_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from layersmith.ship.pointers.interface import Place
-    from layersmith.ship.publish.models import Pointers, Quarantined
+    from layersmith.ship.publish.models import Place, Pointers, Quarantined
     from layersmith.ship.publish.site import Site
 
 

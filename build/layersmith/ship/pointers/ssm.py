@@ -8,11 +8,10 @@ from botocore.exceptions import ClientError
 
 from layersmith.base.versions import is_valid
 from layersmith.ship.aws import failures, labels
-from layersmith.ship.pointers.interface import LATEST, YANKED, Place
-from layersmith.ship.publish.models import Pointers
+from layersmith.ship.publish.models import LATEST, YANKED, Place, Pointers
 
 if TYPE_CHECKING:
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
 
 DESCRIPTION_LIMIT = 1024
 """Characters of a parameter's description (AWS Systems Manager API, PutParameter)."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from types_boto3_lambda.client import LambdaClient
 
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
     from layersmith.ship.publish.models import Desired
 
 ROLE = "layersmith-canary"

@@ -29,7 +29,7 @@ from layersmith.ship.aws.failures import AwsFailure, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
 
 LIFETIME = 180.0
 """Seconds that a lock counts after its last renewal."""

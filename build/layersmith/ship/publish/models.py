@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+Place = tuple[str, str, str]
+"""Layer, runtime and architecture."""
+
+LATEST = "latest"
+"""Name of the pointer to the version that people should use."""
+
+YANKED = "yanked/"
+"""Names under this folder mark versions that were withdrawn; their value is the reason."""
+
 
 @dataclass(frozen=True, order=True)
 class Grant:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from types_boto3_s3.client import S3Client
 
-    from layersmith.ship.aws.clients import Aws
+    from layersmith.ship.aws.accounts import Aws
     from layersmith.ship.publish.models import Desired
     from layersmith.ship.signing import SignedZip
 

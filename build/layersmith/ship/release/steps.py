@@ -11,7 +11,7 @@ from layersmith import cache
 from layersmith.assemble import manifest as manifests
 from layersmith.base import versions
 from layersmith.errors import ConfigError, ShipError
-from layersmith.ship.release import bumps, changelog, rebuild, tagging
+from layersmith.ship.release import bumps, tagging
 from layersmith.ship.release.bumps import Bump, ReleaseChange
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def read_manifests(targets: Sequence[Target], dist: Path) -> dict[str, Manifest]
         ShipError: One has no bytecode, although layers.yaml asks for it.
     """
     built = {t.identifier: manifests.read(dist / f"{t.stem}.json") for t in targets}
-    rebuild.refuse_plain(built)
+    tagging.refuse_plain(built)
     return built
 
 
@@ -210,8 +210,8 @@ def tag_merged(
     tag = tagging.tag_name(layer, loaded.config.layers[layer].version)
     _check(tag, layer, loaded, inputs)
     head = tagging.head(root, unless=tagging.branch_name(tag))
-    body = changelog.body(changelog.read(root / CHANGELOG), tag)
-    rebuild.compare(root, head, loaded.path.name, layer, built)
+    body = bumps.section_body(bumps.read_changelog(root / CHANGELOG), tag)
+    tagging.compare_rebuilt(root, head, loaded.path.name, layer, built)
     tagging.tag_head(root, tag, head, f"Release {tag}\n\n{body}\n")
     return tag, head
 
@@ -231,15 +231,15 @@ def _commit(
             hint="pass the folder with the last release's manifests as --baseline",
         )
     day = datetime.now(UTC).date()
-    before = changelog.read(root / CHANGELOG)
-    section = changelog.section(release.tag, day, release.found, forced=release.forced)
+    before = bumps.read_changelog(root / CHANGELOG)
+    section = bumps.new_section(release.tag, day, release.found, forced=release.forced)
     files = {
         loaded.path.name: with_version(loaded, release.layer, release.version),
-        CHANGELOG: changelog.add(before, section),
+        CHANGELOG: bumps.add_section(before, section),
     }
     body = "\n".join(section.splitlines()[2:])
     made = tagging.commit(root, files, f"Release {release.tag}\n\n{body}\n")
-    rebuild.compare(root, made.id, loaded.path.name, release.layer, built)
+    tagging.compare_rebuilt(root, made.id, loaded.path.name, release.layer, built)
     return made
 
 
@@ -327,5 +327,5 @@ def same_bytes(first: Path, second: Path) -> int:
         )
     beside = [path.with_suffix(".json") for path in one.values()]
     told = [manifests.read(path) for path in beside if path.is_file()]
-    rebuild.refuse_plain({manifest.identifier: manifest for manifest in told})
+    tagging.refuse_plain({manifest.identifier: manifest for manifest in told})
     return len(one)

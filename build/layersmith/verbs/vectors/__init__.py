@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from layersmith import console
 from layersmith.errors import ConfigError, ShipError
-from layersmith.verbs.vectors import changes, developing, snapshots, stores
+from layersmith.verbs.vectors import data, developing
 
 if TYPE_CHECKING:
     import argparse
@@ -86,12 +86,12 @@ ACTIONS = {
         begins=True,
     ),
     "show": VectorAction(
-        changes.show,
+        data.show,
         "show the changes of a delta that no snapshot holds yet",
         (("--delta", {"metavar": "ID", "help": "which one (default: the newest)"}),),
     ),
     "snapshot": VectorAction(
-        snapshots.snapshot,
+        data.snapshot,
         "make a copy of a data folder the current snapshot",
         (("--data", {"type": Path, "metavar": "DIR", "help": "Chroma's folder"}),),
         "Stop the server of that folder first.",
@@ -99,39 +99,39 @@ ACTIONS = {
         begins=True,
     ),
     "restore": VectorAction(
-        snapshots.restore,
+        data.restore,
         "write a snapshot's files into an empty folder",
         (
             ("--into", {"type": Path, "metavar": "DIR", "help": "an empty folder"}),
             ("--snapshot", {"metavar": "ID", "help": "which one (default: the current one)"}),
         ),
     ),
-    "list": VectorAction(snapshots.list_, "list the kept snapshots, the current one marked"),
+    "list": VectorAction(data.list_, "list the kept snapshots, the current one marked"),
     "deltas": VectorAction(
-        changes.deltas,
+        data.deltas,
         "list the changes that no snapshot holds yet",
         (("--discard", {"metavar": "ID", "help": "drop this one for good, quarantined or not"}),),
     ),
     "compact": VectorAction(
-        changes.compact_,
+        data.compact_,
         "make a new snapshot of the current one and its deltas",
         (("--migrate", {"action": "store_true", "help": "let a newer Chroma migrate a copy"}),),
         flips=True,
     ),
     "verify": VectorAction(
-        snapshots.verify,
+        data.verify,
         "read a snapshot and every pending delta whole, and compare every checksum",
         (("--snapshot", {"metavar": "ID", "help": "which one (default: the current one)"}),),
         "It also lists what compaction has set aside because Chroma does not take it.",
     ),
     "promote": VectorAction(
-        snapshots.promote,
+        data.promote,
         "make a kept snapshot the current one again",
         (("--snapshot", {"metavar": "ID", "help": "which one"}),),
         flips=True,
     ),
     "rebuild": VectorAction(
-        changes.rebuild_,
+        data.rebuild_,
         "give a collection another space or a new index, or remove it",
         (
             _COLLECTION,
@@ -148,7 +148,7 @@ ACTIONS = {
         asks=True,
     ),
     "migrate": VectorAction(
-        stores.migrate_,
+        developing.migrate_,
         "ask the database in another store: file, s3vectors or session",
         (
             ("--to", {"choices": ["session", "file", "s3vectors"], "help": "the store"}),
@@ -165,7 +165,7 @@ ACTIONS = {
         asks=True,
     ),
     "retain": VectorAction(
-        snapshots.retain,
+        data.retain,
         "delete snapshots beyond a rule",
         (
             ("--keep-last", {"type": int, "default": 7, "help": "ancestors (7)"}),
@@ -200,12 +200,12 @@ ACTIONS = {
         " records is decided.",
     ),
     "export": VectorAction(
-        changes.export,
+        data.export,
         "write a collection to a Parquet file, pending deltas included",
         (_COLLECTION, ("--file", {"type": Path, "help": "the Parquet file"})),
     ),
     "import": VectorAction(
-        changes.import_,
+        data.import_,
         "write a Parquet file as deltas of a collection",
         (
             _COLLECTION,
@@ -264,7 +264,7 @@ def run(args: argparse.Namespace) -> int:
         ShipError: The data is not in the state that was asked for, or a session is using it.
     """
     if args.action == "plan":
-        return stores.plan_(args)
+        return developing.plan_(args)
     if not args.database:
         raise ConfigError(f"{args.action} needs --database", hint="see --help")
     if bool(args.place) == bool(args.store):

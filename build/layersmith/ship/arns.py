@@ -1,16 +1,26 @@
-"""The list of every ARN, for programs: one JSON document in S3 and in the release.
+"""The list of every ARN: one JSON document in S3 and in the release, and a table for people.
 
-Records and their JSON come first, then what pointers say as entries, then the document in the
-home region's bucket, which two runs may write at once.
+Records and their JSON come first, then what pointers say as entries, then the document in the home
+region's bucket, which two runs may write at once.
 
-It follows from the pointers in the accounts. A region that cannot be read keeps what the last
-index said of it, so that an outage does not take ARNs away.
+It follows from the pointers in the accounts. A region that cannot be read keeps what the last index
+said of it, so that an outage does not take ARNs away.
+
+The table is one HTML file that needs nothing else, and CSV. What to paste so that a function uses a
+layer version is data, in snippets.toml: the command line and the page fill in the same templates
+with the same words.
 """
 
 from __future__ import annotations
 
+import csv
+import functools
+import io
 import json
+import re
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
@@ -19,19 +29,32 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from layersmith import console
 from layersmith.base.versions import order
 from layersmith.errors import ShipError
-from layersmith.ship.aws import buckets, failures
+from layersmith.ship.aws import buckets, failures, labels
 from layersmith.ship.publish.models import Pointers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from layersmith.ship.aws.clients import Aws
-    from layersmith.ship.publish.models import Desired, RegionState
+    from layersmith.ship.aws.accounts import Aws
+    from layersmith.ship.publish.models import Desired, Place, RegionState
     from layersmith.ship.publish.site import Site
 
 TRIES = 5
 """Writes of the index before a run gives up against others that write it, too."""
+
+PAGE = Path(__file__).with_name("catalog.html")
+
+LATEST = "latest"
+"""State of the version that a region's pointer of that name leads to."""
+
+COLUMNS = ("layer", "version", "runtime", "architecture", "region", "state", "arn")
+
+TEMPLATES = Path(__file__).with_name("snippets.toml")
+
+Source = Literal["parameter", "arn"]
+"""What a snippet names."""
+
+_WORD = re.compile(r"@\{(\w+)\}")
 
 
 class IndexRecord(BaseModel):
@@ -295,3 +318,99 @@ def refresh(site: Site, observed: Sequence[ObservedPointers]) -> Index | None:
             raise
         console.warn(f"the index was not written, the next run does it: {failure.line}")
         return None
+
+
+def state(entry: IndexEntry) -> str:
+    """Return ``latest``, ``yanked: <reason>``, or nothing."""
+    if entry.yanked is not None:
+        return f"yanked: {entry.yanked}"
+    return LATEST if entry.latest else ""
+
+
+def table_rows(entries: Sequence[IndexEntry]) -> list[tuple[str, ...]]:
+    """Return the cells of the table, newest versions of a layer first."""
+    by_version = sorted(entries, key=lambda entry: order(entry.version), reverse=True)
+    ordered = sorted(
+        by_version, key=lambda e: (e.layer, not e.latest, e.runtime, e.architecture, e.region)
+    )
+    return [
+        (e.layer, e.version, e.runtime, e.architecture, e.region, state(e), e.arn) for e in ordered
+    ]
+
+
+def csv_table(entries: Sequence[IndexEntry]) -> str:
+    """Return the table as CSV (RFC 4180, with a header line)."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(COLUMNS)
+    writer.writerows(table_rows(entries))
+    return buffer.getvalue()
+
+
+def html(entries: Sequence[IndexEntry]) -> str:
+    """Return the table as one HTML page, with search and copy buttons."""
+    import jinja2  # noqa: PLC0415 -- start-up time
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    page = environment.from_string(PAGE.read_text(encoding="utf-8"))
+    cells = [dict(zip(COLUMNS, row, strict=True)) for row in table_rows(entries)]
+    return page.render(
+        rows=[{**row, "words": json.dumps(_words(row))} for row in cells],
+        templates=snippets(),
+        # The page's own element must not end within its text.
+        data=json.dumps(snippets()).replace("<", "\\u003c"),
+    )
+
+
+def _words(row: Mapping[str, str]) -> dict[str, str]:
+    """Return what the page puts into the templates for a row."""
+    version = LATEST if row["state"] == LATEST else row["version"]
+    place = (row["layer"], row["runtime"], row["architecture"])
+    return snippet_words(place, version, row["region"], row["arn"])
+
+
+@functools.cache
+def snippets() -> dict[str, dict[str, str]]:
+    """Return format to its title and its templates by source, in the order of the file."""
+    found = tomllib.loads(TEMPLATES.read_text("utf-8"))
+    return {
+        name: {key: text.lstrip("\n") for key, text in one.items()} for name, one in found.items()
+    }
+
+
+def snippet_words(place: Place, version: str, region: str = "", arn: str = "") -> dict[str, str]:
+    """Return what the templates hold places for.
+
+    Args:
+        place: Layer, runtime and architecture.
+        version: Semantic version, or ``latest``.
+        region: Where the ARN is.
+        arn: Of the layer version.
+    """
+    layer, runtime, architecture = place
+    parts = [*layer.split("-"), "layer"]
+    return {
+        "layer": layer,
+        "version": version,
+        "runtime": runtime,
+        "architecture": architecture,
+        "region": region,
+        "arn": arn,
+        "parameter": labels.parameter(*place, version),
+        "logical": "".join(part.capitalize() for part in parts),
+        "name": "_".join(parts),
+        "variable": "_".join(parts).upper(),
+    }
+
+
+def fill_snippet(kind: str, source: Source, values: Mapping[str, str]) -> str:
+    """Return the text of a format.
+
+    Args:
+        kind: Name of the format.
+        source: Whether it names the SSM parameter or the ARN.
+        values: Of `words`.
+    """
+    return _WORD.sub(lambda found: values[found[1]], snippets()[kind][source])

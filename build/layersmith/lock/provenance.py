@@ -30,8 +30,8 @@ from packaging.utils import (
 from layersmith.base import http, uv
 from layersmith.base.damage import RAISED
 from layersmith.errors import LockError
-from layersmith.lock.published import pages as projects
-from layersmith.lock.published.pages import Page
+from layersmith.lock import pages
+from layersmith.lock.pages import Page
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layersmith.lock.document import Lock, LockEntry
-    from layersmith.lock.published.pages import Pages
+    from layersmith.lock.pages import Pages
     from layersmith.plan import Target
 
 LARGEST = 4_000_000
@@ -123,7 +123,7 @@ def withheld(explanation: str, root: Path, pages: Pages) -> str:
 
 def _status(name: str, page: Page) -> list[str]:
     """Say the status of a project (PEP 792), unless it is active."""
-    if page.status == projects.ACTIVE:
+    if page.status == pages.ACTIVE:
         return []
     means = _STATUSES.get(page.status, "the index does not call it active")
     reason = f" ({page.reason})" if page.reason else ""

@@ -10,8 +10,8 @@ import pytest
 from layersmith.assemble.manifest import BuildCommit
 from layersmith.config.trust import Attestations
 from layersmith.errors import ConfigError, ShipError
-from layersmith.supply import attestations
-from layersmith.supply.attestations import AttestationCheck
+from layersmith.ship.publish import attested
+from layersmith.ship.publish.attested import AttestationCheck
 
 from tests.integration.ship import releases
 from tests.support.attestations import COMMIT, WORKFLOW, Sigstore
@@ -135,10 +135,10 @@ def test_the_trusted_root_may_be_missing_or_damaged(
 def test_bundles_beside_a_zip(tmp_path: Path) -> None:
     """One a line, as actions write them, or one spread over lines."""
     path = tmp_path / "alpha-1.0.0.zip"
-    assert attestations.beside(path) == []
+    assert attested.beside(path) == []
     there = tmp_path / "alpha-1.0.0.sigstore.json"
     there.write_text('{"a": 1}\n{"b": 2}\n', "utf-8")
-    assert attestations.beside(path) == ['{"a": 1}', '{"b": 2}']
+    assert attested.beside(path) == ['{"a": 1}', '{"b": 2}']
     there.unlink()
     (tmp_path / "attestations.sigstore.json").write_text('{\n "a": 1\n}\n', "utf-8")
-    assert [json.loads(one) for one in attestations.beside(path)] == [{"a": 1}]
+    assert [json.loads(one) for one in attested.beside(path)] == [{"a": 1}]

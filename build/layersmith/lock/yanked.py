@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from packaging.utils import canonicalize_name
 
 from layersmith.base import http, origins
-from layersmith.lock import resolver
+from layersmith.lock import pages, resolver
 from layersmith.lock import tags as wheeltags
-from layersmith.lock.published import pages
 from layersmith.lock.resolver import TIMEOUT, Unresolvable
 
 if TYPE_CHECKING:

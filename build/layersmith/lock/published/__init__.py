@@ -1,1 +1,0 @@
-"""What an index says of who published a file, when, and of the project that it is from."""

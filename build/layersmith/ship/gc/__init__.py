@@ -1,1 +1,0 @@
-"""Garbage collection: old versions and kept files that nothing needs."""

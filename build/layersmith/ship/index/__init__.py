@@ -1,1 +1,0 @@
-"""The list of every published ARN, for programs and for people."""
