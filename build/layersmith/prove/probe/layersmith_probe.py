@@ -1,7 +1,7 @@
 """Runs inside the Lambda runtime, next to the layer, and answers what it is asked.
 
 Standard library only, and Python 3.10: everything else on the path belongs to the layer. The
-events and answers are described in layersmith.prove.probing, which sends them.
+events and answers are described in layersmith.prove.smoke.probing, which sends them.
 """
 
 from __future__ import annotations
