@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from layersmith import cache, process
 from layersmith.assemble import archive
-from layersmith.assemble.tree import Bytes, Entry, WheelMember
+from layersmith.assemble.tree import Bytes, Entry, stored_wheel
 from layersmith.base import uv
 from layersmith.config.models import BytecodeMode
 from layersmith.errors import BuildError
@@ -44,7 +43,6 @@ COLUMNS = {LAYERS: ("-X", "no_debug_ranges"), TASK: ()}
 which are a fifth of it compressed: tracebacks keep files, lines and names, but no carets, which
 Lambda's own reports of errors never show. A function's own code keeps them."""
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 RULE_ONLY = "bytecode: only"
 
@@ -94,7 +92,7 @@ def add(
     sources: dict[tuple[str, str], list[Entry]] = {}
     for entry in tree:
         if entry.path.endswith(".py"):
-            sources.setdefault((entry.distribution, _wheel(entry)), []).append(entry)
+            sources.setdefault((entry.distribution, stored_wheel(entry.source)), []).append(entry)
     groups = {}
     for (name, wheel), group in sources.items():
         level = only.get(name, optimize)
@@ -255,13 +253,6 @@ def _records(data: bytes) -> dict[str, bytes]:
 
 def _names(sources: list[Entry]) -> str:
     return ", ".join(dict.fromkeys(entry.distribution for entry in sources))
-
-
-def _wheel(entry: Entry) -> str:
-    """Return the SHA-256 of the wheel in the store that holds an entry; empty where none does."""
-    source = entry.source
-    folder = source.wheel.parent.name if isinstance(source, WheelMember) else ""
-    return folder if _SHA256.fullmatch(folder) else ""
 
 
 def _key(wheel: str, group: list[Entry], runtime: Runtime, optimize: int, place: str) -> str:

@@ -7,6 +7,7 @@ from tree to tree, and only the archive reads what is left.
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 PREFIX = f"{PACKAGES}/"
 """Where Lambda's Python runtimes look for packages below /opt. What is packaged for /var/task is
 built there, too, and loses it when it is archived."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Source(Protocol):
@@ -74,6 +77,16 @@ class WheelMember:
         if len(content) != self.size or zlib.crc32(content) != self.crc:
             raise BuildError(f"{self.wheel.name} is damaged: a member does not fit its CRC-32")
         return content
+
+
+def stored_wheel(source: object) -> str:
+    """Return the SHA-256 of the wheel that holds a source, empty where it is not in the store.
+
+    The store keeps a wheel in a folder of that name. What follows from the bytes of a wheel can be
+    cached under it.
+    """
+    folder = source.wheel.parent.name if isinstance(source, WheelMember) else ""
+    return folder if _SHA256.fullmatch(folder) else ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import csv
 import functools
 import io
 import posixpath
-import re
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from layersmith import cache
 from layersmith.assemble.bill import licenses
-from layersmith.assemble.tree import PREFIX, WheelMember
+from layersmith.assemble.tree import PREFIX, WheelMember, stored_wheel
 from layersmith.base import damage, elf, legacy
 from layersmith.base.modules import ModuleName, module_name
 
@@ -45,7 +44,6 @@ TEXT_SUFFIXES = frozenset(
 )
 """Names of files that nothing loads as machine code; they are not opened to look for it."""
 
-SHA256 = re.compile(r"[0-9a-f]{64}")
 
 METADATA_NAMES = frozenset({"METADATA", "RECORD", "WHEEL", "INSTALLER", "LICENSE", "REQUESTED"})
 
@@ -337,11 +335,11 @@ def facts(source: Readable, module: str | None) -> elf.ElfFacts:
 
 
 def _path(source: Readable, module: str | None) -> Path | None:
-    # The store keeps a wheel in a folder that is named by its SHA-256.
-    if not isinstance(source, WheelMember) or not SHA256.fullmatch(source.wheel.parent.name):
+    wheel = stored_wheel(source)
+    if not isinstance(source, WheelMember) or not wheel:
         return None
     name = f"{source.offset}-{source.crc:08x}-{module or 'library'}.json"
-    return cache.cache_root() / "elf" / _reader_digest() / source.wheel.parent.name / name
+    return cache.cache_root() / "elf" / _reader_digest() / wheel / name
 
 
 @functools.cache

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from layersmith import console
 from layersmith.base import runtimes
-from layersmith.prove.cold.models import ColdStartReport
-from layersmith.prove.models import SmokeReport
-from layersmith.report import diff_text, diffs, found
+from layersmith.report import found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -101,6 +99,9 @@ def _in_folder(target: Target, path: Path) -> TargetVerdict:
         return TargetVerdict(
             target, "not built", problems=["its zip was not built; see the log of its job"]
         )
+    from layersmith.prove.cold.models import ColdStartReport  # noqa: PLC0415 -- start-up time
+    from layersmith.prove.models import SmokeReport  # noqa: PLC0415
+
     one = found.FoundManifest(path)
     cold = one.beside(".coldstart.json", ColdStartReport)
     change = ""
@@ -233,6 +234,8 @@ def changes(
         before: Identifier of a target -> its manifest on the main branch.
         dist: Folder of the manifests.
     """
+    from layersmith.report import diff_text, diffs  # noqa: PLC0415 -- start-up time
+
     return diff_text.markdown(
         [
             diff

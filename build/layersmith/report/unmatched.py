@@ -142,6 +142,8 @@ def _written(loaded: LoadedConfig, target: Target, key: str) -> list[str]:
 
 def _files(loaded: LoadedConfig, target: Target, built: Manifest | None) -> Iterator[_Judged]:
     settings = target.settings
+    if not (settings.prune.add or settings.import_exceptions or settings.forbid_imports):
+        return
     paths = [file.path for file in built.files] if built else []
     removed = {pruned.rule for pruned in built.pruned} if built else set()
     folders = {path.removeprefix(PREFIX).split("/")[0] for path in paths}

@@ -47,7 +47,7 @@ def test_vectors_beyond_ten_millions_cost_a_fifth() -> None:
         (replace(SMALL, queries=100_000, sessions=10), "session"),
         (replace(SMALL, vectors=3_000_000, space="ip", sessions=300), "session"),
         (replace(SMALL, vectors=3_000_000, top=200, sessions=300), "session"),
-        (replace(SMALL, latency=12, sessions=300), "session"),
+        (replace(SMALL, latency=6, sessions=300), "session"),
         (replace(SMALL, latency=50), "file"),
         (replace(SMALL, vectors=1_000_000, dimensions=6000, sessions=300), "session"),
         (replace(SMALL, vectors=3_000_000, latency=20), None),

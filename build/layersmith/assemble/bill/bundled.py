@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from layersmith import cache
-from layersmith.assemble.tree import WheelMember
+from layersmith.assemble.tree import WheelMember, stored_wheel
 from layersmith.base import elf, modules
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ TABLE = Path(__file__).with_name("bundled.toml")
 
 HASHED = re.compile(r"(-[0-9a-f]{8,})+(?=\.|$)")
 """What auditwheel puts into the names of libraries that it bundles: ``libwebp-7a3b5c2d.so.7``."""
-
-SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class KnownLibrary(BaseModel):
@@ -208,9 +206,8 @@ def _cpe(text: str) -> str:
 def _facts(entry: Entry) -> NativeFacts:
     """Return what a file tells, from the cache where it holds it."""
     source, path = entry.source, None
-    # The store keeps a wheel in a folder that is named by its SHA-256.
-    if isinstance(source, WheelMember) and SHA256.fullmatch(source.wheel.parent.name):
-        folder = cache.cache_root() / "bundled" / _reader_digest() / source.wheel.parent.name
+    if isinstance(source, WheelMember) and (wheel := stored_wheel(source)):
+        folder = cache.cache_root() / "bundled" / _reader_digest() / wheel
         path = folder / f"{source.offset}-{source.crc:08x}.json"
         try:
             return NativeFacts.model_validate_json(path.read_bytes())
