@@ -108,13 +108,10 @@ class Workplace:
 def run(
     command: Sequence[str | Path], cwd: Path, first_on_path: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, with a cache of the tool and its bytecode beside it."""
+    """Run a program to its end, with a cache of the tool beside it."""
     environment = {**os.environ, "LAYERSMITH_CACHE": str(cwd / "cache")}
     if first_on_path:
         environment["PATH"] = f"{first_on_path}:{environment['PATH']}"
-    # Users of the tool have its bytecode cached, as the peers have theirs.
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    environment["PYTHONPYCACHEPREFIX"] = str(cwd / "pycache")
     return subprocess.run(
         command, cwd=cwd, env=environment, check=True, capture_output=True, text=True
     )
