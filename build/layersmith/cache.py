@@ -8,6 +8,7 @@ same bytes under the same name, and the last rename wins.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 from pathlib import Path
@@ -113,6 +114,15 @@ def sha256_file(path: Path) -> str:
 def sha256_bytes(content: bytes) -> str:
     """Return the SHA-256 of ``content`` in hex."""
     return hashlib.sha256(content).hexdigest()
+
+
+@functools.cache
+def reader_digest(*files: Path) -> str:
+    """Return a folder's name for facts that code and tables in ``files`` read.
+
+    What another version of them read is not found there, and read anew.
+    """
+    return sha256_bytes("".join(map(sha256_file, files)).encode())[:16]
 
 
 def source_files(folder: Path) -> list[Path]:

@@ -125,7 +125,12 @@ def _of_wheel(path: Path) -> dict[int, list[Wanted]]:
     To read all sources of a layer takes a fifth of a build whose wheels are there already, so the
     few that load something are cached under the wheel's SHA-256.
     """
-    cached = cache.cache_root() / "by-name" / _reader_digest() / f"{path.parent.name}.json"
+    cached = (
+        cache.cache_root()
+        / "by-name"
+        / cache.reader_digest(Path(__file__), TABLE)
+        / f"{path.parent.name}.json"
+    )
     try:
         said: list[Any] = json.loads(cached.read_bytes())
         return {offset: [Wanted(*one) for one in loaded] for offset, loaded in said}
@@ -138,13 +143,6 @@ def _of_wheel(path: Path) -> dict[int, list[Wanted]]:
         listed = [(at, [(one.names, one.soname) for one in all_]) for at, all_ in found.items()]
         cache.write_text(cached, json.dumps(listed))
         return found
-
-
-@functools.cache
-def _reader_digest() -> str:
-    """Digest of what reads sources: what another reader or table wrote is read anew."""
-    files = (Path(__file__), TABLE)
-    return cache.sha256_bytes("".join(map(cache.sha256_file, files)).encode())[:16]
 
 
 def _constants(code: bytes) -> Iterator[str]:

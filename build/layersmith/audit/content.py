@@ -339,13 +339,7 @@ def _path(source: Readable, module: str | None) -> Path | None:
     if not isinstance(source, WheelMember) or not wheel:
         return None
     name = f"{source.offset}-{source.crc:08x}-{module or 'library'}.json"
-    return cache.cache_root() / "elf" / _reader_digest() / wheel / name
-
-
-@functools.cache
-def _reader_digest() -> str:
-    """Digest of the code that reads facts: what another reader wrote is read anew."""
-    return cache.sha256_file(Path(elf.__file__))[:16]
+    return cache.cache_root() / "elf" / cache.reader_digest(Path(elf.__file__)) / wheel / name
 
 
 @functools.cache

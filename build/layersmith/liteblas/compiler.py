@@ -74,7 +74,7 @@ def unpack(sdist: Path, folder: Path) -> None:
     """Write lapack_lite's sources, made reentrant, to ``folder``.
 
     Raises:
-        BuildError: The sdist has no lapack_lite as it is known here.
+        BuildError: The sdist does not contain the expected lapack_lite files.
     """
     wanted = {*LAPACK, REFERENCE_BLAS, LIBRARY, *HEADERS, LICENSE}
     with contextlib.closing(archives.files(sdist)) as found:

@@ -207,7 +207,7 @@ def _facts(entry: Entry) -> NativeFacts:
     """Return what a file tells, from the cache where it holds it."""
     source, path = entry.source, None
     if isinstance(source, WheelMember) and (wheel := stored_wheel(source)):
-        folder = cache.cache_root() / "bundled" / _reader_digest() / wheel
+        folder = cache.cache_root() / "bundled" / cache.reader_digest(Path(__file__), TABLE) / wheel
         path = folder / f"{source.offset}-{source.crc:08x}.json"
         try:
             return NativeFacts.model_validate_json(path.read_bytes())
@@ -250,10 +250,3 @@ def _texts(pattern: str, content: bytes) -> set[str]:
 def _table() -> dict[str, KnownLibrary]:
     adapter = TypeAdapter(dict[str, KnownLibrary])
     return adapter.validate_python(tomllib.loads(TABLE.read_text("utf-8")))
-
-
-@functools.cache
-def _reader_digest() -> str:
-    """Digest of what reads: what another reader or table wrote is read anew."""
-    files = (Path(__file__), TABLE)
-    return cache.sha256_bytes("".join(map(cache.sha256_file, files)).encode())[:16]

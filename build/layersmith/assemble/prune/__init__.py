@@ -108,7 +108,7 @@ ENTRY_POINT = re.compile(rb"^[^#;\[=:]+[=:]\s*(?P<module>[\w.]+)")
 
 
 def _correct_entry_points(tree: Tree) -> None:
-    """Leave out of every entry_points.txt in ``tree`` what is no longer there to be loaded."""
+    """Remove entry points from ``tree`` whose modules were removed."""
     left = {module_of(path) for path in tree.entries}
     gone = {module_of(one.path) for one in tree.removed} - left - {None}
     for entry in list(tree):

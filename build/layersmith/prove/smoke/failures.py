@@ -208,7 +208,7 @@ def _of_chain(chain: Sequence[Cause], closure: Closure) -> str | None:
 
 
 def _told(chain: Sequence[Cause]) -> Sequence[Cause]:
-    """Leave out how the search for a distribution ended, which says nothing of its own."""
+    """Remove the cause that only reports the end of the search for a distribution."""
     if [one.type for one in chain[-2:]] == ["PackageNotFoundError", "StopIteration"]:
         return chain[:-1]
     return chain
