@@ -6,12 +6,13 @@ the same commit write the same manifest, too.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
+from pydantic_core import to_json
 
 from layersmith import cache
+from layersmith.base.models import StrictModel
 from layersmith.errors import BuildError
 from layersmith.plan import PACKAGES
 from layersmith.recipes.models import RecipeUse
@@ -23,13 +24,7 @@ FORMAT = 1
 """Version of this record; a reader refuses any other."""
 
 
-class ManifestPart(BaseModel):
-    """Base of all records."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Distribution(ManifestPart):
+class Distribution(StrictModel):
     """One distribution of a layer."""
 
     name: str
@@ -62,7 +57,7 @@ class Distribution(ManifestPart):
     """The license as an SPDX expression; None where it is not certain, and for what has none."""
 
 
-class Dropped(ManifestPart):
+class Dropped(StrictModel):
     """A distribution that was resolved and left out."""
 
     name: str
@@ -74,7 +69,7 @@ class Dropped(ManifestPart):
     """Name or ARN of the managed layer that brings it."""
 
 
-class PrunedRule(ManifestPart):
+class PrunedRule(StrictModel):
     """What one prune rule removed."""
 
     rule: str
@@ -83,7 +78,7 @@ class PrunedRule(ManifestPart):
     """Bytes, uncompressed."""
 
 
-class KeptRecord(ManifestPart):
+class KeptRecord(StrictModel):
     """A file that a prune rule matches and that was kept: a built-in one, or one of a recipe."""
 
     path: str
@@ -92,7 +87,7 @@ class KeptRecord(ManifestPart):
     """What needs it: ``boto3/session.py imports botocore.docs``, or why it is kept always."""
 
 
-class FileRecord(ManifestPart):
+class FileRecord(StrictModel):
     """One file of the layer."""
 
     path: str
@@ -103,7 +98,7 @@ class FileRecord(ManifestPart):
     distribution: str
 
 
-class Artifact(ManifestPart):
+class Artifact(StrictModel):
     """The zip."""
 
     filename: str
@@ -118,7 +113,7 @@ class Artifact(ManifestPart):
     files: int
 
 
-class BytecodeRecord(ManifestPart):
+class BytecodeRecord(StrictModel):
     """Whether the layer holds bytecode."""
 
     mode: str
@@ -134,7 +129,7 @@ class BytecodeRecord(ManifestPart):
     """Why there is none although it was asked for."""
 
 
-class AuditRecord(ManifestPart):
+class AuditRecord(StrictModel):
     """What the audit found in a layer that passed it."""
 
     elf_files: int
@@ -147,7 +142,7 @@ class AuditRecord(ManifestPart):
     """Findings that layers.yaml accepts, code and path or distribution -> reason."""
 
 
-class FileInput(ManifestPart):
+class FileInput(StrictModel):
     """A file that the key `files` or `modules` of layers.yaml puts into the layer."""
 
     path: str
@@ -159,7 +154,7 @@ class FileInput(ManifestPart):
     executable: bool
 
 
-class Inputs(ManifestPart):
+class Inputs(StrictModel):
     """What the artifact was made from."""
 
     digest: str
@@ -173,7 +168,7 @@ class Inputs(ManifestPart):
     """What the keys `modules` and `files` of layers.yaml bring, by path in the layer."""
 
 
-class FunctionRecord(ManifestPart):
+class FunctionRecord(StrictModel):
     """The function that a package is of."""
 
     handler: str
@@ -182,7 +177,7 @@ class FunctionRecord(ManifestPart):
     """Names of the layers that it is used with, in their order."""
 
 
-class BuildCommit(ManifestPart):
+class BuildCommit(StrictModel):
     """The commit that an artifact was built from, for whoever builds it again."""
 
     repository: str | None
@@ -196,7 +191,7 @@ class BuildCommit(ManifestPart):
     commit alone does not build the artifact."""
 
 
-class Manifest(ManifestPart):
+class Manifest(StrictModel):
     """dist/<stem>.json."""
 
     format: Literal[1] = 1
@@ -256,7 +251,7 @@ class Manifest(ManifestPart):
         for key in ("function", "source"):
             if record[key] is None:
                 del record[key]
-        return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+        return to_json(record, indent=1).decode() + "\n"
 
 
 def write(manifest: Manifest, path: Path) -> None:

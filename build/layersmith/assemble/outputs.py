@@ -21,8 +21,8 @@ from pydantic import Field, ValidationError
 from layersmith import cache
 from layersmith.assemble import manifest as manifests
 from layersmith.assemble.bill import sbom
-from layersmith.assemble.manifest import ManifestPart
 from layersmith.base import disk
+from layersmith.base.models import StrictModel
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def describe_files(outputs: Outputs, manifest: Manifest, inside: Mapping[str, Em
     manifests.write(manifest, outputs.manifest)
 
 
-class DistArtifact(ManifestPart):
+class DistArtifact(StrictModel):
     """A zip of dist/, and where the rest of it is; paths are relative to dist/."""
 
     kind: Literal["layer", "function"]
@@ -138,7 +138,7 @@ class DistArtifact(ManifestPart):
         return f"{self.name}-{self.runtime}-{self.architecture}"
 
 
-class DistIndex(ManifestPart):
+class DistIndex(StrictModel):
     """dist/index.json: what was built last of every target."""
 
     format: Literal[1] = 1

@@ -14,7 +14,7 @@ import struct
 import zipfile
 from dataclasses import dataclass
 from email.parser import HeaderParser
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement
@@ -58,7 +58,7 @@ class Wheel:
     @cached_property
     def metadata(self) -> Message:
         """Its METADATA."""
-        return HeaderParser().parsestr(self._text("METADATA"))
+        return headers(self._text("METADATA"))
 
     @cached_property
     def hashes(self) -> dict[str, str]:
@@ -111,6 +111,16 @@ class Wheel:
                 with damage.told(self.path.name):
                     return legacy.decode(entry.source.read())
         raise BuildError(f"{self.path.name} has no {self.dist_info}/{name}")
+
+
+@lru_cache(maxsize=1024)
+def headers(text: str) -> Message:
+    """Return the headers of METADATA or WHEEL, without the description below them.
+
+    The parser goes through a README line by line, and collecting, audit and `weigh` each ask. What
+    is returned is shared: read it only.
+    """
+    return HeaderParser().parsestr(re.split(r"\r?\n\r?\n", text, maxsplit=1)[0])
 
 
 def read(path: Path, distribution: str) -> Wheel:

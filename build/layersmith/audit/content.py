@@ -13,7 +13,6 @@ import posixpath
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from email.parser import HeaderParser
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -24,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from layersmith import cache
 from layersmith.assemble.bill import licenses
 from layersmith.assemble.tree import PREFIX, WheelMember, stored_wheel
+from layersmith.assemble.wheel import headers
 from layersmith.base import damage, elf, legacy
 from layersmith.base.modules import ModuleName, module_name
 
@@ -180,7 +180,7 @@ class Content:
         stem = folder.rsplit("/", 1)[-1].removesuffix(".dist-info")
         project, _, version = stem.rpartition("-")
         name = canonicalize_name(project)
-        metadata = HeaderParser().parsestr(self.text(f"{folder}/METADATA"))
+        metadata = headers(self.text(f"{folder}/METADATA"))
         tags = [line for line in self.text(f"{folder}/WHEEL").splitlines() if line[:4] == "Tag:"]
         return InstalledDistribution(
             name=name,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from layersmith.assemble.manifest import AuditRecord, ManifestPart
+from layersmith.assemble.manifest import AuditRecord
 from layersmith.assemble.tree import PREFIX
+from layersmith.base.models import StrictModel
 from layersmith.errors import AuditError, closest
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Severity(StrEnum):
     """It works, and something about it will surprise."""
 
 
-class Finding(ManifestPart):
+class Finding(StrictModel):
     """One thing that the audit found."""
 
     code: str
@@ -117,7 +118,7 @@ class Finding(ManifestPart):
         return self.path or self.distribution or ""
 
 
-class AuditReport(ManifestPart):
+class AuditReport(StrictModel):
     """Everything that the audit says about one layer; versioned JSON."""
 
     format: Literal[1] = 1

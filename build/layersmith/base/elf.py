@@ -12,16 +12,12 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from elftools.common.exceptions import DWARFError, ELFError
-from elftools.construct import ConstructError
-from elftools.elf.dynamic import DynamicSegment
-from elftools.elf.elffile import ELFFile
-from elftools.elf.segments import InterpSegment
-
 from layersmith.base import architectures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from elftools.elf.elffile import ELFFile
 
 MAGIC = b"\x7fELF"
 
@@ -182,6 +178,11 @@ def highest_glibc(facts: ElfFacts) -> tuple[int, int]:
 @contextlib.contextmanager
 def _parsed(content: bytes) -> Iterator[ELFFile]:
     """Hand out pyelftools' view of a file, and give what it raises over damage one name."""
+    # Facts of wheels are kept in the cache: most builds read no ELF file.
+    from elftools.common.exceptions import DWARFError, ELFError  # noqa: PLC0415 -- start-up time
+    from elftools.construct import ConstructError  # noqa: PLC0415
+    from elftools.elf.elffile import ELFFile  # noqa: PLC0415
+
     try:
         yield ELFFile(io.BytesIO(content))
     except (
@@ -206,13 +207,14 @@ def _facts(elf: ELFFile, module: str | None) -> ElfFacts:
     dynamic: list[Any] = []
     stack: bool | None = None
     interpreter: str | None = None
+    segment: Any
     for segment in elf.iter_segments():
         kind = segment["p_type"]
-        if isinstance(segment, DynamicSegment):
+        if kind == "PT_DYNAMIC":
             dynamic = list(segment.iter_tags())
         elif kind == "PT_GNU_STACK":
             stack = bool(segment["p_flags"] & PF_X)
-        elif isinstance(segment, InterpSegment):
+        elif kind == "PT_INTERP":
             interpreter = segment.get_interp_name()
         _require_whole(elf, segment)
     machine = str(elf["e_machine"])

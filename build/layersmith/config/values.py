@@ -19,7 +19,6 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ByteSize,
     ConfigDict,
@@ -28,6 +27,7 @@ from pydantic import (
 )
 
 from layersmith.base import architectures, runtimes
+from layersmith.base.models import StrictModel
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
@@ -459,15 +459,12 @@ def kebab(name: str) -> str:
     return name.replace("_", "-")
 
 
-class Model(BaseModel):
-    """Base: kebab-case keys, unknown keys refused, immutable."""
+class Model(StrictModel):
+    """Base of what people write: kebab-case keys."""
 
     model_config = ConfigDict(
         alias_generator=kebab,
         populate_by_name=True,
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
         # Only Config is ever validated as a whole; its parts are built with it.
         defer_build=True,
     )

@@ -44,7 +44,7 @@ REFERENCE_BLAS = "f2c_blas.c"
 """The BLAS routines that LAPACK calls; csrc/kernels.c takes the place of the busiest ones."""
 
 LIBRARY = "f2c.c"
-"""f2c's support library: complex division, powers, strings."""
+"""f2c's support library: complex division, powers, strings; helpers.h includes it."""
 
 HEADERS = ("f2c.h", "lapack_lite_names.h")
 LICENSE = "LICENSE.txt"
@@ -111,17 +111,15 @@ COMMON = (
 )
 
 TRANSLATED = (
-    "-flto",
-    "-Xclang",
-    "-disable-llvm-passes",
+    "-include",
+    "helpers.h",
     "-ffp-contract=off",
     "-w",
     "-DLITEBLAS_WEAK_REFERENCE",
 )
-"""For f2c's output: complex helpers inlined across files (eig of a complex matrix takes a third of
-the time, and the library is 5 % smaller), rounding as LAPACK was written for, and none of f2c's
-many warnings; what csrc/ replaces is weak. Only the linker optimizes, because it knows what is
-reachable: a quarter less processor time than optimizing each file as well."""
+"""For f2c's output: its helpers inlined, rounding as LAPACK was written for, and none of f2c's many
+warnings; what csrc/ replaces is weak. Optimizing at link time gives the same speed and a library
+that is a tenth smaller, but the linker does it on one core, and most of a first build waits."""
 
 KERNELS = {"s": ("float", 0), "d": ("double", 0), "c": ("float", 1), "z": ("double", 1)}
 """BLAS letter to the C type of its parts and whether it is complex."""
@@ -147,7 +145,7 @@ def units(imports: Imports) -> dict[str, list[str]]:
         f"-DBLAS_INT={imports.integer}",
     ]
     base = [*COMMON, *names]
-    made = {Path(name).stem: [*base, "-Os", *TRANSLATED, name] for name in (*LAPACK, LIBRARY)}
+    made = {Path(name).stem: [*base, "-Os", *TRANSLATED, name] for name in LAPACK}
     made["f2c_blas"] = [*base, "-O2", *TRANSLATED, REFERENCE_BLAS]
     made["machine"] = [*base, "-O2", "machine.c"]
     for letter, (real, is_complex) in KERNELS.items():

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from layersmith.base.models import StrictModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,13 +50,7 @@ class FunctionSpec:
     name: str = "function"
 
 
-class Result(BaseModel):
-    """Base of all results."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class FunctionError(Result):
+class FunctionError(StrictModel):
     """What went wrong in a function, in Lambda's terms."""
 
     type: str
@@ -67,7 +63,7 @@ class FunctionError(Result):
         return f"{self.type}: {self.message}"
 
 
-class InitResult(Result):
+class InitResult(StrictModel):
     """How a runtime came up."""
 
     duration_ms: float
@@ -80,7 +76,7 @@ class InitResult(Result):
         return self.error is None
 
 
-class InvokeResult(Result):
+class InvokeResult(StrictModel):
     """What came back for one event."""
 
     request_id: str
@@ -99,7 +95,7 @@ class InvokeResult(Result):
         return self.error is None
 
 
-class RunnerFacts(Result):
+class RunnerFacts(StrictModel):
     """Which runner started a function, and on what."""
 
     kind: RunnerKind
@@ -127,7 +123,7 @@ class RunnerFacts(Result):
         return f"{what}, {self.architecture} {how}"
 
 
-class Cause(Result):
+class Cause(StrictModel):
     """One exception of a chain."""
 
     type: str
@@ -149,7 +145,7 @@ class Cause(Result):
         return f"{self.type}: {self.message}"
 
 
-class ImportFailure(Result):
+class ImportFailure(StrictModel):
     """Why a module did not import."""
 
     chain: list[Cause]
@@ -157,7 +153,7 @@ class ImportFailure(Result):
     trace: str = ""
 
 
-class ImportOutcome(Result):
+class ImportOutcome(StrictModel):
     """How the import of one module went."""
 
     module: str
@@ -166,7 +162,7 @@ class ImportOutcome(Result):
     error: ImportFailure | None = None
 
 
-class TestOutcome(Result):
+class TestOutcome(StrictModel):
     """How one test of a smoke file went."""
 
     __test__ = False
@@ -181,7 +177,7 @@ class TestOutcome(Result):
     """The failure, or the reason of the skip."""
 
 
-class FailedImport(Result):
+class FailedImport(StrictModel):
     """A module that does not import."""
 
     module: str
@@ -196,7 +192,7 @@ class FailedImport(Result):
     """Other modules that fail for the same reason."""
 
 
-class ImportsProof(Result):
+class ImportsProof(StrictModel):
     """Every top-level module, then every other module of the layer, in one process."""
 
     modules: int
@@ -212,7 +208,7 @@ class ImportsProof(Result):
     """The ten slowest modules with what they imported first, in milliseconds."""
 
 
-class ForbiddenProof(Result):
+class ForbiddenProof(StrictModel):
     """Modules that must not be loaded, and were not."""
 
     patterns: list[str]
@@ -223,7 +219,7 @@ class ForbiddenProof(Result):
     after: Literal["smoke file", "imports"]
 
 
-class SmokeFileProof(Result):
+class SmokeFileProof(StrictModel):
     """The layer's own tests, run by pytest inside the runtime."""
 
     file: str
@@ -234,7 +230,7 @@ class SmokeFileProof(Result):
     """Bytes, of the runtime with pytest in it."""
 
 
-class FunctionProof(Result):
+class FunctionProof(StrictModel):
     """A function of layers.yaml with all its layers, and its sample event."""
 
     function: str
@@ -251,7 +247,7 @@ class FunctionProof(Result):
     """The last of what it wrote, where it failed."""
 
 
-class SmokeReport(Result):
+class SmokeReport(StrictModel):
     """What starting one target showed."""
 
     format: Literal[1] = 1
@@ -277,7 +273,7 @@ class SmokeReport(Result):
         return not self.problems
 
 
-class CheckedSide(Result):
+class CheckedSide(StrictModel):
     """One of the two layers in which a recipe's snippet ran."""
 
     zipped: int
@@ -293,7 +289,7 @@ class CheckedSide(Result):
     """How it failed."""
 
 
-class RecipeCheck(Result):
+class RecipeCheck(StrictModel):
     """What the proof of one recipe came to."""
 
     name: str

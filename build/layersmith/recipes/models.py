@@ -9,8 +9,9 @@ import datetime
 from typing import Annotated, Literal
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
+from layersmith.base.models import StrictModel
 from layersmith.config.values import (
     Architecture,
     DistributionName,
@@ -40,13 +41,7 @@ VersionRange = Annotated[
 ]
 
 
-class RecipePart(BaseModel):
-    """Base: kebab-case keys, unknown keys refused, immutable, as in layers.yaml."""
-
-    model_config = Model.model_config
-
-
-class RecipeVariable(RecipePart):
+class RecipeVariable(Model):
     """An environment variable that a function with this distribution should set."""
 
     value: Annotated[str, Field(examples=["/tmp/matplotlib"])]  # noqa: S108 -- on Lambda
@@ -55,7 +50,7 @@ class RecipeVariable(RecipePart):
     """What goes wrong without it."""
 
 
-class RecipeStub(RecipePart):
+class RecipeStub(Model):
     """A small module that takes the place of a distribution."""
 
     path: Annotated[RelativePath, Field(examples=["stubs/overrides"])]
@@ -64,7 +59,7 @@ class RecipeStub(RecipePart):
     """What is lost."""
 
 
-class RecipeBytecode(RecipePart):
+class RecipeBytecode(Model):
     """Bytecode in the place of sources."""
 
     optimize: Literal[0, 1, 2] = 0
@@ -73,7 +68,7 @@ class RecipeBytecode(RecipePart):
     """What is lost."""
 
 
-class RecipeProof(RecipePart):
+class RecipeProof(Model):
     """Real work that shows that nothing is missing."""
 
     requirements: list[RequirementString] = []
@@ -83,7 +78,7 @@ class RecipeProof(RecipePart):
     has to print the same."""
 
 
-class Measured(RecipePart):
+class Measured(Model):
     """Zip and start with everything, and with what the recipe leaves."""
 
     runtime: RuntimeName
@@ -104,7 +99,7 @@ class Measured(RecipePart):
     """Day of the measurement."""
 
 
-class Recipe(RecipePart):
+class Recipe(Model):
     """What is known of one distribution, whose normalized name is the name of the file.
 
     `optional`, `keep`, `libraries` and `environment` cost nothing and apply by themselves. What
@@ -156,10 +151,8 @@ class Recipe(RecipePart):
         return SpecifierSet(self.versions).contains(version, prereleases=True)
 
 
-class RecipeUse(BaseModel):
+class RecipeUse(StrictModel):
     """What the recipe of one distribution did to a layer, as its manifest records it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: str
     """Normalized name of the distribution."""

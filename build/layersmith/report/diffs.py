@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from packaging.version import InvalidVersion, Version
 from pydantic import Field
 
-from layersmith.assemble.manifest import ManifestPart
+from layersmith.base.models import StrictModel
 from layersmith.errors import ConfigError
 from layersmith.lock import document
 from layersmith.prove.cold.importtime import ImportTree
@@ -30,7 +30,7 @@ Kind = Literal["added", "removed", "upgraded", "downgraded", "file", "size"]
 """``file``: the same version from another file. ``size``: the same file, packed otherwise."""
 
 
-class Side(ManifestPart):
+class Side(StrictModel):
     """One of the two."""
 
     name: str
@@ -43,7 +43,7 @@ class Side(ManifestPart):
     files: int | None = None
 
 
-class DistributionChange(ManifestPart):
+class DistributionChange(StrictModel):
     """One distribution that differs."""
 
     name: str
@@ -58,7 +58,7 @@ class DistributionChange(ManifestPart):
     """Bytes by which it grew in the zip; None for locks."""
 
 
-class FileChange(ManifestPart):
+class FileChange(StrictModel):
     """One file that differs in size."""
 
     path: str
@@ -73,7 +73,7 @@ class FileChange(ManifestPart):
         return (self.after or 0) - (self.before or 0)
 
 
-class Files(ManifestPart):
+class Files(StrictModel):
     """What became of the files."""
 
     added: int
@@ -84,7 +84,7 @@ class Files(ManifestPart):
     """The largest changes, by bytes."""
 
 
-class Timing(ManifestPart):
+class Timing(StrictModel):
     """One duration, before and after, in milliseconds."""
 
     name: str
@@ -92,7 +92,7 @@ class Timing(ManifestPart):
     after: float | None
 
 
-class Diff(ManifestPart):
+class Diff(StrictModel):
     """What differs between two artifacts of one target, or between two locks of it."""
 
     format: Literal[1] = 1

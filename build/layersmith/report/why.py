@@ -13,8 +13,8 @@ from pydantic import Field
 
 from layersmith.assemble.bill import bundled
 from layersmith.assemble.graph import graph_of
-from layersmith.assemble.manifest import ManifestPart
 from layersmith.assemble.prune import rules
+from layersmith.base.models import StrictModel
 from layersmith.errors import ConfigError
 from layersmith.plan import PACKAGES
 from layersmith.recipes.apply import rule as recipe_rule
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from layersmith.report.found import FoundManifest
 
 
-class WhyAnswer(ManifestPart):
+class WhyAnswer(StrictModel):
     """Why something is in layers, or left out of them."""
 
     name: str

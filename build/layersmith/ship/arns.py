@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from layersmith import console
+from layersmith.base.models import StrictModel
 from layersmith.base.versions import order
 from layersmith.errors import ShipError
 from layersmith.ship.aws import buckets, failures, labels
@@ -57,13 +58,7 @@ Source = Literal["parameter", "arn"]
 _WORD = re.compile(r"@\{(\w+)\}")
 
 
-class IndexRecord(BaseModel):
-    """Base of the index's records."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class IndexEntry(IndexRecord):
+class IndexEntry(StrictModel):
     """One version of one target in one region."""
 
     layer: str
@@ -84,7 +79,7 @@ class IndexEntry(IndexRecord):
         return (self.layer, self.version, self.runtime, self.architecture, self.region)
 
 
-class Index(IndexRecord):
+class Index(StrictModel):
     """index/layers.json."""
 
     format: Literal[1] = 1

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from layersmith.base.models import StrictModel
 from layersmith.config.trust import AdvisoryPolicy, NotLoaded
 from layersmith.errors import AuditError
 from layersmith.supply import osv
@@ -38,13 +39,11 @@ PREFERRED = ("CVE-", "GHSA-", "PYSEC-")
 """By which of its names an advisory is called, the first that it has."""
 
 
-class AdvisoryPart(BaseModel):
+class AdvisoryPart(StrictModel):
     """Base of the parts of a report."""
 
     # Many runs find nothing, and need no more than a few of these.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True
-    )
+    model_config = ConfigDict(defer_build=True)
 
 
 class LoadEvidence(AdvisoryPart):

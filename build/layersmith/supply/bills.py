@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from layersmith import __version__, cache
 from layersmith.assemble.bill import licenses, sbom
-from layersmith.assemble.manifest import ManifestPart
+from layersmith.base.models import StrictModel
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def _given(ref: str, name: str, part: str, versions: Mapping[str, str]) -> dict[
     }
 
 
-class PrintedBill(ManifestPart):
+class PrintedBill(StrictModel):
     """A bill of materials as `sbom` prints it."""
 
     name: str

@@ -27,8 +27,8 @@ import layersmith
 from layersmith import cache, console, process
 from layersmith import cache as store
 from layersmith.assemble import manifest as manifests
-from layersmith.assemble.manifest import BuildCommit, Manifest, ManifestPart
 from layersmith.base import damage, uv
+from layersmith.base.models import StrictModel
 from layersmith.engine.models import ContainerSpec
 from layersmith.errors import ProofError
 from layersmith.supply import commits
@@ -36,6 +36,8 @@ from layersmith.supply import commits
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import IO
+
+    from layersmith.assemble.manifest import BuildCommit, Manifest
 
 BUILT_BY = re.compile(
     r"NETRC|UV_(?!\w*(PASSWORD|USERNAME|TOKEN|CACHE_DIR))\w+|LAYERSMITH_(?!CACHE)\w+"
@@ -67,7 +69,7 @@ LOCAL_HEADER = struct.Struct("<26xHH")
 Kind = Literal["missing", "extra", "order", "bytes", "mode", "time", "compression", "headers"]
 
 
-class Reproduction(ManifestPart):
+class Reproduction(StrictModel):
     """A published layer beside the same layer as built again."""
 
     target: str
@@ -405,7 +407,7 @@ def _other_tools(published: Manifest, made: Manifest) -> list[str]:
     return found
 
 
-class Difference(ManifestPart):
+class Difference(StrictModel):
     """The first member of a zip that is not the same in both."""
 
     member: str

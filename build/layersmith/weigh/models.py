@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from layersmith.assemble.manifest import ManifestPart
+from layersmith.base.models import StrictModel
 
 Word = Literal["fits", "fits with excludes", "does not fit"]
 
@@ -23,7 +23,7 @@ AdviceKind = Literal[
 ]
 
 
-class FileWeight(ManifestPart):
+class FileWeight(StrictModel):
     """One file."""
 
     path: str
@@ -33,7 +33,7 @@ class FileWeight(ManifestPart):
     """As the wheel holds it compressed."""
 
 
-class DistributionWeight(ManifestPart):
+class DistributionWeight(StrictModel):
     """One distribution of the resolution, as an installer leaves it."""
 
     name: str
@@ -66,7 +66,7 @@ class DistributionWeight(ManifestPart):
     """Its five biggest files."""
 
 
-class Totals(ManifestPart):
+class Totals(StrictModel):
     """Sums over files."""
 
     unzipped: int
@@ -78,7 +78,7 @@ class Totals(ManifestPart):
     distributions: int
 
 
-class Limit(ManifestPart):
+class Limit(StrictModel):
     """One thing that the layer is judged against."""
 
     name: str
@@ -94,7 +94,7 @@ class Limit(ManifestPart):
         return self.limit - self.value
 
 
-class Advice(ManifestPart):
+class Advice(StrictModel):
     """One way to make it smaller."""
 
     kind: AdviceKind
@@ -119,7 +119,7 @@ class Advice(ManifestPart):
     """Distributions that would go."""
 
 
-class Verdict(ManifestPart):
+class Verdict(StrictModel):
     """Whether it can be a layer."""
 
     word: Word
@@ -131,7 +131,7 @@ class Verdict(ManifestPart):
     """Unzipped bytes after those excludes."""
 
 
-class TrafficRecord(ManifestPart):
+class TrafficRecord(StrictModel):
     """What was transferred to find this out."""
 
     requests: int
@@ -142,7 +142,7 @@ class TrafficRecord(ManifestPart):
     """Bytes that downloading all wheels would have taken."""
 
 
-class Weighing(ManifestPart):
+class Weighing(StrictModel):
     """What requirements weigh on a target."""
 
     format: Literal[1] = 1

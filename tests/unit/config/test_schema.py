@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 import yaml
 from layersmith import cli
+from layersmith.base.models import docstrings
 from layersmith.config import models, schema, trust, values
 from layersmith.errors import ConfigError
 from layersmith.verbs import schema as verb
@@ -112,7 +113,7 @@ def test_every_key_is_described_and_its_examples_are_valid(
     model: type[values.Model], name: str, info: FieldInfo
 ) -> None:
     inner = info.annotation
-    described = info.description or (inner.__doc__ if isinstance(inner, type) else "")
+    described = docstrings(model).get(name) or (inner.__doc__ if isinstance(inner, type) else "")
     assert described
     adapter = TypeAdapter[Any](info.rebuild_annotation())
     for example in info.examples or []:

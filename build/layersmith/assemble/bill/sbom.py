@@ -7,9 +7,10 @@ wheels hold (PEP 770) are merged into it: their components stand within that of 
 
 from __future__ import annotations
 
-import json
 import uuid
 from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_json
 
 from layersmith.assemble.bill import licenses
 from layersmith.assemble.bill.licenses import IDENTIFIER
@@ -149,7 +150,7 @@ def render(manifest: Manifest, inside: Mapping[str, Embedded]) -> str:
     ]
     if incomplete:
         bill["compositions"] = [{"aggregate": "incomplete", "assemblies": incomplete}]
-    return json.dumps(bill, indent=1, ensure_ascii=False) + "\n"
+    return to_json(bill, indent=1).decode() + "\n"
 
 
 def _edges(dist: Distribution, manifest: Manifest, inside: Embedded | None) -> dict[str, list[str]]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from layersmith.base.models import StrictModel
 from layersmith.base.modules import modules_of
-from layersmith.prove.models import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ VARIABLE = "PYTHONPROFILEIMPORTTIME"
 _LINE = re.compile(r"import time:\s+(\d{1,18}) \|\s+(\d{1,18}) \|( +)([\w.]+)\s*$")
 
 
-class Import(Result):
+class Import(StrictModel):
     """The import of one module, with those that it caused."""
 
     module: str
@@ -39,7 +39,7 @@ class Import(Result):
     children: list[Import] = Field(default_factory=list)
 
 
-class ImportTree(Result):
+class ImportTree(StrictModel):
     """dist/<stem>.importtime.json: the imports of one start."""
 
     format: Literal[1] = 1

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from layersmith.prove.models import Result, RunnerFacts
+from layersmith.base.models import StrictModel
+from layersmith.prove.models import RunnerFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ layer. The others are choices: the layer built with another value of ``bytecode`
 with what `slim` proposed, and the layer under the interpreter's own lazy imports."""
 
 
-class Sample(Result):
+class Sample(StrictModel):
     """One start in a fresh process."""
 
     init_ms: float
@@ -63,7 +64,7 @@ class Sample(Result):
         return self.init_ms + self.call_ms
 
 
-class Spread(Result):
+class Spread(StrictModel):
     """How the samples of one phase lie."""
 
     median: float
@@ -83,7 +84,7 @@ class Spread(Result):
         )
 
 
-class Variant(Result):
+class Variant(StrictModel):
     """What one way of providing the requirements costs."""
 
     name: str
@@ -114,7 +115,7 @@ class Variant(Result):
         )
 
 
-class Ratio(Result):
+class Ratio(StrictModel):
     """How one variant starts beside another, of starts that followed each other in one run."""
 
     total: Spread
@@ -137,7 +138,7 @@ class Ratio(Result):
         return f"{self.total.median:.2f} ({self.total.low:.2f}-{self.total.high:.2f})"
 
 
-class Against(Result):
+class Against(StrictModel):
     """The same target as it was before, measured in the same run."""
 
     version: str
@@ -147,7 +148,7 @@ class Against(Result):
     """The layer beside it; None where both are the same bytes."""
 
 
-class Saved(Result):
+class Saved(StrictModel):
     """What one change takes off a cold start, of starts that followed each other in one run."""
 
     ms: Spread
@@ -174,7 +175,7 @@ class Saved(Result):
         )
 
 
-class OtherChoice(Result):
+class OtherChoice(StrictModel):
     """The layer as it could be built or started otherwise."""
 
     name: VariantName
@@ -185,7 +186,7 @@ class OtherChoice(Result):
     saved: Saved
 
 
-class Calibration(Result):
+class Calibration(StrictModel):
     """How much slower than natively this run's emulation is."""
 
     workload: str
@@ -197,7 +198,7 @@ class Calibration(Result):
     factor: float
 
 
-class Comparison(Result):
+class Comparison(StrictModel):
     """An estimate beside a measurement of the twin, both of this run."""
 
     variant: str
@@ -207,7 +208,7 @@ class Comparison(Result):
     """By how much the estimate is above (+) or below (-) the measurement."""
 
 
-class BytecodeCost(Result):
+class BytecodeCost(StrictModel):
     """What a layer's bytecode takes and gives."""
 
     zipped: int
@@ -219,7 +220,7 @@ class BytecodeCost(Result):
     that was not measured."""
 
 
-class Billed(Result):
+class Billed(StrictModel):
     """What a million cold starts of a variant cost at one size of memory."""
 
     variant: str
@@ -233,7 +234,7 @@ class Billed(Result):
     """Price of a million cold starts, without requests."""
 
 
-class InitPhases(Result):
+class InitPhases(StrictModel):
     """Where the milliseconds of INIT go, in medians."""
 
     runtime_ms: float
@@ -246,7 +247,7 @@ class InitPhases(Result):
     """Of ``layer_ms``: what the function imports first of each, the costliest first."""
 
 
-class ColdStartReport(Result):
+class ColdStartReport(StrictModel):
     """What starting one target costs."""
 
     format: Literal[1] = 1
@@ -330,7 +331,7 @@ it. ``first-call``: the first invocation did. ``init``: INIT did, in a function 
 moved."""
 
 
-class LazyImport(Result):
+class LazyImport(StrictModel):
     """An import at the top level of a function's own module."""
 
     file: str
@@ -344,7 +345,7 @@ class LazyImport(Result):
     """With this import alone moved; None where it does not wait."""
 
 
-class LazyReport(Result):
+class LazyReport(StrictModel):
     """What a function's own imports cost that its first invocation does not need."""
 
     format: Literal[1] = 1

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from layersmith.prove.models import Result, RunnerFacts
+from layersmith.base.models import StrictModel
+from layersmith.prove.models import RunnerFacts
 
 Kind = Literal["exclude", "prune"]
 
@@ -16,7 +17,7 @@ Risk = Literal["unnamed", "named", "data"]
 code, which may be read in ways that cannot be watched."""
 
 
-class Candidate(Result):
+class Candidate(StrictModel):
     """Something that no proof touched, and one line of layers.yaml that leaves it out."""
 
     kind: Kind
@@ -34,14 +35,14 @@ class Candidate(Result):
     unzipped: int
 
 
-class Rejected(Result):
+class Rejected(StrictModel):
     """A candidate that the proofs do not do without."""
 
     pattern: str
     why: str
 
 
-class Weight(Result):
+class Weight(StrictModel):
     """What a layer weighs."""
 
     zipped: int
@@ -49,7 +50,7 @@ class Weight(Result):
     files: int
 
 
-class TargetWeight(Result):
+class TargetWeight(StrictModel):
     """What one target weighs without and with the fragment."""
 
     identifier: str
@@ -59,7 +60,7 @@ class TargetWeight(Result):
     """Of the copy that was built with the fragment and passed the proofs."""
 
 
-class WatchRecord(Result):
+class WatchRecord(StrictModel):
     """Which files the proofs of one target loaded: dist/<stem>.watched.json."""
 
     format: Literal[1] = 1
@@ -73,7 +74,7 @@ class WatchRecord(Result):
     """Paths in the zip that were opened, imported or mapped into memory, sorted."""
 
 
-class SlimRecord(Result):
+class SlimRecord(StrictModel):
     """What one target can do without: dist/<stem>.slim.json."""
 
     format: Literal[1] = 1
@@ -81,7 +82,7 @@ class SlimRecord(Result):
     survived: list[Candidate]
 
 
-class SlimReport(Result):
+class SlimReport(StrictModel):
     """What was found for one layer."""
 
     format: Literal[1] = 1

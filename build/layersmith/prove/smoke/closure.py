@@ -12,7 +12,6 @@ import io
 import re
 import sys
 from dataclasses import dataclass
-from email.parser import HeaderParser
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
 from layersmith.assemble.prune import rules as prune_rules
+from layersmith.assemble.wheel import headers
 from layersmith.base import damage, legacy, modules
 from layersmith.base.runtimes import marker_environment
 from layersmith.errors import ProofError
@@ -259,7 +259,7 @@ def of(
 def _installed(archive: zipfile.ZipFile, folder: str, environment: dict[str, str]) -> Installed:
     project = folder.rpartition("/")[2].removesuffix(".dist-info").rpartition("-")[0]
     rows = csv.reader(io.StringIO(_text(archive, f"{folder}/RECORD"), newline=None))
-    metadata = HeaderParser().parsestr(_text(archive, f"{folder}/METADATA"))
+    metadata = headers(_text(archive, f"{folder}/METADATA"))
     site = folder.rpartition("/")[0]
     named = list(_requirements(metadata.get_all("Requires-Dist") or ()))
     needed = {
