@@ -240,6 +240,10 @@ def test_the_jobs_of_pushes_and_deployments(hub: Hub, checkout: Checkout) -> Non
     assert ["python", "-m", "pytest", "tests/e2e"] in workflows.calls(
         checkout.forge.jobs["rehearsal-0"]
     )
+    assert "exhaustive-0" not in checkout.forge.jobs
+    checkout.run("ci.yml", event="schedule")
+    weekly = workflows.calls(checkout.forge.jobs["exhaustive-0"])
+    assert any(words[-2:] == ["-m", "exhaustive"] for words in weekly)
     for action in ("plan", "apply", "drift"):
         checkout.run("deploy.yml", event="workflow_dispatch", action=action, stage="dev")
         ran = [
