@@ -6,6 +6,7 @@ import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from packaging.requirements import Requirement
@@ -256,18 +257,21 @@ def _resolved(
     return _Resolved(target, old, new, lockinputs.collect(target, root), attested)
 
 
-def _ask_ahead(found: Sequence[_Resolved], root: Path) -> None:
+def _ask_ahead(found: Sequence[_Resolved], root: Path, pool: ThreadPoolExecutor) -> None:
     """Ask in a few calls of uv what the notes on all targets need to know of the index."""
+    questions: list[Callable[[], None]] = []
     by_platform: dict[tuple[str, str], list[_Resolved]] = {}
     for one in found:
         key = (one.target.runtime.name, one.target.architecture)
         by_platform.setdefault(key, []).append(one)
     for same in by_platform.values():
         locks = [(one.target, one.offered) for one in same]
-        yanked.ask_ahead(locks, root)
-        explain.ask_ahead(
-            [(*pair, one.inputs) for pair, one in zip(locks, same, strict=True)], root
-        )
+        asked = [(*pair, one.inputs) for pair, one in zip(locks, same, strict=True)]
+        questions += [
+            partial(yanked.ask_ahead, locks, root),
+            partial(explain.ask_ahead, asked, root),
+        ]
+    _in_order(pool, lambda ask: ask(), questions)
 
 
 def _noted(
@@ -275,7 +279,7 @@ def _noted(
 ) -> dict[str, LockResult]:
     """Return results by identifier, with what a user should know; equal locks are judged once."""
     distinct = list({id(one.new): one for one in found if isinstance(one, _Resolved)}.values())
-    _ask_ahead(distinct, root)
+    _ask_ahead(distinct, root, pool)
     judged = _in_order(pool, lambda one: _judged(one, root), distinct)
     by_lock = {id(one.new): result for one, result in zip(distinct, judged, strict=True)}
     results = [
