@@ -135,8 +135,9 @@ def test_otlp_export_says_that_it_is_not_there() -> None:
     [
         lambda: stub("yaml").safe_load("a: 1"),
         lambda: stub("jsonschema").validate(instance={}, schema={}),
+        lambda: stub("weasel.cli").project_run("folder", "command"),
     ],
-    ids=["yaml", "jsonschema"],
+    ids=["yaml", "jsonschema", "weasel"],
 )
 def test_what_is_not_there_is_never_silent(call: Any) -> None:
     with pytest.raises(RuntimeError, match="stub"):
@@ -225,7 +226,7 @@ def test_where_traces_are_asked_for_the_stub_says_that_there_are_none(
             call()
 
 
-@pytest.mark.parametrize("name", ["langsmith", "requests"])
+@pytest.mark.parametrize("name", ["jinja2", "langsmith", "requests"])
 def test_what_a_stub_does_not_have_is_named(name: str) -> None:
     module = stub(name)
     with pytest.raises(ImportError, match=f"add {name} to the requirements of the layer"):
@@ -242,3 +243,8 @@ def test_errors_of_requests_are_told_apart() -> None:
         assert not isinstance(error, (requests.ConnectionError, requests.Timeout))
     with pytest.raises(ImportError, match=r"requests\.Response"):
         stub("requests").Response()
+
+
+def test_a_template_is_not_filled_in() -> None:
+    with pytest.raises(ImportError, match="add jinja2 to the requirements"):
+        stub("jinja2").Template("{{ a }}")

@@ -24,6 +24,6 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     raise ImportError(
-        f"requests.{name} was asked for, and this layer holds a stub of requests, which no package "
-        "of the layer asks for: add requests to the requirements of the layer"
+        f"requests.{name} was asked for, and this layer holds a stub of requests: add requests to "
+        "the requirements of the layer"
     )
