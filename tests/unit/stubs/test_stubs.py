@@ -6,6 +6,9 @@ import abc
 import importlib
 import importlib.util
 import inspect
+import sys
+import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,9 +28,14 @@ FILES = {
 
 def stub(name: str) -> ModuleType:
     """Load one file of a stub under a name of its own, beside the real module."""
-    spec = importlib.util.spec_from_file_location(f"stub_of_{name.replace('.', '_')}", FILES[name])
+    path, own = FILES[name], f"stub_of_{name.replace('.', '_')}"
+    below = [str(path.parent)]
+    spec = importlib.util.spec_from_file_location(own, path, submodule_search_locations=below)
     assert spec is not None and spec.loader is not None
+    for loaded in [one for one in sys.modules if one == own or one.startswith(f"{own}.")]:
+        del sys.modules[loaded]
     module = importlib.util.module_from_spec(spec)
+    sys.modules[own] = module  # for what it imports from below itself
     spec.loader.exec_module(module)
     return module
 
@@ -127,8 +135,9 @@ def test_otlp_export_says_that_it_is_not_there() -> None:
     [
         lambda: stub("yaml").safe_load("a: 1"),
         lambda: stub("jsonschema").validate(instance={}, schema={}),
+        lambda: stub("weasel.cli").project_run("folder", "command"),
     ],
-    ids=["yaml", "jsonschema"],
+    ids=["yaml", "jsonschema", "weasel"],
 )
 def test_what_is_not_there_is_never_silent(call: Any) -> None:
     with pytest.raises(RuntimeError, match="stub"):
@@ -148,3 +157,94 @@ def test_spans_without_a_provider_record_nothing() -> None:
             span.set_attribute("pod_name", "none")
             span.set_attributes({"a": 1})
         assert not span.is_recording()
+
+
+RUN = {
+    "id": uuid.UUID(int=1),
+    "start_time": datetime(2024, 2, 29, tzinfo=UTC),
+    "serialized": {"id": ["langchain", "Chain"]},
+    "inputs": {"question": "?"},
+    "outputs": None,
+    "extra": {"metadata": {"a": 1}},
+    "events": [{"name": "start"}],
+    "run_type": "llm",
+    "tags": None,
+}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"name": "mine", "serialized": None, "parent_run_id": uuid.UUID(int=2)},
+        {"serialized": {"name": "named"}, "outputs": {"answer": "!"}, "tags": ["a"]},
+        {"serialized": None, "trace_id": uuid.UUID(int=3), "dotted_order": "a.b"},
+    ],
+)
+def test_a_run_is_that_of_langsmith(changed: dict[str, Any]) -> None:
+    runs = []
+    for langsmith in (importlib.import_module("langsmith"), stub("langsmith")):
+        run = langsmith.RunTree(**RUN | changed)
+        run.add_tags("b")
+        run.add_metadata({"c": 2})
+        run.end_time = datetime(2024, 2, 29, 0, 1, tzinfo=UTC)
+        child = langsmith.RunTree(parent_run=run, name="child", **RUN | {"serialized": None})
+        runs.append(
+            [run.metadata, run.latency, run.model_dump(), child.model_dump(), run.child_runs]
+        )
+    assert runs[0] == runs[1]
+
+
+def test_nothing_is_traced_with_the_stub() -> None:
+    langsmith = stub("langsmith")
+    assert langsmith.traceable(len) is len
+    assert langsmith.traceable(run_type="tool", name="a")(len) is len
+    with langsmith.tracing_context(enabled=False):
+        assert langsmith.get_current_run_tree() is None
+    real = importlib.import_module("langsmith").get_tracing_context()
+    assert langsmith.get_tracing_context() == real
+
+
+def test_where_traces_are_asked_for_the_stub_says_that_there_are_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    langsmith = stub("langsmith")
+    for name in langsmith.utils.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert not langsmith.utils.tracing_is_enabled()
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    for call in (
+        langsmith.utils.tracing_is_enabled,
+        langsmith.Client,
+        langsmith.run_trees.get_cached_client,
+        lambda: langsmith.address.ensure_agent({}),
+        lambda: langsmith.traceable(enabled=True),
+        lambda: langsmith.tracing_context(enabled=True).__enter__(),
+        langsmith.RunTree(**RUN).post,
+    ):
+        with pytest.raises(RuntimeError, match="add langsmith to the requirements"):
+            call()
+
+
+@pytest.mark.parametrize("name", ["jinja2", "langsmith", "requests"])
+def test_what_a_stub_does_not_have_is_named(name: str) -> None:
+    module = stub(name)
+    with pytest.raises(ImportError, match=f"add {name} to the requirements of the layer"):
+        _ = module.Session
+    with pytest.raises(AttributeError):
+        _ = module.__wrapped__
+
+
+def test_errors_of_requests_are_told_apart() -> None:
+    for requests in (importlib.import_module("requests"), stub("requests")):
+        error: Any = requests.HTTPError("404", response="answer")
+        assert error.response == "answer"
+        assert isinstance(error, requests.RequestException) and isinstance(error, OSError)
+        assert not isinstance(error, (requests.ConnectionError, requests.Timeout))
+    with pytest.raises(ImportError, match=r"requests\.Response"):
+        stub("requests").Response()
+
+
+def test_a_template_is_not_filled_in() -> None:
+    with pytest.raises(ImportError, match="add jinja2 to the requirements"):
+        stub("jinja2").Template("{{ a }}")

@@ -1,0 +1,5 @@
+"""Stub of weasel.cli.push."""
+
+from . import project_push
+
+__all__ = ["project_push"]

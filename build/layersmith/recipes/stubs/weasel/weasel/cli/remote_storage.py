@@ -1,0 +1,1 @@
+"""Stub of weasel.cli.remote_storage, of which spaCy takes nothing by name."""
