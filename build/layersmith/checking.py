@@ -25,7 +25,7 @@ from layersmith.errors import ConfigError, ProofError
 from layersmith.lock import targets as locking
 from layersmith.pipeline import Build
 from layersmith.plan import plan
-from layersmith.prove import runners, services, twin
+from layersmith.prove import runners, twin
 from layersmith.prove.cold import measure as cold
 from layersmith.prove.models import CheckedSide, RecipeCheck
 from layersmith.prove.smoke import layer as smoke
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from layersmith.assemble.manifest import Manifest
     from layersmith.plan import Target
-    from layersmith.prove.models import RunnerKind, SmokeReport
+    from layersmith.prove.models import FunctionSpec, RunnerKind, SmokeReport
     from layersmith.prove.runners import Runner
     from layersmith.recipes.book import KnownRecipe, RecipeBook
 
@@ -166,16 +166,31 @@ def check(recipe: KnownRecipe, bench: Bench) -> RecipeCheck:
     with bench.layers(plain=settings, thin={**settings, "recipes": "all"}) as place:
         place.build()
         with bench.runner(place.targets[0]) as opened:
-            tried = {
-                target.layer: _side(target, place, recipe, opened, bench.starts)
+            specs = {
+                target.layer: _function(target, place, recipe, opened) for target in place.targets
+            }
+            answers = {layer: _answer(spec, opened) for layer, spec in specs.items()}
+            failed = any(failure for _, failure in answers.values())
+            starts = {} if failed else _starts(specs, place, opened, bench.starts)
+            reports = {
+                target.layer: smoke.prove(_subject(target, place), opened)
                 for target in place.targets
             }
-        sides = {layer: side for layer, (side, _) in tried.items()}
+        sides = {
+            layer: CheckedSide(
+                zipped=place.built[layer].artifact.zipped,
+                unzipped=place.built[layer].artifact.unzipped,
+                start_ms=starts.get(layer),
+                answer=answer,
+                failure=failure,
+            )
+            for layer, (answer, failure) in answers.items()
+        }
         thin = next(target for target in place.targets if target.layer == "thin")
         problems = [
             *_problems(recipe, place.built["thin"], thin),
             *_differences(recipe, sides),
-            *_smoked(recipe, place, bench, {layer: report for layer, (_, report) in tried.items()}),
+            *_smoked(recipe, place, bench, reports),
         ]
         version = _version(place.built["thin"], recipe.name)
         return RecipeCheck(
@@ -188,10 +203,10 @@ def check(recipe: KnownRecipe, bench: Bench) -> RecipeCheck:
         )
 
 
-def _side(
-    target: Target, place: Workplace, recipe: KnownRecipe, runner: Runner, starts: int
-) -> tuple[CheckedSide, SmokeReport]:
-    """Return what a layer comes to, and which of its modules import."""
+def _function(
+    target: Target, place: Workplace, recipe: KnownRecipe, runner: Runner
+) -> FunctionSpec:
+    """Return a function that runs the recipe's snippet with a layer."""
     assert recipe.content.proof is not None
     snippet = recipe.content.proof.snippet
     manifest, folder = place.built[target.layer], place.root / f"on-{target.layer}"
@@ -200,27 +215,33 @@ def _side(
     script.write_text(FUNCTION.format(snippet=snippet), encoding="utf-8")
     layers = twin.placed([(place.zipped(target), manifest)], runner, folder / "twin")
     code = cold.function(folder / "code", script)
-    made = manifest.artifact
-    with services.serve((), runner.service_host, runner.service_name, manifest) as variables:
-        spec = cold.specification(code, layers, variables)
-        answer, failure = "", None
-        with runner.start(spec) as instance:
-            error = instance.init.error
-            if error is None:
-                result = instance.invoke({})
-                error = result.error
-                answer = str(result.payload["answer"]) if result.payload else ""
-            if error is not None:
-                failure = "\n".join([str(error), *error.trace, instance.logs()[-2000:]]).strip()
-        start = None
-        if failure is None and starts:
-            timed = cold.Startable("layer", spec, made.unzipped)
-            [variant] = cold.in_turns([timed], runner, starts)
-            start = variant.total.median
-    side = CheckedSide(
-        zipped=made.zipped, unzipped=made.unzipped, start_ms=start, answer=answer, failure=failure
-    )
-    return side, smoke.prove(_subject(target, place), runner)
+    return cold.specification(code, layers, manifest.variables)
+
+
+def _answer(spec: FunctionSpec, runner: Runner) -> tuple[str, str | None]:
+    """Return what the snippet prints, and how it fails."""
+    with runner.start(spec) as instance:
+        answer, error = "", instance.init.error
+        if error is None:
+            result = instance.invoke({})
+            error = result.error
+            answer = str(result.payload["answer"]) if result.payload else ""
+        if error is None:
+            return answer, None
+        return answer, "\n".join([str(error), *error.trace, instance.logs()[-2000:]]).strip()
+
+
+def _starts(
+    specs: Mapping[str, FunctionSpec], place: Workplace, runner: Runner, starts: int
+) -> dict[str, float]:
+    """Return the median start of each layer in milliseconds, measured in turns."""
+    if not starts:
+        return {}
+    timed = [
+        cold.Startable(layer, spec, place.built[layer].artifact.unzipped)
+        for layer, spec in specs.items()
+    ]
+    return {one.name: one.total.median for one in cold.in_turns(timed, runner, starts)}
 
 
 def _smoked(
