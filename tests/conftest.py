@@ -84,11 +84,12 @@ def new_consoles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has consoles of its own, as wide as those of a pipe.
 
     A console lives as long as its process and keeps the width that it was made with; xdist gives
-    its workers 80 columns, in which tables fold.
+    its workers 80 columns, in which tables fold. How much is said stays as the last verb chose it.
     """
     monkeypatch.delenv("COLUMNS", raising=False)
     console.stdout.cache_clear()
     console.stderr.cache_clear()
+    console.set_volume()
 
 
 @pytest.fixture
