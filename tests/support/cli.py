@@ -1,12 +1,16 @@
-"""The tool as people run it: a process of its own."""
+"""The tool as people run it: a process of its own; where that is not the point, in this one."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from layersmith import cli
 
 from tests.support import clocks
 
@@ -51,3 +55,16 @@ def layers(
         check=False,
         timeout=clocks.seconds(TIMEOUT),
     )
+
+
+def called(*words: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a verb in this process, which has imported everything, and return what it printed.
+
+    Args:
+        words: The verb and its arguments.
+        cwd: Where it is run.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+        code = cli.main([*map(str, words)])
+    return subprocess.CompletedProcess([*map(str, words)], code, out.getvalue(), err.getvalue())

@@ -34,6 +34,8 @@ CREDENTIALS = {
     "AWS_REGION": REGION,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+MOTO = {"MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
+"""Of machines' images, which no stack asks for; they are most of what an empty account costs."""
 
 
 def _free_port() -> int:
@@ -58,7 +60,7 @@ class Cloud:
 
     def __enter__(self) -> Self:
         opened = self._opened
-        opened.enter_context(_environment({**CREDENTIALS, "MOTO_PORT": str(self.port)}))
+        opened.enter_context(_environment({**CREDENTIALS, **MOTO, "MOTO_PORT": str(self.port)}))
         before: Any = dict(default_user_config)
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
         opened.callback(default_user_config.update, before)

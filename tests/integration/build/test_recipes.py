@@ -79,6 +79,7 @@ def proving(team: Project, client: list[Path]) -> Project:
 @pytest.fixture
 def team(project: Project, tmp_path: Path) -> Project:
     """A project with a recipe of its own, and an index that is a folder."""
+    project.apart = True
     (project.root / "recipes" / "stubs" / "slow").mkdir(parents=True)
     (project.root / "recipes" / "numbers-lib.toml").write_text(RECIPE)
     stub = project.root / "recipes" / "stubs" / "slow" / "slow_checks.py"

@@ -63,6 +63,7 @@ with open(sys.argv[0] + ".json", "w") as stream:
 @pytest.fixture
 def demo(project: Project, tmp_path: Path) -> Project:
     """A project with files of all kinds, built, and left alone for a while since."""
+    project.apart = True
     texts = {
         "constraints.txt": "alpha<9\n",
         "own/pyproject.toml": '[project]\nname = "own"\nversion = "1"\n',

@@ -75,8 +75,8 @@ class Project:
         return lock.lock_path(self.targets()[0], self.root)
 
     def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run `layers.py lock` as a user does."""
-        return cli.layers("lock", *words, cwd=self.root)
+        """Run `layersmith lock` and return what it printed."""
+        return cli.called("lock", *words, cwd=self.root)
 
 
 @pytest.fixture

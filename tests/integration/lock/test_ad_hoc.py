@@ -31,7 +31,7 @@ def folder(project: Project, index: Index, tmp_path: Path) -> Path:
 
 def test_requirements_become_a_layer(folder: Path) -> None:
     words = ("beta", "alpha<2", "--runtime", "python3.12", "--runtime", "python3.13")
-    done = cli.layers("build", *words, "--json", cwd=folder)
+    done = cli.called("build", *words, "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert [one["target"] for one in data_of(done.stdout)] == [
         "beta-python3.12-arm64",
@@ -41,7 +41,7 @@ def test_requirements_become_a_layer(folder: Path) -> None:
         assert {"python/alpha.py", "python/beta.py"} <= set(layer.namelist())
     locked = lock.read(folder / "dist/ad-hoc/beta/locks/beta-python3.13-arm64.txt")
     assert {one.name: one.version for one in locked.entries} == {"alpha": "1.0", "beta": "1.0"}
-    kept = cli.layers("build", "--config", "dist/ad-hoc/beta", "--dist", "dist", cwd=folder)
+    kept = cli.called("build", "--config", "dist/ad-hoc/beta", "--dist", "dist", cwd=folder)
     assert kept.returncode == 0, kept.stderr
     assert "unchanged" in kept.stdout
 
@@ -51,7 +51,7 @@ def test_requirements_become_a_layer(folder: Path) -> None:
     [("al pha", 2, "'al pha' is not a requirement"), ("gamma", 4, "gamma was not found")],
 )
 def test_words_that_are_no_requirement(folder: Path, word: str, code: int, said: str) -> None:
-    done = cli.layers("build", word, cwd=folder)
+    done = cli.called("build", word, cwd=folder)
     assert done.returncode == code
     assert said in done.stderr
     assert not list((folder / "dist").glob("*.zip"))
@@ -59,6 +59,6 @@ def test_words_that_are_no_requirement(folder: Path, word: str, code: int, said:
 
 def test_a_layers_yaml_above_names_layers(project: Project, folder: Path) -> None:
     project.write("requirements: [alpha]")
-    done = cli.layers("build", "alpha", cwd=project.root)
+    done = cli.called("build", "alpha", cwd=project.root)
     assert done.returncode == 2
     assert "no layer alpha" in done.stderr or "unknown layer" in done.stderr, done.stderr

@@ -321,11 +321,11 @@ def test_a_proxy_that_is_not_one(setup: Setup, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ConfigError, match="is not the URL of a proxy") as refused:
         downloaded(setup.project)
     assert PASSWORD not in str(refused.value)
-    locked = setup.project.cli()
+    locked = cli.layers("lock", cwd=setup.project.root)
     assert locked.returncode == 2
     assert PASSWORD not in locked.stdout + locked.stderr
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
-    locked = setup.project.cli()
+    locked = cli.layers("lock", cwd=setup.project.root)
     assert locked.returncode == 4
     assert "Traceback" not in locked.stderr
 
@@ -399,7 +399,10 @@ def test_what_compiles_is_built_from_a_private_index(setup: Setup) -> None:
     offer_sdist(setup, backend_py=COMPILING, curious_c=source)
     in_variables(setup)
     setup.project.write("requirements: [curious]", "build: {curious: {}}")
-    built = [setup.project.cli(), cli.layers("build", cwd=setup.project.root)]
+    built = [
+        cli.layers("lock", cwd=setup.project.root),
+        cli.layers("build", cwd=setup.project.root),
+    ]
     assert [one.returncode for one in built] == [0, 0], [one.stderr for one in built]
     locked = setup.project.path().read_text()
     assert "# build needed==1.0 --hash=sha256:" in locked
@@ -422,7 +425,10 @@ def test_a_build_sees_no_credential(setup: Setup, monkeypatch: pytest.MonkeyPatc
     for name in ("NPM_AUTH", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "UV_PUBLISH_PASSWORD"):
         monkeypatch.setenv(name, PASSWORD)
     setup.project.write("requirements: [curious]")
-    built = [setup.project.cli(), cli.layers("build", cwd=setup.project.root)]
+    built = [
+        cli.layers("lock", cwd=setup.project.root),
+        cli.layers("build", cwd=setup.project.root),
+    ]
     assert [one.returncode for one in built] == [0, 0], built[-1].stderr
     seen = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(seen) > 1

@@ -84,13 +84,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "query/app/main.py").write_text(MAIN)
     (tmp_path / "query/app/helper.py").write_text(HELPER)
     for verb in ("lock", "build"):
-        done = cli.layers(verb, cwd=tmp_path)
+        done = cli.called(verb, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     return tmp_path
 
 
 def lazy(folder: Path, *words: str) -> dict[str, Any]:
-    done = cli.layers("lazy", *words, "--json", cwd=folder)
+    done = cli.called("lazy", *words, "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     [found] = data_of(done.stdout)
     assert isinstance(found, dict)
@@ -146,12 +146,12 @@ def test_lazy_imports_of_the_interpreter_are_a_variant(
 
 
 def test_what_cannot_be_watched_is_an_error(project: Path) -> None:
-    done = cli.layers("lazy", "nothing", cwd=project)
+    done = cli.called("lazy", "nothing", cwd=project)
     assert done.returncode == 2
     assert "has no function 'nothing'" in done.stderr
     (project / "event.json").write_text("{}")
-    done = cli.layers("lazy", "--starts", "1", cwd=project)
+    done = cli.called("lazy", "--starts", "1", cwd=project)
     assert done.returncode == 8
     assert "KeyError" in done.stderr
     shutil.rmtree(project / "dist")
-    assert cli.layers("lazy", cwd=project).returncode == 5
+    assert cli.called("lazy", cwd=project).returncode == 5

@@ -107,7 +107,7 @@ document.getElementById("all").textContent = btoa(JSON.stringify(found));
 
 def printed(index: Path, *words: str) -> str:
     """Return what `arn` prints, asking nobody."""
-    done = cli.layers("arn", "alpha", "--index", index, *words)
+    done = cli.called("arn", "alpha", "--index", index, *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -169,7 +169,7 @@ def test_cfn_lint_finds_nothing_in_what_is_pasted(kind: str, entries: list[Index
     ],
 )
 def test_what_cannot_be_printed_is_refused(words: tuple[str, ...], code: int, said: str) -> None:
-    done = cli.layers("arn", *words)
+    done = cli.called("arn", *words)
     assert (done.returncode, done.stdout) == (code, "")
     assert said in " ".join(done.stderr.split())
 
@@ -177,6 +177,6 @@ def test_what_cannot_be_printed_is_refused(words: tuple[str, ...], code: int, sa
 def test_a_parameter_is_named_without_asking_anybody() -> None:
     name = "/layers/imaging/python3.12/arm64/1.2.0"
     words = ("--runtime", "python3.12", "--version", "1.2.0", "--parameter")
-    assert cli.layers("arn", "imaging", *words).stdout == f"{name}\n"
-    told = cli.layers("arn", "imaging", *words, "--format", "env", "--json").stdout
+    assert cli.called("arn", "imaging", *words).stdout == f"{name}\n"
+    told = cli.called("arn", "imaging", *words, "--format", "env", "--json").stdout
     assert json.loads(told)["data"]["text"] == f"IMAGING_LAYER_PARAMETER={name}\n"

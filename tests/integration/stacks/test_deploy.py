@@ -43,7 +43,7 @@ def command(cloud: Cloud, *words: str) -> list[str]:
 
 
 def layers(cloud: Cloud, *words: str) -> subprocess.CompletedProcess[str]:
-    return cli.layers(*command(cloud, *words))
+    return cli.called(*command(cloud, *words))
 
 
 def statuses(cloud: Cloud) -> dict[str, str]:
@@ -191,7 +191,7 @@ def test_a_plan_of_a_stage_that_is_there_changes_nothing(cloud: Cloud) -> None:
 
 
 def test_a_stage_without_its_image_is_refused_before_anything_is_made(cloud: Cloud) -> None:
-    done = cli.layers("deploy", "--stage", "dev", "--yes", "--endpoint-url", cloud.endpoint)
+    done = cli.called("deploy", "--stage", "dev", "--yes", "--endpoint-url", cloud.endpoint)
     assert done.returncode == ConfigError.exit_code
     assert "chroma.ImageUri" in done.stderr
     assert statuses(cloud) == {}

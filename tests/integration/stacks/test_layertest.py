@@ -43,9 +43,9 @@ def cloud() -> Iterator[Cloud]:
         yield made
 
 
-def tested(cloud: Cloud, *words: str) -> subprocess.CompletedProcess[str]:
+def tried(cloud: Cloud, *words: str) -> subprocess.CompletedProcess[str]:
     asked = [word for region in REGIONS for word in ("--region", region)]
-    return cli.layers(
+    return cli.called(
         "stacks", "test-layer", *words, *asked, "--endpoint-url", cloud.endpoint,
         "--module", "json",
     )  # fmt: skip
@@ -64,7 +64,7 @@ def left(cloud: Cloud) -> list[Any]:
 
 
 def test_one_call_tests_a_version_in_many_regions_and_leaves_nothing(cloud: Cloud) -> None:
-    done = tested(cloud, "some-layer", "--json")
+    done = tried(cloud, "some-layer", "--json")
     assert done.returncode == 0, done.stderr
     verdicts = data_of(done.stdout)
     assert [one["region"] for one in verdicts] == list(REGIONS)
@@ -76,7 +76,7 @@ def test_one_call_tests_a_version_in_many_regions_and_leaves_nothing(cloud: Clou
 
 def test_an_arn_is_tested_under_its_number_in_every_region(cloud: Cloud) -> None:
     arn = "arn:aws:lambda:eu-west-1:123456789012:layer:some-layer-python3-13-arm64:1"
-    done = tested(cloud, arn)
+    done = tried(cloud, arn)
     assert done.returncode == 0, done.stderr
     for region in REGIONS:
         assert any(region in line and "1 modules" in line for line in done.stdout.splitlines())
@@ -84,7 +84,7 @@ def test_an_arn_is_tested_under_its_number_in_every_region(cloud: Cloud) -> None
 
 
 def test_a_module_that_fails_is_named_for_every_region(cloud: Cloud) -> None:
-    done = tested(cloud, "some-layer", "--module", "no_such_module")
+    done = tried(cloud, "some-layer", "--module", "no_such_module")
     assert done.returncode == 8
     for region in REGIONS:
         assert any(region in line and "no_such_module" in line for line in done.stderr.splitlines())
@@ -95,7 +95,7 @@ def test_a_region_without_the_version_stops_no_other(cloud: Cloud) -> None:
     cloud.regional("ssm", REGIONS[1]).delete_parameters(
         Names=["/layers/some-layer/python3.13/arm64/1.0.0"]
     )
-    done = tested(cloud, "some-layer", "--version", "1.0.0", "--json")
+    done = tried(cloud, "some-layer", "--version", "1.0.0", "--json")
     assert done.returncode == 9
     assert [one["answer"] is not None for one in data_of(done.stdout)] == [True, False, True]
     assert "is not published in us-east-1" in done.stderr

@@ -14,7 +14,7 @@ from layersmith.errors import BuildError, LockError
 from layersmith.weigh import verdict
 
 from tests.support import wheels
-from tests.support.cli import layers
+from tests.support.cli import called, layers
 from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,11 @@ ROOT = Path(__file__).parents[3]
 
 
 def cli(index: RangeIndex, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return layers("weigh", *words, cwd=index.folder.parent, env=environment)
+    """Weigh, in a process of its own where it has other variables."""
+    folder = index.folder.parent
+    if environment:
+        return layers("weigh", *words, cwd=folder, env=environment)
+    return called("weigh", *words, cwd=folder)
 
 
 def big_wheel(index: RangeIndex, members: int, requires: tuple[str, ...] = ()) -> Path:
