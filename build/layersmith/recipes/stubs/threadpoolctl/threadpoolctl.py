@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ContextDecorator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["ThreadpoolController", "threadpool_info", "threadpool_limits"]
 

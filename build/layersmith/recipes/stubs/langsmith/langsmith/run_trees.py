@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -41,7 +41,7 @@ class RunTree(BaseModel):
 
     id: UUID
     name: str
-    start_time: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    start_time: datetime = Field(default_factory=lambda: datetime.now(timezone.utc))
     run_type: str = "chain"
     end_time: datetime | None = None
     extra: dict[Any, Any] = {}
