@@ -31,7 +31,7 @@ def get_tracing_context(context: Any = None) -> dict[str, Any]:
 
 
 def _set_tracing_context(context: dict[str, Any] | None = None) -> None:
-    """Do nothing: there is no run to set."""
+    """Do nothing: no run is traced."""
 
 
 @contextlib.contextmanager
@@ -47,7 +47,7 @@ def tracing_context(*, enabled: Any = None, **kwargs: Any) -> Iterator[None]:
 
 
 def traceable(*args: Any, **kwargs: Any) -> Any:
-    """Return the function as it is, or a decorator that does so.
+    """Return the function unchanged, or a decorator that returns it unchanged.
 
     Raises:
         RuntimeError: Tracing is to be enabled.
