@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import compileall
 import functools
-import re
+import os
 import signal
+import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from layersmith import cli, console
+from layersmith import console
 from layersmith.base import runtimes
 from layersmith.errors import LayersmithError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-TOOL = Path(cli.__file__).parent
-STUBS = re.compile(r"/stubs/")
-"""Files of layers, which get no bytecode beside them."""
+# Tests start some thousand processes. Where a machine asks for no bytecode, each would compile what
+# it imports, which is half of the tests' time; tests that mean it say so themselves.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 RUNTIME = "python3.13"
 """The runtime of the base image that the Docker tests use."""
@@ -44,15 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep xdist from putting the files with the most tests first, see below; compile the tool.
-
-    Tests start it some thousand times. Where PYTHONDONTWRITEBYTECODE is set, every start would
-    compile what it imports, which is a quarter of its time.
-    """
+    """Keep xdist from putting the files with the most tests first, see below."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
-    if not hasattr(config, "workerinput"):
-        compileall.compile_dir(TOOL, quiet=2, rx=STUBS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
