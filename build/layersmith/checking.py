@@ -277,6 +277,8 @@ def _problems(recipe: KnownRecipe, thin: Manifest, target: Target) -> Iterator[s
         yield said[0] if said else f"{recipe.name} is not in the layer of its own proof"
         return
     yield from (f"{pattern} matches no file of {use.version}" for pattern in use.unmatched)
+    # What its own sample keeps, the recipe leaves out of no layer.
+    yield from (f"{name} stays in the layer: {why}" for name, why in use.withheld.items())
 
 
 def _differences(recipe: KnownRecipe, sides: Mapping[str, CheckedSide]) -> Iterator[str]:

@@ -240,7 +240,7 @@ def furnish(parser: argparse.ArgumentParser, module: Any) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     common = {
         "--json": (["--json"], "print the result as JSON"),
-        "--quiet": (["--quiet"], "show no progress, only results"),
+        "--quiet": (["-q", "--quiet"], "show no progress, only results"),
         "--verbose": (["-v", "--verbose"], "also show what child processes print"),
     }
     for name, (words, text) in common.items():

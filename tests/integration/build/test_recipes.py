@@ -202,6 +202,11 @@ def test_check_builds_plain_and_thin_and_compares_the_answers(proving: Project) 
         ("print(numbers_lib.double(4))", "print(len(open(slow_checks.__file__).read()))", "prints"),
         ('">=1,<2"', '">=2"', "1.0 is locked"),
         ("numbers_lib/fft.py", "numbers_lib/nothing.py", "matches no file"),
+        (
+            '[proof]\nrequirements = ["numbers-lib"]',
+            '[excludes]\nother = "not used"\n\n[proof]\nrequirements = ["numbers-lib", "other"]',
+            "other stays in the layer",
+        ),
         ('"numbers_lib.gui"', '"numbers_lib.gone"', "numbers_lib.gone matches no module"),
         ('"numbers_lib.gui"', '"slow_checks"', "slow_checks imports, with the recipe and without"),
         ('"numbers_lib.terminal"', '"numbers_lib.gui*"', "smoke of the thin layer: import numbers"),
