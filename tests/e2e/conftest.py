@@ -101,12 +101,13 @@ def record_bill(story: Story, mode: str, done: Execution, events: list[dict[str,
     use = billing.measure(events, task, done.seconds)
     money = billing.total(billing.session_items(use, prices))
     task_month = billing.month_of_task(use, prices)
+    instance_month = prices.table["ec2-t4g-medium-hour"] * billing.HOURS_A_MONTH
     used = f"{use.task_seconds:.0f} s of {use.vcpu:g} vCPU and {use.gb:g} GB"
     counted = f"{use.transitions} transitions, {use.invocations} invocations"
     story.bills[mode] = [
         f"one session on AWS: {money:.5f} USD ({used}, {counted})",
         f"the same task always on: {task_month:.2f} USD a month, {task_month / money:.0f} sessions",
-        f"an EC2 t4g.medium always on: {billing.month_of_instance(prices):.2f} USD a month",
+        f"an EC2 t4g.medium always on: {instance_month:.2f} USD a month",
     ]
 
 

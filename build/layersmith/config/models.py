@@ -250,11 +250,6 @@ ManagedLayers = list[
 """Managed layers by name or ARN, or with what they bring."""
 
 
-def managed_names(settings: LayerSettings) -> list[str]:
-    """Return the names or ARNs of the managed layers that functions use beside a layer."""
-    return [one if isinstance(one, str) else one.name for one in settings.managed_layers]
-
-
 RecipeNames = Annotated[
     Annotated[Annotated[list[DistributionName], Distinct], Tag("list")]
     | Annotated[EveryRecipe, Tag("all")],

@@ -90,11 +90,6 @@ def upload(s3: Any, bucket: str, asset: Asset, account: str) -> bool:
     return True
 
 
-def zip_folder(folder: Path) -> bytes:
-    """Return a zip of a function's folder: sorted, dated 1980, the same on every machine."""
-    return zips.pack(_files(folder))
-
-
 def _files(folder: Path) -> dict[str, bytes]:
     found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
     return {
@@ -114,10 +109,11 @@ def parameter_of(name: str) -> str:
 
 
 def zip_function(folder: Path) -> bytes:
-    """Return the zip of a function: its folder, and the folders of functions that it imports.
+    """Return the zip of a function, sorted and dated 1980: the same on every machine.
 
-    ``from vector_search import handler`` brings ``vector_search/`` in, so that one function can
-    do the work of others without an invocation of each.
+    It holds the function's folder and those of the functions that it imports: ``from vector_search
+    import handler`` brings ``vector_search/`` in, so that one function can do the work of others
+    without an invocation of each.
 
     Raises:
         ConfigError: One of its modules is not Python.

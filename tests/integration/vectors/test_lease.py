@@ -10,7 +10,7 @@ import pytest
 from chroma_store.lease import LEASE_SECONDS, held
 from vector_common import conditional
 from vector_common.conditional import ExpiringLease
-from vector_common.errors import Conflict, NotFound, PreconditionFailed, StoreError
+from vector_common.errors import Conflict, NotFound, StoreError
 from vector_common.names import lease_key
 
 if TYPE_CHECKING:
@@ -74,18 +74,6 @@ def test_an_object_is_read_with_the_times_of_the_store(storage: Storage) -> None
     assert -1 <= seen.age < LEASE_SECONDS
     with pytest.raises(NotFound):
         storage.observe("nothing")
-
-
-def test_only_the_version_that_was_read_is_deleted(storage: Storage) -> None:
-    first = storage.put("k", b"x")
-    second = storage.put("k", b"y")
-    with pytest.raises(PreconditionFailed):
-        storage.delete_matching("k", first)
-    assert storage.get("k").data == b"y"
-    storage.delete_matching("k", second)
-    with pytest.raises(NotFound):
-        storage.get("k")
-    storage.delete_matching("k", second)
 
 
 def test_an_update_sees_what_others_wrote(storage: Storage) -> None:

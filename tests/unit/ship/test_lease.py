@@ -39,9 +39,6 @@ class Memory:
         self.held = VersionedObject(data, str(self.count), self.now, self.now)
         return self.held.version
 
-    def delete_matching(self, key: str, version: str) -> None:
-        raise NotImplementedError
-
     def delete(self, keys: Any) -> None:
         raise NotImplementedError
 

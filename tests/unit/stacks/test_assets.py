@@ -25,10 +25,10 @@ def function(folder: Path, name: str = "some_function") -> Path:
 
 def test_the_same_folder_makes_the_same_zip_whatever_its_dates_and_modes(tmp_path: Path) -> None:
     made = function(tmp_path)
-    first = assets.zip_folder(made)
+    first = assets.zip_function(made)
     os.utime(made / "handler.py", (1, 1))
     (made / "handler.py").chmod(0o600)
-    assert assets.zip_folder(made) == first
+    assert assets.zip_function(made) == first
     with zipfile.ZipFile(io.BytesIO(first)) as archive:
         assert archive.namelist() == ["handler.py"]
         assert archive.infolist()[0].external_attr >> 16 == 0o100644

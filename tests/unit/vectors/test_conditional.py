@@ -109,18 +109,6 @@ def test_an_object_that_is_deleted_in_between_fails_the_condition(store: FileSto
         conditional.write(store, KEY, b"y", seen)
 
 
-def test_only_the_version_that_was_read_is_deleted(store: FileStorage) -> None:
-    first = store.put(KEY, b"x")
-    second = store.put(KEY, b"y")
-    with pytest.raises(PreconditionFailed):
-        store.delete_matching(KEY, first)
-    assert store.get(KEY).data == b"y"
-    store.delete_matching(KEY, second)
-    with pytest.raises(NotFound):
-        store.get(KEY)
-    store.delete_matching(KEY, second)
-
-
 def test_an_object_is_as_old_as_the_file_system_says(store: FileStorage, tmp_path: Path) -> None:
     store.put(KEY, b"x")
     with clock(90):

@@ -382,8 +382,3 @@ def month_of_task(use: Use, prices: Prices) -> float:
         + use.gb * prices.table["fargate-arm-gb-hour"]
     )
     return hourly * HOURS_A_MONTH
-
-
-def month_of_instance(prices: Prices) -> float:
-    """Return what an EC2 instance of 2 vCPU and 4 GB costs a month when it never stops."""
-    return prices.table["ec2-t4g-medium-hour"] * HOURS_A_MONTH

@@ -39,7 +39,7 @@ class VersionedObject:
 
     Attributes:
         data: Its bytes.
-        version: Opaque; fits the conditions of a write and of a deletion.
+        version: Opaque; fits the condition of a write.
         written: When it was written, by the store's clock.
         now: When it was read, by the store's clock.
     """
@@ -71,13 +71,6 @@ class ConditionalStore(Protocol):
 
         Raises:
             PreconditionFailed, NotFound: The condition does not hold.
-        """
-
-    def delete_matching(self, key: str, version: str) -> None:
-        """Delete an object if it still has a version; one that is gone counts as deleted.
-
-        Raises:
-            PreconditionFailed: It has another one.
         """
 
     def delete(self, keys: Iterable[str]) -> None:

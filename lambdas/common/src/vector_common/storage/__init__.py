@@ -77,13 +77,6 @@ class Storage(Protocol):
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; those that are gone already count as deleted."""
 
-    def delete_matching(self, key: str, version: str) -> None:
-        """Delete an object if it still has an etag; one that is gone counts as deleted.
-
-        Raises:
-            PreconditionFailed: It has another one.
-        """
-
 
 def open_storage(url: str, *, client: Any = None) -> Storage:
     """Open a store.

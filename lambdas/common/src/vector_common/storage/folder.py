@@ -133,14 +133,6 @@ class FileStorage:
             with self._errors(key):
                 self._path(key).unlink(missing_ok=True)
 
-    def delete_matching(self, key: str, version: str) -> None:
-        """Delete an object that has not changed."""
-        path = self._path(key)
-        with self._errors(key), suppress(FileNotFoundError), self._locked():
-            if _etag(self._read(path)) != version:
-                raise PreconditionFailed(f"{path.name}: was changed by another writer")
-            path.unlink()
-
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
 

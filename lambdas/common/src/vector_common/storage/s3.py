@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -160,15 +159,6 @@ class S3Storage:
                     f"{first.get('Key')}: not deleted ({first.get('Code')}), "
                     f"{len(errors)} such in {self.url}"
                 )
-
-    def delete_matching(self, key: str, version: str) -> None:
-        """Delete an object that has not changed."""
-
-        def attempt() -> None:
-            self._client.delete_object(Bucket=self._bucket, Key=self._key(key), IfMatch=version)
-
-        with suppress(NotFound):
-            self._retry(key, attempt)
 
     def _key(self, key: str) -> str:
         return self._prefix + check_key(key)
