@@ -33,7 +33,7 @@ from layersmith.lock.requirements import RequirementsText
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from layersmith.config.models import Requirements
+    from layersmith.config.models import Contents, Requirements
     from layersmith.plan import Target
 
 CONFIGURATION = ("pyproject.toml", "setup.cfg", "setup.py", "hatch_build.py", "requirements.txt")
@@ -148,6 +148,7 @@ def collect(
         name: sorted(asked.hashes.get(name, set()) | constrained.hashes.get(name, set()))
         for name in sorted({*asked.hashes, *constrained.hashes})
     }
+    overrides = sorted(settings.overrides)
     parts = {
         "requirements": requirements,
         "constraints": constraints,
@@ -157,25 +158,19 @@ def collect(
         "runtime": target.runtime.name,
         "platform": target.uv_platform,
     }
-    if sources:
-        parts["sources"] = _portable(sources, root)
-    if target.function:
-        parts["layers"] = {name: one.version for name, one in sorted(target.brought.items())}
-    overrides = sorted(settings.overrides)
-    if overrides:
-        parts["overrides"] = overrides
-    if settings.cool_down:
-        names = sorted(map(canonicalize_name, settings.cool_down_exceptions))
-        parts["cool-down"] = [f"{settings.cool_down.total_seconds():g} s", *names]
-    if hashes:
-        parts["hashes"] = hashes
-    if pins:
-        parts["pins"] = {name: pins[name] for name in sorted(held) if name in pins}
-    managed = {
-        name: target.managed[name].version for name in sorted(held) if name in target.managed
+    # What few layers have is named only where there is some: other locks stay as they are.
+    brought = {name: one.version for name, one in sorted(target.brought.items())}
+    managed = {name: target.managed[name].version for name in sorted({*held} & {*target.managed})}
+    seldom = {
+        "sources": _portable(sources, root) if sources else None,
+        "layers": brought if target.function else None,
+        "overrides": overrides or None,
+        "cool-down": _cool_down(settings),
+        "hashes": hashes or None,
+        "pins": {name: pins[name] for name in sorted({*held} & {*pins})} if pins else None,
+        "managed-layers": managed or None,
     }
-    if managed:
-        parts["managed-layers"] = managed
+    parts |= {key: value for key, value in seldom.items() if value is not None}
     digests = {key: _digest(value) for key, value in parts.items()}
     return LockInputs(
         requirements,
@@ -189,6 +184,14 @@ def collect(
         sources,
         home,
     )
+
+
+def _cool_down(settings: Contents) -> list[str] | None:
+    """Return the seconds that a release has to be old, and the names that may be younger."""
+    if not settings.cool_down:
+        return None
+    names = sorted(map(canonicalize_name, settings.cool_down_exceptions))
+    return [f"{settings.cool_down.total_seconds():g} s", *names]
 
 
 def local_package(root: Path, folder: str, target: Target) -> LocalPackage:

@@ -186,17 +186,7 @@ def propose(
     with tempfile.TemporaryDirectory(prefix="layersmith-lazy-") as made:
         folder = Path(made)
         folder.chmod(functions.OPEN)  # a function in a container is another user
-        copies = MovedCopies(
-            function=function,
-            runner=runner,
-            folder=folder,
-            event=functions.sample(function.name, settings, function.loaded),
-            layers=twin.placed(function.layers, runner, folder),
-            task=functions.unpacked(function.package, runner, folder)
-            if function.package
-            else function.code,
-            files=sorted({one.file for one in imports if not one.stays}),
-        )
+        copies = _copies(function, runner, folder, imports)
         show("watching the first invocation")
         unused = set(copies.files) - copies.loaded()
         imports = [one for one in imports if one.file not in unused]
@@ -211,16 +201,14 @@ def propose(
         show("measuring starts", f"of {len(variants)} variants")
         timed = measure.in_turns(variants, runner, starts)
     found = {one.name: _saved(one, timed[0], settings.memory, price) for one in timed[1:]}
+    zips = [*function.layers, *([function.package] if function.package else [])]
     return LazyReport(
         function=function.name,
         runtime=runner.runtime.name,
         architecture=runner.architecture,
         memory=settings.memory,
         event=settings.event,
-        zips={
-            manifest.layer: manifest.artifact.sha256
-            for _, manifest in [*function.layers, *([function.package] if function.package else [])]
-        },
+        zips={manifest.layer: manifest.artifact.sha256 for _, manifest in zips},
         runner=runner.facts,
         emulated=not runner.emulation.native,
         starts=starts,
@@ -240,6 +228,22 @@ def propose(
         interpreter=found.get("interpreter"),
         notes=notes,
         currency=price.currency if price else "",
+    )
+
+
+def _copies(
+    function: LazyFunction, runner: Runner, folder: Path, imports: Sequence[OwnImport]
+) -> MovedCopies:
+    """Return a function whose imports can be moved, in copies below a folder."""
+    package = function.package
+    return MovedCopies(
+        function=function,
+        runner=runner,
+        folder=folder,
+        event=functions.sample(function.name, function.settings, function.loaded),
+        layers=twin.placed(function.layers, runner, folder),
+        task=functions.unpacked(package, runner, folder) if package else function.code,
+        files=sorted({one.file for one in imports if not one.stays}),
     )
 
 
