@@ -243,6 +243,7 @@ class Stack:
 
 NAMES = {
     "AWS::S3::Bucket": ("BucketName",),
+    "AWS::S3Vectors::VectorBucket": ("VectorBucketName",),
     "AWS::Logs::LogGroup": ("LogGroupName",),
     "AWS::Lambda::Function": ("FunctionName",),
     "AWS::DynamoDB::Table": ("TableName",),
@@ -263,6 +264,7 @@ ARNS = {
     "AWS::IAM::ManagedPolicy": "iam::{account}:policy{path}{name}",
     "AWS::IAM::OIDCProvider": "iam::{account}:oidc-provider/token.actions.githubusercontent.com",
     "AWS::S3::Bucket": "s3:::{name}",
+    "AWS::S3Vectors::VectorBucket": "s3vectors:{region}:{account}:bucket/{name}",
     "AWS::Logs::LogGroup": "logs:{region}:{account}:log-group:{name}",
     "AWS::Lambda::Function": "lambda:{region}:{account}:function:{name}",
     "AWS::DynamoDB::Table": "dynamodb:{region}:{account}:table/{name}",

@@ -79,6 +79,8 @@ def test_githubs_roles_by_themselves_need_no_bucket(cloud: Cloud, templates: Pat
 def test_the_deploy_role_may_make_every_call_of_a_deployment(
     cloud: Cloud, templates: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    with (templates / "stages/dev.yaml").open("a") as file:
+        file.write("  vectors: {}\n")
     assert deploy(cloud, templates, "--bootstrap", "--yes", "--json") == 0
     given = {one["stack"]: one["outputs"] for one in data_of(capsys.readouterr().out)}
     role = given["github-oidc"]["CloudFormationRoleArn"]
@@ -94,6 +96,7 @@ def test_the_deploy_role_may_make_every_call_of_a_deployment(
     refused = refusals(Stage().policies("github-oidc", "DeployRole"), calls, role)
     assert refused == set()
     assert {operation for _, operation, _ in calls} >= {"ExecuteChangeSet", "PutObject"}
+    assert "vectors" in {one["stack"] for one in outcomes if one["result"] == "created"}
 
 
 def refusals(
@@ -125,6 +128,8 @@ def test_without_its_foundation_a_stage_is_refused_before_anything_is_made(
 def test_a_foundation_that_differs_is_left_to_an_administrator(
     cloud: Cloud, templates: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    with (templates / "stages/dev.yaml").open("a") as file:
+        file.write("  vectors: {}\n")
     assert deploy(cloud, templates, "--bootstrap", "--yes", "--json") == 0
     given = {one["stack"]: one["outputs"] for one in data_of(capsys.readouterr().out)}
     role = given["github-oidc"]["CloudFormationRoleArn"]

@@ -19,7 +19,7 @@ from tests.support.policies import Call, Policies, like, listed
 from tests.support.resolved import ACCOUNT, REGION, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 EFS = {"chroma": {"Storage": "efs", "TokenStore": "ssm"}, "functions": {"Storage": "efs"}}
 OTHERS = {"artifacts": {"UseKmsKey": "true"}} | EFS
@@ -41,8 +41,12 @@ _ENDPOINT = {
     "EmbedderUrl": "https://e.example",
     "EmbedderKeyStore": "ssm",
 }
+_INDEXES = {
+    "VectorIndexes": f"arn:aws:s3vectors:{REGION}:{ACCOUNT}:bucket/layersmith-dev-vectors-1/index/a"
+}
 KEY = {"functions": _ENDPOINT, "vectors": _ENDPOINT}
-VARIANTS = [OTHERS | NETWORK, ENDPOINTS | KEY, TAKEN | BEDROCK]
+INDEXED = {"chroma": _INDEXES, "vectors": _ENDPOINT | _INDEXES}
+VARIANTS = [OTHERS | NETWORK, ENDPOINTS | KEY | INDEXED, TAKEN | BEDROCK]
 FOUNDATION = {"artifacts", "boundary", "github-oidc"}
 """What an administrator deploys; nobody else's role reaches it."""
 
@@ -146,6 +150,7 @@ UNUSED: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "WebsiteConfiguration": ("s3:*BucketWebsite",),
     },
+    "AWS::S3Vectors::VectorBucket": {"EncryptionConfiguration": ("kms:GenerateDataKey",)},
     "AWS::SNS::Subscription": {"SubscriptionRoleArn": ("iam:PassRole", "iam:GetRole")},
     "AWS::SNS::Topic": {
         "DataProtectionPolicy": ("sns:PutDataProtectionPolicy",),
@@ -166,6 +171,7 @@ NEVER = {
         "s3:DeleteBucketEncryption",
         "s3:DeleteBucketLifecycle",
     ),
+    "AWS::S3Vectors::VectorBucket": ("s3vectors:DeleteVectorBucket",),
     "AWS::EFS::FileSystem": ("elasticfilesystem:DeleteFileSystem",),
     "AWS::IAM::Role": ("iam:DeleteRolePermissionsBoundary",),
     # For S3 Files; what the templates mount is EFS.
@@ -175,7 +181,9 @@ NEVER = {
 }
 
 
-@pytest.fixture(params=VARIANTS, ids=["efs-nat-kms", "endpoints-key", "taken-bucket-bedrock"])
+@pytest.fixture(
+    params=VARIANTS, ids=["efs-nat-kms", "endpoints-key-indexes", "taken-bucket-bedrock"]
+)
 def stage(request: pytest.FixtureRequest) -> Stage:
     return Stage(given=request.param)
 
@@ -204,6 +212,24 @@ def test_the_boundary_takes_nothing_from_what_roles_need(stage: Stage) -> None:
     for name, policies in roles_of_stage(stage).items():
         for call in calls_of(policies):
             assert policies.allow(call), f"{name}: {call}"
+
+
+def test_the_boundary_allows_no_action_that_no_role_needs() -> None:
+    stages = [Stage(given=given) for given in VARIANTS]
+    needed = {
+        action
+        for stage in stages
+        for policies in roles_of_stage(stage).values()
+        for action in allowed(policies.identity)
+    }
+    boundary = stages[0].stacks["boundary"].resources["Boundary"]["Properties"]["PolicyDocument"]
+    assert allowed(boundary["Statement"]) - needed == set()
+
+
+def allowed(statements: Sequence[Any]) -> set[str]:
+    return {
+        action for one in statements if one["Effect"] == "Allow" for action in listed(one["Action"])
+    }
 
 
 def calls_of(policies: Policies) -> Iterator[Call]:
@@ -377,6 +403,17 @@ def test_cloudformation_may_do_what_its_handlers_do(stage: Stage) -> None:
         f"{n}: {c.action} {c.resource}" for n, c in handler_calls(stage) if not policies.allow(c)
     }
     assert refused == set()
+
+
+def test_the_deploy_role_changes_every_stack_of_a_stage(stage: Stage) -> None:
+    policies = stage.policies("github-oidc", "DeployRole")
+    stacks = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack"
+    for name, template in stage.templates.items():
+        for action in ("CreateChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "DeleteStack"):
+            call = Call(f"cloudformation:{action}", f"{stacks}/layersmith-dev-{name}/1", {})
+            single = Call(call.action, f"{stacks}/layersmith-dev-{name}-a/1", {})
+            wanted = single if name == "layer-test" else call
+            assert policies.allow(wanted) is not template.foundation, wanted
 
 
 def test_drift_detection_may_read_what_stacks_make(stage: Stage) -> None:
