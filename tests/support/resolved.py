@@ -120,7 +120,7 @@ class Stack:
         return {
             name: {**one, "Properties": self.value(one.get("Properties", {}))}
             for name, one in self.template.resources.items()
-            if "Condition" not in one or self._condition(one["Condition"])
+            if "Condition" not in one or self.condition(one["Condition"])
         }
 
     def value(self, node: Any) -> Any:
@@ -209,7 +209,7 @@ class Stack:
 
     def _if(self, argument: Any) -> Any:
         condition, yes, no = argument
-        return self.value(yes if self._condition(condition) else no)
+        return self.value(yes if self.condition(condition) else no)
 
     def _select(self, argument: Any) -> Any:
         index, values = argument
@@ -228,16 +228,17 @@ class Stack:
     def _cidr(self, _: Any) -> list[str]:
         return ["10.0.0.0/24"] * 8
 
-    def _condition(self, node: Any) -> bool:
+    def condition(self, node: Any) -> bool:
+        """Whether a condition holds, by its name or as it is written."""
         if isinstance(node, str):
-            return self._condition(self.template.document["Conditions"][node])
+            return self.condition(self.template.document["Conditions"][node])
         [(name, argument)] = node.items()
         if name == "Condition":
-            return self._condition(argument)
+            return self.condition(argument)
         if name == "Fn::Equals":
             left, right = map(self.value, argument)
             return bool(left == right)
-        found = [self._condition(one) for one in argument]
+        found = [self.condition(one) for one in argument]
         return {"Fn::Not": not found[0], "Fn::And": all(found), "Fn::Or": any(found)}[name]
 
 
