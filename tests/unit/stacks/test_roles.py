@@ -56,7 +56,8 @@ _SIGNED = {
 }
 SIGNED = {
     "functions": _SIGNED,
-    "vectors": _SIGNED | {"ExistingDataBucket": "layersmith-dev-kept"},
+    "boundary": {"ExistingDataBucket": "kept-by-hand"},
+    "vectors": _SIGNED | {"ExistingDataBucket": "kept-by-hand"},
     "github-oidc": {"SigningProfile": "layersmith", "CreateCanaryRole": "false"},
 }
 _LAYER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:onnx-python3-13-arm64:3"
