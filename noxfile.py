@@ -262,7 +262,7 @@ def test(session: nox.Session) -> None:
     """Run the tests; `-- --require-docker` makes a skipped Docker test a failure."""
     extras(session, *EXTRAS, group="test")
     # A file's tests stay together, because they share servers and containers. One worker more than
-    # there are cores: a fifth of the time tests wait for servers, containers and children.
+    # there are cores: without a Docker engine, tests wait for a fifth of the time.
     workers = str((os.cpu_count() or 2) + 1)
     session.run("python", "-m", "pytest", "-n", workers, "--dist", "loadfile", *session.posargs)
 

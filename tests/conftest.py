@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Tests start some thousand processes. Where a machine asks for no bytecode, each would compile what
-# it imports, which is half of the tests' time; tests that mean it say so themselves.
+# it imports: collecting the tests alone takes twice the time. Tests that mean it say so themselves.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
