@@ -366,6 +366,8 @@ def test_a_store_of_files_holds_what_the_snapshots_hold(
     assert (one.behind("s1"), one.behind("s2")) == (False, True)
     assert one.stores["file"].collections["col"].count == 3
     assert (kept(storage), feed.verify(storage, "db")) == (2, 2)
+    [proven] = proof.prove(one, "file", tmp_path)
+    assert (proven.records, proven.holds) == (3, True)
     monkeypatch.setattr(feed, "MAX_FILE_BYTES", 2 * 2 * 3)
     again = feed.Feed(storage, "db", {"file": ""})
     again.dumps = one.dumps
@@ -375,6 +377,7 @@ def test_a_store_of_files_holds_what_the_snapshots_hold(
     again.publish("s3", tmp_path)
     fed = again.stores["file"]
     assert (fed.left_out_count, [*fed.collections]) == (3, [])
+    assert proof.prove(again, "file", tmp_path) == []
     assert "its vectors take 12 bytes as a file" in fed.left_out[0]
     assert kept(storage) == 2  # for those who read what was there before
     again.publish("s4", tmp_path)

@@ -10,14 +10,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import boto3
 import pytest
+from botocore import UNSIGNED
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
 from chroma_store.deltas import log as log_module
 from chroma_store.deltas import replay
 from chroma_store.deltas.compaction import check_counts
-from chroma_store.deltas.fetching import sign
+from chroma_store.deltas.fetching import _quick, sign
 from chroma_store.deltas.log import DeltaLog
 from chroma_store.periodic import Periodic
 from chroma_store.server import client
@@ -41,6 +44,7 @@ from vector_common.errors import (
 from vector_common.ids import new_id
 from vector_common.names import delta_key, delta_prefix
 from vector_common.records import CollectionSpec, VectorRecord
+from vector_common.storage import open_storage
 
 if TYPE_CHECKING:
     from chroma_store.storage import Storage
@@ -266,6 +270,20 @@ def test_requests_are_signed_as_botocore_signs_them(
     ours = sign(frozen, "eu-west-1", host, path, moment.timestamp())
     assert ours["authorization"] == theirs.headers["Authorization"]
     assert ours.get("x-amz-security-token") == token
+
+
+@pytest.mark.parametrize(
+    ("signs", "proxy", "quick"), [(True, "", True), (False, "", False), (True, "http://p:1", False)]
+)
+def test_a_bucket_is_read_directly_where_that_is_the_same(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, signs: bool, proxy: str, quick: bool
+) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    config = Config() if signs else Config(signature_version=UNSIGNED)
+    keys = {"aws_access_key_id": "AKID", "aws_secret_access_key": "secret"} if signs else {}
+    made = boto3.client("s3", region_name="eu-west-1", config=config, **keys)
+    assert (_quick(open_storage("s3://bucket/prefix", client=made)) is not None) is quick
+    assert _quick(storage) is None
 
 
 def test_counts_must_come_out() -> None:

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
+from chroma_store.snapshots import manifest as module
 from chroma_store.snapshots.checks import check_path
 from chroma_store.snapshots.layout import pieces_of
 from chroma_store.snapshots.manifest import (
@@ -60,6 +61,14 @@ GOOD = manifest(
 
 def test_a_manifest_is_read_as_it_was_written() -> None:
     assert SnapshotManifest.parse(GOOD.serialize()) == GOOD
+
+
+def test_as_many_files_as_a_snapshot_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_FILES", len(GOOD.files))
+    assert SnapshotManifest.parse(GOOD.serialize()) == GOOD
+    monkeypatch.setattr(module, "MAX_FILES", len(GOOD.files) - 1)
+    with pytest.raises(Refused, match=f"more than {len(GOOD.files) - 1} files"):
+        SnapshotManifest.parse(GOOD.serialize())
 
 
 def test_pieces_cover_every_byte_once() -> None:

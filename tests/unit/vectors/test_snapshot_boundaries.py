@@ -322,6 +322,10 @@ def test_a_snapshot_that_took_half_of_the_grace_is_not_made_current(
         assert snapshots.head() is None
 
 
+def test_a_database_that_nobody_wrote_has_no_current_snapshot(storage: Storage) -> None:
+    assert SnapshotStore(storage, "new").head() is None
+
+
 def test_a_pack_of_the_parent_must_be_there_and_long_enough(
     storage: Storage, data_dir: Path
 ) -> None:
