@@ -134,6 +134,17 @@ def test_an_update_of_nothing_is_not_sent() -> None:
     assert server.calls[-1] == ("update", ["a"])
 
 
+@pytest.mark.parametrize("space", ["l2", "cosine", "ip"])
+def test_a_collection_that_calculates_otherwise_is_told(space: str) -> None:
+    server: Any = Recorder()
+    server.ensure = lambda spec: (spec.name, space)
+    progress = replay.Progress()
+    replay.apply_deltas(server, [Delta(new_id(), SPEC, changes(("upsert", "a")))], progress)
+    assert [what for what, _ in server.calls].count("upsert") == 1
+    told = [f"calculates {space}" in note for note in progress.notes.values()]
+    assert told == ([] if space == SPEC.space else [True])
+
+
 @pytest.mark.parametrize(("first", "windows"), [(4999, 1), (5000, 2)])
 def test_changes_are_folded_five_thousand_at_a_time(first: int, windows: int) -> None:
     server: Any = Recorder()
@@ -280,7 +291,7 @@ def test_a_bucket_is_read_directly_where_that_is_the_same(
 ) -> None:
     monkeypatch.setenv("https_proxy", proxy)
     config = Config() if signs else Config(signature_version=UNSIGNED)
-    keys = {"aws_access_key_id": "AKID", "aws_secret_access_key": "secret"} if signs else {}
+    keys: dict[str, Any] = {"aws_access_key_id": "A", "aws_secret_access_key": "s"} if signs else {}
     made = boto3.client("s3", region_name="eu-west-1", config=config, **keys)
     assert (_quick(open_storage("s3://bucket/prefix", client=made)) is not None) is quick
     assert _quick(storage) is None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from chroma_store.snapshots import codec, packs, restoring, store, uploading
+from chroma_store.snapshots import manifest as manifests
 from chroma_store.snapshots.checks import check_names, check_path, integer, text
 from chroma_store.snapshots.layout import STAGING, Piece, read_pieces, scan
 from chroma_store.snapshots.manifest import (
@@ -419,6 +420,18 @@ def test_a_list_of_consumed_deltas_that_is_not_the_one(
     if data not in {None, b"{}"}:
         with pytest.raises(Damaged, match="consumed"):
             trusted.with_consumed(data or b"")
+
+
+def test_a_list_of_consumed_deltas_may_be_as_large_as_a_manifest(
+    storage: Storage, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = many(SnapshotStore(storage, "db"), data_dir)
+    data = storage.get(consumed_key("db", report.pointer.snapshot_id)).data
+    monkeypatch.setattr(manifests, "MAX_MANIFEST_BYTES", len(data))
+    assert len(report.manifest.with_consumed(data).consumed) == MAX_LISTED + 1
+    monkeypatch.setattr(manifests, "MAX_MANIFEST_BYTES", len(data) - 1)
+    with pytest.raises(Refused, match="bytes are more than"):
+        report.manifest.with_consumed(data)
 
 
 def test_killed_between_the_list_and_the_manifest(
