@@ -25,6 +25,14 @@ PSEUDO = {
 RANDOM = "1A2B3C4D5E6F"
 """What CloudFormation ends the names with that it makes itself."""
 
+TAGS = {
+    f"aws:{kind}Tag/{key}": value
+    for kind in ("Resource", "Request")
+    for key, value in (("project", "layersmith"), ("stage", "dev"))
+}
+HERE = {"aws:ResourceAccount": ACCOUNT}
+"""What a request within the stage carries: the tags of its resources, and its account."""
+
 
 @functools.cache
 def _templates() -> dict[str, Template]:
