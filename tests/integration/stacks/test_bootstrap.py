@@ -128,8 +128,6 @@ def test_without_its_foundation_a_stage_is_refused_before_anything_is_made(
 def test_a_foundation_that_differs_is_left_to_an_administrator(
     cloud: Cloud, templates: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with (templates / "stages/dev.yaml").open("a") as file:
-        file.write("  vectors: {}\n")
     assert deploy(cloud, templates, "--bootstrap", "--yes", "--json") == 0
     given = {one["stack"]: one["outputs"] for one in data_of(capsys.readouterr().out)}
     role = given["github-oidc"]["CloudFormationRoleArn"]
