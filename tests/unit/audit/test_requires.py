@@ -114,3 +114,10 @@ def test_a_line_that_nobody_can_read_is_said() -> None:
     (finding,) = unmet(distribution("app", "what ever (this is"))
     assert finding.severity is Severity.WARNING
     assert "'what ever (this is'" in finding.what
+
+
+@pytest.mark.parametrize(("count", "more"), [(4, ""), (5, " (and 1 more)")])
+def test_the_first_of_many_that_require_something_are_named(count: int, more: str) -> None:
+    (finding,) = unmet(*(distribution(f"app{number}", "other") for number in range(count)))
+    assert f"app3 requires other{more}, and nothing brings it" in finding.what
+    assert "app4" not in finding.what

@@ -85,6 +85,15 @@ def test_one_path_with_different_bytes(tmp_path: Path) -> None:
     assert "the copy of b-python3.13-arm64 wins" in finding.what
 
 
+@pytest.mark.parametrize(("count", "more"), [(3, ""), (4, " (and 1 more)")])
+def test_the_first_of_many_paths_are_shown(tmp_path: Path, count: int, more: str) -> None:
+    names = [f"python/m{number}.py" for number in range(count)]
+    manifests = [made(tmp_path, one, "1.0", dict.fromkeys(names, one.encode())) for one in "ab"]
+    (finding,) = together.check(config("a", "b"), manifests, tmp_path)
+    shown = "python/m0.py, python/m1.py, python/m2.py"
+    assert f" hold {shown}{more} with different bytes" in finding.what
+
+
 def test_what_is_the_same_or_in_no_common_function(tmp_path: Path) -> None:
     same = [made(tmp_path, layer, "1.0", {"python/six.py": b"1"}) for layer in ("a", "b")]
     assert together.check(config("a", "b"), same, tmp_path) == []
