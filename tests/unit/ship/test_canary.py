@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import WaiterError
@@ -12,6 +13,9 @@ from layersmith.ship.publish import canary, canary_handler, uploads
 
 from tests.unit.ship.fakes import FakeAws, refusal
 from tests.unit.ship.makers import want
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -130,3 +134,49 @@ def test_a_managed_layer_is_used_where_its_arn_is_of_the_region() -> None:
         f"starts, and imports nothing: the ARN of {there} in eu-west-1"
     )
     assert json.loads(aws.asked("invoke")[0]["Payload"]) == {"modules": [], "smoke": False}
+
+
+def test_the_handler_runs_the_functions_of_a_smoke_test_that_need_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "smoke_test.py").write_text(
+        "test_data = 3\n"
+        "def helper(): raise SystemExit('not a test')\n"
+        "def test_fixture(tmp_path): raise SystemExit('needs pytest')\n"
+        "def test_good(): assert True\n"
+        "def test_bad(): raise ValueError('broken')\n",
+        "utf-8",
+    )
+    answer = smoked(tmp_path, monkeypatch)
+    assert (answer["tests"], answer["skipped"]) == (2, None)
+    assert answer["failures"] == ["test_bad: ValueError: broken"]
+
+
+@pytest.mark.parametrize(
+    ("name", "failures", "skipped"),
+    [
+        ("pytest", [], "it needs pytest"),
+        ("_pytest", [], "it needs pytest"),
+        ("numpy", ["smoke test: ModuleNotFoundError: no"], None),
+    ],
+)
+def test_only_a_missing_pytest_is_a_reason_to_skip(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    failures: list[str],
+    skipped: str | None,
+) -> None:
+    text = f"raise ModuleNotFoundError('no', name={name!r})\n"
+    (tmp_path / "smoke_test.py").write_text(text, "utf-8")
+    answer = smoked(tmp_path, monkeypatch)
+    assert (answer["failures"], answer["skipped"], answer["tests"]) == (failures, skipped, 0)
+
+
+def smoked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Call the handler with a smoke test that lies in a folder."""
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "smoke_test", raising=False)
+    answer = canary_handler.handler({"modules": [], "smoke": True}, None)
+    sys.modules.pop("smoke_test", None)
+    return answer

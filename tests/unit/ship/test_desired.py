@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith.assemble import manifest as manifests
+from layersmith.base.runtimes import UNZIPPED_LIMIT
 from layersmith.config.models import StorageMode
 from layersmith.errors import ManyErrors, ShipError
+from layersmith.ship.aws.failures import AwsFailure
 from layersmith.ship.publish import desired
+from layersmith.ship.publish.site import RegionChoice
 
+from tests.unit.ship.fakes import FakeAws, refusal
 from tests.unit.ship.makers import PUBLIC
 
 if TYPE_CHECKING:
@@ -108,3 +112,65 @@ def test_a_layer_by_reference_is_for_its_own_account(tmp_path: Path, made: Any) 
     assert one(tmp_path, "eu-west-1", principals=[], **by_reference).reference
     with pytest.raises(ShipError, match="exclude each other"):
         one(tmp_path, "eu-west-1", **by_reference)
+
+
+def released(tmp_path: Path, aws: FakeAws, **changes: Any) -> desired.Releases:
+    access: Any = SimpleNamespace(clients=lambda regions: dict.fromkeys(regions, aws))
+    said: dict[str, Any] = {"dist": tmp_path, "root": tmp_path, "stack": "s", "access": access,
+                            "regions": RegionChoice()}  # fmt: skip
+    return desired.Releases(**(said | changes))
+
+
+NOWHERE = FakeAws(list_objects_v2=[refusal("NoSuchBucket")])
+
+
+def test_a_zip_that_is_there_is_not_fetched(tmp_path: Path) -> None:
+    (tmp_path / "alpha-1.2.0-python3.13-arm64.zip").write_bytes(CONTENT)
+    one = released(tmp_path, FakeAws())
+    assert one.fetch([target(regions=["eu-west-1"])]) == 0
+
+
+def test_a_version_in_no_bucket_ends_a_fetch_or_is_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = released(tmp_path, NOWHERE)
+    assert one.fetch([target(regions=["eu-west-1"])], skip_unreleased=True) == 0
+    assert f"{IDENTIFIER} 1.2.0 was never released" in capsys.readouterr().err
+    with pytest.raises(ShipError, match="released nowhere"):
+        one.fetch([target(regions=["eu-west-1"])])
+    denied = released(tmp_path, FakeAws(list_objects_v2=[refusal("AccessDenied")]))
+    with pytest.raises(AwsFailure):
+        denied.fetch([target(regions=["eu-west-1"])])
+
+
+def test_a_target_without_a_region_in_the_partition_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    china = released(tmp_path, FakeAws(), regions=RegionChoice(partition="aws-cn"))
+    assert china.fetch([target(regions=["eu-west-1"])]) == 0
+    assert f"{IDENTIFIER} has no region in aws-cn" in capsys.readouterr().err
+
+
+def test_an_account_is_reached_once_a_partition(tmp_path: Path) -> None:
+    asked: list[list[str]] = []
+
+    def clients(regions: list[str]) -> dict[str, Any]:
+        asked.append(regions)
+        return dict.fromkeys(regions, NOWHERE)
+
+    access: Any = SimpleNamespace(clients=clients)
+    one = released(tmp_path, NOWHERE, access=access)
+    one.fetch([target(regions=["eu-west-1", "us-east-1", "cn-north-1"])], skip_unreleased=True)
+    assert asked == [["eu-west-1"], ["cn-north-1"]]
+
+
+@pytest.mark.parametrize(("more", "fits"), [(0, True), (1, False)])
+def test_a_layer_may_fill_lambdas_limit_to_the_byte(
+    made: Any, tmp_path: Path, more: int, fits: bool
+) -> None:
+    made.artifact.unzipped = UNZIPPED_LIMIT + more
+    if fits:
+        assert one(tmp_path, "eu-west-1").unzipped == UNZIPPED_LIMIT
+    else:
+        with pytest.raises(ShipError, match="bytes of files"):
+            one(tmp_path, "eu-west-1")

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from layersmith.ship.aws import labels
 from layersmith.ship.aws.failures import AwsFailure, Kind
 from layersmith.ship.publish import observed
 from layersmith.ship.publish.models import Grant
+from layersmith.ship.signing import SignedZip, Signer
 
 from tests.unit.ship.fakes import FakeAws, refusal
 from tests.unit.ship.makers import SHA, arn, release, want
@@ -127,3 +129,50 @@ def test_artifacts_are_grouped_by_region_in_their_order() -> None:
     one, other = want(), want(identifier="other", regions=("us-east-1",))
     found = observed.by_region([one, other])
     assert list(found.items()) == [(EU, [one]), ("us-east-1", [one, other])]
+
+
+def test_regions_whose_numbers_count_belong_to_an_artifact_where_they_are_asked_for() -> None:
+    one = want(regions=(EU,), counted=("us-east-1",))
+    assert list(observed.by_region([one])) == [EU]
+    assert list(observed.by_region([one], counted=True)) == [EU, "us-east-1"]
+
+
+def test_a_placeholder_is_known_by_its_description() -> None:
+    aws: Any = FakeAws(
+        list_layer_versions=[[{"LayerVersions": [listed(2), listed(1, labels.PLACEHOLDER)]}]]
+    )
+    assert [one.placeholder for one in observed.list_versions(aws, "alpha")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("signed", "expected"), [(None, "other"), (SignedZip("signed/a.zip", "other"), SHA)]
+)
+def test_a_signed_zip_has_the_digest_of_the_built_one(
+    signed: Any, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unsigned zip of the same bytes is not taken for it, nor a version that was not read."""
+    pages = [{"LayerVersions": [listed(n, release(n).description) for n in (1, 2)] + [listed(3)]}]
+    aws: Any = FakeAws(
+        list_layer_versions=[pages],
+        get_layer_version=[
+            {"Content": {"CodeSha256": "other", "CodeSize": 1}},
+            {"Content": {"CodeSha256": SHA, "CodeSize": 1}},
+        ],
+        get_layer_version_policy=[refusal("ResourceNotFoundException")],
+        get_parameters_by_path=[[]],
+    )
+    monkeypatch.setattr(Signer, "find", lambda *_: signed)
+    held = observed.read_target(aws, EU, want(signing="profile"), "bucket")
+    assert [one.sha256 for one in held.versions] == [expected, f"{SHA} (unsigned)", None]
+
+
+def test_signer_is_not_asked_where_there_is_nothing_to_compare(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(Signer, "find", lambda _, digest: asked.append(digest))
+    aws: Any = FakeAws(
+        list_layer_versions=[[{"LayerVersions": [listed(1)]}]], get_parameters_by_path=[[]]
+    )
+    observed.read_target(aws, EU, want(signing="profile"), "bucket")
+    assert asked == []

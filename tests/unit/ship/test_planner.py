@@ -257,3 +257,20 @@ def test_stopped_anywhere_any_number_of_times_it_ends_the_same(
     assert [(v.number, v.semver) for v in held.versions] == [(number, "1.2.0")]
     assert held.pointers == pointers("1.2.0", v1_2_0=number)
     assert held.versions[0].grants == PUBLIC
+
+
+def test_each_range_of_numbers_is_a_step_of_its_own() -> None:
+    done = pointers("1.2.0", v1_2_0=9)
+    old = [placeholder(number) for number in (1, 3, 4, 6)]
+    made = plan(want(), state(EU, *old, release(9), at=done))
+    assert [(one.detail, list(one.numbers)) for one in made.actions] == [
+        ("1", [1]),
+        ("3 to 4", [3, 4]),
+        ("6", [6]),
+    ]
+
+
+def test_latest_moves_to_the_same_version_under_a_new_number() -> None:
+    # The layer was deleted by hand and published again: `latest` names what is gone.
+    at = pointers("1.2.0", v1_2_0=1)
+    assert (Step.PROMOTE, 2) in steps(plan(want(), state(EU, foreign(1), release(2), at=at)))

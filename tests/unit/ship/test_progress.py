@@ -104,3 +104,11 @@ def test_the_markdown_has_the_tables_that_have_rows() -> None:
     assert "GPL-3.0" in progress.markdown([FINDING], [])
     assert "expected" not in progress.markdown([], [DOWN])
     assert "down for good" in progress.markdown([], [DOWN])
+
+
+def test_the_summary_counts_what_was_published_of_each_target() -> None:
+    done = [Action(Step.PUBLISH, region, "beta", 1) for region in (EU, US)]
+    done.append(Action(Step.POINT, EU, "beta", 1))
+    text = progress.published([want(), want(identifier="beta")], done, [], [], "account 1")
+    assert "| alpha-python3.13-arm64 | 1.2.0 | 2 | 0 | 0 |" in text
+    assert "| beta | 1.2.0 | 2 | 2 | 0 |" in text

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from layersmith.config.models import Config
 from layersmith.errors import ConfigError
-from layersmith.ship.publish.site import RegionChoice, home_region
+from layersmith.ship.publish.site import Filters, RegionChoice, home_region, spots
 
 
 def target(*regions: str) -> Any:
@@ -81,3 +82,40 @@ def test_the_home_region_follows_from_layers_yaml_and_the_accounts_that_are_reac
     assert home_region(loaded, ["us-east-1"]) == "eu-west-1"
     assert home_region(loaded, ["cn-northwest-1", "us-east-1"]) == "cn-north-1"
     assert home_region(loaded, ["us-gov-west-1"]) == "us-gov-west-1"
+
+
+@pytest.mark.parametrize(
+    ("filters", "taken"),
+    [
+        (Filters(), True),
+        (Filters(layers=("alpha", "beta")), True),
+        (Filters(layers=("beta",)), False),
+        (Filters(runtimes=("python3.13",), architectures=("arm64",)), True),
+        (Filters(runtimes=("python3.13",), architectures=("x86_64",)), False),
+    ],
+)
+def test_a_target_passes_all_filters_that_name_something(filters: Filters, taken: bool) -> None:
+    assert filters.take(("alpha", "python3.13", "arm64")) is taken
+
+
+def published(layer: str, region: str) -> Any:
+    return SimpleNamespace(layer=layer, runtime="python3.13", architecture="arm64", region=region)
+
+
+def test_layers_of_the_index_are_worked_on_within_filters_and_regions() -> None:
+    index: Any = SimpleNamespace(
+        layers=[published("old", "eu-west-1"), published("old", "us-east-1"),
+                published("gone", "eu-west-1")]
+    )  # fmt: skip
+    config = Config.model_validate(
+        {"layers": {"alpha": {"description": "a", "version": "1.0.0", "requirements": ["a"],
+                              "runtimes": ["python3.13"], "regions": ["eu-west-1"]}}}
+    )  # fmt: skip
+    old, alpha = (("old", "python3.13", "arm64"), ("alpha", "python3.13", "arm64"))
+    found, wanted = spots(config, index, Filters(layers=["old"]), RegionChoice())
+    assert (found, wanted) == ({"eu-west-1": [old], "us-east-1": [old]}, set())
+    found, wanted = spots(config, index, Filters(), RegionChoice(names=("eu-west-1",)))
+    assert found == {"eu-west-1": [alpha, old, ("gone", "python3.13", "arm64")]}
+    assert wanted == {("eu-west-1", alpha)}
+    with pytest.raises(ConfigError, match="no target matches the filters"):
+        spots(config, index, Filters(layers=["old"]), RegionChoice(names=("sa-east-1",)))
