@@ -349,3 +349,93 @@ def test_every_bad_line_is_in_one_report(tmp_path: Path) -> None:
     assert "top.txt has 3 problems" in error.message
     for text in ("top.txt:2: . is", "more.txt:2: 'no requirement'", "top.txt:4: the option --pre"):
         assert text in error.message
+
+
+def test_what_few_layers_have_is_a_part_only_where_there_is_some(
+    make_target: MakeTarget, package: Path
+) -> None:
+    root = package.parent
+    usual = {"requirements", "constraints", "extras", "build", "packages", "runtime", "platform"}
+    assert set(lockinputs.collect(make_target(), root).parts) == usual
+    (root / "pyproject.toml").write_text("[tool.uv.sources]\npillow = {index = 'own'}\n", "utf-8")
+    (root / "poetry.lock").write_text('[[package]]\nname = "pillow"\nversion = "11.0"\n', "utf-8")
+    target = make_target(
+        overrides=["numpy<2"],
+        constraints={"file": "poetry.lock"},
+        **{"cool-down": "7d"},
+    )
+    found = lockinputs.collect(target, root, held=["pillow"])
+    assert set(found.parts) == {*usual, "sources", "overrides", "cool-down", "pins"}
+    assert found.pins == {"pillow": "11.0"}
+    # A version of what the lock does not hold decides nothing.
+    none = lockinputs.collect(target, root)
+    assert none.parts["pins"] != found.parts["pins"]
+
+
+def project(root: Path, *lines: str) -> dict[str, Any]:
+    """Write a pyproject.toml with dependencies on a, b and c; return what a layer asks for."""
+    text = "[project]\nname = 'p'\nversion = '1'\ndependencies = ['a', 'b', 'c @ https://x.test/c.zip']\n"
+    sources = "".join(f"{line}\n" for line in lines)
+    (root / "pyproject.toml").write_text(f"{text}[tool.uv.sources]\n{sources}", "utf-8")
+    return {"requirements": {"file": "pyproject.toml"}}
+
+
+@pytest.mark.parametrize(
+    ("source", "requirement"),
+    [
+        ("url = 'https://x.test/a.zip'", "a @ https://x.test/a.zip"),
+        ("git = 'https://x.test/a', tag = 'v1'", "a @ git+https://x.test/a@v1"),
+        ("git = 'https://x.test/a'", "a @ git+https://x.test/a"),
+        (
+            "git = 'https://x.test/a', subdirectory = 'sub'",
+            "a @ git+https://x.test/a#subdirectory=sub",
+        ),
+        ("index = 'own'", "a"),
+    ],
+)
+def test_a_source_of_a_project_becomes_the_requirements_url(
+    make_target: MakeTarget, tmp_path: Path, source: str, requirement: str
+) -> None:
+    target = make_target(**project(tmp_path, f"a = {{{source}}}", "c = {index = 'own'}"))
+    found = lockinputs.collect(target, tmp_path)
+    assert found.requirements == [requirement, "b", "c @ https://x.test/c.zip"]
+    # What has a URL has no other source: uv refuses both.
+    assert list(found.sources) == ([] if "@" in requirement else ["a"])
+    assert found.home == tmp_path
+
+
+def test_the_paths_of_sources_are_the_same_on_every_machine(
+    make_target: MakeTarget, package: Path, tmp_path: Path
+) -> None:
+    text = (
+        f"{PROJECT}[tool.uv.sources]\nboto3 = {{path = '../boto3'}}\npillow = {{index = 'own'}}\n"
+    )
+    (package / "pyproject.toml").write_text(text)
+    found = lockinputs.local_package(tmp_path, "common", make_target())
+    assert found.metadata["sources"] == {
+        "boto3": [{"path": "boto3"}],
+        "pillow": [{"index": "own"}],
+    }
+    assert not found.depends_statically
+
+
+def test_a_lock_and_a_project_name_no_other_files(tmp_path: Path) -> None:
+    for name in ("uv.lock", "pyproject.toml"):
+        assert lockinputs.files(tmp_path / name, tmp_path) == [tmp_path / name]
+    (tmp_path / "requirements.txt").write_text("-r more.txt\n", "utf-8")
+    (tmp_path / "more.txt").write_text("six\n", "utf-8")
+    named = lockinputs.files(tmp_path / "requirements.txt", tmp_path)
+    assert {path.name for path in named} == {"requirements.txt", "more.txt"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("[project]\n", "it has no [project] name"), ("[", "invalid|Invalid|Expected|Illegal")],
+)
+def test_why_a_local_package_cannot_be_read_is_said(
+    make_target: MakeTarget, package: Path, text: str, said: str
+) -> None:
+    (package / "pyproject.toml").write_text(text)
+    with pytest.raises(LockError) as caught:
+        lockinputs.local_package(package.parent, "common", make_target())
+    assert any(one in caught.value.message for one in said.split("|"))

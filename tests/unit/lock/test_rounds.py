@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith import lock
 from layersmith.errors import BuildError, LockError
-from layersmith.lock import build_pins, document, resolver, rounds, targets, wheelstore
+from layersmith.lock import (
+    build_pins,
+    document,
+    explain,
+    provenance,
+    resolver,
+    rounds,
+    targets,
+    wheelstore,
+    yanked,
+)
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.lock.inputs import LockInputs
+from layersmith.lock.pages import Pages
 from layersmith.lock.resolver import File, Offer, Unresolvable
 
 if TYPE_CHECKING:
@@ -236,3 +248,211 @@ def test_the_pins_of_an_unchanged_sdist_stay(
     monkeypatch.setattr(build_pins, "_compiler", lambda: "zig==2.0")
     assert build_pins._pinned(bare, old, make_target(), URL, tmp_path) == bare
     assert len(fetched) == 4
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, *offers: Offer) -> None:
+    """Let every round have one answer."""
+    monkeypatch.setattr(resolver, "resolve", lambda *_, **__: list(offers))
+
+
+def test_local_packages_are_told_from_what_an_index_offers(
+    monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget, tmp_path: Path
+) -> None:
+    here = Offer("here", "", None, (), tmp_path / "here")
+    answer(monkeypatch, here, Offer("x", "1.0", None, (wheel("1.0"),)))
+    found = rounds.resolution_of(make_target(), INPUTS, tmp_path, [])
+    assert [offer.name for offer, _ in found.chosen] == ["x"]
+    assert found.folders == {"here": tmp_path / "here"}
+    assert found.members(INPUTS, tmp_path) == {"here": "here"}
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_only_files_with_the_hashes_of_a_requirements_file_are_taken(
+    monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget, tmp_path: Path, allowed: bool
+) -> None:
+    other = wheel("1.0", "cp313-cp313-manylinux_2_17_aarch64")
+    answer(monkeypatch, Offer("x", "1.0", None, (replace(other, sha256="0" * 64), wheel("1.0"))))
+    asked = replace(INPUTS, hashes={"x": ["1" * 64 if allowed else "9" * 64]})
+    if allowed:
+        found = rounds.resolution_of(make_target(), asked, tmp_path, [])
+        assert [file.filename for _, file in found.chosen] == ["x-1.0-py3-none-any.whl"]
+    else:
+        with pytest.raises(LockError, match="none of the hashes for x in the requirements file"):
+            rounds.resolution_of(make_target(), asked, tmp_path, [])
+
+
+@pytest.mark.parametrize(
+    ("file", "fits"),
+    [
+        (wheel("1.0"), True),
+        (wheel("1.0", "cp313-cp313-win32"), False),
+        (sdist("1.0"), True),
+    ],
+)
+def test_a_wheel_that_is_named_by_its_url_has_to_fit(
+    monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget, tmp_path: Path, file: File, fits: bool
+) -> None:
+    answer(monkeypatch, Offer("x", "1.0", None, (file,), direct=True))
+    monkeypatch.setattr(explain, "exact_files", lambda *_: [file])
+    if fits:
+        assert resolution(make_target(), tmp_path) == [("1.0", file.filename)]
+    else:
+        with pytest.raises(LockError, match=r"x 1\.0 has no wheel for python3\.13"):
+            resolution(make_target(), tmp_path)
+
+
+def test_what_may_be_built_for_its_metadata_is_said_once(
+    monkeypatch: pytest.MonkeyPatch,
+    make_target: MakeTarget,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script = Script(monkeypatch, {"1.0": [wheel("1.0")]})
+    resolution(make_target(), tmp_path)
+    assert "reads the metadata" not in capsys.readouterr().err
+    files = {"1.0": [sdist("1.0")], "2.0": [sdist("2.0")]}
+    script.files, script.answers = files, ["hint: Wheels are required for `x` because"]
+    resolution(make_target(), tmp_path)
+    assert capsys.readouterr().err.count("uv reads the metadata of x from sources") == 1
+
+
+@pytest.mark.parametrize(
+    ("with_wheels", "taken"),
+    [(set(), {"a", "b"}), ({"b"}, {"a"}), ({"a", "b"}, {"b"}), ({"a", "b", "x"}, {"b"})],
+)
+def test_what_has_no_wheel_at_all_is_taken_from_its_sdist_first(
+    monkeypatch: pytest.MonkeyPatch,
+    make_target: MakeTarget,
+    tmp_path: Path,
+    with_wheels: set[str],
+    taken: set[str],
+) -> None:
+    """Of what has wheels, what nobody asked for comes first: an older version may be meant."""
+    monkeypatch.setattr(explain, "has_wheel", lambda _, name, *__: name in with_wheels)
+    asked = replace(INPUTS, requirements=["A>=1"])
+    assert rounds._to_allow(make_target(), asked, tmp_path, ["a", "b"]) == taken
+
+
+def test_versions_that_were_ruled_out_are_blamed_where_uv_names_them(
+    monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget, tmp_path: Path
+) -> None:
+    files = {"1.0": [wheel("1.0", "cp313-cp313-win32")], "2.0": [wheel("2.0", "cp313-cp313-win32")]}
+    script = Script(monkeypatch, files)
+    blamed: list[Any] = []
+
+    def refusal(_: Any, said: str, __: Any, pins: list[tuple[str, str]]) -> LockError:
+        blamed.append((said.splitlines()[0], pins))
+        return LockError("refused")
+
+    monkeypatch.setattr(explain, "refusal", refusal)
+    every = script.resolve
+
+    def resolve(*words: Any, **options: Any) -> list[Offer]:
+        if len(script.asked) == 2:
+            raise Unresolvable("no version of x is left")
+        return every(*words, **options)
+
+    monkeypatch.setattr(resolver, "resolve", resolve)
+    with pytest.raises(LockError, match="refused"):
+        resolution(make_target(), tmp_path)
+    assert blamed == [("no version of x is left", [("x", "2.0"), ("x", "1.0")])]
+
+
+@pytest.mark.parametrize("present", ["none", "same", "other"])
+def test_an_equal_target_gets_a_lock_of_its_own_where_it_has_none(
+    make_target: MakeTarget, tmp_path: Path, present: str
+) -> None:
+    target = replace(make_target(), layer="twin")
+    held = Lock([entry()], "1" * 64, {})
+    path = lock.lock_path(target, tmp_path)
+    if present != "none":
+        document.write(
+            held if present == "same" else Lock([], "2" * 64, {}), path, target.identifier
+        )
+    before = path.stat().st_mtime_ns if path.exists() else 0
+    first = targets._Resolved(make_target(), None, held, INPUTS, [])
+    found = targets._as_well(first, target, tmp_path)
+    assert found == replace(first, target=target)
+    assert lock.read(path) == held
+    assert (path.stat().st_mtime_ns == before) is (present == "same")
+
+
+def test_versions_that_differ_from_a_teams_lock_are_said(make_target: MakeTarget) -> None:
+    target = make_target(constraints={"file": "uv.lock"})
+    pinned = replace(INPUTS, pins={"x": "0.9", "y": "1.0"})
+    held = Lock([entry("x"), entry("y"), entry("z")], "", {})
+    (said,) = targets._elsewhere(target, held, pinned)
+    assert said.startswith("x 1.0: uv.lock has 0.9, which does not fit python3.13")
+
+
+def test_what_only_an_excluded_distribution_needs_is_said(make_target: MakeTarget) -> None:
+    held = Lock(
+        [
+            LockEntry("app", "1", "a", "app-1-py3-none-any.whl", ("layers.yaml",)),
+            LockEntry("mid", "1", "b", "mid-1-py3-none-any.whl", ("app",)),
+            LockEntry("low", "1", "c", "low-1-py3-none-any.whl", ("mid",)),
+        ],
+        "",
+        {},
+    )
+    target = make_target(excludes={"mid": "not needed"})
+    (said,) = targets._superfluous(target, held, replace(INPUTS, requirements=["app"]))
+    assert said.startswith("only mid needs low, and mid stays out of the layer")
+    # What an extra of something above it may have brought is wanted.
+    assert targets._superfluous(target, held, replace(INPUTS, requirements=["app[more]"])) == []
+
+
+def test_a_refusal_is_told_with_its_target_and_the_reason_of_the_index(
+    monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget, tmp_path: Path
+) -> None:
+    reasons = {"x": "x is marked as quarantined", "y": ""}
+
+    def refuse(target: Target, *_: Any, **__: Any) -> Any:
+        raise LockError(target.layer, target="named" if target.layer == "y" else None, cause="uv")
+
+    monkeypatch.setattr(lock, "resolve", refuse)
+    monkeypatch.setattr(provenance, "withheld", lambda explanation, *_: reasons[explanation])
+    wanted = targets._Wanted(False, (), Pages(tmp_path))
+    told = {}
+    for name in reasons:
+        found = targets._update(replace(make_target(), layer=name), tmp_path, wanted)
+        assert isinstance(found, targets.LockResult)
+        assert found.error
+        told[name] = (found.error.target, found.error.cause)
+    assert told == {"x": ("x-python3.13-arm64", "x is marked as quarantined"), "y": ("named", "uv")}
+
+
+def test_a_lock_is_written_only_where_it_changes(
+    monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget, tmp_path: Path
+) -> None:
+    target = make_target()
+    held = locked(target, tmp_path, entry())
+    found = {"lock": held}
+    monkeypatch.setattr(lock, "resolve", lambda *_, **__: found["lock"])
+    monkeypatch.setattr(provenance, "add", lambda new, *_: (new, []))
+    monkeypatch.setattr(build_pins, "add", lambda new, *_, **__: new)
+    path, wanted = lock.lock_path(target, tmp_path), targets._Wanted(False, (), Pages(tmp_path))
+    before = path.stat().st_mtime_ns
+    assert isinstance(targets._update(target, tmp_path, wanted), targets._Resolved)
+    assert path.stat().st_mtime_ns == before
+    found["lock"] = replace(held, entries=[entry("y")])
+    targets._update(target, tmp_path, wanted)
+    assert lock.read(path) == found["lock"]
+
+
+def test_what_cannot_be_judged_fails_its_target_alone(
+    monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget, tmp_path: Path
+) -> None:
+    first = targets._Resolved(make_target(), None, Lock([], "", {}), INPUTS, ["attested"])
+    for name in ("passed_over", "notes"):
+        module = explain if name == "passed_over" else yanked
+        monkeypatch.setattr(module, name, lambda *_: [])
+    assert targets._judged(first, tmp_path).notes == ("attested",)
+
+    def refuse(*_: Any) -> list[str]:
+        raise LockError("the index does not answer")
+
+    monkeypatch.setattr(explain, "passed_over", refuse)
+    result = targets._judged(first, tmp_path)
+    assert result.error
+    assert result.error.target == "demo-python3.13-arm64"
