@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import threading
 import time
 from array import array
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 import boto3
@@ -19,9 +21,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from chroma_store.deltas import log as log_module
-from chroma_store.deltas import replay
+from chroma_store.deltas import quarantine, replay
 from chroma_store.deltas.compaction import check_counts
-from chroma_store.deltas.fetching import _quick, sign
+from chroma_store.deltas.fetching import _quick, reader, sign
 from chroma_store.deltas.log import DeltaLog
 from chroma_store.periodic import Periodic
 from chroma_store.server import client
@@ -298,6 +300,75 @@ def test_a_bucket_is_read_directly_where_that_is_the_same(
     made = boto3.client("s3", region_name="eu-west-1", config=config, **keys)
     assert (_quick(open_storage("s3://bucket/prefix", client=made)) is not None) is quick
     assert _quick(storage) is None
+
+
+class Connection:
+    """A connection of http.client: one object is there whole, one in part, one fails."""
+
+    made: ClassVar[list[tuple[str, str]]] = []
+
+    def __init__(self, host: str, **more: Any) -> None:
+        self.made.append((type(self).__name__, host))
+        assert ("context" in more) is isinstance(self, Secure)
+        self.path = ""
+
+    def request(self, method: str, path: str, headers: dict[str, str]) -> None:
+        assert (method, headers["host"]) == ("GET", self.made[-1][1])
+        self.path = path
+
+    def getresponse(self) -> Any:
+        name = self.path.rpartition("/")[2]
+        if name == "fails":
+            raise http.client.RemoteDisconnected("cut")
+        status = {"there": 200, "part": 206}.get(name, 404)
+        return SimpleNamespace(status=status, read=f"quick {self.path}".encode)
+
+    def close(self) -> None:
+        """Keep nothing."""
+
+
+class Secure(Connection):
+    """The same by TLS."""
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "kind", "host"),
+    [
+        ("http://localhost:9000", "Connection", "localhost:9000"),
+        ("https://localhost:9000", "Secure", "localhost:9000"),
+    ],
+)
+def test_what_is_not_a_whole_object_is_left_to_the_stores_own_client(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, kind: str, host: str
+) -> None:
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    Connection.made.clear()
+    monkeypatch.setattr(http.client, "HTTPConnection", Connection)
+    monkeypatch.setattr(http.client, "HTTPSConnection", Secure)
+    client = boto3.client(
+        "s3", region_name="eu-west-1", endpoint_url=endpoint,
+        aws_access_key_id="A", aws_secret_access_key="s",
+    )  # fmt: skip
+    bucket = open_storage("s3://bucket/prefix", client=client)
+    monkeypatch.setattr(type(bucket), "get", lambda *_: SimpleNamespace(data=b"own client"))
+    read = reader(bucket)
+    assert read("there") == b"quick /bucket/prefix/there"
+    assert [read(key) for key in ("part", "gone", "fails")] == [b"own client"] * 3
+    assert Connection.made == [(kind, host)]
+
+
+def test_what_is_set_aside_is_listed_and_discarded_by_its_delta(storage: Storage) -> None:
+    one, two = new_id(), new_id()
+    quarantine.keep(storage, "db", [quarantine.unreadable(one, b"?", "cut short")])
+    quarantine.keep(storage, "db", [quarantine.refused(two, SPEC, [(b"{}", "no id")] * 2)])
+    assert sorted(quarantine.listed(storage, "db"), key=lambda entry: entry.delta) == [
+        quarantine.QuarantineEntry(one, None, None, ("cut short",)),
+        quarantine.QuarantineEntry(two, SPEC.name, 2, ("no id", "no id")),
+    ]
+    assert quarantine.discard(storage, "db", one) == 2
+    assert [entry.delta for entry in quarantine.listed(storage, "db")] == [two]
+    assert quarantine.discard(storage, "db", one) == 0
 
 
 def test_counts_must_come_out() -> None:

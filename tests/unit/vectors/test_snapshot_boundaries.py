@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import shutil
 import time
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from chroma_store.snapshots import codec, packs, restoring, store, uploading
@@ -21,9 +23,11 @@ from chroma_store.snapshots.manifest import (
     MAX_LISTED,
     Chunk,
     ChunkLayer,
+    CollectionInfo,
     SnapshotManifest,
 )
 from chroma_store.snapshots.packs import PACK_BYTES, PackWriter, fetch
+from chroma_store.snapshots.pointer import begin_pointer, flip_pointer
 from chroma_store.snapshots.store import SnapshotStore
 from chroma_store.storage import Storage, TransferLimits
 from vector_common.errors import (
@@ -34,11 +38,8 @@ from vector_common.errors import (
     StoreError,
 )
 from vector_common.ids import new_id
-from vector_common.names import base, consumed_key, consumed_prefix, manifest_key
+from vector_common.names import base, consumed_key, consumed_prefix, manifest_key, pointer_key
 from vector_common.records import CollectionSpec
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SPEC = CollectionSpec("things", 2, "l2")
 CHANGE = {"op": "upsert", "id": "a", "embedding": [1.0, 2.0]}
@@ -466,3 +467,99 @@ def test_killed_between_the_list_and_the_manifest(
     snapshots.retain()
     assert lists() == needed
     assert snapshots.manifest(second.pointer).consumed.keys() > first.manifest.consumed.keys()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("snapshot_id", "../other"), ("manifest_sha256", "short")]
+)
+def test_a_pointer_names_a_snapshot_and_a_digest(
+    storage: Storage, data_dir: Path, field: str, value: str
+) -> None:
+    snapshots = SnapshotStore(storage, "db")
+    take(snapshots, data_dir)
+    said = json.loads(storage.get(pointer_key("db")).data)
+    storage.put(pointer_key("db"), json.dumps({**said, field: value}).encode())
+    with pytest.raises(Damaged, match="does not name a snapshot"):
+        snapshots.head()
+
+
+def test_who_was_first_is_said_by_what_there_was_before(storage: Storage, data_dir: Path) -> None:
+    snapshots = SnapshotStore(storage, "db")
+    etag = begin_pointer(storage, "db")
+    first = take(snapshots, data_dir)
+    with pytest.raises(Conflict, match=f"since {first.manifest.snapshot_id}"):
+        flip_pointer(storage, "db", replace(first.pointer, etag=etag), new_id(), "a" * 64)
+
+
+def test_a_folder_goes_with_all_that_is_in_it_and_a_link_alone(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    folder = tmp_path / "folder"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "link").symlink_to(elsewhere)
+    restoring._remove(folder / "link")
+    restoring._remove(folder)
+    assert not folder.exists()
+    assert (elsewhere / "kept").is_file()
+
+
+def test_chromas_database_is_moved_up_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before it, the folder has none, and Chroma makes no new one beside old indexes."""
+    staging = tmp_path / STAGING
+    staging.mkdir()
+    for name in ("chroma.sqlite3", "0a", "zz"):
+        (staging / name).touch()
+    moved: list[str] = []
+    rename = Path.rename
+
+    def noted(path: Path, target: Path) -> Path:
+        moved.append(path.name)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", noted)
+    restoring._move_up(staging, tmp_path)
+    assert moved[-1] == "chroma.sqlite3"
+    assert len(moved) == 3
+
+
+def test_a_snapshot_of_one_kind_or_another_is_restored(
+    storage: Storage, data_dir: Path, tmp_path: Path
+) -> None:
+    snapshots = SnapshotStore(storage, "db")
+    first = take(snapshots, data_dir)
+    (data_dir / "more").write_bytes(b"more")
+    delta = new_id()
+    held = [CollectionInfo("b", 2, 0), CollectionInfo("a", 2, 0)]
+    second = snapshots.snapshot(
+        data_dir, parent=first.pointer, chroma_version="1.5.9", collections=held, consumed=[delta]
+    )
+    assert [one.name for one in second.manifest.collections] == ["a", "b"]
+    assert (first.manifest.counted, second.manifest.counted) == (True, True)
+    unknown = snapshots.snapshot(
+        data_dir, parent=second.pointer, chroma_version="1.5.9", collections=None
+    )
+    assert not unknown.manifest.counted
+    for name, wanted in (
+        ("newest", None),
+        ("first", first.manifest.snapshot_id),
+        ("current", unknown.manifest.snapshot_id),
+    ):
+        found = snapshots.restore(tmp_path / name, snapshot_id=wanted, chroma_version="1.5.9")
+        assert found.pointer == snapshots.head()
+        assert found.manifest
+        assert found.manifest.snapshot_id == (wanted or unknown.manifest.snapshot_id)
+        assert (tmp_path / name / "more").exists() is (name != "first")
+        assert found.consumed == ({delta} if name != "first" else frozenset())
+    empty = SnapshotStore(storage, "new").restore(tmp_path / "empty", chroma_version="1.5.9")
+    assert (empty.pointer, empty.manifest, empty.consumed) == (None, None, frozenset())
+    with pytest.raises(Refused):
+        snapshots.restore(tmp_path / "old", chroma_version="1.4.0")
+
+
+def test_snapshots_without_a_pointer_are_damage(storage: Storage, data_dir: Path) -> None:
+    snapshots = SnapshotStore(storage, "db")
+    taken = take(snapshots, data_dir)
+    storage.delete([pointer_key("db")])
+    with pytest.raises(Damaged, match=f"the newest of them {taken.manifest.snapshot_id}"):
+        snapshots.head()
