@@ -277,17 +277,21 @@ class VersionChange:
 
     @property
     def kind(self) -> str:
-        """``added``, ``removed``, ``upgraded``, ``downgraded`` or ``file`` (same version)."""
+        """``added``, ``removed``, ``upgraded``, ``downgraded`` or ``file`` (same version).
+
+        1.0 and 1.0.0 are the same version (PEP 440).
+        """
         if self.before is None:
             return "added"
         if self.after is None:
             return "removed"
-        if self.before == self.after:
-            return "file"
         try:
-            return "upgraded" if Version(self.after) > Version(self.before) else "downgraded"
+            before, after = Version(self.before), Version(self.after)
         except InvalidVersion:
+            return "file" if self.before == self.after else "upgraded"
+        if after > before:
             return "upgraded"
+        return "downgraded" if after < before else "file"
 
     def __str__(self) -> str:
         what = f", builds {self.builds}" if self.builds else ""
@@ -295,7 +299,7 @@ class VersionChange:
             return f"+ {self.name} {self.after}{what}"
         if self.kind == "removed":
             return f"- {self.name} {self.before}{what}"
-        if self.kind == "file":
+        if self.before == self.after:
             return f"~ {self.name} {self.after}: another file{what}"
         return f"~ {self.name} {self.before} -> {self.after}{what}"
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from packaging.version import InvalidVersion, Version
 from pydantic import Field
 
 from layersmith.base.models import StrictModel
@@ -251,7 +250,7 @@ def _distribution(
     elif new is None:
         kind = "removed"
     elif old.version != new.version:
-        kind = "upgraded" if _newer(new.version, old.version) else "downgraded"
+        kind = _kind(document.VersionChange(name, old.version, new.version).kind)
     elif old.sha256 != new.sha256:
         kind = "file"
     elif not unzipped and not zipped:
@@ -264,13 +263,6 @@ def _distribution(
         unzipped=unzipped,
         zipped=zipped,
     )
-
-
-def _newer(one: str, other: str) -> bool:
-    try:
-        return Version(one) > Version(other)
-    except InvalidVersion:
-        return True
 
 
 def _files(before: Mapping[str, int], after: Mapping[str, int]) -> Files:

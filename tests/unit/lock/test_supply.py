@@ -237,3 +237,7 @@ def test_changes_between_locks() -> None:
     assert [c.kind for c in document.changes(None, old)] == ["added"] * 4
     other = Lock([LockEntry("a", "1", "other", "f")], "", {})
     assert [str(c) for c in document.changes(lock(a="1"), other)] == ["~ a 1: another file"]
+    (spelt,) = document.changes(lock(a="1.0"), lock(a="1.0.0"))
+    assert (spelt.kind, str(spelt)) == ("file", "~ a 1.0 -> 1.0.0")
+    strange = [document.VersionChange("zig", "dev", after).kind for after in ("dev", "dev2")]
+    assert strange == ["file", "upgraded"]

@@ -90,6 +90,13 @@ def test_a_downgrade_and_another_file(tmp_path: Path) -> None:
     }
 
 
+def test_a_version_that_is_spelt_anew_is_another_file(tmp_path: Path) -> None:
+    before, after = manifest(), manifest(version="1.0.1", versions={"fast": "1.0.0"})
+    (diff,) = diffs.compare(write(before, tmp_path), write(after, tmp_path), tmp_path)
+    found = [(one.name, one.kind, one.before, one.after) for one in diff.distributions]
+    assert found == [("fast", "file", "1.0", "1.0.0")]
+
+
 def test_imports_and_cold_starts(tmp_path: Path) -> None:
     before = write(manifest(), tmp_path, measured=1)
     after = write(manifest(version="1.1.0"), tmp_path, measured=2)
