@@ -323,7 +323,7 @@ def _refuse_young(
         chosen: What was resolved.
 
     Raises:
-        LockError: The present lock holds a file that was uploaded after the cutoff.
+        LockError: The present lock holds a file that was not uploaded before the cutoff.
     """
     latest = resolver.cutoff(target)
     if latest is None or not kept:
@@ -335,7 +335,7 @@ def _refuse_young(
             continue
         files = explain.exact_files(target, entry.name, entry.version, root)
         uploaded = next((one.uploaded for one in files if one.sha256 == entry.sha256), None)
-        if uploaded and uploaded > latest and entry.name not in free:
+        if uploaded and uploaded >= latest and entry.name not in free:
             raise LockError(
                 f"{entry.filename} was uploaded {uploaded:%Y-%m-%d %H:%M} UTC, within the cool-down"
                 " of layers.yaml, and the lock holds it",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import tarfile
@@ -267,6 +268,27 @@ def test_what_is_locked_within_the_cool_down_is_not_exchanged_silently(
             lock._refuse_young(target, tmp_path, kept, chosen)
     else:
         lock._refuse_young(target, tmp_path, kept, chosen)
+
+
+@pytest.mark.parametrize(("seconds", "refused"), [(-1, False), (0, True), (1, True)])
+def test_the_cool_down_ends_where_uv_ends_it(
+    *,
+    seconds: int,
+    refused: bool,
+    make_target: MakeTarget,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """uv takes what was uploaded before the time of --exclude-newer, not at that time."""
+    target = make_target(**{"cool-down": "7d"})
+    document.write(Lock([entry()], "1" * 64, {}), lock.lock_path(target, tmp_path), "demo")
+    latest = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    uploaded = latest + timedelta(seconds=seconds)
+    monkeypatch.setattr(resolver, "cutoff", lambda _: latest)
+    monkeypatch.setattr(explain, "exact_files", lambda *_: [File(FITS, URL, "a" * 64, 1, uploaded)])
+    chosen = [(offer(FITS), File(FITS, URL, "b" * 64, 1))]
+    with pytest.raises(LockError) if refused else contextlib.nullcontext():
+        lock._refuse_young(target, tmp_path, {"x"}, chosen)
 
 
 def test_a_layer_takes_nothing_from_other_layers(make_target: MakeTarget, tmp_path: Path) -> None:
