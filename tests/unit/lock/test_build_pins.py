@@ -2,16 +2,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from layersmith import lock
+from layersmith.crossbuild import host, wheels
 from layersmith.crossbuild.finished import BuiltWheel
 from layersmith.errors import BuildError, LockError
-from layersmith.lock import build_pins, document, wheelstore
+from layersmith.lock import build_pins, document, resolver, wheelstore
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.lock.resolver import File
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layersmith.plan import Target
+
     from .conftest import MakeTarget
 
 ENTRY = LockEntry(
@@ -72,6 +78,8 @@ def made(version: str) -> BuiltWheel:
 
 def test_another_compiler_than_the_locked_one_is_refused() -> None:
     build_pins.same_compiler(ENTRY, made("0.17.1").record)
+    build_pins.same_compiler(ENTRY, {"build_requirements": []})  # built in a container
+    build_pins.same_compiler(replace(ENTRY, build=()), made("0.18.0").record)
     with pytest.raises(
         BuildError, match=r"locked to zig==0\.17\.1, and this machine has zig==0\.18"
     ):
@@ -88,8 +96,10 @@ def test_the_source_of_a_lite_blas_is_written_and_read() -> None:
     (read,) = document.parse(text, Path("demo.txt")).entries
     assert read == wheel
     assert read.files == [document.LockedFile("b" * 64, "numpy-2.3.5-cp313.whl"), source]
-    with pytest.raises(LockError, match="one source with its SHA-256 is expected"):
-        document.parse(text.replace("sha256:a", "sha256:x"), Path("demo.txt"))
+    (line,) = [line for line in text.splitlines() if "# source" in line]
+    for damaged in (text.replace("sha256:a", "sha256:x"), text.replace(line, f"{line}\n{line}")):
+        with pytest.raises(LockError, match="one source with its SHA-256 is expected"):
+            document.parse(damaged, Path("demo.txt"))
 
 
 def test_what_changed_of_the_tools_is_said() -> None:
@@ -147,3 +157,138 @@ def test_which_files_of_a_build_requirement_are_allowed(names: list[str], kept: 
     assert found == [f"--hash=sha256:{number}" for number in kept]
     with pytest.raises(BuildError, match="no SHA-256 for the files of x==1"):
         build_pins._hashes([File(names[0], "", None, None)], "x==1", 13)
+
+
+def test_pins_of_the_lock_before_stay_and_only_sdists_are_looked_up(
+    monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget, tmp_path: Path
+) -> None:
+    looked_up: list[Lock] = []
+
+    def urls(held: Lock, *_: Any, **__: Any) -> dict[str, tuple[str, str, int | None]]:
+        looked_up.append(held)
+        return {ENTRY.sha256: ("https://example.org/x", ENTRY.filename, 1)}
+
+    monkeypatch.setattr(lock, "urls", urls)
+    monkeypatch.setattr(build_pins, "_compiler", lambda: "zig==0.17.1")
+    monkeypatch.setattr(build_pins, "_hashed", lambda pins, *_: tuple(pins))
+    monkeypatch.setattr(wheelstore, "verified", lambda *_: tmp_path / "x.tar.gz")
+    monkeypatch.setattr(host, "compiles", lambda _: True)
+    record = {"build_requirements": ["setuptools==99"], "compiler": {"version": "0.17.1"}}
+    built = BuiltWheel(Path("x.whl"), "0" * 64, record)
+    monkeypatch.setattr(build_pins, "compile_sdist", lambda *_: built)
+    bare, target = Lock([replace(ENTRY, build=())], "", {}), make_target()
+
+    def pins(old: Lock | None, **options: Any) -> tuple[str, ...]:
+        (entry,) = build_pins.add(bare, old, target, tmp_path, **options).entries
+        return entry.build
+
+    before, renewed = Lock([ENTRY], "", {}), ("zig==0.17.1", "setuptools==99")
+    assert pins(before) == ENTRY.build
+    assert pins(before, upgrade=["setuptools"]) == renewed
+    assert pins(None) == renewed
+    assert looked_up == [bare] * 3
+    wheel = Lock([LockEntry("six", "1.0", "b" * 64, "six-1.0-py3-none-any.whl")], "", {})
+    assert build_pins.add(wheel, None, target, tmp_path) == wheel
+    assert looked_up == [bare] * 3
+
+
+@pytest.fixture
+def local_package(make_target: MakeTarget, tmp_path: Path) -> Target:
+    """A target with a local package in the folder of layers.yaml."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "pyproject.toml").write_text("[project]\nname = 'mine'\n")
+    return make_target(packages=["mine"])
+
+
+class Backend:
+    """A build on the host whose backend needs one version of hatchling, or cannot say."""
+
+    needs = "hatchling==2"
+
+    def __init__(self, source: Path, *_: Any) -> None:
+        assert source.name == "mine"
+
+    def holds(self, pins: Sequence[str]) -> bool:
+        return [*pins] == [f"{self.needs} --hash=sha256:aa"]
+
+    def requirements(self) -> list[str]:
+        if not self.needs:
+            raise BuildError("it cannot say", cause="a reason", hint="a step")
+        return [self.needs]
+
+
+def test_what_builds_a_local_package_stays_while_it_fits(
+    monkeypatch: pytest.MonkeyPatch, local_package: Target, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(host, "HostBuild", Backend)
+    monkeypatch.setattr(build_pins, "_hashed", lambda pins, *_: (*pins, "asked"))
+    new, fits = Lock([], "", {}), ("hatchling==2 --hash=sha256:aa",)
+
+    def pins(old: Lock | None) -> dict[str, tuple[str, ...]]:
+        return dict(build_pins.add(new, old, local_package, tmp_path).packages)
+
+    assert pins(Lock([], "", {}, {"mine": fits})) == {"mine": fits}
+    asked = {"mine": ("hatchling==2", "asked")}
+    for known in ({"mine": ("hatchling==1",)}, {"other": fits}, {}):
+        assert pins(Lock([], "", {}, known)) == asked
+    assert pins(None) == asked
+    monkeypatch.setattr(Backend, "needs", "")
+    with pytest.raises(LockError, match="it cannot say") as refused:
+        pins(None)
+    said = refused.value
+    assert (said.target, said.cause, said.hint) == (local_package.identifier, "a reason", "a step")
+
+
+@pytest.mark.parametrize(
+    ("pins", "options", "hold"),
+    [
+        ([], None, False),
+        (["setuptools==2"], None, True),
+        (["setuptools==2"], {"container": True}, True),
+        (["setuptools==2"], {}, False),
+        (["zig==1", "setuptools==2"], None, True),
+        (["zig==1", "setuptools==2"], {}, True),
+        (["zig==1", "setuptools==2"], {"container": True}, False),
+        (["zig==0", "setuptools==2"], None, False),
+    ],
+)
+def test_pins_hold_while_the_same_tools_would_build(
+    pins: list[str],
+    options: dict[str, Any] | None,
+    *,
+    hold: bool,
+    make_target: MakeTarget,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(build_pins, "_compiler", lambda: "zig==1")
+    target = make_target(build={"markupsafe": options} if options is not None else {})
+    assert build_pins._holds(replace(ENTRY, build=tuple(pins)), target) is hold
+
+
+@pytest.mark.parametrize("found", [None, File("numpy-2.0.tar.gz", "", None, 1)])
+def test_a_lite_blas_without_an_sdist_that_has_a_hash_is_refused(
+    found: File | None, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(build_pins, "_compiler", lambda: "zig==1")
+    monkeypatch.setattr(resolver, "sdist", lambda *_: found)
+    numpy = LockEntry("numpy", "2.0", "b" * 64, "numpy-2.0-cp313-cp313-any.whl")
+    with pytest.raises(LockError, match=r"no sdist of numpy 2\.0") as refused:
+        build_pins._with_source(numpy, None, make_target(**{"lite-blas": True}), tmp_path)
+    assert refused.value.cause == "the index offers none, or offers it without a hash"
+
+
+def test_an_sdist_is_compiled_with_the_tools_of_its_lock(
+    make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[Sequence[str] | None] = []
+
+    def build_wheel(_: Path, *, requirements: Sequence[str] | None, **__: Any) -> BuiltWheel:
+        asked.append(requirements)
+        return made("0.17.1")
+
+    monkeypatch.setattr(wheels, "build_wheel", build_wheel)
+    for build in ((), ENTRY.build, ("zig==0.17.1",)):
+        build_pins.compile_sdist(replace(ENTRY, build=build), tmp_path, make_target())
+    assert asked == [None, ["setuptools==84.2.1"], []]
+    with pytest.raises(BuildError, match="locked to zig==0"):
+        build_pins.compile_sdist(replace(ENTRY, build=("zig==0",)), tmp_path, make_target())

@@ -134,3 +134,57 @@ def test_sources_hold_for_the_names_that_are_asked_for(root: Path) -> None:
     (root / "pyproject.toml").write_text("[tool.uv.sources]\na = { workspace = true }\n")
     with pytest.raises(LockError, match="calls a a member of the workspace"):
         configuration.sources(root, {"a"})
+
+
+def test_the_nearest_project_and_that_of_the_workspace_say_where_packages_are(root: Path) -> None:
+    member = root / "libs" / "app"
+    member.mkdir(parents=True)
+    top = "[tool.uv.sources]\na = { index = 'top' }\nb = { index = 'top' }\n"
+    (root / "pyproject.toml").write_text(top)
+    (root / "libs" / "pyproject.toml").write_text("[tool.uv.sources]\nc = { index = 'between' }\n")
+    (member / "pyproject.toml").write_text("[tool.uv.sources]\na = { index = 'own' }\n")
+    assert configuration.sources(member, None) == {"a": [{"index": "own"}]}
+    (root / "pyproject.toml").write_text(f"[tool.uv.workspace]\nmembers = ['libs/*']\n{top}")
+    assert configuration.sources(member, None) == {"a": [{"index": "own"}], "b": [{"index": "top"}]}
+
+
+GIT, WHEEL = "https://example.org/x.git", "https://example.org/x-1.0-py3-none-any.whl"
+
+
+@pytest.mark.parametrize(
+    ("entries", "url"),
+    [
+        ([{"url": WHEEL}], WHEEL),
+        ([{"url": WHEEL, "subdirectory": "lib"}], f"{WHEEL}#subdirectory=lib"),
+        ([{"git": GIT}], f"git+{GIT}"),
+        ([{"git": GIT, "branch": "b", "tag": "t", "rev": "r"}], f"git+{GIT}@r"),
+        ([{"git": GIT, "branch": "b", "tag": "t"}], f"git+{GIT}@t"),
+        (
+            [{"git": GIT, "branch": "b", "subdirectory": "lib"}],
+            f"git+{GIT}@b#subdirectory=lib",
+        ),
+        ([{"index": "own"}, {"url": WHEEL}], None),
+        ([{"path": "/lib"}], None),
+        ([{"git": GIT, "marker": "sys_platform == 'win32'"}, {"url": WHEEL}], WHEEL),
+        ([{"git": GIT, "marker": "sys_platform == 'linux'"}, {"url": WHEEL}], f"git+{GIT}"),
+        ([{"git": GIT, "marker": "sys_platform == 'win32'"}], None),
+        ([], None),
+    ],
+)
+def test_the_first_source_that_applies_to_the_target_gives_the_url(
+    entries: list[dict[str, str]], url: str | None
+) -> None:
+    assert configuration.url_of(entries, {"sys_platform": "linux"}) == url
+
+
+def test_what_comes_from_elsewhere_is_found_through_local_packages(root: Path) -> None:
+    app, lib = root / "app", root / "lib"
+    said = {
+        app: "Lib = { path = '../lib' }\ntorch = { index = 'cpu' }\nfile = { path = 'x.whl' }\n",
+        lib: f"app.path = '../app'\ndeep.git = '{GIT}'\nweb.url = '{WHEEL}'\n",
+    }
+    for folder, text in said.items():
+        folder.mkdir()
+        (folder / "pyproject.toml").write_text(f"[tool.uv.sources]\n{text}")
+    assert configuration.from_elsewhere([app]) == {"lib", "file", "app", "deep", "web"}
+    assert configuration.from_elsewhere([]) == set()

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layersmith import lock
+from layersmith.base import runtimes
+from layersmith.config.models import Function
 from layersmith.errors import BuildError, LockError
 from layersmith.lock import (
     build_pins,
@@ -31,6 +33,8 @@ from tests.support import zips
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from layersmith.plan import Target
 
     from .conftest import MakeTarget
 
@@ -99,6 +103,13 @@ def test_yanked_versions_are_found_by_halves_and_named(
     (said,) = yanked.notes(make_target(), held, tmp_path)
     assert said.startswith("b 1.0 was yanked from the index; app leaves no other version")
     assert asked == [["a", "b", "c", "d"], ["a", "b"], ["a"], ["b"], ["c", "d"]]
+
+
+def test_a_local_version_is_not_asked_for(make_target: MakeTarget, tmp_path: Path) -> None:
+    """No range has a local version as its bound, however the file spells it."""
+    # Every question to the index would start uv, which no unit test may.
+    files = [("x", "1.0+cpu", "x-1.0_cpu-py3-none-any.whl"), ("x", "1.0+cpu", "x-1.0+cpu.tar.gz")]
+    assert yanked.among(make_target(), files, tmp_path) == set()
 
 
 def test_a_question_is_asked_once_where_answers_are_shared() -> None:
@@ -362,6 +373,33 @@ def test_managed_layers_are_noted_with_what_they_bring(make_target: MakeTarget) 
     assert provided.notes(named, inputs(), Lock([entry("six")], "", {})) == []
 
 
+def test_the_date_of_what_a_managed_layer_brings_is_said_where_we_know_it(
+    make_target: MakeTarget,
+) -> None:
+    name = "AWSSDKPandas"
+    known = runtimes.managed_layer(name)
+    assert known is not None
+
+    def said(given: Any) -> list[str]:
+        target = make_target(**{"managed-layers": [given]})
+        return provided.notes(target, inputs(), Lock([entry("pandas")], "", {}))
+
+    version = known.on("python3.13")["pandas"]
+    ours = f"left out, because {name} brings it, as of {known.date}: pandas {version}"
+    assert said(name) == [ours]
+    # What layers.yaml itself lists has no date of ours.
+    own = {"name": name, "distributions": {"pandas": "2.0"}}
+    assert said(own) == [f"left out, because {name} brings it: pandas 2.0"]
+
+
+def test_versions_that_are_provided_come_before_those_to_keep(make_target: MakeTarget) -> None:
+    target = make_target()
+    own = [(one.name, one.version) for one in target.provided.values()]
+    kept = [("boto3", "1.0"), ("pillow", "12.0"), ("numpy", "2.0")]
+    assert ("boto3", "1.0") not in own
+    assert provided.preferred(target, kept) == [*own, *kept[1:]]
+
+
 def refusal(target: Any, *entries: LockEntry, **more: Any) -> LockError | None:
     try:
         provided.refuse_empty(target, Lock([*entries], "", {}), inputs(**more))
@@ -422,6 +460,39 @@ def test_a_requirement_that_excludes_what_is_provided_is_refused(
     assert "which app 3.0 excludes" in str(checked(target, ["app"], root=tmp_path))
     assert resolved == [[f"boto3=={version}"], ["app==3.0", f"boto3=={version}"]]
     assert checked(target, ["app"]) is None
+
+
+def test_all_who_ask_are_named_where_they_exclude_what_is_provided_together(
+    make_target: MakeTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolver, "resolve", lambda *_: None)
+    held = [entry("app"), entry("boto3", "1.0", "app", CONFIG, "lib"), entry("lib")]
+    with pytest.raises(LockError, match="which app and lib exclude\n"):
+        provided.check(make_target(), Lock(held, "", {}), inputs("boto3"), tmp_path)
+
+
+def test_a_refusal_says_what_to_write_for_whom_it_is(make_target: MakeTarget) -> None:
+    function = Function.model_validate({"package": True, "code": "src"})
+    own = {"name": "Nobodys", "distributions": {"boto3": "1.2"}}
+
+    def refused(target: Target) -> LockError:
+        with pytest.raises(LockError) as problem:
+            held = Lock([entry("boto3", "1.0", CONFIG)], "", {})
+            provided.check(target, held, inputs("boto3<1.1"))
+        return problem.value
+
+    layer = refused(make_target())
+    assert layer.cause == "a layer leaves out what is provided, and meets the version of that"
+    assert layer.hint == (
+        "accept the provided version, or put a version of its own into the layer with"
+        " `keep-provided: [boto3]`"
+    )
+    package = refused(replace(make_target(), function=function))
+    assert str(package.cause).startswith("a package leaves out")
+    assert "into the package with" in str(package.hint)
+    managed = refused(make_target(**{"managed-layers": [own]}))
+    assert "the managed layer Nobodys provides boto3 1.2, which" in managed.message
+    assert "under `managed-layers` (name, distributions), or put" in str(managed.hint)
 
 
 def test_a_lock_of_a_lite_blas_without_a_source_no_longer_fits(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import importlib.util
 import json
 import time
 from concurrent.futures import Future
@@ -10,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from layersmith.base import http, uv
+from layersmith.base import http, origins, routes, uv
 from layersmith.errors import LockError
-from layersmith.lock import pages, provenance
+from layersmith.lock import pages, provenance, yanked
 from layersmith.lock.document import Lock, LockEntry
 from layersmith.lock.pages import Page, PageFile, Pages
 
@@ -73,7 +75,7 @@ def test_a_page_is_asked_again_when_its_time_is_over(clock: list[float]) -> None
     assert [str(one.url) for one in index.asked] == [f"{INDEX}/x/"]
     clock[0] += 60
     assert index.read() == READ
-    assert len(index.asked) == 2
+    assert [one.headers.get("if-none-match") for one in index.asked] == [None, None]
 
 
 def test_a_page_with_a_mark_is_read_again_only_when_it_changed() -> None:
@@ -147,6 +149,7 @@ class Answers:
 
     def __init__(self, attested: Any = (), page: Any = READ) -> None:
         self.attested, self.page = attested, page
+        self.asked: list[object] = []
 
     def ask(self, projects: Any) -> None:
         self.projects = list(projects)
@@ -157,6 +160,7 @@ class Answers:
         return Page(**vars(self.page))
 
     def once(self, key: object, ask: Callable[[], Any]) -> Future[Any]:
+        self.asked.append(key)
         future: Future[Any] = Future()
         if isinstance(self.attested, Exception):
             future.set_exception(self.attested)
@@ -172,7 +176,8 @@ def added(
     made, notes = provenance.add(
         Lock([new], "", {}), before, make_target(), answers, accepted.split()
     )
-    assert notes[0].startswith("x is marked as archived (moved to y)") is (answers.page is READ)
+    archived = "x is marked as archived (moved to y)"
+    assert any(note.startswith(archived) for note in notes[:1]) is (answers.page is READ)
     return made.entries[0].publishers, notes[answers.page is READ :]
 
 
@@ -196,8 +201,24 @@ def test_files_of_no_index_are_not_asked_for(make_target: MakeTarget) -> None:
 
 def test_the_publisher_of_the_same_file_stays_without_a_question(make_target: MakeTarget) -> None:
     known = entry("1" * 64, GITHUB)
-    answers = Answers(provenance.Refuted("asked"))
+    answers = Answers([OTHER])
     assert added(make_target, answers, entry(), known) == ((GITHUB,), [])
+    assert answers.asked == []
+    assert added(make_target, answers, entry())[0] == (OTHER,)
+    assert answers.asked == [("https://index.test/p/x", "1" * 64)]
+
+
+@pytest.mark.parametrize("page", [Page(), Page({WHEEL: PageFile(False)})])
+def test_what_the_index_does_not_attest_has_no_publisher_and_must_not_have_had_one(
+    make_target: MakeTarget, page: Page
+) -> None:
+    answers = Answers([GITHUB], page)
+    assert added(make_target, answers, entry()) == ((), [])
+    for before in (entry("1" * 64, GITHUB), entry("2" * 64, GITHUB)):
+        with pytest.raises(LockError, match="has no attestation of who published it"):
+            added(make_target, answers, entry(), before)
+        assert added(make_target, answers, entry(), before, accepted="x") == ((), [])
+    assert answers.asked == []
 
 
 def test_another_publisher_or_none_stops_unless_it_is_accepted(make_target: MakeTarget) -> None:
@@ -286,3 +307,65 @@ def test_projects_that_the_index_withholds_are_named(
     answers.page = Page()
     assert provenance.withheld(text, tmp_path, answers) == ""
     assert provenance.withheld("no", tmp_path, answers) == ""
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_signatures_are_checked_where_the_extra_is_installed(
+    monkeypatch: pytest.MonkeyPatch, *, installed: bool
+) -> None:
+    content = json.dumps({"attestation_bundles": [attestation()]}).encode()
+    answers: Any = Answers()
+    answers.client = httpx.Client(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+    )
+    verified: list[tuple[bytes, str, str]] = []
+    monkeypatch.setattr(provenance, "verify", lambda *said: verified.append(said))
+    monkeypatch.setattr(provenance, "_can_verify", lambda: installed)
+    found = provenance._attested(entry(), "https://index.test/p/x", answers)
+    assert found == (GITHUB,)
+    assert verified == ([(content, WHEEL, "1" * 64)] if installed else [])
+
+
+def test_whether_signatures_can_be_checked_is_whether_the_library_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    installed = ["pypi_attestations"]
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: object() if name in installed else None
+    )
+    can_verify = provenance._can_verify.__wrapped__  # the answer is kept for the process
+    assert can_verify()
+    installed.clear()
+    assert not can_verify()
+
+
+def test_the_first_index_that_lists_a_file_says_what_is_yanked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    good, bad, other = ("x-1.0-py2-none-any.whl", WHEEL, "x-9.0-py3-none-any.whl")
+    says: dict[str, Page | http.RequestFailed] = {
+        "https://silent.test": http.RequestFailed("500"),
+        "https://others.test": Page({other: PageFile(True)}),
+        "https://first.test": Page({bad: PageFile(True), other: PageFile(True)}),
+        "https://second.test": Page({good: PageFile(True), bad: PageFile(False)}),
+    }
+
+    def read(_: object, index: str, name: str) -> Page:
+        assert name == "x-y"
+        said = says[index]
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    monkeypatch.setattr(pages, "read", read)
+    monkeypatch.setattr(routes, "client", lambda *_, **__: contextlib.nullcontext())
+
+    def found(*indexes: str) -> set[str]:
+        settings = {"index": [{"url": f"https://{one}.test"} for one in indexes]}
+        monkeypatch.setattr(origins, "of", lambda _: origins.Origins(settings))
+        return yanked._yanked("X.y", {good, bad}, tmp_path)
+
+    assert found("silent", "others", "first", "second") == {bad}
+    assert found("second", "first") == {good}
+    assert found("silent", "others") == set()
+    assert found() == set()

@@ -133,3 +133,21 @@ def test_a_damaged_lock_is_named(tmp_path: Path, name: str, text: str) -> None:
 def test_a_requirements_file_is_no_lock() -> None:
     assert not teamlock.is_lock("requirements.txt")
     assert not teamlock.is_lock("pyproject.toml")
+
+
+def test_a_pylock_lists_requirements_without_versions(tmp_path: Path) -> None:
+    path = tmp_path / "pylock.toml"
+    more = "".join(
+        f"[[packages]]\nname = '{name}'\nmarker = \"{marker}\"\n"
+        for name, marker in (
+            ("extra", "'dev' in extras"),
+            ("group", "python_version > '3' and 'test' in dependency_groups"),
+        )
+    )
+    path.write_text(f"{PYLOCK}{more}")
+    assert teamlock.listed(path) == [
+        "alpha",
+        "forked; python_version < '3.13'",
+        "forked; python_version >= '3.13'",
+        "local",
+    ]
