@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
 EXIT_BUG = 1
 EXIT_INTERRUPTED = 130
@@ -135,10 +136,34 @@ class AuditError(LayersmithError):
 
 
 class BudgetError(LayersmithError):
-    """A layer or a function is larger or slower than it may be."""
+    """A layer or a function is larger or slower than it may be.
+
+    Args:
+        message: As of `LayersmithError`, like what is not named here.
+        key: Which key of the layer says so, such as ``budgets.zipped``; the hint names it.
+    """
 
     exit_code = 7
     category = "budget"
+
+    def __init__(self, message: str, *, key: str | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.key = key
+
+    def locate(self, where: Callable[[str], tuple[Path, int, int]]) -> None:
+        """Say in the hint, and for `--json`, where in layers.yaml the key stands.
+
+        Args:
+            where: Returns the place of a key of the layer.
+        """
+        for part in self.parts or (self,):
+            if isinstance(part, BudgetError) and part.key:
+                file, line, column = where(part.key)
+                part.place = (str(file), line, column)
+                named = f"{part.key} ({file.name}:{line}:{column})"
+                self.hint = (self.hint or "").replace(part.key, named)
+                if part is not self:
+                    part.hint = (part.hint or "").replace(part.key, named)
 
 
 class ProofError(LayersmithError):

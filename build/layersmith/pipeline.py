@@ -10,6 +10,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from layersmith import cache, console, lock, process
@@ -20,7 +21,7 @@ from layersmith.assemble.layer import LayerJob
 from layersmith.assemble.outputs import Outputs, Shelf
 from layersmith.audit import judge
 from layersmith.base import disk, versions
-from layersmith.errors import BuildError, LayersmithError
+from layersmith.errors import BudgetError, BuildError, LayersmithError
 from layersmith.lock import inputs, wheelstore
 from layersmith.supply import commits
 from layersmith.weigh import verdict
@@ -119,7 +120,7 @@ class Build:
                     job = self._job(target)
                     done = self._up_to_date(job)
             except LayersmithError as problem:
-                done = _failed(target, problem)
+                done = self._failed(target, problem)
             if done:
                 results[target.identifier] = done
             else:
@@ -188,7 +189,7 @@ class Build:
                 with self._explained(job.target):
                     lacking[job.target.identifier] = self._lacking(job)
             except LayersmithError as problem:
-                results[job.target.identifier] = _failed(job.target, problem)
+                results[job.target.identifier] = self._failed(job.target, problem)
                 jobs.remove(job)
         downloads = {one.sha256: one for files in lacking.values() for one in files}
         if not downloads:
@@ -208,7 +209,7 @@ class Build:
         for job in list(jobs):
             problems = [failed.get(one.sha256) for one in lacking[job.target.identifier]]
             if first := next(filter(None, problems), None):
-                results[job.target.identifier] = _failed(job.target, first)
+                results[job.target.identifier] = self._failed(job.target, first)
                 jobs.remove(job)
         return jobs
 
@@ -256,7 +257,7 @@ class Build:
                 manifest = self._make(job, lambda step: display.update(task, step=step))
             result = BuildResult(job.target, "built", time.monotonic() - started, manifest)
         except LayersmithError as problem:
-            result = _failed(job.target, problem, time.monotonic() - started)
+            result = self._failed(job.target, problem, time.monotonic() - started)
         display.update(task, total=1, completed=1, step=result.status)
         return result
 
@@ -276,12 +277,21 @@ class Build:
             mine={part.name for part in parts if part.origin == "local"},
         )
         where = self.where
-        report.raise_for_errors(where and (lambda key: where(job.target, key)))
+        report.raise_for_errors(where and partial(where, job.target))
         folder = outputs.cache_folder(job.digest)
         cached = Outputs.of(job.target, folder)
         manifest = layer.finish(prepared, report.record(), cached, last_release, step)
         self._shelf.place(cached, job.target, manifest)
         return self._sourced(job.target, manifest)
+
+    def _failed(
+        self, target: Target, problem: LayersmithError, seconds: float = 0.0
+    ) -> BuildResult:
+        if problem.target is None and not isinstance(problem, BuildError):
+            problem.target = target.identifier
+        if self.where and isinstance(problem, BudgetError):
+            problem.locate(partial(self.where, target))
+        return BuildResult(target, "failed", seconds, None, problem)
 
     def _last_release(self, target: Target) -> Manifest | None:
         if self.baseline is None:
@@ -294,9 +304,3 @@ class Build:
         ]
         same = [manifest for manifest in found if manifest.identifier == target.identifier]
         return max(same, key=lambda manifest: versions.order(manifest.version), default=None)
-
-
-def _failed(target: Target, problem: LayersmithError, seconds: float = 0.0) -> BuildResult:
-    if problem.target is None and not isinstance(problem, BuildError):
-        problem.target = target.identifier
-    return BuildResult(target, "failed", seconds, None, problem)

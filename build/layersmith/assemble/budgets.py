@@ -187,6 +187,7 @@ def _over_unzipped(target: Target, weight: LayerBytes, least: str) -> Iterator[B
             target,
             f"{what}, budget {megabytes(budget)}",
             _or_raise("budgets.unzipped", weight.advice(budget)),
+            key="budgets.unzipped",
         )
 
 
@@ -200,6 +201,7 @@ def _over_zipped(
             target,
             f"{size} zipped, budget {megabytes(budgets.zipped)}",
             _or_raise("budgets.zipped", weight.advice(budgets.zipped)),
+            key="budgets.zipped",
         )
     if budgets.growth is None or last_release is None:
         return
@@ -210,16 +212,17 @@ def _over_zipped(
             f"grew from {megabytes(before)} ({last_release.version}) to {size} zipped, by more"
             f" than {budgets.growth:g} %",
             "raise budgets.growth if the growth is wanted",
+            key="budgets.growth",
         )
 
 
-def _over(target: Target, message: str, hint: str) -> BudgetError:
-    return BudgetError(message, target=target.identifier, hint=hint)
+def _over(target: Target, message: str, hint: str, *, key: str | None = None) -> BudgetError:
+    return BudgetError(message, target=target.identifier, hint=hint, key=key)
 
 
 def _or_raise(key: str, advice: str | None) -> str:
     also = f"; {advice}" if advice else ""
-    return f"exclude or prune what is not needed, or raise {key} in layers.yaml{also}"
+    return f"exclude or prune what is not needed, or raise {key}{also}"
 
 
 def biggest(sizes: Mapping[str, int], graph: Dependencies) -> str:

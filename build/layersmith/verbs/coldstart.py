@@ -137,7 +137,9 @@ def run(args: argparse.Namespace) -> int:
         if not args.json:
             text.show(report, tree)
         judged = (coldstart_run.over_budget(report), coldstart_run.over_price(report))
-        errors += [error for error in judged if error]
+        for error in filter(None, judged):
+            error.locate(functools.partial(options.place, loaded, target))
+            errors.append(error)
     if args.summary and reports:
         tables.step_summary(text.markdown(reports))
     if args.json:

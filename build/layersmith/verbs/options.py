@@ -57,11 +57,15 @@ def nearest_config() -> Path:
 def place(loaded: LoadedConfig, target: Target, key: str) -> tuple[Path, int, int]:
     """Return where a key of a target, ``licenses.deny``, stands in layers.yaml.
 
-    A setting that a layer has from ``defaults`` or a fragment stands there.
+    A setting that a layer has from ``defaults`` or a fragment stands there, and one that is another
+    on the target's architecture below that.
     """
-    group = "functions" if target.function else "layers"
-    position = loaded.position(group, target.layer, *key.split("."))
-    return loaded.path, position.line, position.column
+    layer = ("functions" if target.function else "layers", target.layer)
+    first, *rest = key.split(".")
+    here = loaded.position(*layer, first, target.architecture, *rest)
+    if here == loaded.position(*layer, first, target.architecture):
+        here = loaded.position(*layer, first, *rest)
+    return loaded.path, here.line, here.column
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

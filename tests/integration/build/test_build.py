@@ -229,11 +229,15 @@ def test_over_budget_is_exit_code_7_with_the_biggest_and_nothing_is_left(
 
 
 def test_all_exceeded_budgets_are_in_one_report(demo: Project) -> None:
-    demo.write(CONFIG + "    budgets: {unzipped: 900, zipped: 1500}\n")
+    demo.write(CONFIG + "    budgets:\n      unzipped: 900\n      arm64: {zipped: 1500}\n")
     done = demo.run("build", "--json", check=7)
     errors = json.loads(done.stdout)["errors"]
     assert [error["message"].split(",")[-1].split()[0] for error in errors] == ["budget"] * 2
+    assert [(error["line"], error["column"]) for error in errors] == [(10, 7), (11, 15)]
+    assert {error["file"] for error in errors} == {str(demo.root / "layers.yaml")}
     assert "over 2 limits" in done.stderr
+    for named in ("budgets.unzipped (layers.yaml:10:7)", "budgets.zipped (layers.yaml:11:15)"):
+        assert f"raise {named}" in done.stderr
 
 
 def test_wheels_that_cannot_fit_are_refused_before_a_backend_runs(

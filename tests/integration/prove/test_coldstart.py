@@ -123,6 +123,7 @@ def test_over_the_budget_is_exit_code_7(
     )
     assert done.returncode == 7
     assert "the budget is 1 ms" in done.stderr
+    assert "raise budgets.cold-start (layers.yaml:7:15)" in done.stderr
     assert "OVER the budget" in done.stdout
 
 

@@ -200,6 +200,7 @@ def over_budget(report: ColdStartReport) -> BudgetError | None:
         cause="something that is imported at the start costs more than it did",
         hint=f"see the costliest imports in dist/ ({report.identifier}, .importtime.json), or raise"
         " budgets.cold-start",
+        key="budgets.cold-start",
     )
 
 
@@ -214,6 +215,7 @@ def over_price(report: ColdStartReport) -> BudgetError | None:
         target=report.identifier,
         cause="something that is imported at the start costs more than it did",
         hint="the phases of INIT say what it is; change that, or raise budgets.cold-start-price",
+        key="budgets.cold-start-price",
     )
 
 
