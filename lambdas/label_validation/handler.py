@@ -51,7 +51,7 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     def nearest(most: int) -> list[Neighbour]:
         return find_neighbours(store, collection, vector, most, model=embed.model)
 
-    neighbours = widened(nearest, count, store.most)
+    neighbours = widened(nearest, count)
     require_cosine("label_validation", ((collection, n) for n in neighbours))
     judgement = judge_label(label, neighbours, key, rule)
     return {

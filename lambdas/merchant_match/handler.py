@@ -54,7 +54,7 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
         def find(most: int) -> list[Neighbour]:
             return find_neighbours(store, name, vector, most, where=where, model=embed.model)
 
-        return widened(find, count, store.most)
+        return widened(find, count)
 
     found = [(name, neighbour) for name in names for neighbour in nearest(name)]
     require_cosine("merchant_match", found)

@@ -16,7 +16,7 @@ from moto.s3vectors import urls
 from moto.s3vectors.responses import S3VectorsResponse
 
 PAGE = 50
-"""Vectors on a page of a listing, so that listings have several."""
+"""Vectors on a page of a listing or an answer, so that these have several."""
 
 
 def install() -> None:
@@ -24,9 +24,11 @@ def install() -> None:
     urls.url_paths["{0}/QueryVectors$"] = S3VectorsResponse.dispatch
     if not hasattr(S3VectorsResponse, "query_vectors"):
         put, create = S3VectorsResponse.put_vectors, S3VectorsResponse.create_index
+        get = S3VectorsResponse.get_vectors
         response: Any = S3VectorsResponse
         response.query_vectors, response.list_vectors = _query, _list
         response.put_vectors = lambda self: _put(self, put)
+        response.get_vectors = lambda self: _get(self, get)
         response.create_index = lambda self: _create(self, create)
 
 
@@ -75,6 +77,12 @@ def _put(self: Any, put: Any) -> Any:
     return put(self)
 
 
+def _get(self: Any, get: Any) -> Any:
+    if len(self._get_param("keys")) > 100:
+        raise _refuse("at most 100 keys")
+    return get(self)
+
+
 def _list(self: Any) -> ActionResult:
     vectors = list(_index(self).vectors.values())
     start = int(self._get_param("nextToken") or 0)
@@ -89,8 +97,8 @@ def _list(self: Any) -> ActionResult:
 def _query(self: Any) -> ActionResult:
     index, top, where = _index(self), self._get_param("topK"), self._get_param("filter")
     query = self._get_param("queryVector")["float32"]
-    if not 1 <= top <= 100:
-        raise _refuse("topK must be between 1 and 100")
+    if not 1 <= top <= 10_000:
+        raise _refuse("topK must be between 1 and 10000")
     if len(query) != index.dimension:
         raise _refuse("Query vector must have the index's dimension")
     found = []
@@ -100,7 +108,11 @@ def _query(self: Any) -> ActionResult:
             distance = _distance(query, vector.data["float32"], index.distance_metric)
             found.append({"key": vector.key, "distance": distance, "metadata": vector.metadata})
     found.sort(key=lambda one: one["distance"])
-    return ActionResult({"vectors": found[:top], "distanceMetric": index.distance_metric})
+    start = int(self._get_param("nextToken") or 0)
+    end = min(start + PAGE, top)
+    more = {"nextToken": str(end)} if end < min(top, len(found)) else {}
+    metric = index.distance_metric
+    return ActionResult({"vectors": found[start:end], "distanceMetric": metric, **more})
 
 
 def _distance(one: list[float], other: list[float], metric: str) -> float:

@@ -161,6 +161,14 @@ def test_three_stores_answer_alike(three: dict[str, VectorStore], space: str) ->
     assert found > 200
 
 
+@pytest.mark.parametrize("space", ["cosine", "l2"])
+def test_an_answer_of_several_pages_is_whole(three: dict[str, VectorStore], space: str) -> None:
+    for limit in (50, 51, 110, 10_000):
+        found = ask(three["s3vectors"], f"by-{space}", None, limit=limit)
+        assert found == ask(three["file"], f"by-{space}", None, limit=limit)
+        assert len(found) == min(limit, 120)
+
+
 @pytest.mark.parametrize("where", REFUSED, ids=str)
 def test_three_stores_refuse_alike(three: dict[str, VectorStore], where: Any) -> None:
     for store in three.values():
@@ -178,8 +186,8 @@ def test_what_a_store_cannot_do_has_a_name(three: dict[str, VectorStore]) -> Non
             ask(store, "nowhere", None)
         with pytest.raises(BadRequest, match="dimension"):
             store.query("by-l2", array.array("f", [1.0]), 1)
-    with pytest.raises(BadRequest, match="at most 100"):
-        ask(three["s3vectors"], "by-l2", None, limit=101)
+    with pytest.raises(BadRequest, match="at most 10,000"):
+        ask(three["s3vectors"], "by-l2", None, limit=10_001)
     with pytest.raises(NotFound, match="has no S3 vector index"):
         ask(three["s3vectors"], "by-ip", None)
     far = array.array("f", [3e38] * DIMENSION)

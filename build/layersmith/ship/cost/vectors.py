@@ -37,14 +37,17 @@ PART = 8 * 1024 * 1024
 S3VECTORS_DIMENSION = 4096
 """S3 user guide, S3 Vectors limitations and restrictions."""
 
+S3VECTORS_RESULTS = 10_000
+"""Records in an answer (S3 Vectors, since 2026-06-16)."""
+
 TIERS = (
     ("s3vectors-processed-first-tb", 100_000),
     ("s3vectors-processed-tb", 10_000_000),
     ("s3vectors-processed-large-tb", 2_000_000_000),
 )
 """Prices of what a query processes, each up to so many vectors of an index; the last is all that an
-index holds (S3 pricing and user guide, S3 Vectors). What a query returns is free up to 512 KB, more
-than 100 records have."""
+index holds (S3 pricing and user guide, S3 Vectors). What a query returns is free up to 512 KB; what
+is beyond that is not counted."""
 
 SESSION_TRANSITIONS = 13
 """State transitions of a session where nothing goes wrong (docs/operations.md)."""
@@ -220,8 +223,8 @@ def _s3vectors(work: Workload, prices: Prices) -> StorePlan:
     misfits = []
     if work.space == "ip":
         misfits.append("it has no inner product")
-    if work.top > 100:
-        misfits.append(f"it answers with 100 records, not {work.top}")
+    if work.top > S3VECTORS_RESULTS:
+        misfits.append(f"it answers with {S3VECTORS_RESULTS:,} records, not {work.top:,}")
     if work.dimensions > S3VECTORS_DIMENSION:
         misfits.append(f"it takes {S3VECTORS_DIMENSION} dimensions")
     if work.vectors > TIERS[-1][1]:
@@ -245,8 +248,8 @@ def _s3vectors(work: Workload, prices: Prices) -> StorePlan:
         ),
         times().first["s3vectors"],
         times().warm["s3vectors"],
-        "cosine and l2, 100 records in an answer, 4,096 dimensions, 2 KB of metadata; about 90 % "
-        "recall",
+        f"cosine and l2, {S3VECTORS_RESULTS:,} records in an answer, {S3VECTORS_DIMENSION:,}"
+        " dimensions, 2 KB of metadata; about 90 % recall",
         tuple(misfits),
         stored / GB * prices.table["s3vectors-put-gb"],
     )

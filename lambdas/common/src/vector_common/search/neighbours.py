@@ -161,9 +161,7 @@ def find_neighbours(
     return sorted(neighbours, key=lambda n: (n.distance, n.id))
 
 
-def widened(
-    find: Callable[[int], list[Neighbour]], count: int, most: int = MOST
-) -> list[Neighbour]:
+def widened(find: Callable[[int], list[Neighbour]], count: int) -> list[Neighbour]:
     """The nearest records, and all that are as near as the last of them.
 
     Which of several equally near records come before the cut is chance, and must decide nothing.
@@ -171,21 +169,20 @@ def widened(
     Args:
         find: Gives so many of the nearest, nearest first.
         count: How many are wanted.
-        most: How many the store gives at most.
 
     Returns:
         At least ``count`` of them if there are so many, and at most 300.
     """
-    asked = max(count, min(count + 1, most))
+    asked = max(count, min(count + 1, MOST))
     while True:
         found = find(asked)
         if len(found) <= count:
             return found
         last = found[count - 1].distance
         within = [n for n in found if n.distance <= last + _EQUAL * max(1.0, abs(last))]
-        if len(within) < len(found) or len(found) < asked or asked >= most:
+        if len(within) < len(found) or len(found) < asked or asked >= MOST:
             return within
-        asked = min(4 * asked, most)
+        asked = min(4 * asked, MOST)
 
 
 def require_cosine(what: str, found: Iterable[tuple[str, Neighbour]]) -> None:

@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 class VectorStore(Protocol):
     """One database as functions ask it; may be shared by threads."""
 
-    @property
-    def most(self) -> int:
-        """How many records one answer may have, and a tie may make of it."""
-
     def query(
         self,
         collection: str,

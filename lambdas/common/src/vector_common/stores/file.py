@@ -63,8 +63,6 @@ class FileStore:
         cache: Folder for what is loaded from S3; a folder in /tmp if None.
     """
 
-    most = 300
-
     def __init__(self, storage: Storage, database: str, *, cache: Path | None = None) -> None:
         self._storage = storage
         self._database = check_database(database)

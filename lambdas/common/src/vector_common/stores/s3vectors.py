@@ -34,8 +34,11 @@ if TYPE_CHECKING:
 RECORD = "layersmith-record"
 """The key beside a record's metadata that holds its metadata and document as JSON."""
 
-MAX_RESULTS = 100
-"""Of one query (S3 user guide, S3 Vectors limitations)."""
+MAX_RESULTS = 10_000
+"""Of one query, in pages (S3 Vectors, since 2026-06-16)."""
+
+GET_KEYS = 100
+"""Vectors of one GetVectors (S3 user guide, S3 Vectors limitations)."""
 
 METRICS = {"cosine": "cosine", "l2": "euclidean"}
 """What an index calls a space; it has no inner product."""
@@ -92,8 +95,6 @@ class S3VectorsStore:
         database: Its name.
     """
 
-    most = MAX_RESULTS
-
     def __init__(self, storage: Storage, database: str) -> None:
         self._storage = storage
         self._database = check_database(database)
@@ -114,8 +115,8 @@ class S3VectorsStore:
         """Ask the collection's index."""
         if limit > MAX_RESULTS:
             raise BadRequest(
-                f"limit: S3 Vectors answers with at most {MAX_RESULTS} records, {limit} were asked "
-                "for; a session or the file store has no such limit"
+                f"limit: S3 Vectors answers with at most {MAX_RESULTS:,} records, {limit:,} were "
+                "asked for; a session or the file store has no such limit"
             )
         parsed = parse_where(where) if where else None
         fed = self._collection(collection)
@@ -144,7 +145,7 @@ class S3VectorsStore:
             return StoreAnswer(fed.space, [])
         index = {"vectorBucketName": self._bucket(), "indexName": fed.index}
         with s3vectors_errors(f"collection {collection}"):
-            answer = s3vectors_client().query_vectors(
+            found = _pages(
                 **index,
                 topK=limit,
                 queryVector={"float32": list(vector)},
@@ -152,18 +153,12 @@ class S3VectorsStore:
                 returnDistance=True,
                 **({"filter": native(where, fed)} if where else {}),
             )
-            distances = {one["key"]: one["distance"] for one in answer["vectors"]}
-            if fed.space == "l2" and distances:
+            distances = {one["key"]: one["distance"] for one in found}
+            if fed.space == "l2":
                 # AWS does not document whether it squares; Chroma does.
-                stored = s3vectors_client().get_vectors(
-                    **index, keys=list(distances), returnData=True
-                )
-                distances = {
-                    one["key"]: _squared(vector, one["data"]["float32"])
-                    for one in stored["vectors"]
-                }
+                distances = _distances(index, list(distances), vector)
         rows = []
-        for one in answer["vectors"]:
+        for one in found:
             if one["key"] in distances:  # deleted between the two calls
                 metadata, document = record_of(one)
                 kept = document if documents else None
@@ -234,6 +229,31 @@ def _compared(where: MetadataComparison, fed: FedCollection) -> dict[str, Any]:
         # Chroma finds records without the key too.
         return {"$or": [{where.key: {"$exists": False}}, test]}
     return test
+
+
+def _pages(**question: Any) -> list[dict[str, Any]]:
+    """All that a query finds, nearest first."""
+    found: list[dict[str, Any]] = []
+    more: dict[str, str] = {}
+    while True:
+        answer = s3vectors_client().query_vectors(**question, **more)
+        found += answer["vectors"]
+        if not answer.get("nextToken"):
+            return found
+        more = {"nextToken": answer["nextToken"]}
+
+
+def _distances(
+    index: Mapping[str, str], keys: list[str], vector: array.array[float]
+) -> dict[str, float | None]:
+    """The squared Euclidean distances of those records that are still there."""
+    found: dict[str, float | None] = {}
+    for first in range(0, len(keys), GET_KEYS):
+        part = keys[first : first + GET_KEYS]
+        stored = s3vectors_client().get_vectors(**index, keys=part, returnData=True)
+        for one in stored["vectors"]:
+            found[one["key"]] = _squared(vector, one["data"]["float32"])
+    return found
 
 
 def _squared(vector: array.array[float], other: list[float]) -> float | None:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 class SessionStore:
     """The server that a client of `chroma.chroma_client` speaks to."""
 
-    most = 300
-
     def __init__(self, client: ClientAPI) -> None:
         self._client = client
 
