@@ -127,6 +127,44 @@ def test_a_pull_request_gets_one_comment_that_says_what_changed(
     assert len(hub.comments) == 2
 
 
+@pytest.mark.parametrize("row", ["| e |\n", "| é ✓ |\n"], ids=["ascii", "utf-8"])
+def test_a_summary_too_long_for_a_comment_is_cut_between_lines_and_says_so(
+    hub: Hub, tmp_path: Path, row: str
+) -> None:
+    # More than the 65,536 characters of a comment, and than a pipe holds.
+    forge = Forge(tmp_path / "origin.git", tmp_path, environ={"GITHUB_API_URL": hub.url})
+    forge.event = {"pull_request": PULL}
+    text = tmp_path / "summary.md"
+    text.write_text(row * 40_000, encoding="utf-8")
+    summary = {
+        "runs-on": "ubuntu-24.04",
+        "steps": [
+            {"run": f"cp {text} summary.md"},
+            {
+                "uses": "actions/upload-artifact@v7",
+                "with": {"name": "summary-layers-", "path": "summary.md"},
+            },
+        ],
+    }
+    comment = {"needs": "summary", "steps": [{"uses": "$/.github/actions/comment"}]}
+    workflow = tmp_path / "workflow.yml"
+    document = {"permissions": {}, "jobs": {"summary": summary, "comment": comment}}
+    workflow.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+    jobs = forge.run(workflow, "pull_request", "refs/pull/7/merge")
+
+    assert {name: job.failed for name, job in jobs.items() if job.failed} == {}
+    (made,) = hub.comments
+    marker, *rows, _, said = made["body"].splitlines()
+    assert len(made["body"]) <= 65_536
+    assert marker == "<!-- layersmith -->"
+    assert len(rows) > 1000 and set(rows) == {row.rstrip()}
+    assert said == (
+        "Too long for a comment; the rest is in the summary of the run: "
+        "https://github.example/owner/name/actions/runs/1"
+    )
+
+
 @pytest.mark.slow
 def test_a_tag_of_another_repository_publishes_its_layer(
     aws: AwsServer, other: OtherRepository
