@@ -100,6 +100,42 @@ def test_a_region_that_answers_500_is_left_out_and_catches_up(
     assert project.verify().code == 0
 
 
+NOT_ENABLED = (
+    {"service": "sts", "status": 403, "code": "InvalidClientTokenId"},
+    {"service": "lambda", "status": 403, "code": "UnrecognizedClientException"},
+)
+"""What a region answers that the account has not enabled, whatever the credentials: STS's endpoint
+cannot be activated there either (IAM user guide, id_credentials_temp_enable-regions)."""
+
+
+def test_a_region_that_is_not_enabled_is_left_out_though_it_is_asked_first(
+    aws: AwsServer, project: Project, snapshot: Snapshot
+) -> None:
+    project.write(LayerSpec(regions=("af-south-1", "eu-west-1")))
+    aws.faults(*({"kind": "error", "region": "af-south-1", **how} for how in NOT_ENABLED))
+
+    done = project.apply(*FEW)
+
+    assert done.code == 9
+    (left_out,) = done.json["quarantined"]
+    assert left_out["region"] == "af-south-1"
+    assert "not enabled for this account" in left_out["reason"]
+    assert numbers(snapshot(("eu-west-1",))) == {"eu-west-1": [1]}
+
+
+def test_credentials_that_no_region_takes_end_the_run_after_two_questions(
+    aws: AwsServer, project: Project
+) -> None:
+    project.write(LayerSpec(regions=("af-south-1", "ap-east-1", "eu-west-1")))
+    aws.faults({"kind": "error", **NOT_ENABLED[0]})
+
+    done = project.apply(*FEW)
+
+    assert done.code == 9
+    assert "AWS refuses the credentials (InvalidClientTokenId)" in done.err
+    assert [call["region"] for call in aws.calls()] == ["af-south-1", "us-east-1"]
+
+
 def test_two_applies_at_once(
     aws: AwsServer,
     project: Project,

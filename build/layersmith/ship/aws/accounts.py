@@ -303,12 +303,20 @@ class AccountAccess:
 
 
 def _prove(aws: Aws, names: Sequence[str]) -> None:
-    """Ask one region after the other who we are, until one is up."""
-    for count, region in enumerate(names, start=1):
+    """Ask one region after the other who we are, until one is up.
+
+    A region that is not enabled takes no credentials; one that always is tells what is the matter.
+    """
+    home = regions.HOME[regions.partition_of(names[0])]
+    waiting = list(dict.fromkeys(names))
+    while waiting:
+        region = waiting.pop(0)
         try:
             aws.account(region)
         except AwsFailure as failure:
-            if failure.kind in OF_THE_RUN or count == len(names):
+            if region != home and failures.depends_on_region(failure):
+                waiting = [home, *(name for name in waiting if name != home)]
+            elif failure.kind in OF_THE_RUN or not waiting:
                 raise
         else:
             return

@@ -76,7 +76,7 @@ _CODES = {
         "SlowDown",
     },
 }
-# STS is global, so it does not know of regions that are switched off.
+# STS answers so to credentials that are wrong, and to all in a region that is not enabled.
 _STS_CREDENTIALS = {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidToken"}
 
 _LIKELY = {
@@ -125,6 +125,20 @@ class AwsFailure(ShipError):
         """What happened and why, in one line for a table."""
         where = f"{self.target}: " if self.target else ""
         return f"{where}{self.message} ({self.cause})"
+
+
+def depends_on_region(failure: AwsFailure) -> bool:
+    """Whether STS refused credentials that another region may take.
+
+    STS's endpoint of a region that the account has not enabled cannot be activated (IAM user guide,
+    id_credentials_temp_enable-regions): it knows no credentials of the account.
+    """
+    cause = failure.__cause__
+    return (
+        failure.kind is Kind.CREDENTIALS
+        and isinstance(cause, boto.ClientError)
+        and code_of(cause) in _STS_CREDENTIALS
+    )
 
 
 def code_of(error: boto.ClientError) -> str:

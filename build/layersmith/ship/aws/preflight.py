@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from layersmith.errors import LayersmithError
     from layersmith.ship.aws.accounts import Aws
 
-HOME = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
-"""A region of each partition that is always enabled (AWS account management, enable regions)."""
-
 
 @dataclass
 class Findings:
@@ -128,7 +125,7 @@ def check_bucket(report: Findings, aws: Aws, region: str, name: str) -> bool:
 
 def check_region(report: Findings, aws: Aws, region: str) -> bool:
     """Check that the account has enabled a region, and say whether it can be used."""
-    home = HOME[regions.partition_of(region)]
+    home = regions.HOME[regions.partition_of(region)]
     with report.reading(f"whether {region} is enabled", home, "ec2"):
         answer = aws.client("ec2", home).describe_regions(RegionNames=[region], AllRegions=True)
         if answer["Regions"][0].get("OptInStatus") == "not-opted-in":

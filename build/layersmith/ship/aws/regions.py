@@ -12,6 +12,9 @@ from layersmith.errors import ConfigError, did_you_mean
 PARTITIONS = ("aws", "aws-cn", "aws-us-gov")
 """Partitions that can be published to; each has its own accounts, credentials and roles."""
 
+HOME = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""A region of each partition that is always enabled (AWS account management, enable regions)."""
+
 
 @functools.cache
 def of_partition(partition: str) -> tuple[str, ...]:
