@@ -188,3 +188,69 @@ def test_whoever_invokes_a_function_that_mounts_a_file_system_waits_for_the_moun
                     "Lambda.EFSMountTimeoutException",
                 } <= retried
     assert found == mounting
+
+
+def described(token: str) -> dict[str, Any]:
+    """A stopped task as ECS describes it: botocore's shape Task with what Fargate fills in."""
+    arn = "arn:aws-us-gov:ecs:us-gov-west-1:123456789012:task/layersmith-production/" + "0" * 32
+    image = (
+        f"123456789012.dkr.ecr.us-gov-west-1.amazonaws.com/layersmith/production/chroma@{'0' * 71}"
+    )
+    names = ("subnetId", "networkInterfaceId", "macAddress", "privateDnsName", "privateIPv4Address")
+    text, moment = "x" * 40, "2026-11-27T07:00:00.000Z"
+    names_set = ("MODE", "DATABASE", "SESSION_ID", "SESSION_DEADLINE", "IDLE_TIMEOUT")
+    environment = [{"Name": name, "Value": text} for name in (*names_set, "TOKEN_REFERENCE")]
+    environment.append({"Name": "TASK_TOKEN", "Value": token})
+    return {
+        "Attachments": [
+            {
+                "Details": [{"Name": name, "Value": text} for name in names],
+                "Id": "0" * 36,
+                "Status": "DELETED",
+                "Type": "ElasticNetworkInterface",
+            }
+        ],
+        "Attributes": [{"Name": "ecs.cpu-architecture", "Value": "arm64"}],
+        "Containers": [
+            {
+                "ContainerArn": f"{arn}/{'0' * 36}",
+                "TaskArn": arn,
+                "Name": "chroma",
+                "Image": image,
+                "ImageDigest": "0" * 71,
+                "RuntimeId": "0" * 43,
+                "LastStatus": "STOPPED",
+                "HealthStatus": "UNKNOWN",
+                "NetworkInterfaces": [
+                    {"AttachmentId": "0" * 36, "PrivateIpv4Address": "10.84.15.255"}
+                ],
+            }
+        ],
+        "Overrides": {
+            "ContainerOverrides": [{"Name": "chroma", "Environment": environment}],
+            "InferenceAcceleratorOverrides": [],
+        },
+        "ClusterArn": arn,
+        "TaskArn": arn,
+        "TaskDefinitionArn": arn,
+        "Group": "session:" + "0" * 80,
+        "StoppedReason": "x" * 100,
+        **dict.fromkeys(
+            ("ConnectivityAt", "CreatedAt", "PullStartedAt", "PullStoppedAt", "StartedAt"), moment
+        ),
+        **dict.fromkeys(("ExecutionStoppedAt", "StoppingAt", "StoppedAt"), moment),
+    }
+
+
+def test_a_page_of_tasks_fits_a_state() -> None:
+    # A state takes 262,144 bytes, what a selector drops included (Step Functions quotas). ECS gives
+    # pages of 100 unless it is asked for fewer, and a task token has up to 2,048 characters.
+    task = json.dumps(described("A" * 2048))
+    pages = [
+        state["Parameters"].get("MaxResults", 100)
+        for machine in MACHINES.values()
+        for _, state in walk(machine)
+        if state.get("Resource", "").endswith(":ecs:listTasks")
+    ]
+    assert pages
+    assert [most for most in pages if most * len(task) > 262_144] == []
