@@ -30,6 +30,16 @@ NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 GIVEN = frozenset({"Project", "Stage"})
 """Parameters of every template that the stage itself answers."""
 
+OWNERS = {
+    "Storage": "chroma",
+    "TokenStore": "chroma",
+    "Egress": "network",
+    "ExistingVpcId": "network",
+}
+"""Parameters that other templates take, too, and the stack that says them. What these templates
+imported instead could not change any more: CloudFormation refuses to modify an export while another
+stack imports it (CloudFormation user guide, using-cfn-stack-exports)."""
+
 
 class Stage(BaseModel):
     """The content of a stage's file.
@@ -58,7 +68,7 @@ class Stage(BaseModel):
         return dict(self.stacks.get(stack) or {})
 
     def shared_parameters(self, account: str) -> dict[str, str]:
-        """Return the parameters that several templates take: where databases lie and are asked.
+        """Return the parameters that several templates take, such as where databases lie.
 
         Args:
             account: The number of the account.
@@ -71,11 +81,11 @@ class Stage(BaseModel):
             for name, one in stores.items()
             if one == "s3vectors"
         ]
-        storage = self.parameters("chroma").get("Storage")
+        owned = {name: self.parameters(owner).get(name) for name, owner in OWNERS.items()}
         return {
             "VectorStores": ",".join(f"{name}={one}" for name, one in stores.items()),
             "VectorIndexes": ",".join(indexes),
-            **({"Storage": storage} if storage else {}),
+            **{name: value for name, value in owned.items() if value is not None},
         }
 
 
@@ -150,17 +160,26 @@ def select(stage: Stage, templates: Mapping[str, Template]) -> list[Template]:
             for name in stage.parameters(stack)
             if name not in declared or name in GIVEN
         ]
-    problems += _storage_problems(stage)
+    problems += [*_said_twice(stage, templates), *_storage_problems(stage)]
     if problems:
         raise ConfigError(f"the stage {stage.name} does not fit: {'; '.join(problems)}")
     return [templates[stack] for stack in stage.stacks]
 
 
+def _said_twice(stage: Stage, templates: Mapping[str, Template]) -> Iterator[str]:
+    for name, owner in OWNERS.items():
+        if owner not in templates:
+            continue
+        default = templates[owner].parameters[name]["Default"]
+        said = stage.parameters(owner).get(name, default)
+        for stack in stage.stacks:
+            other = stage.parameters(stack).get(name, said)
+            if other != said:
+                yield f"{stack}.{name} is {other} and {owner}.{name} {said} (leave out the first)"
+
+
 def _storage_problems(stage: Stage) -> Iterator[str]:
     storage = stage.parameters("chroma").get("Storage", "s3")
-    asked = stage.parameters("functions").get("Storage", storage)
-    if asked != storage:
-        yield f"functions.Storage is {asked} and chroma.Storage {storage} (leave out the first)"
     outside = [name for name, one in stage.databases.items() if one != "session"]
     if storage == "efs" and outside:
         yield (

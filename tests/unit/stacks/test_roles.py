@@ -21,10 +21,14 @@ from tests.support.resolved import ACCOUNT, HERE, REGION, TAGS, Stage
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-EFS = {"chroma": {"Storage": "efs", "TokenStore": "ssm"}, "functions": {"Storage": "efs"}}
+_ON_EFS = {"Storage": "efs", "TokenStore": "ssm"}
+EFS = {"chroma": _ON_EFS, "functions": {"Storage": "efs"}}
 OTHERS = {"artifacts": {"UseKmsKey": "true"}} | EFS
-NETWORK = {"network": {"Egress": "nat"}, "workflows": {"AlarmEmail": "who@example.org"}}
-ENDPOINTS = {"network": {"Egress": "endpoints"}}
+NETWORK = {
+    "network": {"Egress": "nat"},
+    "workflows": _ON_EFS | {"Egress": "nat", "AlarmEmail": "who@example.org"},
+}
+ENDPOINTS = {stack: {"Egress": "endpoints"} for stack in ("network", "workflows")}
 TAKEN = {stack: {"ExistingDataBucket": "kept-by-hand"} for stack in ("boundary", "chroma")}
 _MODEL = {
     "Embedder": "bedrock",

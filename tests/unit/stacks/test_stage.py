@@ -91,10 +91,22 @@ def test_the_databases_of_a_stage_become_parameters(tmp_path: Path) -> None:
 
 
 def test_where_databases_lie_is_said_once(tmp_path: Path) -> None:
-    text = "region: eu-west-1\nstacks: {chroma: {Storage: efs}, functions: {}}"
-    stage = stages.load(write(tmp_path, text), "dev")
-    assert stage.shared_parameters("1")["Storage"] == "efs"
+    text = "region: eu-west-1\nstacks: {chroma: {Storage: efs}, functions: {}, network: {}}"
+    stage = stages.load(write(tmp_path, text), "dev", ["network.Egress=nat"])
+    given = stage.shared_parameters("1")
+    assert (given["Storage"], given["Egress"]) == ("efs", "nat")
+    assert "TokenStore" not in given
     stages.select(stage, templates.load(FOLDER))
+
+
+def test_what_several_templates_take_has_one_form_and_default() -> None:
+    found = templates.load(FOLDER)
+    for name, owner in stages.OWNERS.items():
+        declared = [one.parameters[name] for one in found.values() if name in one.parameters]
+        assert len(declared) > 1, name
+        forms = [{k: v for k, v in one.items() if k != "Description"} for one in declared]
+        assert all(one == forms[0] for one in forms), name
+        assert name in found[owner].parameters
 
 
 @pytest.mark.parametrize(
@@ -102,10 +114,12 @@ def test_where_databases_lie_is_said_once(tmp_path: Path) -> None:
     [
         ("stacks: {chroma: {Storage: efs}, functions: {Storage: s3}}", "functions.Storage is s3"),
         ("stacks: {chroma: {}, functions: {Storage: efs}}", "chroma.Storage s3"),
+        ("stacks: {network: {Egress: nat}, workflows: {Egress: endpoints}}", "network.Egress nat"),
+        ("stacks: {network: {}, workflows: {ExistingVpcId: vpc-0a}}", "workflows.ExistingVpcId"),
         ("stacks: {chroma: {Storage: efs}}\ndatabases: {a: session, b: file}", "b is asked"),
     ],
 )
-def test_databases_that_would_lie_in_two_places_are_refused(
+def test_what_two_stacks_would_say_differently_is_refused(
     tmp_path: Path, more: str, problem: str
 ) -> None:
     stage = stages.load(write(tmp_path, f"region: eu-west-1\n{more}"), "dev")

@@ -12,6 +12,8 @@ from layersmith.ship.publish import canary
 from layersmith.stacks import assets, deploy, stage, templates
 from vector_common import errors
 
+from tests.support import resolved
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -152,6 +154,56 @@ def test_no_export_changes_with_an_update() -> None:
             if isinstance(value, dict) and "Ref" in value:
                 resource = template.resources.get(value["Ref"], {"Type": ""})
                 assert resource["Type"] not in changing, f"{template.name}.{name}"
+
+
+def exported(stack: str, given: dict[str, str]) -> dict[str, Any]:
+    """Values by name of what a stack exports, the names as they are written."""
+    made = resolved.Stage(given={stack: given}).stacks[stack]
+    return {
+        output["Export"]["Name"]["Fn::Sub"]: made.value(output["Value"])
+        for output in ALL[stack].document.get("Outputs", {}).values()
+        if "Export" in output
+        if "Condition" not in output or made.condition(output["Condition"])
+    }
+
+
+def test_no_choice_of_a_parameter_changes_what_another_stack_imports() -> None:
+    # While a stack imports a value, the exporting stack cannot modify it (CloudFormation user
+    # guide, using-cfn-stack-exports): a stage could never take another choice.
+    imported = {name for template in ALL.values() for name in template.imports}
+    changing = []
+    for template in ALL.values():
+        for name, declared in template.parameters.items():
+            values = [str(one) for one in declared.get("AllowedValues", ())]
+            first, *others = [exported(template.name, {name: one}) for one in values] or [{}]
+            changing += [
+                f"{template.name}.{name}: {export}"
+                for other in others
+                for export in imported & first.keys() & other.keys()
+                if first[export] != other[export]
+            ]
+    assert changing == []
+
+
+@pytest.mark.parametrize("vpc", ["", "vpc-0123456789abcdef0"])
+@pytest.mark.parametrize("egress", ["public-tasks", "endpoints", "nat"])
+@pytest.mark.parametrize(("storage", "tokens"), [("s3", "s3"), ("efs", "ssm")])
+def test_workflows_takes_by_parameters_what_network_and_chroma_give_out(
+    vpc: str, egress: str, storage: str, tokens: str
+) -> None:
+    network = {"Egress": egress, "ExistingVpcId": vpc}
+    chroma = {"Storage": storage, "TokenStore": tokens}
+    made = resolved.Stage(
+        given={"network": network, "chroma": chroma, "workflows": network | chroma}
+    ).stacks
+    session = made["workflows"].resources["VectorSession"]["Properties"]["DefinitionSubstitutions"]
+    for owner, name in (
+        ("network", "AssignPublicIp"),
+        ("chroma", "Storage"),
+        ("chroma", "TokenReferencePrefix"),
+    ):
+        said = made[owner].template.document["Outputs"][name]["Value"]
+        assert session[name] == made[owner].value(said), name
 
 
 def test_every_stage_fits_its_templates_and_leaves_only_the_image_open() -> None:
