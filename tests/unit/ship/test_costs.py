@@ -10,6 +10,8 @@ from layersmith.ship.cost import billing, usage
 from layersmith.stacks import sessions
 from layersmith.verbs import cost
 
+from tests.unit.ship.fakes import refusal
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -108,10 +110,16 @@ class OneSession:
         self.asked = name
         return self
 
-    def paginate(self, **_: Any) -> list[dict[str, Any]]:
-        machine = {"name": "layersmith-dev-vector-session", "stateMachineArn": "arn:m"}
+    def paginate(self, **given: Any) -> list[dict[str, Any]]:
+        if given.get("stateMachineArn") == "arn:express":
+            raise refusal("StateMachineTypeNotSupported")
+        name = "layersmith-dev-vector-session"
+        machines = [
+            {"name": name, "stateMachineArn": "arn:m", "type": "STANDARD"},
+            {"name": f"{name}-of-others", "stateMachineArn": "arn:express", "type": "EXPRESS"},
+        ]
         return {
-            "list_state_machines": [{"stateMachines": [machine]}],
+            "list_state_machines": [{"stateMachines": machines}],
             "list_executions": [{"executions": [self.execution]}],
             "get_execution_history": [{"events": self.events[:3]}, {"events": self.events[3:]}],
         }[self.asked]

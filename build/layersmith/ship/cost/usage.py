@@ -132,7 +132,7 @@ def _bucket(aws: Aws, stack: str, region: str, month: datetime) -> tuple[int, in
 
 
 def sessions(aws: Aws, region: str, prefix: str, month: datetime) -> SessionUsage:
-    """Read what the state machines whose names begin with ``prefix`` used since ``month``.
+    """Read what the standard state machines whose names begin with ``prefix`` used since ``month``.
 
     Raises:
         AwsFailure: Step Functions refused.
@@ -142,7 +142,8 @@ def sessions(aws: Aws, region: str, prefix: str, month: datetime) -> SessionUsag
     with failures.explained(region, "states"):
         for page in client.get_paginator("list_state_machines").paginate():
             for machine in page["stateMachines"]:
-                if machine["name"].startswith(prefix):
+                # ListExecutions refuses an Express machine (Step Functions API reference).
+                if machine["name"].startswith(prefix) and machine["type"] != "EXPRESS":
                     arn = machine["stateMachineArn"]
                     for events in _executions(client, arn, month):
                         used = used.plus(billing.of_execution(events))
