@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 BOOTSTRAP = "artifacts"
 """The stack whose bucket everything else is uploaded to."""
 
+VECTOR_BUCKET = "AWS::S3Vectors::VectorBucket"
+
 
 @dataclass(frozen=True)
 class StackOutcome:
@@ -122,10 +124,30 @@ class Deployment:
             raise ConfigError(f"the stage {self.stage.name} has no stack {unknown[0]!r}")
         ordered = templates_.order(self.templates)
         return [
-            one
+            self._in_region(one)
             for one in ordered
             if (not self.only or one.name in self.only) and (one.foundation or not self.bootstrap)
         ]
+
+    def _in_region(self, template: Template) -> Template:
+        """Return a template without what CloudFormation does not know in the stage's region.
+
+        Raises:
+            ConfigError: The stage's databases need it.
+        """
+        region = self.stage.region
+        found, left_out = templates_.in_region(template, region)
+        for name, kind in left_out.items():
+            if kind == VECTOR_BUCKET and "s3vectors" in self.stage.databases.values():
+                raise ConfigError(
+                    f"stage {self.stage.name}: CloudFormation has no {kind} in {region}",
+                    cause="`databases` names some that are asked in s3vectors",
+                    hint="ask them from a file or in sessions, or choose another region",
+                )
+            self.say(
+                f"{template.name}: {name} is left out, CloudFormation has no {kind} in {region}"
+            )
+        return found
 
     def _one(self, template: Template) -> StackOutcome:
         name = self.stage.stack_name(template.name)

@@ -6,9 +6,13 @@ stacks to keep in step with the files.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from dataclasses import dataclass, field
+import json
+import tomllib
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -18,7 +22,6 @@ from layersmith.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from layersmith.stacks.stage import Stage
 
@@ -27,6 +30,9 @@ BODY_LIMIT = 51_200
 
 SIZE_LIMIT = 1_000_000
 """Bytes of a template on S3 (CloudFormation quotas)."""
+
+LACKING = Path(__file__).with_name("lacking.toml")
+"""Types of resources and the regions in which CloudFormation does not know them."""
 
 # With libyaml where the wheel of pyyaml has it, which is ten times as fast.
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -157,6 +163,31 @@ def document_of(file: str, body: str) -> Any:
         mark, what = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         raise ConfigError(f"{where}: {file} is not YAML: {what or error}") from error
+
+
+def in_region(template: Template, region: str) -> tuple[Template, dict[str, str]]:
+    """Return a template as a region takes it, and what is left out: type by logical id.
+
+    Args:
+        template: The template; one that the region takes is returned as it is.
+        region: Such as ``eu-north-1``.
+    """
+    unknown = {kind for kind, regions in _lacking().items() if region in regions}
+    left_out = {
+        name: resource["Type"]
+        for name, resource in template.resources.items()
+        if resource["Type"] in unknown
+    }
+    if not left_out:
+        return template, left_out
+    kept = {name: one for name, one in template.resources.items() if name not in left_out}
+    document = {**template.document, "Resources": kept}
+    return replace(template, body=json.dumps(document, indent=1), document=document), left_out
+
+
+@functools.cache
+def _lacking() -> dict[str, list[str]]:
+    return tomllib.loads(LACKING.read_text("utf-8"))
 
 
 def layers(stage: Stage, templates: Iterable[Template]) -> list[tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from tests.support.envelopes import data_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 STACKS = [
     "artifacts", "boundary", "network", "chroma", "functions", "workflows", "observability",
@@ -176,6 +178,33 @@ def test_a_plan_of_a_stack_that_is_not_complete_only_reads(cloud: Cloud, status:
     assert list(statuses(cloud).values()) == ([status] if status else [])
     names = [one["Name"] for one in cloud.client("s3").list_buckets()["Buckets"]]
     assert names == (["still-there"] if status else [])
+
+
+def test_what_a_region_lacks_is_left_out_and_said(
+    cloud: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = command(cloud, "--plan", "--only", "observability", "--region")
+    assert cli_main([*words, "eu-north-1"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "observability: Budget is left out, CloudFormation has no AWS::Budgets::Budget" in said
+    assert "AWS::CloudWatch::Dashboard" in said
+    assert "Add Budget" not in said
+    assert cli_main([*words, "eu-west-1"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "left out" not in said and "AWS::Budgets::Budget" in said
+
+
+def test_databases_in_a_store_that_the_region_lacks_are_refused(
+    cloud: Cloud, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    templates = shutil.copytree(ROOT / "infra-templates", tmp_path / "templates")
+    (templates / "stages" / "dev.yaml").write_text(
+        "region: il-central-1\nstacks: {artifacts: {}, boundary: {}, vectors: {}}\n"
+        "databases: {receipts: s3vectors}\n"
+    )
+    words = ("--plan", "--stage", "dev", "--templates", str(templates))
+    assert cli_main(["deploy", *words, "--endpoint-url", cloud.endpoint]) == ConfigError.exit_code
+    assert "no AWS::S3Vectors::VectorBucket in il-central-1" in capsys.readouterr().err
 
 
 def test_a_plan_of_a_stage_that_is_there_changes_nothing(cloud: Cloud) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from layersmith.ship.publish import canary
 from layersmith.stacks import assets, deploy, stage, templates
 from vector_common import errors
 
-from tests.support import resolved
+from tests.support import aws_actions, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,6 +184,25 @@ def test_no_choice_of_a_parameter_changes_what_another_stack_imports() -> None:
                 if first[export] != other[export]
             ]
     assert changing == []
+
+
+def test_what_regions_lack_is_what_the_registry_of_cloudformation_says() -> None:
+    assert tomllib.loads(templates.LACKING.read_text("utf-8")) == aws_actions.load()["lacking"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_region_gets_no_template_with_a_type_that_it_lacks(name: str) -> None:
+    lacking = aws_actions.load()["lacking"]
+    for region in {one for each in lacking.values() for one in each}:
+        unknown = {kind for kind, regions in lacking.items() if region in regions}
+        found, left_out = templates.in_region(ALL[name], region)
+        assert unknown.isdisjoint(one["Type"] for one in found.resources.values())
+        assert found.resources.keys() | left_out.keys() == ALL[name].resources.keys()
+        for one in left_out:
+            assert templates.parse(name, found.body) == found
+            # Nothing that stays may name it: Ref, Fn::GetAtt, Fn::Sub, DependsOn.
+            assert not re.search(rf'"{one}[".]|\$\{{{one}[.}}]', found.body), (region, one)
+    assert templates.in_region(ALL[name], "eu-west-1") == (ALL[name], {})
 
 
 @pytest.mark.parametrize("vpc", ["", "vpc-0123456789abcdef0"])
