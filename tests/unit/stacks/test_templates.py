@@ -205,6 +205,33 @@ def test_a_region_gets_no_template_with_a_type_that_it_lacks(name: str) -> None:
     assert templates.in_region(ALL[name], "eu-west-1") == (ALL[name], {})
 
 
+def test_a_choice_that_would_replace_a_named_resource_says_when_to_make_it() -> None:
+    # CloudFormation replaces no resource that has a name of its own: the new one would need it, too
+    # (CloudFormation user guide, name type).
+    create_only = aws_actions.load()["create_only"]
+    found = {}
+    for template in ALL.values():
+        for parameter, declared in template.parameters.items():
+            values = [str(one) for one in declared.get("AllowedValues", ())]
+            stages = [resolved.Stage(given={template.name: {parameter: one}}) for one in values]
+            first, *others = [one.stacks[template.name].resources for one in stages] or [{}]
+            for name, resource in first.items():
+                kind = resource["Type"]
+                tops = {path.partition("/")[0] for path in create_only[kind]}
+                named = any(resource["Properties"].get(one) for one in tops if one.endswith("Name"))
+                replaced = [
+                    top
+                    for other in others
+                    for top in tops
+                    if name in other
+                    and other[name]["Properties"].get(top) != resource["Properties"].get(top)
+                ]
+                if named and replaced:
+                    found[f"{template.name}.{parameter}"] = declared["Description"]
+    assert list(found) == ["artifacts.UseKmsKey"]
+    assert [one for one in found.values() if "before the first deployment" not in one] == []
+
+
 @pytest.mark.parametrize("vpc", ["", "vpc-0123456789abcdef0"])
 @pytest.mark.parametrize("egress", ["public-tasks", "endpoints", "nat"])
 @pytest.mark.parametrize(("storage", "tokens"), [("s3", "s3"), ("efs", "ssm")])
