@@ -154,6 +154,9 @@ def is_missing(error: boto.ClientError) -> bool:
         "NoSuchKey",
         "NoSuchBucket",
         "NoSuchEntity",
+        "RepositoryNotFoundException",
+        "FileSystemNotFound",
+        "NotFoundException",
         "NotFound",
         "404",
     }
