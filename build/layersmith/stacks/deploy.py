@@ -11,14 +11,12 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from layersmith.errors import ConfigError
 from layersmith.ship.aws import buckets, failures
 from layersmith.ship.aws import preflight as checks
 from layersmith.ship.signing import Signer
 from layersmith.stacks import assets as assets_
-from layersmith.stacks import preflight
+from layersmith.stacks import keeping, preflight
 from layersmith.stacks import templates as templates_
 from layersmith.stacks.operations import Proposal, Request, Stacks
 
@@ -217,7 +215,8 @@ class Deployment:
         }
         values = self._shared(template, self._account()) | values
         if template.name == BOOTSTRAP:
-            values |= self._bucket_parameters()
+            values["BucketName"] = self._bucket()
+        values |= keeping.parameters(self.aws, self.stage, template.name, self.stacks)
         for parameter, asset in assets_.needed(template, dict(self.assets)).items():
             self._upload(self._bucket(), asset)
             values[parameter] = self._signed(asset)
@@ -262,7 +261,7 @@ class Deployment:
 
     def _given(self, ordered: Sequence[Template]) -> dict[str, dict[str, str]]:
         """Parameters as they are known before anything is called."""
-        filled = {"BucketName": "filled-in-by-deploy", "CreateBucket": "true"}
+        filled = {"BucketName": "filled-in-by-deploy"}
         return {
             one.name: {
                 **{
@@ -280,32 +279,6 @@ class Deployment:
         """What a template takes of that which the stage says once."""
         known = self.stage.shared_parameters(account)
         return {name: value for name, value in known.items() if name in template.parameters}
-
-    def _bucket_parameters(self) -> dict[str, str]:
-        """Name the artifact bucket, and say whether the stack makes it.
-
-        `publish` makes the bucket where it comes first; CloudFormation cannot create what is
-        there. A stack that made it keeps it.
-        """
-        bucket = self._bucket()
-        found = self.stacks.describe(self.stage.stack_name(BOOTSTRAP))
-        before = {
-            one["ParameterKey"]: one["ParameterValue"]
-            for one in (found or {}).get("Parameters", [])
-        }
-        creates = before.get("CreateBucket") or ("false" if self._exists(bucket) else "true")
-        return {"BucketName": bucket, "CreateBucket": creates}
-
-    def _exists(self, bucket: str) -> bool:
-        try:
-            self.aws.s3(self.stage.region).head_bucket(
-                Bucket=bucket, ExpectedBucketOwner=self._account()
-            )
-        except ClientError as error:
-            if failures.is_missing(error):
-                return False
-            raise
-        return True
 
     def _bucket(self) -> str:
         return buckets.artifact_bucket(self.stage.project, self._account(), self.stage.region)

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from layersmith.errors import ShipError
 from layersmith.ship.aws import buckets, failures
+from layersmith.stacks import keeping
 from layersmith.stacks import templates as templates_
 from layersmith.stacks.operations import Stacks
 
@@ -85,7 +86,7 @@ def data_of(
     """
     stacks = Stacks(aws.client("cloudformation", stage.region))
     with failures.explained(stage.region, "cloudformation"):
-        kept = [one for template in templates for one in _retained(stacks, stage, template)]
+        kept = [one for template in templates for one in _retained(aws, stacks, stage, template)]
         if not delete_data:
             return kept
         own = {stage.stack_name(template.name) for template in templates}
@@ -195,10 +196,14 @@ def delete(aws: Aws, region: str, kept: Kept) -> bool:
     return True
 
 
-def _retained(stacks: Stacks, stage: Stage, template: Template) -> Iterator[Kept]:
+def _retained(aws: Aws, stacks: Stacks, stage: Stage, template: Template) -> Iterator[Kept]:
     name = stage.stack_name(template.name)
-    if not template.retained or stacks.describe(name) is None:
+    described = stacks.describe(name) if template.retained else None
+    if described is None:
         return
+    for kind, found in keeping.taken_over(aws, stage, template.name, described):
+        if kind != "AWS::S3::Bucket":  # the artifact bucket, which belongs to no stage
+            yield Kept(template.name, kind, found)
     # A bucket's policy goes with its bucket, so it is not data of its own.
     wanted = {key for key, kind in template.retained.items() if kind != "AWS::S3::BucketPolicy"}
     for one in stacks.client.describe_stack_resources(StackName=name)["StackResources"]:

@@ -239,6 +239,11 @@ class Stacks:
         found = self.settle(stack)
         return str(found["StackStatus"]) if found else ""
 
+    def held(self, stack: str) -> set[str]:
+        """Return the logical ids of a stack's resources; empty where there is no stack."""
+        there = self.describe(stack) is not None
+        return {one.logical_id for one in self._left(stack)} if there else set()
+
     def _left(self, stack: str) -> list[ResourceChange]:
         """The resources of a stack that deleting it would delete."""
         listed = self.client.describe_stack_resources(StackName=stack)["StackResources"]

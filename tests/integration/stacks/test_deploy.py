@@ -263,6 +263,50 @@ def test_a_run_that_is_killed_goes_on_where_it_was(cloud: Cloud, made: int) -> N
     }
 
 
+def test_a_stage_that_was_taken_down_comes_up_again_with_what_it_kept(cloud: Cloud) -> None:
+    first = layers(cloud, "--only", "artifacts", "--yes", "--json")
+    assert layers(cloud, "--destroy", "--yes").returncode == 0
+
+    again = layers(cloud, "--only", "artifacts", "--yes", "--json")
+
+    assert again.returncode == 0, again.stderr
+    [made], [found] = data_of(first.stdout), data_of(again.stdout)
+    assert (found["result"], found["outputs"]) == ("created", made["outputs"])
+    [same] = data_of(layers(cloud, "--only", "artifacts", "--yes", "--json").stdout)
+    assert same["result"] == "unchanged"
+    down = layers(cloud, "--destroy", "--delete-data", "--yes", "--json")
+    assert down.returncode == 0, down.stderr
+    deleted = [(one["type"], one["id"]) for one in data_of(down.stdout)["deleted"]]
+    assert deleted == [("AWS::ECR::Repository", "layersmith/dev/chroma")]
+    assert cloud.client("ecr").describe_repositories()["repositories"] == []
+
+
+def test_a_vector_bucket_that_was_left_is_taken_as_it_is(cloud: Cloud, tmp_path: Path) -> None:
+    templates = shutil.copytree(ROOT / "infra-templates", tmp_path / "templates")
+    text = "region: eu-west-1\nstacks: {artifacts: {}, boundary: {}, vectors: {}}\n"
+    words = ("deploy", "--stage", "dev", "--templates", str(templates), "--yes")
+
+    def makes(store: str) -> str:
+        (templates / "stages" / "dev.yaml").write_text(f"{text}databases: {{receipts: {store}}}\n")
+        done = cli.called(*words, "--endpoint-url", cloud.endpoint)
+        assert done.returncode == 0, done.stderr
+        formation = cloud.client("cloudformation")
+        [stack] = formation.describe_stacks(StackName="layersmith-dev-vectors")["Stacks"]
+        given = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
+        return str(given["CreateVectorBucket"])
+
+    assert makes("s3vectors") == "true"
+    # moto makes none; on AWS the bucket leaves the stack with the last database in it, and stays.
+    name = "layersmith-dev-vectors-123456789012"
+    cloud.client("s3vectors").create_vector_bucket(vectorBucketName=name)
+    assert [makes("file"), makes("s3vectors")] == ["true", "false"]
+    down = ("destroy", *words[1:], "--delete-data", "--json")
+    done = cli.called(*down, "--endpoint-url", cloud.endpoint)
+    assert done.returncode == 0, done.stderr
+    assert name in {one["id"] for one in data_of(done.stdout)["deleted"]}
+    assert cloud.client("s3vectors").list_vector_buckets()["vectorBuckets"] == []
+
+
 def test_a_bucket_that_the_publisher_made_is_taken_as_it_is(cloud: Cloud) -> None:
     from layersmith.ship.aws import buckets
     from layersmith.ship.aws.accounts import Aws

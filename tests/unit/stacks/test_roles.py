@@ -66,7 +66,7 @@ SIGNED = {
 _LAYER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:onnx-python3-13-arm64:3"
 _LOCAL = {"Embedder": "onnx", "EmbedderLayerArn": _LAYER}
 GIVEN = {
-    "artifacts": {"CreateBucket": "false"},
+    "artifacts": {"CreateBucket": "false", "CreateRepository": "false"},
     "functions": _LOCAL,
     "github-oidc": {
         "ExistingProviderArn": f"arn:aws:iam::{ACCOUNT}:oidc-provider/"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from layersmith.errors import ConfigError
 from layersmith.ship.publish import canary
-from layersmith.stacks import assets, deploy, stage, templates
+from layersmith.stacks import assets, deploy, keeping, stage, templates
 from vector_common import errors
 
 from tests.support import aws_actions, resolved
@@ -112,6 +112,32 @@ def test_everything_that_holds_data_is_retained_and_nothing_else_is() -> None:
         assert kept == (holds or policy), f"{template.name}.{name}"
         if kept:
             assert resource["UpdateReplacePolicy"] == "Retain", f"{template.name}.{name}"
+
+
+def test_what_is_kept_under_a_name_of_its_own_can_be_there_before_its_stack() -> None:
+    # What outlives its stack is there when the stack comes up again, and CloudFormation cannot
+    # create it a second time.
+    create_only = aws_actions.load()["create_only"]
+    named = {
+        (template.name, name)
+        for template, name, resource in resources()
+        if resource.get("DeletionPolicy") == "Retain"
+        if any(
+            one.endswith("Name") and one in resource["Properties"]
+            for one in create_only[resource["Type"]]
+        )
+    }
+    known = {
+        (template, one.resource): one for template, each in keeping.NAMED.items() for one in each
+    }
+    assert named == known.keys()
+    for (template, name), one in known.items():
+        resource = ALL[template].resources[name]
+        assert resource["Type"] == one.type
+        made = resolved.Stage(given={template: {one.parameter: "false"}}).stacks[template]
+        assert name not in made.resources
+        outputs = [output["Value"] for output in made.template.document["Outputs"].values()]
+        assert not any(f"{name}-" in str(made.value(value)) for value in outputs)
 
 
 def test_everything_that_can_be_tagged_is_tagged_with_project_and_stage() -> None:
