@@ -32,6 +32,7 @@ class Expression:
         self.functions: dict[str, Callable[..., Any]] = {
             "fromJSON": json.loads,
             "format": lambda text, *words: text.format(*words),
+            "startsWith": lambda text, begin: text.lower().startswith(begin.lower()),
             **functions,
         }
         self.tokens: list[tuple[str, str]] = []

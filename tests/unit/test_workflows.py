@@ -11,6 +11,8 @@ import pytest
 import yaml
 from layersmith.cli import VERBS
 
+from tests.support import expressions
+
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 ACTIONS = [ROOT / "action.yml", *sorted((ROOT / ".github" / "actions").glob("*/action.yml"))]
@@ -211,6 +213,34 @@ def test_roles_of_aws_are_assumed_in_an_environment_and_a_region() -> None:
                     assert re.search(r"\|\||matrix\.|inputs\.region", region), (
                         f"{path.name}, {name}"
                     )
+
+
+def test_credentials_last_as_long_as_the_job_that_has_them() -> None:
+    # One hour where nothing is said (README of aws-actions/configure-aws-credentials).
+    called = load(ROOT / ".github/workflows/layers-publish.yml")["jobs"]["publish"]
+    wanted = {}
+    for path in WORKFLOWS:
+        for name, job in jobs(path).items():
+            if job.get("uses", "").endswith("/layers-publish.yml"):
+                wanted[path.name, name] = (job["with"], called["timeout-minutes"])
+            for step in job.get("steps", []):
+                if "configure-aws-credentials" in step.get("uses", "") and path not in REUSABLE:
+                    wanted[path.name, name] = (step["with"], job["timeout-minutes"])
+    assert len(wanted) == 4
+    for where, (given, minutes) in wanted.items():
+        assert given.get("role-duration-seconds", 3600) >= 60 * minutes, where
+
+
+@pytest.mark.parametrize("region", ["", "eu-west-1", "cn-north-1"])
+def test_a_deployment_asks_for_the_audience_that_the_roles_of_its_partition_trust(
+    region: str,
+) -> None:
+    # github-oidc.yaml: sts. and AWS::URLSuffix, which is amazonaws.com.cn in aws-cn.
+    audience = "sts.amazonaws.com.cn" if region == "cn-north-1" else "sts.amazonaws.com"
+    job = load(ROOT / ".github/workflows/deploy.yml")["jobs"]["stage"]
+    [step] = [one for one in job["steps"] if "configure-aws" in one.get("uses", "")]
+    known = {"vars": {"AWS_REGION": region} if region else {}, "github": {"run_id": "1"}}
+    assert expressions.fill(step["with"], known, {}).get("audience") == audience
 
 
 def table(path: Path) -> list[str]:
