@@ -27,6 +27,7 @@ RETRIED = re.compile(
     r"(\w*Throttling\w*|\w*Throughput\w*|RequestLimitExceeded|TooManyRequestsException"
     r"|Internal\w*|Server\w*|Service\w*|AWSLambdaException|SdkClientException"
     r"|EFSMount(Connectivity|Timeout)Exception"
+    r"|(ResourceNotReady|ResourceConflict|ENINotReady|EC2Throttled)Exception"
     r"|EcsException|S3Exception|SfnException)|ServerBusy|StorageBusy"
 )
 """Errors that say that nothing happened, or that the same call is safe to repeat."""
@@ -188,6 +189,36 @@ def test_whoever_invokes_a_function_that_mounts_a_file_system_waits_for_the_moun
                     "Lambda.EFSMountTimeoutException",
                 } <= retried
     assert found == mounting
+
+
+def test_whoever_invokes_a_function_in_a_vpc_waits_until_it_is_connected_again() -> None:
+    # Lambda takes the connection away from a function that is idle for long: the next invocation
+    # fails and begins to restore it, and those until it is there fail, too (AWS Lambda developer
+    # guide, functions-states; Invoke names the errors). That takes about a minute.
+    functions = {
+        resource["Properties"]["FunctionName"]["Fn::Sub"].rpartition("-")[2]
+        for resource in templates.load(FOLDER)["functions"].resources.values()
+        if resource["Type"] == "AWS::Lambda::Function" and "VpcConfig" in resource["Properties"]
+    }
+    errors = {
+        f"Lambda.{name}Exception"
+        for name in ("ResourceNotReady", "ResourceConflict", "ENINotReady", "EC2Throttled")
+    }
+    found = set()
+    for machine in MACHINES.values():
+        for path, state in walk(machine):
+            name = str(state.get("Parameters", {}).get("FunctionName", "")).rpartition("}")[2]
+            if name in functions:
+                found.add(name)
+                [retry] = [one for one in state["Retry"] if errors & {*one["ErrorEquals"]}]
+                assert errors == {*retry["ErrorEquals"]}, path
+                pauses = [
+                    min(retry["IntervalSeconds"] * retry["BackoffRate"] ** n, 60)
+                    for n in range(retry["MaxAttempts"])
+                ]
+                # Full jitter waits half of each pause in the mean.
+                assert sum(pauses) / 2 > 120, path
+    assert found == {"session_work", "session_finish", "delta_writer", "compaction_trigger"}
 
 
 def described(token: str) -> dict[str, Any]:
