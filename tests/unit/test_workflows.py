@@ -243,6 +243,24 @@ def test_a_deployment_asks_for_the_audience_that_the_roles_of_its_partition_trus
     assert expressions.fill(step["with"], known, {}).get("audience") == audience
 
 
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_keys_of_caches_fit_however_many_layers_there_are(path: Path) -> None:
+    # actions/toolkit, packages/cache: a key has 512 characters at most, and no comma.
+    inputs = {"layers": " ".join(f"layer-number-{n}" for n in range(100)), "upload-name": "layers"}
+    known = {"inputs": {"artifact-prefix": "layers-", **inputs}, "github": {"sha": "0" * 40}}
+    runner = {"os": "Linux", "arch": "ARM64"}
+    for _, step in steps(path):
+        if "actions/cache" in step.get("uses", ""):
+            given = expressions.fill(
+                {name: step["with"].get(name, "") for name in ("key", "restore-keys")},
+                {**known, "runner": runner},
+                {"hashFiles": lambda *_: "0" * 64},
+            )
+            for key in (given["key"], *given["restore-keys"].splitlines()):
+                assert len(key) <= 512, step["name"]
+                assert "," not in key
+
+
 def table(path: Path) -> list[str]:
     """Return the rows of docs/github-actions.md about the inputs and outputs of a file."""
     document = load(path)
