@@ -95,7 +95,8 @@ def _named(statement: Statement, element: str, value: str, *, any_case: bool = F
 
 def _holds(operator: str, key: str, values: Sequence[str], context: Mapping[str, str]) -> bool:
     """Whether a condition is met; an operator that is not known here is an error, not a no."""
-    plain = operator.removesuffix("IfExists")
+    # Of a key with several values a request here has one.
+    plain = operator.removesuffix("IfExists").removeprefix("ForAnyValue:")
     found = next((v for name, v in context.items() if name.lower() == key.lower()), None)
     if plain == "Null":
         return (found is None) == (values[0] == "true")

@@ -263,7 +263,23 @@ def test_the_boundary_allows_no_action_that_no_role_needs() -> None:
         for action in allowed(policies.identity)
     }
     boundary = stages[0].stacks["boundary"].resources["Boundary"]["Properties"]["PolicyDocument"]
-    assert allowed(boundary["Statement"]) - needed == set()
+    # The keys of S3 and SSM let in whoever the service lets in; a boundary may or may not end that.
+    keys = {"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"}
+    assert allowed(boundary["Statement"]) - needed == keys
+
+
+@pytest.mark.parametrize("service", ["s3", "ssm"])
+def test_the_boundary_lets_tokens_be_encrypted_by_the_services_own_keys(
+    stage: Stage, service: str
+) -> None:
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
+    boundary = Policies(next(iter(roles_of_stage(stage).values())).boundary or [])
+    through = {**HERE, "kms:ViaService": f"{service}.{REGION}.amazonaws.com"}
+    own = {"kms:ResourceAliases": f"alias/aws/{service}"}
+    for action in ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"):
+        assert boundary.allow(Call(action, key, {**through, **own}))
+        assert not boundary.allow(Call(action, key, through))
+        assert not boundary.allow(Call(action, key, {**HERE, **own}))
 
 
 def allowed(statements: Sequence[Any]) -> set[str]:
