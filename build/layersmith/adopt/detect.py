@@ -10,8 +10,6 @@ from functools import reduce
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import SpecifierSet
-
 from layersmith.adopt import projects, services
 from layersmith.adopt.models import FoundLayer, FoundRepository, Notice, kebab, unique
 from layersmith.base import runtimes
@@ -21,8 +19,11 @@ from layersmith.lock import configuration, teamlock
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from packaging.specifiers import SpecifierSet
+
     from layersmith.adopt.models import FoundFunction, FoundProject
     from layersmith.adopt.services import Service
+    from layersmith.base.runtimes import Runtime
 
 DEPTH = 4
 """Levels of folders that are looked at."""
@@ -217,30 +218,38 @@ class _Layers:
         self, one: FoundProject, users: Sequence[FoundFunction], *, whole: bool
     ) -> FoundLayer | None:
         names = tuple(dict.fromkeys(f.runtime for f in users)) or (_best(one.runtimes),)
-        kept = () if whole else _keep(one, names)
-        provided = runtimes.get(names[0]).provided - set(kept)
-        if not whole and not one.packages and set(one.asked) <= provided:
-            what = f"the runtime brings {', '.join(one.asked)}: it needs no layer"
-            self.notices.append(Notice(one.file, what))
+        machines = tuple(dict.fromkeys(f.architecture for f in users)) or (DEFAULT_ARCHITECTURE,)
+        targets = [(runtimes.get(name), machine) for name in names for machine in machines]
+        asked = [(target, projects.asked_on(one.lines, *target)) for target in targets]
+        kept = () if whole else _keep(asked)
+        brought = all(each.keys() <= on.provided - set(kept) for (on, _), each in asked)
+        if not whole and not one.packages and brought:
+            every = sorted({name for _, each in asked for name in each})
+            what = (
+                f"the runtime brings {', '.join(every)}"
+                if every
+                else f"nothing is asked for on {' or '.join(names)}"
+            )
+            self.notices.append(Notice(one.file, f"{what}: it needs no layer"))
             return None
         title = one.package if whole else PurePosixPath(one.folder).name or one.title
-        brought = [one] if whole else [self.packages[p] for p in one.packages if p in self.packages]
+        everywhere = set.intersection(*(set(each) for _, each in asked))
+        local = [one] if whole else [self.packages[p] for p in one.packages if p in self.packages]
         return FoundLayer(
             name=kebab(title or self.root.name),
             file=one.file,
             requirements=() if whole else one.requirements,
-            asked=() if whole else one.asked,
+            asked=() if whole else tuple(sorted(everywhere)),
             # The [tool.uv.sources] of a pyproject.toml that is named bring its local packages.
             packages=(one.folder,)
             if whole
             else one.packages
             if one.requirements is not None
             else (),
-            package_names=tuple(package.package or "" for package in brought),
+            package_names=tuple(package.package or "" for package in local),
             keep_provided=kept,
             runtimes=names,
-            architectures=tuple(dict.fromkeys(f.architecture for f in users))
-            or (DEFAULT_ARCHITECTURE,),
+            architectures=machines,
             functions=tuple(f.name for f in users),
         )
 
@@ -260,7 +269,7 @@ def _few(layers: list[FoundLayer], taken: set[str]) -> list[FoundLayer]:
     counted = Counter(name for layer in layers for name in layer.functions)
     if all(count <= runtimes.LAYERS_PER_FUNCTION for count in counted.values()):
         return layers
-    local = [layer for layer in layers if layer.packages and not layer.asked]
+    local = [layer for layer in layers if layer.packages and layer.requirements == ()]
     whole = reduce(_merged, local)
     whole = replace(
         whole,
@@ -282,22 +291,22 @@ def _merged(one: FoundLayer, other: FoundLayer) -> FoundLayer:
     """Return the layer of two files that ask for the same."""
     return replace(
         one,
+        asked=tuple(name for name in one.asked if name in other.asked),
         runtimes=tuple(dict.fromkeys((*one.runtimes, *other.runtimes))),
         architectures=tuple(dict.fromkeys((*one.architectures, *other.architectures))),
         functions=(*one.functions, *other.functions),
     )
 
 
-def _keep(one: FoundProject, names: Iterable[str]) -> tuple[str, ...]:
+def _keep(asked: Iterable[tuple[tuple[Runtime, str], dict[str, SpecifierSet]]]) -> tuple[str, ...]:
     """Return what is asked for in another version than a runtime brings."""
-    brought = [part for name in names for part in runtimes.get(name).provides if part.sdk]
-    limits = [(name, SpecifierSet(text)) for name, text in one.pinned]
     return tuple(
         dict.fromkeys(
             name
-            for name, limit in limits
-            for part in brought
-            if part.name == name and not limit.contains(part.version, prereleases=True)
+            for (runtime, _), versions in asked
+            for name, limit in sorted(versions.items())
+            for part in runtime.provides
+            if part.sdk and part.name == name and not limit.contains(part.version, prereleases=True)
         )
     )
 

@@ -62,8 +62,8 @@ class FoundProject:
         folder: Its folder, ``.`` for that of the repository.
         requirements: Requirements (PEP 508) that layers.yaml has to list; None where it can name
             the file.
-        asked: Normalized names of what it asks for, where markers hold for the default runtime.
-        pinned: Those names with the versions that they are limited to.
+        lines: What it asks for (PEP 508), however layers.yaml says it.
+        asked: Normalized names of what it asks for on any runtime and architecture.
         runtimes: The runtimes whose Python it supports.
         packages: Folders of local packages that it asks for.
         title: What its project is called; None where it says nothing.
@@ -74,8 +74,8 @@ class FoundProject:
     file: str
     folder: str
     requirements: tuple[str, ...] | None
+    lines: tuple[str, ...]
     asked: tuple[str, ...]
-    pinned: tuple[tuple[str, str], ...] = ()
     runtimes: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     title: str | None = None
@@ -91,7 +91,7 @@ class FoundLayer:
         name: Its name.
         file: Where its requirements are from.
         requirements: Requirements (PEP 508); None where ``file`` is named in their place.
-        asked: Normalized names of what it asks for.
+        asked: Normalized names of what it asks for on each of its runtimes and architectures.
         packages: Folders of local packages that layers.yaml has to list.
         package_names: Normalized names of all local packages that it brings.
         constraints: The lock whose versions it takes.

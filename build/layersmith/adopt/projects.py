@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from layersmith.adopt.models import FoundProject, Notice
-from layersmith.base import damage, runtimes
+from layersmith.base import architectures, damage, runtimes
 from layersmith.base.runtimes import marker_environment
 from layersmith.config.models import RequirementsFile
 from layersmith.errors import ConfigError, LayersmithError, LockError
@@ -233,19 +233,37 @@ def _project(
     *,
     python: str = "",
 ) -> FoundProject:
-    every = [Requirement(line) for line in lines]
-    usual = marker_environment(runtimes.get(runtimes.DEFAULT), "arm64")
-    asked = [one for one in every if not one.marker or one.marker.evaluate({"extra": "", **usual})]
+    asked = {
+        name
+        for runtime in runtimes.RUNTIMES.values()
+        for architecture in architectures.NAMES
+        for name in asked_on(lines, runtime, architecture)
+    }
     return FoundProject(
         file=path.relative_to(root).as_posix(),
         folder=path.parent.relative_to(root).as_posix(),
         requirements=None if listed is None else tuple(listed),
-        asked=tuple(sorted({canonicalize_name(one.name) for one in asked})),
-        pinned=tuple(
-            (canonicalize_name(one.name), str(one.specifier)) for one in asked if one.specifier
-        ),
+        lines=tuple(lines),
+        asked=tuple(sorted(asked)),
         runtimes=tuple(name for name, one in runtimes.RUNTIMES.items() if _fits(one, python)),
     )
+
+
+def asked_on(lines: Iterable[str], runtime: Runtime, architecture: str) -> dict[str, SpecifierSet]:
+    """Return what requirements ask for on a target: normalized names with their versions.
+
+    Args:
+        lines: Requirements (PEP 508).
+        runtime: Its runtime.
+        architecture: ``arm64`` or ``x86_64``.
+    """
+    environment = {"extra": "", **marker_environment(runtime, architecture)}
+    found: dict[str, SpecifierSet] = {}
+    for one in map(Requirement, lines):
+        if not one.marker or one.marker.evaluate(environment):
+            name = canonicalize_name(one.name)
+            found[name] = found.get(name, SpecifierSet()) & one.specifier
+    return found
 
 
 def _fits(runtime: Runtime, python: str) -> bool:

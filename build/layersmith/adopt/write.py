@@ -132,7 +132,7 @@ def _layer(layer: FoundLayer, usual: dict[str, Any]) -> Iterator[str]:
 def _settings(layer: FoundLayer, usual: dict[str, Any]) -> dict[str, Any]:
     """Return what layers.yaml says of a layer, without what `defaults` says."""
     described = f"Dependencies from {layer.file}" if layer.file else "An example"
-    if layer.packages and not layer.asked:
+    if layer.packages and layer.requirements == ():
         described = f"The local package {', '.join(layer.package_names)}"
     file = {"file": layer.file}
     said = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -141,6 +143,57 @@ def test_a_project_is_named_and_not_copied(tmp_path: Path) -> None:
 def test_what_the_runtime_brings_in_another_version_is_kept(tmp_path: Path) -> None:
     (layer,) = found(tmp_path, **{"requirements.txt": "boto3==1.26.0\nurllib3<9\n"}).layers
     assert layer.keep_provided == ("boto3",)
+
+
+def test_markers_are_judged_for_the_functions_that_use_a_layer(tmp_path: Path) -> None:
+    """On python3.12 the runtime does not bring all of it, and a smoke file looks for no more."""
+    template = HEAD + "".join(
+        function(name, CodeUri=name.lower(), Runtime="python3.12", Architectures=f"[{machine}]")
+        for name, machine in (("Abc", "arm64"), ("Def", "x86_64"))
+    )
+    lines = 'boto3\nalpha; python_version < "3.13"\nbeta; platform_machine == "aarch64"\n'
+    files = {f"{name}/requirements.txt": lines for name in ("abc", "def")}
+    files |= {f"{name}/app.py": "def run(e, c): ...\n" for name in ("abc", "def")}
+    (layer,) = found(tmp_path, **{"template.yaml": template, **files}).layers
+    assert layer.functions == ("abc", "def")
+    assert layer.asked == ("alpha", "boto3")
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('boto3\nalpha; python_version < "3.13"\n', "the runtime brings boto3: it needs no layer"),
+        ('alpha; python_version < "3.13"\n', "nothing is asked for on python3.13: it needs no"),
+    ],
+)
+def test_what_markers_leave_out_needs_no_layer(tmp_path: Path, lines: str, said: str) -> None:
+    template = HEAD + function("A", Runtime="python3.13")
+    repository = found(tmp_path, **{"template.yaml": template, "src/requirements.txt": lines})
+    assert not repository.layers
+    assert f"src/requirements.txt: {said}" in notices(repository)
+
+
+def test_a_smoke_file_imports_what_is_there_and_not_what_is_only_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """top_level.txt of pyarrow, bleach and pynacl names modules that their wheels do not hold."""
+    repository = found(tmp_path, **NEEDS)
+    (smoke,) = (one for one in write.files(repository, tmp_path) if "smoke" in one.path)
+    info = tmp_path / "site/alpha-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: alpha\nVersion: 1\n")
+    (info / "top_level.txt").write_text("__alpha_dummy__\nalpha_of_tests\n")
+    module = info.with_name("alpha_of_tests.py")
+    module.write_text("LOADED = True\n")
+    monkeypatch.setattr(sys, "path", [str(module.parent)])
+    defined: dict[str, Any] = {}
+    exec(smoke.content, defined)
+    defined["test_it_can_be_imported"]("alpha")
+    assert sys.modules.pop("alpha_of_tests").LOADED
+    module.write_text("import absent_of_alpha\n")
+    importlib.invalidate_caches()
+    with pytest.raises(ModuleNotFoundError, match="absent_of_alpha"):
+        defined["test_it_can_be_imported"]("alpha")
 
 
 def test_functions_that_ask_for_the_same_share_a_layer(tmp_path: Path) -> None:
