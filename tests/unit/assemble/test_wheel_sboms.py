@@ -133,6 +133,27 @@ OTHER = {"type": "library", "name": "alpha", "purl": "pkg:pypi/alpha@0.9"}
 
 
 @pytest.mark.parametrize(
+    "listed",
+    [
+        {"metadata": {"tools": {"components": [{"bom-ref": "tool", "name": "hatchling"}]}}},
+        {"services": [{"bom-ref": "tool", "name": "a service"}]},
+        {"formulation": [{"components": [{"bom-ref": "tool", "name": "hatchling"}]}]},
+    ],
+    ids=["tools", "services", "formulation"],
+)
+def test_what_a_bill_lists_outside_its_components_is_no_loose_end(
+    tmp_path: Path, listed: dict[str, Any]
+) -> None:
+    """platformdirs and filelock name the tools that built them, and what these need."""
+    edges = [{"ref": "tool", "dependsOn": []}, {"ref": "sharp", "dependsOn": ["tool"]}]
+    found = embedded(tmp_path, {**bill(SHARP, dependencies=edges), **listed})
+    assert found.problems == []
+    assert [one["name"] for one in found.components] == ["libsharpyuv"]
+    assert found.edges == {f"{OWN}#sboms/a.cdx.json/sharp": []}
+    rendered(found)
+
+
+@pytest.mark.parametrize(
     ("said", "problem", "components"),
     [
         (b"{not json", "a.cdx.json is not valid CycloneDX: Invalid JSON", 0),

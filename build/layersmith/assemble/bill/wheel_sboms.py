@@ -203,6 +203,8 @@ class SbomMetadata(SbomPart):
     """What a bill is of."""
 
     component: SbomComponent | None = None
+    tools: Any = None
+    """What made the bill or the wheel; no part of either."""
 
 
 class SbomFile(SbomPart):
@@ -435,10 +437,11 @@ class _Merge:
 
     def _edges(self) -> None:
         loose: list[str] = []
+        aside = {*_references([self.bill.metadata.tools, self.bill.model_extra])}
         edges: dict[str, dict[str, None]] = {}
         for one in self.bill.dependencies:
             ends = [one.ref, *one.depends_on]
-            loose += [end for end in ends if end not in self.refs]
+            loose += [end for end in ends if end not in self.refs and end not in aside]
             if one.ref in self.refs:
                 ref = self.refs[one.ref]
                 known = [self.refs[end] for end in one.depends_on if end in self.refs]
@@ -455,6 +458,18 @@ class _Merge:
         except graphlib.CycleError as loop:
             names = {ref: said for said, ref in self.refs.items()}
             self._say(f"its dependencies form a loop: {_some([names[r] for r in loop.args[1]])}")
+
+
+def _references(parts: list[Any]) -> Iterator[str]:
+    """Yield the references of what parts of a bill list that are not taken: tools, services..."""
+    while parts:
+        one = parts.pop()
+        if isinstance(one, dict):
+            if isinstance(ref := one.get("bom-ref"), str):
+                yield ref
+            parts += one.values()
+        elif isinstance(one, list):
+            parts += one
 
 
 def licenses(said: list[SbomLicenseChoice]) -> list[dict[str, Any]]:
