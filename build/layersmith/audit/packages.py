@@ -232,8 +232,11 @@ def _pruned(distribution: InstalledDistribution, path: str, rule: str) -> Findin
 def _expected(distribution: InstalledDistribution | None) -> set[str]:
     if distribution is None:
         return set()
-    recorded = {name for inner in distribution.record if (name := top_level(inner))}
-    return recorded or set(distribution.top_level)
+    # What top_level.txt names beside these files does not exist: `dist` of boto3-stubs. Stubs for
+    # type checkers are files that nobody imports (PEP 561).
+    listed = [inner for inner in distribution.record if ".dist-info/" not in inner]
+    recorded = {name for inner in listed if (name := top_level(inner))}
+    return recorded if listed else set(distribution.top_level)
 
 
 def _is_module(path: str, stem: str) -> bool:

@@ -84,6 +84,20 @@ def test_a_requirement_whose_files_are_gone() -> None:
     assert codes == {"IMPORT-MISSING", "FILE-MISSING"}
 
 
+@pytest.mark.parametrize("listed", [b"meta-stubs\n", b"meta-stubs\ndist\n"])
+def test_stubs_for_type_checkers_need_not_be_importable(listed: bytes) -> None:
+    """The build prunes what types-requests holds; top_level.txt of boto3-stubs names more."""
+    files = layer(
+        **{
+            "python/meta-1.0.dist-info/METADATA": b"Name: meta\n",
+            "python/meta-1.0.dist-info/top_level.txt": listed,
+            "python/meta-1.0.dist-info/RECORD": b"meta-stubs/__init__.pyi,,\n",
+        }
+    )
+    pruned = {"python/meta-stubs/__init__.pyi": "*.pyi"}
+    assert judge(files, requirements=["meta"], removed=pruned).findings == []
+
+
 def test_a_distribution_without_modules_only_pulls_others_in() -> None:
     files = layer(
         **{
