@@ -39,6 +39,14 @@ except ImportError:
     table = None
 Base = table.Frame
 """,
+    "shop/plugin.py": b"""
+from importlib import import_module
+class NotThere(Exception): ...
+try:
+    import_module("layersmith_no_such_thing.frames")
+except ImportError:
+    raise NotThere("tables are not installed")
+""",
     "shop/_winconsole.py": b"import sys\nassert sys.platform == 'win32'\n",
     "shop/console.py": b"from ctypes import WinDLL\n",
     "shop/pay.py": b"from bank import transfer\nfrom bank.api import Account\n",
@@ -128,6 +136,7 @@ def test_what_nobody_asked_for_is_optional(smoked: dict[str, Any]) -> None:
         "shop._winconsole",
         "shop.console",
         "shop.frames",
+        "shop.plugin",
         "shop.tables",
         "shop.went_on",
     }

@@ -119,6 +119,27 @@ class TestOptional:
         )
         assert "pandas" in judge(used)
 
+    def test_an_error_that_another_module_raises_once_more(self, judge: Judge) -> None:
+        """sentry_sdk.integrations.fastapi says again what .starlette said."""
+        first = said("no tables", kind="TableError", kinds=[], where="shop.tables")
+        again = said("no tables", kind="TableError", kinds=[])
+        assert "pandas" in judge(again, first, missing("pandas", where="shop.tables"))
+
+    def test_a_class_whose_base_only_a_missing_module_would_bind(self, judge: Judge) -> None:
+        based = Cause(
+            type="TypeError",
+            message="NoneType takes no arguments",
+            where="shop.cart",
+            absent=["pandas"],
+        )
+        assert "pandas" in judge(based)
+
+    def test_a_module_that_says_that_it_is_gone(self, judge: Judge) -> None:
+        gone = said("No module named 'shop.cart'. Use shop.carts", kind="ModuleNotFoundError")
+        assert judge(gone.model_copy(update={"name": "shop.cart", "within": "shop"})) == (
+            "says only that it is gone"
+        )
+
     @pytest.mark.parametrize("module", ["wide.store_grpc", "wide._store", "wide._buffer"])
     def test_what_a_distribution_has_beside_it_in_a_namespace(
         self, judge: Judge, module: str
@@ -194,6 +215,15 @@ class TestProblems:
     def test_an_error_of_another_module(self, judge: Judge) -> None:
         other = said("no wrapper", kind="OSError", kinds=[], where="shop.other")
         assert judge(other, missing("pandas")) == "None"
+
+    def test_another_error_than_the_one_it_followed_from(self, judge: Judge) -> None:
+        first = said("no tables", kind="TableError", kinds=[], where="shop.tables")
+        other = said("no chairs", kind="TableError", kinds=[])
+        assert judge(other, first, missing("pandas", where="shop.tables")) == "None"
+
+    def test_a_module_that_nobody_says_is_gone(self, judge: Judge) -> None:
+        lost = missing("shop.cart", within="shop")
+        assert judge(lost) == "None", "Python itself did not find it"
 
     def test_a_program_that_ends_over_what_is_declared(self, judge: Judge) -> None:
         ended = Cause(type="SystemExit", message="1", where="shop.cart")

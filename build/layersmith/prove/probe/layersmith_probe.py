@@ -151,11 +151,14 @@ def _link(problem: BaseException) -> dict[str, Any]:
 def _innermost(problem: BaseException) -> tuple[Any, str]:
     """Return the frame that an exception comes from, and the instruction that it stood at.
 
-    Import errors come from the frame that imports: Python leaves out those of its own machinery.
+    Import errors come from the frame that imports: Python leaves out those of its own machinery,
+    if that is an import statement, and not a call of import_module.
     """
-    last = problem.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
+    last, step = None, problem.__traceback__
+    while step is not None:
+        if last is None or not str(step.tb_frame.f_globals.get("__name__")).startswith("importlib"):
+            last = step
+        step = step.tb_next
     if last is None:
         return None, ""
     return last.tb_frame, dis.opname[last.tb_frame.f_code.co_code[last.tb_lasti]]

@@ -155,6 +155,7 @@ _EXTRA = re.compile(
 _USED_NONE = re.compile(
     r"AttributeError: 'NoneType' object has no attribute|NameError: name '\w+' is not defined"
     r"|TypeError: 'NoneType' object is not (?:callable|subscriptable)"
+    r"|TypeError: NoneType takes no arguments"
 )
 
 
@@ -189,18 +190,19 @@ def _of_chain(chain: Sequence[Cause], closure: Closure) -> str | None:
     """Return why a failure is none of the layer, if no part of its chain says otherwise.
 
     An error is looked at together with what it followed from: ``raise ImportError("install x")``
-    while the failure of ``import x`` is handled, in the same module.
+    while the failure of ``import x`` is handled, in the same module, or once more in another.
     """
     found: str | None = None
     after: Cause | None = None
     for cause in reversed(_told(chain)):
-        here = by_failure(str(cause))
+        here = by_failure(str(cause)) or _tombstone(cause)
         if here is None:
             missing = _asked(cause, closure) or _said(cause, closure)
             missing = missing or _gone_without(cause, closure)
             here = f"needs {missing}, which the layer does not ask for" if missing else None
-        if here is None and found and after and cause.raised and cause.where == after.where:
-            here = found
+        if here is None and found and after and cause.raised:
+            same = cause.where == after.where or str(cause) == str(after)
+            here = found if same else None
         if here is None:
             return None
         found, after = found or here, cause
@@ -212,6 +214,12 @@ def _told(chain: Sequence[Cause]) -> Sequence[Cause]:
     if [one.type for one in chain[-2:]] == ["PackageNotFoundError", "StopIteration"]:
         return chain[:-1]
     return chain
+
+
+def _tombstone(cause: Cause) -> str | None:
+    """Return what a module is that raises by itself that there is no such module."""
+    gone = cause.raised and cause.name is not None and cause.name == cause.where
+    return "says only that it is gone" if gone else None
 
 
 def _asked(cause: Cause, closure: Closure) -> str | None:
