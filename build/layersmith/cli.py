@@ -86,9 +86,6 @@ VERBS = {
 OLDER = {"analyze": "weigh"}
 """Verbs under the names that they had before; they work, and are not listed."""
 
-TYPED = "python build/layers.py"
-"""How texts of this repository start the tool; an installed one is called otherwise."""
-
 
 class VerbParser(argparse.ArgumentParser):
     """A parser whose complaints are errors like all others."""
@@ -109,7 +106,7 @@ def main(argv: Sequence[str]) -> int:
     if not _wants_json(words):
         code, errors = _guarded(words)
         for one in errors:
-            console.error(_as_called(str(one)))
+            console.error(str(one))
         return code
     with console.json_kept() as kept:
         try:
@@ -118,7 +115,7 @@ def main(argv: Sequence[str]) -> int:
             traceback.print_exc()
             code, errors = EXIT_BUG, [LayersmithError(f"{type(bug).__name__}: {bug}")]
         for one in errors:
-            console.error(_as_called(str(one)))
+            console.error(str(one))
     try:
         with disk.explained():
             console.emit_json(envelope(words[0], code, kept, errors))
@@ -146,7 +143,7 @@ def envelope(
         found = KINDS.get(code, LayersmithError)("not everything is in order: see `data`")
         records = [{**record, "code": code} for record in found.records()]
     for record in records:
-        record["next"] = _as_called(record["next"]) if record["next"] else None
+        record["next"] = console.as_called(record["next"]) if record["next"] else None
     return {"format": FORMAT, "verb": verb, "ok": code == 0, "data": data, "errors": records}
 
 
@@ -182,7 +179,7 @@ def _guarded(words: list[str]) -> tuple[int, list[LayersmithError]]:
 
 def _dispatch(argv: list[str]) -> int:
     if not argv or argv[0] in {"-h", "--help", "help"}:
-        console.emit_text(_as_called(_overview()))
+        console.emit_text(console.as_called(_overview()))
         return 0
     if argv[0] in {"-V", "--version"}:
         console.emit_text(f"layersmith {__version__}")
@@ -233,7 +230,7 @@ def furnish(parser: argparse.ArgumentParser, module: Any) -> None:
     """
     module.configure(parser)
     for one in leaves(parser):
-        one.epilog = _as_called(one.epilog) if one.epilog else None
+        one.epilog = console.as_called(one.epilog) if one.epilog else None
         _add_common(one)
 
 
@@ -256,11 +253,6 @@ def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]
     for action in below:
         for child in action.choices.values():
             yield from leaves(child)
-
-
-def _as_called(text: str) -> str:
-    """Return a text with the tool called as it was called now."""
-    return text.replace(TYPED, "layersmith") if Path(sys.argv[0]).stem == "layersmith" else text
 
 
 def _overview() -> str:

@@ -15,6 +15,7 @@ import sys
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersmith.errors import ShipError
@@ -60,6 +61,23 @@ class _Volume:
 _volume = _Volume()
 
 
+PROGRAM = "python build/layers.py"
+"""What messages and help call the program, which it is in a checkout."""
+
+_CALLED = re.compile(rf"{re.escape(PROGRAM)}|nox -s (\w+)(?: --(?= ))?")
+
+
+def as_called(text: str) -> str:
+    """Return a text with the program called as it was called now.
+
+    An installed layersmith stands in no checkout: there are neither build/layers.py nor sessions
+    of nox, each of which is the verb of the same name.
+    """
+    if Path(sys.argv[0]).stem != "layersmith":
+        return text
+    return _CALLED.sub(lambda found: f"layersmith {found[1] or ''}".strip(), text)
+
+
 def set_volume(*, quiet: bool = False, verbose: bool = False) -> None:
     """Choose how much is said, for the whole run.
 
@@ -78,13 +96,13 @@ def is_verbose() -> bool:
 def info(message: str) -> None:
     """Say what is being done; not with ``--quiet``."""
     if not _volume.quiet:
-        _say(message, style=None)
+        _say(as_called(message), style=None)
 
 
 def success(message: str) -> None:
     """Say that something was done; not with ``--quiet``."""
     if not _volume.quiet:
-        _say(message, style="green")
+        _say(as_called(message), style="green")
 
 
 def child(line: str) -> None:
@@ -94,6 +112,7 @@ def child(line: str) -> None:
 
 def warn(message: str) -> None:
     """Say what is probably not wanted; GitHub shows it as an annotation."""
+    message = as_called(message)
     if in_github_actions():
         _raw(f"::warning::{_escape_workflow_command(message)}")
     else:
@@ -102,6 +121,7 @@ def warn(message: str) -> None:
 
 def error(message: str) -> None:
     """Say what failed; GitHub shows it as an annotation."""
+    message = as_called(message)
     if in_github_actions():
         _raw(f"::error::{_escape_workflow_command(message)}")
     _say(f"error: {message}", style="bold red")

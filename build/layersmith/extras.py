@@ -6,9 +6,12 @@ It imports nothing but the standard library, so that it can speak where nothing 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from layersmith.errors import NotInstalledError
+
+NAME = "layersmith"
 
 MODULES = {
     "": (
@@ -74,8 +77,39 @@ def install_command(extra: str, verb: str = "") -> str:
     wanted = f"[{extra}]" if extra else ""
     nox = CHECKOUT / "noxfile.py"
     if not nox.is_file():
-        return f'pip install "layersmith{wanted}"'
+        return _installed({extra} - {""})
     install = f'python3 -m pip install ".{wanted}"'
     if verb and re.search(rf"^def {verb}\(", nox.read_text("utf-8"), re.MULTILINE):
         return f"`nox -s {verb} -- OPTIONS`, or `{install}` and the same command again"
     return f"`{install}` in the checkout, and the same command again"
+
+
+def _installed(wanted: set[str]) -> str:
+    """Return the command for an installed tool: from where it came, by what installed it."""
+    program = "pip"
+    receipt = Path(sys.prefix) / "uv-receipt.toml"
+    if receipt.is_file():
+        import tomllib  # noqa: PLC0415 -- start-up time
+
+        # `uv tool install` leaves out the extras of before that it is not told.
+        program = "uv tool"
+        asked = tomllib.loads(receipt.read_text("utf-8"))["tool"]["requirements"]
+        wanted = wanted.union(*(one.get("extras", []) for one in asked if one["name"] == NAME))
+    named = f"[{','.join(sorted(wanted))}]" if wanted else ""
+    return f'{program} install "{NAME}{named}{_origin()}"'
+
+
+def _origin() -> str:
+    """Return where it was installed from, as a requirement says it; nothing for an index."""
+    import json  # noqa: PLC0415 -- start-up time
+    from importlib import metadata  # noqa: PLC0415 -- start-up time
+
+    try:
+        said = json.loads(metadata.distribution(NAME).read_text("direct_url.json") or "{}")
+    except metadata.PackageNotFoundError:
+        return ""
+    if not said.get("url"):
+        return ""
+    vcs = said.get("vcs_info", {})
+    revision = f"@{vcs['requested_revision']}" if "requested_revision" in vcs else ""
+    return f" @ {vcs['vcs'] + '+' if vcs else ''}{said['url']}{revision}"

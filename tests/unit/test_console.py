@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from layersmith import console
 from rich.console import Console
@@ -73,3 +75,24 @@ def test_without_a_terminal_each_phase_is_one_line(
         console.stderr.cache_clear()
     told = ["imaging: importing 200 of 300 modules", "imaging: smoke file"]
     assert said == ([] if quiet else told)
+
+
+@pytest.mark.parametrize(
+    ("text", "called"),
+    [
+        ("run `nox -s lock -- --layer demo`", "run `layersmith lock --layer demo`"),
+        ("run `nox -s build`, or name the zip", "run `layersmith build`, or name the zip"),
+        ("run `python build/layers.py plan`", "run `layersmith plan`"),
+        ("put it into noxfile.py", "put it into noxfile.py"),
+    ],
+)
+def test_an_installed_program_is_called_by_its_name(
+    text: str, called: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/layersmith", "plan"])
+    console.stderr.cache_clear()
+    console.warn(text)
+    console.stderr.cache_clear()
+    assert called in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["build/layers.py", "plan"])
+    assert console.as_called(text) == text

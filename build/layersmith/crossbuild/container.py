@@ -118,7 +118,8 @@ def _answering() -> Iterator[Engine]:
         raise NotInstalledError(
             "`container: true` needs the package docker, which is not installed",
             cause="it belongs to the extra `prove`",
-            hint='pip install "layersmith[prove]", or leave `container: true` out',
+            hint="`python build/layers.py doctor` prints the command that installs it; or leave"
+            " `container: true` out",
         ) from missing
     try:
         yield Engine(secrets.token_hex(6))

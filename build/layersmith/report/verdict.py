@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from layersmith.base import runtimes
-from layersmith.console import counted, size
+from layersmith.console import as_called, counted, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -143,12 +143,12 @@ def _proof(one: ReportedArtifact) -> Check:
     report = one.smoke
     if report is None:
         why = "its proof is of an earlier zip" if "the proof" in one.stale else "it was not started"
-        return Check("warn", "not proven", f"{why}: run `nox -s smoke`")
+        return Check("warn", "not proven", as_called(f"{why}: run `nox -s smoke`"))
     if not report.ok:
         return Check("bad", "proof failed", "it does not start, or its smoke tests fail")
     if report.runner.twin:
         text = "started only as a twin for this machine: run `nox -s smoke -- --runner docker`"
-        return Check("warn", "proven as twin", text)
+        return Check("warn", "proven as twin", as_called(text))
     return Check("good", "proven", "started in its runtime, and its smoke tests pass")
 
 

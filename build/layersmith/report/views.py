@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layersmith.assemble import prune
 from layersmith.assemble.bytecode import RULE_ONLY
-from layersmith.console import size
+from layersmith.console import as_called, size
 from layersmith.prove.cold import bill, importtime, text
 from layersmith.recipes.apply import rule
 from layersmith.report import figures, verdict
@@ -352,7 +352,7 @@ def proof(report: SmokeReport | None) -> dict[str, Any]:
         return {
             "state": "warn",
             "word": "not proven",
-            "text": "No proof of this zip lies beside it: run `nox -s smoke`.",
+            "text": as_called("No proof of this zip lies beside it: run `nox -s smoke`."),
             "problems": [],
             "rows": [],
         }

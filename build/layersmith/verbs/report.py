@@ -25,7 +25,7 @@ what is in it:
 examples:
   python build/layers.py report
   python build/layers.py report --output report.html --history released/
-  nox -s weigh                                       weighs all layers, then writes the report
+  python build/layers.py weigh --save                with what was weighed, and then `report`
 """
 
 

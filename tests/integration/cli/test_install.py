@@ -133,7 +133,7 @@ def test_a_missing_extra_is_named_with_its_command(
 ) -> None:
     done = run(installed / "layersmith", *words, cwd=ROOT)
     assert done.returncode == 3, done.stderr
-    assert f'next: pip install "layersmith[{extra}]"' in done.stderr
+    assert f'next: pip install "layersmith[{extra}] @ file://' in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -129,7 +129,7 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
         container._answering(),
     ):
         pytest.fail("it answered")
-    assert "layersmith[prove]" in str(raised.value.hint)
+    assert "doctor" in str(raised.value.hint)
 
 
 def test_locked_requirements_take_the_place_of_the_newest(
