@@ -159,6 +159,18 @@ def _chosen(args: argparse.Namespace) -> tuple[Path, list[Target]]:
     return _from_requirements(args)
 
 
+def _around(path: Path) -> Path:
+    """Return the folder in which files that a file names are read: that of its repository.
+
+    Without one it is the current folder, or that of a file from elsewhere.
+    """
+    folder = path.resolve().parent
+    for above in (folder, *folder.parents):
+        if (above / ".git").exists():
+            return above
+    return Path.cwd() if folder.is_relative_to(Path.cwd()) else folder
+
+
 def _from_requirements(args: argparse.Namespace) -> tuple[Path, list[Target]]:
     from layersmith.adopt import projects  # noqa: PLC0415 -- start-up time
     from layersmith.lock import requirements  # noqa: PLC0415 -- start-up time
@@ -180,11 +192,11 @@ def _from_requirements(args: argparse.Namespace) -> tuple[Path, list[Target]]:
                 hint=f"run `weigh -r {project}` by itself",
             )
         notices: list[Notice] = []
-        root, asked, held = projects.asked(project, Path.cwd(), notices)
+        root, asked, held = projects.asked(project, _around(project), notices)
         for one in notices:
             console.warn(f"{one.file}: {one.text}")
     else:
-        texts = [requirements.read(path, path.resolve().parent) for path in paths]
+        texts = [requirements.read(path, _around(path)) for path in paths]
         asked = [*(line for one in texts for line in one.requirements), *map(_requirement, words)]
         held = [line for one in texts for line in one.constraints]
         root = Path.cwd()

@@ -243,6 +243,29 @@ def test_a_requirements_file(index: RangeIndex, capsys: pytest.CaptureFixture[st
     assert report["requirements"] == ["small==1.0"]
 
 
+@pytest.mark.parametrize("inside", ["", "svc/a"])
+def test_files_above_that_a_requirements_file_names(
+    index: RangeIndex,
+    inside: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A monorepo has its common requirements above those of a function; weigh runs anywhere."""
+    index.wheel("small", "1.0")
+    index.wheel("small", "2.0")
+    root = index.folder.parent / "repository"
+    (root / "svc/a").mkdir(parents=True)
+    (root / ".git").mkdir()
+    (root / "base.txt").write_text("small\n")
+    (root / "limits.txt").write_text("small<2\n")
+    path = root / "svc/a/requirements.txt"
+    path.write_text("-r ../../base.txt\n-c ../../limits.txt\n")
+    monkeypatch.chdir(root / inside)
+    assert main(["weigh", "-r", str(path), "--json"]) == 0
+    (report,) = data_of(capsys.readouterr().out)["reports"]
+    assert [one["version"] for one in report["distributions"]] == ["1.0"]
+
+
 UV_LOCK = """\
 [[package]]
 name = "small"
