@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.markers import default_environment
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -31,8 +32,13 @@ REQUIREMENTS, PYPROJECT, PIPFILE = "requirements.txt", "pyproject.toml", "Pipfil
 LOCKS = {"uv.lock": PYPROJECT, "poetry.lock": PYPROJECT, "Pipfile.lock": PIPFILE}
 """Lock of a team to the file that it is made from, which then says what is asked for."""
 
-_CARET = re.compile(r"\^\s*(\d+(?:\.\d+)*)")
-_TILDE = re.compile(r"~\s*(\d+(?:\.\d+)*)")
+DEFAULT_SOURCE = "pypi"
+"""What Poetry, PDM and Pipenv call the index that is asked without a configuration."""
+
+_CARET = re.compile(r"\^\s*(\d+(?:\.\d+)*)((?:[.-]?[a-z]+[.-]?\d*)*)")
+_TILDE = re.compile(r"~\s*(\d+(?:\.\d+)*)((?:[.-]?[a-z]+[.-]?\d*)*)")
+_BETWEEN = re.compile(r"\s*,\s*|(?<=[\w*])\s+(?=[<>=!~^])")
+"""Between two limits of a version; Poetry takes blanks for commas."""
 
 
 def read(path: Path, root: Path, notices: list[Notice]) -> FoundProject | None:
@@ -114,7 +120,19 @@ def _requirements(path: Path, root: Path, notices: list[Notice]) -> FoundProject
         known = [given for given in folders if given in problem.message]
         if not known:
             what = problem.message.removeprefix(f"{file}:")
-            notices.append(Notice(file, f"line {what}; left out ({problem.hint})"))
+            line = "" if what == problem.message else "line "
+            advice = f" ({problem.hint})" if problem.hint else ""
+            notices.append(Notice(file, f"{line}{what}; left out{advice}"))
+    lost = {"constraints": text.constraints, "hashes": text.hashes}
+    notices += [
+        Notice(
+            file,
+            f"its {what} are left out: they hold where layers.yaml names the file, which it can"
+            " once nothing else in the file is left out",
+        )
+        for what, found in lost.items()
+        if found
+    ]
     found = _project(path, root, text.requirements, text.requirements)
     return replace(found, packages=tuple(sorted(set(folders.values()))))
 
@@ -142,10 +160,12 @@ def _pyproject(path: Path, root: Path, notices: list[Notice]) -> FoundProject | 
     python = project.get("requires-python", "")
     if not lines and "dependencies" in poetry:
         lines = listed = _poetry(poetry["dependencies"], file, notices)
-        python = _specifier(str(poetry["dependencies"].get("python", "")))
+        python = str(poetry["dependencies"].get("python", ""))
     if "dependencies" in project.get("dynamic", []) and not lines:
         what = "its dependencies are dynamic, so only its build knows them: list them by hand"
         notices.append(Notice(file, what))
+    for source in [*_list(poetry.get("source")), *_list(tool.get("pdm", {}).get("source"))]:
+        _note_source(source, file, notices)
     name = project.get("name", poetry.get("name"))
     is_package = tool.get("uv", {}).get("package", "build-system" in content) and name
     if not lines and not is_package:
@@ -173,41 +193,105 @@ def _members(folder: Path, root: Path, names: Iterable[str]) -> list[str]:
 
 def _poetry(entries: dict[str, Any], file: str, notices: list[Notice]) -> list[str]:
     """Return what Poetry's own table asks for, in the words of PEP 508."""
-    lines = []
+    lines: list[str] = []
     for name, said in entries.items():
         if canonicalize_name(name) == "python":
             continue
-        one = {"version": said} if isinstance(said, str) else said
-        if not isinstance(one, dict) or one.get("optional") or "version" not in one:
-            what = f"{name} is optional, or not from an index: left out, add it by hand"
-            notices.append(Notice(file, what))
-            continue
-        lines.append(_line(name, _specifier(str(one["version"])), one))
+        # A list has one entry for each Python or platform.
+        for part in said if isinstance(said, list) else [said]:
+            one = {"version": part} if isinstance(part, str) else part
+            if not isinstance(one, dict) or one.get("optional") or "version" not in one:
+                what = f"{name} is optional, or not from an index: left out, add it by hand"
+                notices.append(Notice(file, what))
+                continue
+            markers = [
+                str(one.get("markers", "")),
+                _of_python(str(one.get("python", "*"))),
+                _either(f"sys_platform == '{system}'" for system in _given(one.get("platform"))),
+            ]
+            try:
+                lines.append(_line(name, one, markers))
+            except InvalidRequirement as problem:
+                notices.append(Notice(file, str(problem)))
     return lines
 
 
 def _pipfile(path: Path, root: Path, notices: list[Notice]) -> FoundProject | None:
     content = tomllib.loads(path.read_text("utf-8-sig"))
     file = path.relative_to(root).as_posix()
-    lines = []
+    for source in _list(content.get("source")):
+        _note_source(source, file, notices)
+    lines: list[str] = []
     for name, said in content.get("packages", {}).items():
         one = {"version": said} if isinstance(said, str) else said
         if not isinstance(one, dict) or {"path", "git", "file"} & set(one):
             notices.append(Notice(file, f"{name} is not from an index: left out, add it by hand"))
             continue
-        lines.append(_line(name, _specifier(str(one.get("version", "*"))), one))
-    return _project(path, root, lines, lines) if lines else None
+        named = [f"{key} {one[key]}" for key in default_environment() if key in one]
+        try:
+            lines.append(_line(name, one, [str(one.get("markers", "")), *named]))
+        except InvalidRequirement as problem:
+            notices.append(Notice(file, str(problem)))
+    wanted = content.get("requires", {}).get("python_version")
+    python = f"=={wanted}.*" if wanted else ""
+    return _project(path, root, lines, lines, python=python) if lines else None
 
 
-def _line(name: str, specifier: str, more: dict[str, Any]) -> str:
-    extras = f"[{','.join(more['extras'])}]" if more.get("extras") else ""
-    marker = f"; {more['markers']}" if more.get("markers") else ""
-    return str(Requirement(f"{name}{extras}{specifier}{marker}"))
+def _note_source(source: Any, file: str, notices: list[Notice]) -> None:
+    """Say that an index is not asked: what is only there would come from another one."""
+    name = source.get("name") if isinstance(source, dict) else None
+    if name and str(name).lower() != DEFAULT_SOURCE:
+        what = f"the index {name} is not used here; it belongs in {requirementsfile.INDEXES}"
+        notices.append(Notice(file, what))
+
+
+def _line(name: str, one: dict[str, Any], markers: Iterable[str]) -> str:
+    """Return a requirement with the markers that all have to hold.
+
+    Raises:
+        InvalidRequirement: PEP 508 has no words for it; the message says so.
+    """
+    extras = f"[{','.join(one['extras'])}]" if one.get("extras") else ""
+    said = str(one.get("version", "*"))
+    marker = " and ".join(f"({each})" for each in markers if each)
+    try:
+        return str(
+            Requirement(f"{name}{extras}{_specifier(said)}{f'; {marker}' if marker else ''}")
+        )
+    except InvalidRequirement:
+        where = f" where {marker}" if marker else ""
+        raise InvalidRequirement(
+            f"{name} {said}{where} is not a requirement (PEP 508): left out, add it by hand"
+        ) from None
+
+
+def _of_python(text: str) -> str:
+    """Return the marker of a range of Pythons as Poetry writes it."""
+    return _either(
+        " and ".join(
+            f"python_{'full_' if part.version.count('.') > 1 else ''}version {part.operator}"
+            f" '{part.version}'"
+            for part in sorted(SpecifierSet(_specifier(one)), key=str, reverse=True)
+        )
+        for one in text.split("||")
+    )
+
+
+def _either(markers: Iterable[str]) -> str:
+    return " or ".join(f"({each})" for each in markers if each)
+
+
+def _given(value: Any) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else [str(value)] if value else []
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _specifier(text: str) -> str:
     """Return Poetry's and Pipenv's ways to limit a version as PEP 440 writes them."""
-    return ",".join(filter(None, (_part(part.strip()) for part in text.split(","))))
+    return ",".join(filter(None, map(_part, _BETWEEN.split(text.strip()))))
 
 
 def _part(text: str) -> str:
@@ -217,11 +301,13 @@ def _part(text: str) -> str:
         numbers = [int(one) for one in found[1].split(".")]
         # The leftmost number that is not zero may not change.
         place = next((n for n, one in enumerate(numbers) if one), len(numbers) - 1)
-        return f">={found[1]},<{'.'.join(map(str, [*numbers[:place], numbers[place] + 1]))}"
+        upper = ".".join(map(str, [*numbers[:place], numbers[place] + 1]))
+        return f">={found[1]}{found[2]},<{upper}"
     if (found := _TILDE.fullmatch(text)) and "=" not in text:
         numbers = [int(one) for one in found[1].split(".")]
-        upper = numbers[:2] if len(numbers) > 1 else numbers
-        return f">={found[1]},<{'.'.join(map(str, [*upper[:-1], upper[-1] + 1]))}"
+        shown = numbers[:2] if len(numbers) > 1 else numbers
+        upper = ".".join(map(str, [*shown[:-1], shown[-1] + 1]))
+        return f">={found[1]}{found[2]},<{upper}"
     return text if text[0] in "<>=!~" else f"=={text}"
 
 
@@ -267,7 +353,10 @@ def asked_on(lines: Iterable[str], runtime: Runtime, architecture: str) -> dict[
 
 
 def _fits(runtime: Runtime, python: str) -> bool:
-    return SpecifierSet(python).contains(f"{runtime.python_version}.0", prereleases=True)
+    return any(
+        SpecifierSet(_specifier(one)).contains(f"{runtime.python_version}.0", prereleases=True)
+        for one in python.split("||")
+    )
 
 
 def modules(folder: Path, name: str) -> list[str]:

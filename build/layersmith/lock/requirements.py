@@ -49,13 +49,13 @@ _ENCODINGS = (
 _IGNORED = {"--require-hashes", "--prefer-binary"}
 """Options that change nothing: a lock holds hashes anyway, and wheels come before sdists."""
 
-_UV = "uv's configuration: [[tool.uv.index]] of pyproject.toml, or uv.toml"
+INDEXES = "uv's configuration: [[tool.uv.index]] of pyproject.toml, or uv.toml"
 _BUILD = "`build` of layers.yaml"
 _BELONGS = {
-    "-i": _UV,
-    "--index-url": _UV,
-    "--extra-index-url": _UV,
-    "--no-index": _UV,
+    "-i": INDEXES,
+    "--index-url": INDEXES,
+    "--extra-index-url": INDEXES,
+    "--no-index": INDEXES,
     "-f": "`find-links` of uv's configuration",
     "--find-links": "`find-links` of uv's configuration",
     "--trusted-host": "`allow-insecure-host` of uv's configuration",
@@ -152,7 +152,10 @@ class _RequirementsReader:
 
     def _text(self, path: Path, above: tuple[Path, ...]) -> str:
         if not path.is_relative_to(self.root):
-            raise LockError(f"{path.name} lies outside the folder of layers.yaml")
+            raise LockError(
+                f"{path.name} lies outside the folder of layers.yaml",
+                hint="have layers.yaml in a folder that holds both files",
+            )
         name = path.relative_to(self.root).as_posix()
         if path in above:
             raise LockError(f"{name} includes itself")

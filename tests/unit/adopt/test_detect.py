@@ -14,6 +14,7 @@ from layersmith import __version__
 from layersmith.adopt import detect, write
 from layersmith.base import runtimes
 from layersmith.config import loader
+from packaging.requirements import Requirement
 
 if TYPE_CHECKING:
     from layersmith.adopt.models import FoundRepository
@@ -30,7 +31,7 @@ def function(name: str, **properties: str) -> str:
 
 
 def found(root: Path, **files: str) -> FoundRepository:
-    texts = {"src/app.py": "def run(event, context): ...\n", **files}
+    texts = {"src/app.py": "def run(event, context): ...\n", "c.txt": "alpha<9\n", **files}
     for name, text in texts.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
@@ -99,6 +100,26 @@ def test_serverless_files_of_another_form(tmp_path: Path) -> None:
         ("pyproject.toml", "tool = 1\n", "left out"),
         ("Pipfile", '[packages]\na = {path = "."}\nb = "*"\n', "a is not from an index"),
         ("requirements.txt", "alpha\n--find-links x\n", "line 2: the option --find-links"),
+        ("requirements.txt", "alpha\n-r ../x\n", "txt: x lies outside the folder of layers.yaml"),
+        ("requirements.txt", "alpha\na b\n", "is not a requirement (PEP 508): Expected"),
+        ("requirements.txt", "alpha\n-i x\n-c c.txt\n", "txt: its constraints are left out: they"),
+        ("requirements.txt", f"-i x\na==1 --hash=sha256:{'a' * 64}\n", "txt: its hashes are left"),
+        ("Pipfile", '[[source]]\nname = "own"\n[packages]\na = "*"\n', "the index own is not used"),
+        (
+            "pyproject.toml",
+            '[project]\nname = "a"\ndependencies = ["a"]\n[[tool.pdm.source]]\nname = "own"\n',
+            "the index own is not used here; it belongs in uv's configuration",
+        ),
+        (
+            "pyproject.toml",
+            '[tool.poetry.dependencies]\na = "*"\n[[tool.poetry.source]]\nname = "own"\n',
+            "the index own is not used here; it belongs in uv's configuration",
+        ),
+        (
+            "pyproject.toml",
+            '[tool.poetry.dependencies]\na = "*"\nb = "^1 || ^3"\n',
+            "b ^1 || ^3 is not a requirement (PEP 508): left out, add it by hand",
+        ),
     ],
 )
 def test_requirements_that_cannot_be_used_are_said(
@@ -107,6 +128,7 @@ def test_requirements_that_cannot_be_used_are_said(
     repository = found(tmp_path, **{file: text})
     assert f"{file}: " in notices(repository)
     assert said in notices(repository)
+    assert "None" not in notices(repository)
     write.write(write.files(repository, tmp_path), tmp_path)
     loader.load(tmp_path)
 
@@ -124,12 +146,56 @@ def test_requirements_that_cannot_be_used_are_said(
         ("1.*", "alpha==1.*"),
         ("*", "alpha"),
         (">=1,<2", "alpha<2,>=1"),
+        (">=1 <2", "alpha<2,>=1"),
+        ("^2.0.0b3", "alpha<3,>=2.0.0b3"),
+        ("~1.4-alpha.1", "alpha<1.5,>=1.4-alpha.1"),
     ],
 )
 def test_poetrys_versions(tmp_path: Path, written: str, means: str) -> None:
     text = f'[tool.poetry]\nname = "a"\n[tool.poetry.dependencies]\nalpha = "{written}"\n'
     (layer,) = found(tmp_path, **{"pyproject.toml": text}).layers
     assert layer.requirements == (means,)
+
+
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [
+        ('{version = "*", python = "<3.12"}', ['alpha; python_version < "3.12"']),
+        (
+            '{version = "1", python = "^3.12"}',
+            ['alpha==1; python_version >= "3.12" and python_version < "4"'],
+        ),
+        (
+            '{version = "*", python = "<3.11 || >=3.13.1"}',
+            ['alpha; (python_version < "3.11") or (python_full_version >= "3.13.1")'],
+        ),
+        ('{version = "*", platform = "darwin"}', ['alpha; sys_platform == "darwin"']),
+        (
+            '{version = "*", python = ">=3.12", markers = "os_name == \'nt\' or extra == \'a\'"}',
+            ['alpha; (os_name == "nt" or extra == "a") and python_version >= "3.12"'],
+        ),
+        (
+            '[{version = "<2", python = "<3.12"}, {version = ">=2", python = ">=3.12"}]',
+            ['alpha<2; python_version < "3.12"', 'alpha>=2; python_version >= "3.12"'],
+        ),
+    ],
+)
+def test_where_poetry_wants_something(tmp_path: Path, written: str, means: list[str]) -> None:
+    text = f'[tool.poetry.dependencies]\npython = "^3.12 || 3.10"\nbeta = "*"\nalpha = {written}\n'
+    (layer,) = found(tmp_path, **{"pyproject.toml": text}).layers
+    assert [str(Requirement(line)) for line in means] == [*(layer.requirements or ())][1:]
+
+
+def test_what_pipenv_wants_by_markers_and_python(tmp_path: Path) -> None:
+    text = (
+        '[[source]]\nname = "pypi"\n[requires]\npython_version = "3.12"\n'
+        "[packages]\nalpha = {version = '*', sys_platform = \"== 'darwin'\"}\nbeta = '*'\n"
+    )
+    repository = found(tmp_path, Pipfile=text)
+    (layer,) = repository.layers
+    assert layer.requirements == ('alpha; sys_platform == "darwin"', "beta")
+    assert (layer.runtimes, layer.asked) == (("python3.12",), ("beta",))
+    assert not repository.notices
 
 
 def test_a_project_is_named_and_not_copied(tmp_path: Path) -> None:
