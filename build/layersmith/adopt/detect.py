@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections import Counter, defaultdict
 from dataclasses import replace
 from functools import reduce
@@ -17,7 +18,7 @@ from layersmith.errors import LayersmithError
 from layersmith.lock import configuration, teamlock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from packaging.specifiers import SpecifierSet
 
@@ -34,6 +35,13 @@ SKIPPED = {"node_modules", "dist", "build", "venv", "env", "__pycache__", "cdk.o
 ASIDE = {"test", "tests", "docs", "doc", "examples", "scripts", "tools", "dev"}
 """Folders whose requirements no function has, where no template says which ones it has."""
 
+UNREAD = {
+    r"(.*/)?setup\.(py|cfg)": b"install_requires",
+    r"(.*/)?(pixi\.toml|environment\.ya?ml)": b"dependencies",
+    r"(.*/)?requirements[\w.-]*\.(txt|in)|(.*/)?requirements/[\w.-]+\.(txt|in)": b"",
+}
+"""Files that ask for requirements in ways that are not read here, and what such a file holds."""
+
 DEFAULT_ARCHITECTURE = "arm64"
 
 
@@ -49,6 +57,7 @@ def detect(root: Path) -> FoundRepository:
     for service in read:
         found.notices += service.notices
     known = _projects(files, root, found.notices)
+    found.notices += _unread(files, root, known.keys())
     locks = {
         path.parent.relative_to(root).as_posix(): path.relative_to(root).as_posix()
         for path in files
@@ -85,6 +94,21 @@ def _files(root: Path) -> Iterable[Path]:
             if depth < DEPTH and name not in SKIPPED and not name.startswith(".")
         )
         yield from (here / name for name in sorted(names))
+
+
+def _unread(files: Iterable[Path], root: Path, known: Collection[str]) -> Iterable[Notice]:
+    """Yield what is not read, where nothing else beside it says what is required."""
+    for path in files:
+        inner = path.relative_to(root)
+        folder = inner.parents[1 if inner.parent.name == "requirements" else 0]
+        if ASIDE & set(inner.parts) or folder.as_posix() in known or path.name in projects.KNOWN:
+            continue
+        for pattern, held in UNREAD.items():
+            if not (path.is_file() and re.fullmatch(pattern, inner.as_posix())):
+                continue
+            if held in path.read_bytes():
+                what = "is not read: list what it asks for under `requirements` of a layer"
+                yield Notice(inner.as_posix(), what)
 
 
 def _projects(

@@ -144,7 +144,10 @@ def _serverless(service: Service, document: dict[str, Any]) -> None:
     for name, one in functions.items():
         said = {key: _variable(value, document) for key, value in {**provider, **_map(one)}.items()}
         handler = said.get("handler")
-        code, entry = _split(service, handler) if isinstance(handler, str) else (None, None)
+        # serverless-python-requirements packages this folder, and handlers are relative to it.
+        module = said.get("module")
+        base = PurePosixPath(str(module) if service.folder(module) else "")
+        code, entry = _split(service, handler, base) if isinstance(handler, str) else (None, None)
         _function(
             service,
             str(name),
@@ -259,11 +262,11 @@ def _number(value: Any, least: int, most: int) -> int | None:
     return number if least <= number <= most else None
 
 
-def _split(service: Service, handler: str) -> tuple[str | None, str]:
+def _split(service: Service, handler: str, base: PurePosixPath) -> tuple[str | None, str]:
     """Return the folder and the entry point of ``src/orders/app.handler`` or ``src.orders...``."""
     module, _, name = handler.rpartition(".")
     path = PurePosixPath(module if "/" in module else module.replace(".", "/"))
-    return service.folder(path.parent.as_posix()), f"{path.name}.{name}"
+    return service.folder((base / path.parent).as_posix()), f"{path.name}.{name}"
 
 
 def _resolved(properties: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

@@ -91,6 +91,48 @@ def test_serverless_files_of_another_form(tmp_path: Path) -> None:
     assert "functions in ${file(more.yml)} are not followed" in notices(repository)
 
 
+def test_a_module_of_serverless_python_requirements_has_its_own_layer(tmp_path: Path) -> None:
+    text = (
+        "provider: {runtime: python3.13, architecture: arm64}\npackage: {individually: true}\n"
+        "functions: {a: {handler: app.run, module: src}, b: {handler: app.run, module: gone}}\n"
+    )
+    files = {"serverless.yml": text, "requirements.txt": "beta\n", **NEEDS}
+    repository = found(tmp_path, **files)
+    assert [(one.name, one.code, one.handler) for one in repository.functions] == [
+        ("a", "src", "app.run"),
+        ("b", None, "app.run"),
+    ]
+    assert {one.file: one.functions for one in repository.layers} == {
+        "src/requirements.txt": ("a",),
+        "requirements.txt": ("b",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("setup.py", "setup(install_requires=['alpha'])\n"),
+        ("svc/setup.cfg", "[options]\ninstall_requires = alpha\n"),
+        ("environment.yml", "dependencies: [alpha]\n"),
+        ("requirements/base.txt", "alpha\n"),
+        ("requirements-prod.txt", "alpha\n"),
+        ("requirements.in", "alpha\n"),
+    ],
+)
+def test_what_asks_for_requirements_and_is_not_read_is_said(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    said = f"{name}: is not read: list what it asks for"
+    assert said in notices(found(tmp_path, **{name: text}))
+    beside = f"{'svc/' if name.startswith('svc/') else ''}requirements.txt"
+    assert said not in notices(found(tmp_path, **{beside: "alpha\n"})), "the usual file is there"
+
+
+@pytest.mark.parametrize("name", ["setup.cfg", "setup.py", "tests/requirements-test.txt"])
+def test_a_file_that_asks_for_nothing_is_not_named(tmp_path: Path, name: str) -> None:
+    assert not found(tmp_path, **{name: "[flake8]\n"}).notices
+
+
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [
