@@ -108,7 +108,11 @@ class _Asked:
 
     def answers(self) -> list[WhyAnswer]:
         """Return what is known, the most exact first."""
-        for kind in (self._distributions, self._dropped, self._files, self._components):
+        kinds = (
+            *(self._distributions, self._dropped, self._files, self._folders),
+            self._components,
+        )
+        for kind in kinds:
             if found := [*kind()]:
                 return found
         return [*self._losses(), *self._pruned()]
@@ -124,22 +128,37 @@ class _Asked:
         return chain if chain[0] in self.graph.roots else []
 
     def _distributions(self) -> Iterator[WhyAnswer]:
-        wanted = canonicalize_name(self.name)
-        for one in self.manifest.distributions:
-            if one.name != wanted:
-                continue
-            rule, reason = self._stub(one)
-            yield WhyAnswer(
-                name=one.name,
-                kind="distribution",
-                present=True,
-                version=one.version,
-                size=one.unzipped,
-                distribution=f"{one.name} {one.version}",
-                chain=self._chain(one.name),
-                rule=rule,
-                reason=reason,
-            )
+        if one := self.distributions.get(canonicalize_name(self.name)):
+            yield self._distribution(one)
+
+    def _distribution(self, one: Distribution) -> WhyAnswer:
+        rule, reason = self._stub(one)
+        return WhyAnswer(
+            name=one.name,
+            kind="distribution",
+            present=True,
+            version=one.version,
+            size=one.unzipped,
+            distribution=f"{one.name} {one.version}",
+            chain=self._chain(one.name),
+            rule=rule,
+            reason=reason,
+        )
+
+    def _folders(self) -> Iterator[WhyAnswer]:
+        """Yield the distributions with files in a folder, such as a namespace package: google."""
+        asked = self.name.removeprefix("/").removeprefix("opt/").rstrip("/")
+        if re.fullmatch(r"[A-Za-z_]\w*(\.\w+)+", asked):
+            asked = asked.replace(".", "/")
+        inside = (f"{asked}/", f"{self.manifest.site}{asked}/")
+        owners = {
+            one.distribution: None for one in self.manifest.files if one.path.startswith(inside)
+        }
+        for name in owners:
+            if name in self.distributions:
+                yield self._distribution(self.distributions[name])
+            else:
+                yield WhyAnswer(name=f"{asked}/", kind="file", present=True, distribution=name)
 
     def _stub(self, one: Distribution | None) -> tuple[str | None, str | None]:
         """Return what replaced a distribution by a stub, and what is lost."""

@@ -27,6 +27,7 @@ in a layer, the rule that leaves out such paths is named.
 examples:
   python build/layers.py why numpy                          a distribution
   python build/layers.py why PIL.Image                      a module
+  python build/layers.py why google.cloud                   a namespace, or another folder
   python build/layers.py why libwebp                        a library, also one linked into a module
   python build/layers.py why numpy/tests/test_x.py          a file, or the end of its path
   python build/layers.py why grpcio --target demo-python3.13-arm64 --json

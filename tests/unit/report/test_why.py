@@ -80,6 +80,9 @@ WEBP = "python/pillow.libs/libwebp-bac0fc6b.so.7.2.0"
     [
         ("Pillow", {"name": "pillow", "kind": "distribution", "chain": CHAIN, "size": 300}),
         ("PIL.Image", {"name": "python/PIL/Image.py", "distribution": "pillow 1.0"}),
+        ("PIL", {"name": "pillow", "kind": "distribution", "chain": CHAIN}),
+        ("shop.docs", {"name": "shop", "kind": "distribution"}),
+        ("python/pillow.libs/", {"name": "pillow", "kind": "distribution"}),
         ("PIL._webp", {"name": "python/PIL/_webp.cpython-313-aarch64-linux-gnu.so"}),
         ("/opt/python/PIL/Image.py", {"name": "python/PIL/Image.py", "chain": CHAIN}),
         ("libwebp", {"name": WEBP, "kind": "file", "distribution": "pillow 1.0"}),
