@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pyproject_hooks import BackendUnavailable, BuildBackendHookCaller
+from pyproject_hooks import BackendUnavailable, BuildBackendHookCaller, BuildBackendWarning
 
 from layersmith import process
 from layersmith.base.zips import EPOCH_SECONDS
@@ -185,11 +185,11 @@ class Backend:
         return out / self._call(lambda: self._hooks.build_wheel(str(out), dict(settings)))
 
     def _call(self, hook: Callable[[], T]) -> T:
+        # pyproject_hooks repeats each warning of the backend as its own. The filter stays: one that
+        # is taken back takes those of builds in other threads with it.
+        warnings.filterwarnings("ignore", category=BuildBackendWarning)
         try:
-            with warnings.catch_warnings():
-                # pyproject_hooks repeats each warning of the backend as its own.
-                warnings.simplefilter("ignore")
-                return hook()
+            return hook()
         except BackendUnavailable as problem:
             said = f"its build backend cannot be loaded: {problem}"
             raise self._refused(said, str(problem)) from problem
