@@ -111,17 +111,23 @@ def _cloudformation(service: Service, document: dict[str, Any]) -> None:
             if folder:
                 service.layers[name] = folder
     for name, one in resources.items():
+        if str(name).startswith("Fn::ForEach"):
+            service.note(f"resources of {name} are not followed; add its functions by hand")
         if one.get("Type") in FUNCTIONS:
             own = _map(one.get("Properties"))
-            layers = [*_list(shared.get("Layers")), *_list(own.get("Layers"))]
-            said = _resolved({**shared, **own}, values)
+            # Globals hold for resources of AWS SAM only.
+            common = shared if one["Type"] == FUNCTIONS[0] else {}
+            layers = [*_list(common.get("Layers")), *_list(own.get("Layers"))]
+            given = {**common, **own}
+            said = _resolved(given, values)
             _function(
                 service,
                 name,
                 title=said.get("FunctionName") or name,
                 image=said.get("PackageType") == "Image" or "ImageUri" in said,
                 runtime=said.get("Runtime"),
-                architecture=next(iter(_list(said.get("Architectures"))), None),
+                architecture=next(iter(_list(said.get("Architectures"))), None)
+                or given.get("Architectures"),
                 handler=said.get("Handler"),
                 code=service.folder(said.get("CodeUri", said.get("Code"))),
                 memory=said.get("MemorySize"),

@@ -66,6 +66,14 @@ def notices(repository: FoundRepository) -> str:
             HEAD + function("A", Runtime="python3.13", Layers="[arn:aws:lambda:x]"),
             "A uses a layer from elsewhere",
         ),
+        (
+            HEAD + function("A", Runtime="python3.13", Architectures="[!If [X, arm64, x86_64]]"),
+            "A has no Architectures that can be read here; x86_64 is taken",
+        ),
+        (
+            HEAD + "  Fn::ForEach::Loop: [X, [E], {}]\n",
+            "resources of Fn::ForEach::Loop are not followed; add its functions by hand",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_said(tmp_path: Path, template: str, said: str) -> None:
@@ -346,6 +354,17 @@ def test_long_names_stay_names(tmp_path: Path) -> None:
     repository = found(tmp_path, **{"template.yaml": template, **NEEDS})
     write.write(write.files(repository, tmp_path), tmp_path)
     assert len(loader.load(tmp_path).config.functions) == 2
+
+
+def test_globals_hold_for_functions_of_sam(tmp_path: Path) -> None:
+    globals_ = "Globals: {Function: {Runtime: python3.13, Timeout: 9, Architectures: [arm64]}}\n"
+    own = "Type: AWS::Lambda::Function, Properties: {Code: src, Handler: app.run}"
+    template = f"{globals_}{HEAD}  Own: {{{own}}}\n" + function("Sam", Architectures="")
+    repository = found(tmp_path, **{"template.yaml": template, **NEEDS})
+    said = {one.name: (one.architecture, one.timeout) for one in repository.functions}
+    assert said == {"own": ("x86_64", None), "sam": ("arm64", 9)}
+    assert "Own has no Runtime that can be read here" in notices(repository)
+    assert "no architecture is set for Own, so" in notices(repository)
 
 
 def test_a_layer_of_the_template_becomes_one_here(tmp_path: Path) -> None:
