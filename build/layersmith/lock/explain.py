@@ -396,6 +396,12 @@ def _dotted(version: tuple[int, int]) -> str:
 def _or_compile(target: Target, files: list[File], name: str = "it") -> str:
     """Say which runtimes could use wheels, and what else is left to do."""
     names = [file.filename for file in files if file.is_wheel]
+    systems = {_system(tag) for name_ in names for tag in name_[:-4].rpartition("-")[2].split(".")}
+    if len(names) == len(files) and len(systems) == 1 and None not in systems:
+        return (
+            f"nothing of {name} is made for Linux: where only another system needs it, add the"
+            f" marker `; sys_platform == '{systems.pop()}'` to the requirement"
+        )
     fit = [
         runtime.name
         for runtime in RUNTIMES.values()
@@ -405,6 +411,12 @@ def _or_compile(target: Target, files: list[File], name: str = "it") -> str:
     return (
         f"{choose}request another version that has one, or list {name} under `build:` to compile it"
     )
+
+
+def _system(tag: str) -> str | None:
+    """Return what sys.platform is on the system of a wheel's platform tag; None for Linux."""
+    known = {"win": "win32", "macosx": "darwin"}
+    return next((name for start, name in known.items() if tag.startswith(start)), None)
 
 
 @functools.cache

@@ -163,6 +163,8 @@ def _describe(args: argparse.Namespace) -> None:
 
 def _name(word: str) -> str:
     """Return the name of a layer for a requirement."""
+    hint = "`python build/layers.py init` writes a layers.yaml for the files of a repository"
+    options.refuse_file(word, hint)
     try:
         return canonicalize_name(Requirement(word).name)
     except InvalidRequirement as problem:

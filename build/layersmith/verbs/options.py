@@ -31,6 +31,25 @@ LAMBDAS = Path("lambdas")
 STACK = "layersmith"
 
 
+FILES = (".txt", ".in", ".toml", ".lock")
+"""Ends of the names of files that ask for requirements; a distribution could be called so."""
+
+
+def refuse_file(word: str, hint: str) -> None:
+    """Refuse the name of a file among requirements that somebody typed.
+
+    Args:
+        word: A requirement.
+        hint: What to do with a file.
+
+    Raises:
+        ConfigError: It is one; who registers that name in an index would have it installed.
+    """
+    if word.endswith(FILES):
+        what = "a file" if Path(word).is_file() else "the name of a file that does not exist"
+        raise ConfigError(f"{word} is {what}, and not a requirement", hint=hint)
+
+
 def settle(args: argparse.Namespace) -> None:
     """Fill in what --config and --dist are where they were not given.
 

@@ -220,6 +220,7 @@ def _from_requirements(args: argparse.Namespace) -> tuple[Path, list[Target]]:
 def _requirement(word: str) -> str:
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415
 
+    options.refuse_file(word, "check the path of the file")
     try:
         Requirement(word)
     except InvalidRequirement as problem:

@@ -48,9 +48,15 @@ def test_requirements_become_a_layer(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("word", "code", "said"),
-    [("al pha", 2, "'al pha' is not a requirement"), ("gamma", 4, "gamma was not found")],
+    [
+        ("al pha", 2, "'al pha' is not a requirement"),
+        ("gamma", 4, "gamma was not found"),
+        ("requirements.txt", 2, "requirements.txt is the name of a file that does not exist, and"),
+        ("here.txt", 2, "here.txt is a file, and not a requirement"),
+    ],
 )
 def test_words_that_are_no_requirement(folder: Path, word: str, code: int, said: str) -> None:
+    (folder / "here.txt").write_text("alpha\n")
     done = cli.called("build", word, cwd=folder)
     assert done.returncode == code
     assert said in done.stderr

@@ -323,6 +323,7 @@ def test_a_project_in_the_versions_of_its_lock(
     ("words", "told"),
     [
         (["-r", "gone.txt"], "there is no file gone.txt"),
+        (["gone.txt"], "gone.txt is the name of a file that does not exist, and not a requirement"),
         (["-r", "uv.lock"], "there is no pyproject.toml beside uv.lock"),
         (["-r", "Pipfile"], "nothing is required in Pipfile"),
         (["-r", "Pipfile", "small"], "Pipfile cannot be weighed together with anything else"),

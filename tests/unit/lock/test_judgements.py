@@ -161,6 +161,27 @@ def test_who_asks_for_what_has_no_wheel_is_said(
     assert message(via=[CONFIG], said="a") == message()
 
 
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [
+        (["x-1.0-cp39-cp39-win32.whl", WINDOWS], "marker `; sys_platform == 'win32'`"),
+        (["x-1.0-py3-none-macosx_11_0_arm64.whl"], "marker `; sys_platform == 'darwin'`"),
+        ([WINDOWS, SDIST], "list x under `build:`"),
+        ([WINDOWS, "x-1.0-cp39-cp39-manylinux_2_17_aarch64.whl"], "list x under `build:`"),
+    ],
+)
+def test_what_is_made_for_another_system_only_needs_a_marker(
+    names: list[str],
+    hint: str,
+    make_target: MakeTarget,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """pip freeze on Windows writes pywin32, which no option compiles for Linux."""
+    monkeypatch.setattr(explain, "_offers_of", lambda *_: [offer(*names)])
+    assert hint in str(explain.no_wheel(make_target(), "x", "1.0", tmp_path).hint)
+
+
 def test_the_glibc_of_wheels_is_named_where_it_is_too_new(make_target: MakeTarget) -> None:
     def said(minor: int) -> str:
         name = f"x-1.0-cp313-cp313-manylinux_2_{minor}_aarch64.whl"
