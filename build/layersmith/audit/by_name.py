@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.utils import canonicalize_name
+
 from layersmith import cache
 from layersmith.assemble import wheel as wheels
+from layersmith.assemble.bill import bundled
 from layersmith.assemble.tree import WheelMember, stored_wheel
 from layersmith.audit import policy
 from layersmith.audit.findings import Finding, Severity
@@ -78,8 +81,11 @@ def check(
     said: set[tuple[str | None, str]] = set()
     for path in content.files:
         for wanted in _loaded(content, path):
-            key = (content.owner(path), wanted.names[0])
-            if key not in said and not _there(content, wanted.names):
+            owner = content.owner(path)
+            key = (owner, wanted.names[0])
+            if key in said or _there(content, wanted.names):
+                continue
+            if not _of_extra(content, owner, wanted.names):
                 said.add(key)
                 yield _missing(content, path, wanted)
     for distribution, libraries in (known or {}).items():
@@ -283,6 +289,28 @@ def _there(content: Content, names: list[str]) -> bool:
     known = {path.rsplit("/", 1)[-1] for path in content.files if ".so" in path}
     known |= rules.libraries | set(content.beside)
     return any(one.startswith((f"lib{name}.so", f"{name}.so")) for one in known for name in names)
+
+
+def _of_extra(content: Content, owner: str | None, names: list[str]) -> bool:
+    """Whether an extra brings modules that the library is linked to, as psycopg[binary] does.
+
+    Its wheel bundles the library under a name that nobody looks for; the modules take the place of
+    those that would.
+    """
+    distribution = content.distributions.get(owner or "")
+    offered = {
+        canonicalize_name(found[0])
+        for line in (distribution.requires if distribution else ())
+        if "extra" in line and (found := re.match(r"[\w.-]+", line))
+    }
+    wanted = {f"lib{name}" for name in names}
+    return any(
+        bundled.HASHED.search(path)
+        and bundled.stem(path) in wanted
+        and content.owner(path) in offered
+        for path in content.files
+        if ".so" in path
+    )
 
 
 def _missing(content: Content, path: str, wanted: Wanted) -> Finding:

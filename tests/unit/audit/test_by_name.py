@@ -107,6 +107,25 @@ def test_a_library_of_the_layer(place: str) -> None:
     assert found(MAGIC, **{place: TinyElf(debug=b"").build()}) == []
 
 
+@pytest.mark.parametrize(
+    ("requires", "missing"),
+    [
+        ("fast-binary==1.0; extra == 'binary'", 0),
+        ("other; extra == 'binary'", 1),
+        ("fast-binary==1.0", 1),
+    ],
+)
+def test_a_library_that_the_modules_of_an_extra_are_linked_to(requires: str, missing: int) -> None:
+    """psycopg[binary] has libpq in psycopg_binary.libs; without the extra it is looked for."""
+    more = {
+        "python/fast-1.0.dist-info/METADATA": f"Name: fast\nRequires-Dist: {requires}\n".encode(),
+        "python/fast_binary.libs/libmagic-0123abcd.so.1.0": TinyElf(debug=b"").build(),
+        "python/fast_binary-1.0.dist-info/METADATA": b"Name: fast-binary\n",
+        "python/fast_binary-1.0.dist-info/RECORD": b"fast_binary.libs/libmagic-0123abcd.so.1.0,,\n",
+    }
+    assert len(found(MAGIC, **more)) == missing
+
+
 def test_what_would_bring_it_is_named() -> None:
     (finding,) = found(MAGIC)
     assert f"{SOURCE} loads libmagic.so.1 by name" in finding.what
