@@ -42,6 +42,12 @@ UNREAD = {
 }
 """Files that ask for requirements in ways that are not read here, and what such a file holds."""
 
+ELSEWHERE = {
+    r".*\.tf": rb"aws_lambda_function\b|terraform-aws-modules/lambda/",
+    r"(.*/)?cdk\.json": rb"\bapp\b",
+}
+"""Files of Terraform and the CDK, and what one with functions holds; they are not read either."""
+
 DEFAULT_ARCHITECTURE = "arm64"
 
 
@@ -97,18 +103,30 @@ def _files(root: Path) -> Iterable[Path]:
 
 
 def _unread(files: Iterable[Path], root: Path, known: Collection[str]) -> Iterable[Notice]:
-    """Yield what is not read, where nothing else beside it says what is required."""
+    """Yield what is not read: functions, and requirements where no file beside it is read."""
     for path in files:
         inner = path.relative_to(root)
+        for pattern, held in ELSEWHERE.items():
+            if re.fullmatch(pattern, inner.as_posix()) and re.search(held, _bytes(path)):
+                what = (
+                    "its functions are not read: correct runtimes and architectures in layers.yaml"
+                )
+                yield Notice(inner.as_posix(), what)
         folder = inner.parents[1 if inner.parent.name == "requirements" else 0]
         if ASIDE & set(inner.parts) or folder.as_posix() in known or path.name in projects.KNOWN:
             continue
         for pattern, held in UNREAD.items():
-            if not (path.is_file() and re.fullmatch(pattern, inner.as_posix())):
-                continue
-            if held in path.read_bytes():
+            if re.fullmatch(pattern, inner.as_posix()) and held in _bytes(path):
                 what = "is not read: list what it asks for under `requirements` of a layer"
                 yield Notice(inner.as_posix(), what)
+
+
+def _bytes(path: Path) -> bytes:
+    """Return what a file holds; nothing of one that cannot be read."""
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except OSError:
+        return b""
 
 
 def _projects(

@@ -136,6 +136,21 @@ def test_what_asks_for_requirements_and_is_not_read_is_said(
     assert said not in notices(found(tmp_path, **{beside: "alpha\n"})), "the usual file is there"
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("infra/main.tf", 'resource "aws_lambda_function" "a" {}\n'),
+        ("main.tf", 'module "a" { source = "terraform-aws-modules/lambda/aws" }\n'),
+        ("infra/cdk.json", '{"app": "python3 app.py"}\n'),
+    ],
+)
+def test_functions_that_are_not_read_are_said(tmp_path: Path, name: str, text: str) -> None:
+    """Their architecture is x86_64 where they set none, and that of the layers arm64."""
+    said = f"{name}: its functions are not read: correct runtimes and architectures"
+    assert said in notices(found(tmp_path, **{name: text, "requirements.txt": "alpha\n"}))
+    assert not notices(found(tmp_path, **{name: "{}\n"}))
+
+
 @pytest.mark.parametrize("name", ["setup.cfg", "setup.py", "tests/requirements-test.txt"])
 def test_a_file_that_asks_for_nothing_is_not_named(tmp_path: Path, name: str) -> None:
     assert not found(tmp_path, **{name: "[flake8]\n"}).notices
