@@ -134,13 +134,15 @@ class Content:
 
     @cached_property
     def distributions(self) -> dict[str, InstalledDistribution]:
-        """The distributions by normalized name."""
+        """The distributions by normalized name; the outermost where one is vendored as well."""
         folders = {
             path.rsplit("/", 1)[0]
             for path in self.files
             if path.endswith((".dist-info/METADATA", ".dist-info/RECORD"))
         }
-        found = (self._distribution(folder) for folder in sorted(folders))
+        # setuptools has the .dist-info folders of what lies in setuptools/_vendor.
+        order = sorted(folders, key=lambda folder: (-folder.count("/"), folder))
+        found = (self._distribution(folder) for folder in order)
         return {one.name: one for one in found}
 
     @cached_property

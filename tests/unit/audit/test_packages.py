@@ -71,6 +71,20 @@ def test_modules_that_another_distribution_brings_are_importable() -> None:
     assert judge(files, requirements=["meta", "fast"]).findings == []
 
 
+def test_a_distribution_that_another_one_vendors_is_itself() -> None:
+    """setuptools/_vendor holds an older platformdirs, with its .dist-info."""
+    inner = "python/vendors/_vendor/fast"
+    files = layer(
+        **{
+            f"{inner}/__init__.py": b"",
+            f"{inner}-0.9.dist-info/METADATA": b"Name: fast\nVersion: 0.9\n",
+            f"{inner}-0.9.dist-info/RECORD": b"fast/__init__.py,,\n",
+        }
+    )
+    listed = {"fast": [line.split(",")[0] for line in RECORD.splitlines()]}
+    assert judge(files, requirements=["fast"], recorded=listed).findings == []
+
+
 def test_a_requirement_in_the_wrong_place_has_one_cause() -> None:
     deep = "python/lib/python3.13/site-packages/"
     files = {path.replace("python/", deep, 1): data for path, data in layer().items()}
