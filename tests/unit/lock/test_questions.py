@@ -278,6 +278,7 @@ def test_uvs_refusal_is_told_without_logins(
     assert "secret" not in raised.value.explanation
 
 
+INTEL = "x-1.0-cp313-cp313-manylinux_2_17_x86_64.whl"
 WINDOWS, LINUX = "x-1.0-cp313-cp313-win_amd64.whl", "x-1.0-cp313-cp313-manylinux_2_17_aarch64.whl"
 
 
@@ -287,7 +288,7 @@ def files(*names: str) -> list[File]:
 
 @pytest.mark.parametrize(
     ("names", "blamed"),
-    [([WINDOWS], True), ([WINDOWS, LINUX], False), (["x-1.0.tar.gz"], False), ([], False)],
+    [([INTEL], True), ([INTEL, LINUX], False), (["x-1.0.tar.gz"], False), ([], False)],
 )
 def test_a_version_is_blamed_where_it_has_wheels_and_none_fits(
     make_target: MakeTarget,
@@ -306,7 +307,8 @@ def test_a_version_is_blamed_where_it_has_wheels_and_none_fits(
     ("names", "hint"),
     [
         (["x-1.0-cp312-cp312-manylinux_2_17_aarch64.whl"], "choose a runtime that can use it"),
-        ([WINDOWS], "request another version that has one, or list x under `build:`"),
+        ([INTEL], "request another version that has one, or list x under `build:`"),
+        ([WINDOWS], "nothing of x is made for Linux: "),
     ],
 )
 def test_a_runtime_that_could_use_the_wheel_is_named(
