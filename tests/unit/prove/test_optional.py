@@ -34,6 +34,10 @@ FILES = {
     "python/wide_store-1.0.dist-info/METADATA": b"Name: wide-store\nVersion: 1.0\n",
     "python/wide_store-1.0.dist-info/RECORD": b"wide/store/__init__.py,,\n"
     b"wide/_store/__init__.py,,\nwide/store_grpc.py,,\n",
+    "python/opentelemetry/instrumentation/flask/__init__.py": b"",
+    "python/instrument_flask-1.0.dist-info/METADATA": b"Name: instrument-flask\nVersion: 1.0\n",
+    "python/instrument_flask-1.0.dist-info/RECORD": b"opentelemetry/instrumentation/flask/"
+    b"__init__.py,,\n",
     "python/wide/buffer/__init__.py": b"",
     "python/wide/_buffer.py": b"",
     "python/proto-1.0.dist-info/METADATA": b"Name: proto\nVersion: 1.0\n",
@@ -145,6 +149,16 @@ class TestOptional:
         self, judge: Judge, module: str
     ) -> None:
         assert "pandas" in judge(missing("pandas", where=module), module=module)
+
+    def test_an_instrumentation_of_what_is_not_there(self, judge: Judge) -> None:
+        """It is what its distribution is imported as, and is made for another one."""
+        module = "opentelemetry.instrumentation.flask"
+        assert "needs flask" in judge(missing("flask", where=module), module=module)
+        assert judge(missing("gone", where=module), module=module) == "None"
+
+    def test_the_env_of_alembic(self, judge: Judge) -> None:
+        text = "module 'alembic.context' has no attribute 'config'"
+        assert "Alembic" in judge(Cause(type="AttributeError", message=text, where="shop.cart"))
 
     def test_what_is_known_from_elsewhere(self, judge: Judge) -> None:
         assert judge(said("anything"), known={"shop.c*": "is a recipe's"}) == "is a recipe's"

@@ -46,11 +46,14 @@ class Known:
     Attributes:
         modules: Globs of modules -> why they may fail; what lies below a match is meant, too.
         failures: Patterns of an exception, as ``Type: message``, -> why it is none of the layer.
+        plugins: Globs of modules -> why they may need another distribution, although they are what
+            their own is imported as.
         names: Distribution -> its modules, where they cannot be guessed from its name.
     """
 
     modules: Mapping[str, str]
     failures: Mapping[re.Pattern[str], str]
+    plugins: Mapping[str, str]
     names: Mapping[str, tuple[str, ...]]
 
 
@@ -62,6 +65,7 @@ def known() -> Known:
     return Known(
         {glob: one["reason"] for one in data["modules"] for glob in one["globs"]},
         {re.compile(one["pattern"]): one["reason"] for one in data["failures"]},
+        {glob: one["reason"] for one in data["plugins"] for glob in one["globs"]},
         {name: tuple(found) for name, found in data["names"].items()},
     )
 
@@ -70,6 +74,11 @@ def by_name(module: str) -> str | None:
     """Return why a module may fail to import, whatever it says; None where none is known."""
     glob = modules.excepted(module, known().modules)
     return known().modules[glob] if glob else None
+
+
+def _is_plugin(module: str) -> bool:
+    """Whether a module is made for another distribution, whatever brings it."""
+    return modules.excepted(module, known().plugins) is not None
 
 
 def by_failure(said: str) -> str | None:
@@ -179,7 +188,7 @@ def optional_reason(
     if closure.owner(module) == files.MODULES:
         return None
     named = by_name(module)
-    if named is not None or closure.is_top(module):
+    if named is not None or (closure.is_top(module) and not _is_plugin(module)):
         return named
     if failure.chain and closure.is_plain_library(module, failure.chain[0].message):
         return "is a plain library, which its package loads by ctypes or cffi"
