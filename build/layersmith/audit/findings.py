@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from layersmith.assemble.manifest import AuditRecord
 from layersmith.assemble.tree import PREFIX
 from layersmith.base.models import StrictModel
+from layersmith.console import as_called
 from layersmith.errors import AuditError, closest
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Finding(StrictModel):
     """What was found, in one sentence."""
     cause: str
     """The likely cause, in one sentence."""
-    next: str
+    next: Annotated[str, AfterValidator(as_called)]
     """What to do next."""
     accepted: str | None = None
     """Reason for which `accept` in layers.yaml takes it; None where it counts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -250,3 +251,12 @@ def test_a_damaged_zip_is_named_once(tmp_path: Path) -> None:
         judged(path)
     assert raised.value.message.count("a.zip") == 1
     assert raised.value.hint == "build it again"
+
+
+def test_the_next_step_calls_the_program_as_it_was_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = layer(**{EXTENSION: replace(GOOD, exports=()).build()})
+    assert "`python build/layers.py smoke`" in of("EXT-INIT", judge(files)).next
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/layersmith"])
+    finding = of("EXT-INIT", judge(files))
+    assert "`layersmith smoke`" in finding.next
+    assert "`layersmith smoke`" in finding.model_dump(mode="json")["next"]

@@ -67,7 +67,7 @@ def promote(observed: Sequence[ObservedPointers], semver: str, *, pre: bool = Fa
             if not one.wanted:
                 continue
             known = ", ".join(sorted(has.versions, key=order)) or "nothing"
-            hint = "run `python build/layers.py publish apply`"
+            hint = console.as_called("run `python build/layers.py publish apply`")
             findings.append(_finding(one, (semver, f"not published; there is {known}", hint)))
         else:
             moves += _to(one, semver)
@@ -198,7 +198,9 @@ def _known(observed: Sequence[ObservedPointers], semver: str) -> bool:
 
 
 def _nowhere(observed: Sequence[ObservedPointers], semver: str) -> list[RegionFinding]:
-    hint = "check the version; `python build/layers.py arn` lists what is published"
+    hint = console.as_called(
+        "check the version; `python build/layers.py arn` lists what is published"
+    )
     return [_finding(one, (semver, "not published", hint)) for one in observed]
 
 

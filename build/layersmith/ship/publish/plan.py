@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from layersmith.ship.publish.models import Desired, Grant, RegionState, Version
 
-APPLY = "run `python build/layers.py publish apply`"
+APPLY = console.as_called("run `python build/layers.py publish apply`")
 
 NEXT_TIME = "AWS never reuses a number; the next release is aligned again"
 
@@ -289,7 +289,8 @@ def _of_version(want: Desired, has: Held) -> Iterator[Difference]:
         return
     if len(same_semver) > 1:
         numbers = ", ".join(str(version.number) for version in same_semver)
-        yield "version", "published once", f"numbers {numbers}", "see `python build/layers.py gc`"
+        hint = console.as_called("see `python build/layers.py gc`")
+        yield "version", "published once", f"numbers {numbers}", hint
     yield from _attributes(want, release)
     yield from _pointer_differences(want, has, release)
     for version in has.versions:
@@ -327,12 +328,15 @@ def _pointer_differences(want: Desired, has: Held, release: Version) -> Iterator
     if pointers.latest is None and not candidates(want, has):
         return
     if pointers.latest is None:
-        yield "pointer latest", "an ARN", "none", "run `python build/layers.py promote`"
+        hint = console.as_called("run `python build/layers.py promote`")
+        yield "pointer latest", "an ARN", "none", hint
     elif pointers.latest not in known:
-        hint = "it was deleted: run `python build/layers.py rollback` or `promote`"
+        hint = console.as_called(
+            "it was deleted: run `python build/layers.py rollback` or `promote`"
+        )
         yield "pointer latest", "a version that is there", pointers.latest, hint
     elif pointers.latest_semver in pointers.yanked:
-        hint = "run `python build/layers.py rollback`"
+        hint = console.as_called("run `python build/layers.py rollback`")
         yield "pointer latest", "not a yanked version", str(pointers.latest_semver), hint
 
 
