@@ -203,13 +203,21 @@ def _function(
     if isinstance(runtime, str) and not runtime.startswith("python"):
         service.note(f"{resource} runs on {runtime}, which is not Python: left out")
         return
-    uses = []
+    uses, others = [], 0
     for layer in layers:
         logical = str(_map(layer).get("Ref"))
         if logical in service.layers:
             uses.append(service.layers[logical])
         else:
-            service.note(f"{resource} uses a layer from elsewhere, which is not changed")
+            others += 1
+    if others:
+        one = others == 1
+        what = (
+            "a layer from elsewhere, which is"
+            if one
+            else f"{others} layers from elsewhere, which are"
+        )
+        service.note(f"{resource} uses {what} not changed")
     service.functions.append(
         FoundFunction(
             name=kebab(str(title)),

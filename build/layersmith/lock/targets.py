@@ -324,8 +324,12 @@ def _elsewhere(target: Target, new: lock.Lock, inputs: LockInputs) -> list[str]:
     """Say which versions differ from those of the team's lock that ``constraints`` names."""
     file = file_of(target.settings.constraints)
     return [
-        f"{one.name} {one.version}: {file} has {inputs.pins[one.name]}, which does not fit"
-        f" {explain.platform_text(target)} and the other requirements"
+        f"{one.name} {one.version}: {file} has {inputs.pins[one.name]}, "
+        + (
+            f"and {target.provider(one.name)} provides {one.version}"
+            if one.name in target.provided
+            else f"which does not fit {explain.platform_text(target)} and the other requirements"
+        )
         for one in new.entries
         if inputs.pins.get(one.name, one.version) != one.version
     ]

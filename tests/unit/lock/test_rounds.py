@@ -383,6 +383,9 @@ def test_versions_that_differ_from_a_teams_lock_are_said(make_target: MakeTarget
     held = Lock([entry("x"), entry("y"), entry("z")], "", {})
     (said,) = targets._elsewhere(target, held, pinned)
     assert said.startswith("x 1.0: uv.lock has 0.9, which does not fit python3.13")
+    brought = Lock([entry("boto3")], "", {})
+    (said,) = targets._elsewhere(target, brought, replace(INPUTS, pins={"boto3": "9.0"}))
+    assert said == "boto3 1.0: uv.lock has 9.0, and python3.13 provides 1.0"
 
 
 def test_what_only_an_excluded_distribution_needs_is_said(make_target: MakeTarget) -> None:
