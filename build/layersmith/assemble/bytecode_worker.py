@@ -18,13 +18,26 @@ import struct
 import sys
 import warnings
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 HEAD = struct.Struct(">II")
 FLAG_REF = 0x80
 UNCHECKED_HASH = (1).to_bytes(4, "little")
 """PEP 552: hash-based, source never checked."""
 
-FIXED = {**dict.fromkeys("0NFTS.", 0), "i": 4, "g": 8, "y": 16}
+FIXED = {ord(kind): 0 for kind in "0NFTS."} | {ord("i"): 4, ord("g"): 8, ord("y"): 16}
 """Marshal types of a fixed size, and their bytes (CPython, Python/marshal.c)."""
+
+SHORT, LONG, DIGITS = b"zZ", b"sutaA", ord("l")
+"""Types with a length of one byte, of four bytes, and with a signed number of digits of two."""
+
+MANY, SLICE_PARTS = {**dict.fromkeys(b"([<>", 4), ord(")"): 1, ord(":"): 0}, 3
+"""Types that hold objects, and the bytes of their number; a slice always has three."""
+
+CODE, REFERENCE = b"cr"
+TAGS = [bytes((kind,)) for kind in range(256)]
 
 CODE_NUMBERS, CODE_OBJECTS, CODE_TABLES = (5, 8, 2) if sys.version_info >= (3, 11) else (6, 8, 1)
 """Layout of a marshalled code object: numbers, objects, one more number, tables."""
@@ -43,139 +56,133 @@ class Node:
 
     Attributes:
         head: Bytes before the first inner object; the whole object where there are none.
+        key: The same for equal values, interned or not. Code objects, and tuples that hold them,
+            are never merged: they have none.
         inner: The objects in it, in order.
         middle: For code objects, the bytes between the objects and the tables.
     """
 
     __slots__ = ("head", "inner", "key", "middle")
 
-    def __init__(self, head: bytes, inner: tuple[Node, ...] = (), middle: bytes = b"") -> None:
+    def __init__(
+        self, head: bytes, key: bytes, inner: Sequence[Node] = (), middle: bytes = b""
+    ) -> None:
         self.head = head
+        self.key = key
         self.inner = inner
         self.middle = middle
-        # Equal values have equal keys, interned or not. Code objects, and tuples that hold them,
-        # are never merged: they have none.
-        merged = not middle and all(one.key for one in inner)
-        first = head[:1]
-        plain = INTERNED.get(first, first) + head[1:]
-        self.key: bytes = plain + b"".join(one.key for one in inner) if merged else b""
 
 
-class Reader:
-    """Reads a marshal stream (CPython, Python/marshal.c) into nodes, references resolved."""
+def read(data: bytes) -> Node:  # noqa: C901 -- a class of short methods takes twice as long
+    """Read a marshal stream (CPython, Python/marshal.c) into nodes, references resolved.
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
-        self.known: list[Node | None] = []
+    Raises:
+        ValueError: It has a type that is not known.
+    """
+    at = 0
+    known: list[Node | None] = []
 
-    def take(self, size: int) -> bytes:
-        """Return the next bytes."""
-        self.at += size
-        return self.data[self.at - size : self.at]
-
-    def number(self) -> int:
-        """Read a number of four bytes."""
-        return int.from_bytes(self.take(4), "little", signed=True)
-
-    def read(self) -> Node:
-        """Read one object and everything in it."""
-        kind = self.take(1)[0]
-        name = chr(kind & ~FLAG_REF)
-        if name == "r":
-            node = self.known[self.number()]
+    def one() -> Node:
+        nonlocal at
+        kind = data[at]
+        start = at = at + 1
+        if kind & ~FLAG_REF == REFERENCE:
+            at += 4
+            node = known[int.from_bytes(data[start:at], "little")]
             assert node is not None
             return node
-        place = len(self.known)
+        place = -1
         if kind & FLAG_REF:
+            kind &= ~FLAG_REF
             # An object is numbered before the objects in it.
-            self.known.append(None)
-        node = self.body(name)
-        if kind & FLAG_REF:
-            self.known[place] = node
+            place = len(known)
+            known.append(None)
+        tag = TAGS[kind]
+        if kind in SHORT:
+            at += 1 + data[at]
+        elif kind in LONG:
+            at += 4 + int.from_bytes(data[at : at + 4], "little")
+        elif kind in FIXED:
+            at += FIXED[kind]
+        elif kind == DIGITS:
+            at += 4 + 2 * abs(int.from_bytes(data[at : at + 4], "little", signed=True))
+        else:
+            node = holder(kind, tag)
+            if place >= 0:
+                known[place] = node
+            return node
+        head = tag + data[start:at]
+        node = Node(head, INTERNED[tag] + head[1:] if tag in INTERNED else head)
+        if place >= 0:
+            known[place] = node
         return node
 
-    def body(self, name: str) -> Node:
-        """Read what follows the type of an object."""
-        start = self.at
-        tag = name.encode()
-        if name == "c":
-            numbers = self.take(4 * CODE_NUMBERS)
-            objects = self.many(CODE_OBJECTS)
-            line = self.take(4)
-            return Node(tag + numbers, objects + self.many(CODE_TABLES), line)
-        if name in "([<>":
-            count = self.number()
-            return Node(tag + count.to_bytes(4, "little"), self.many(count))
-        if name == ")":
-            count = self.take(1)[0]
-            return Node(tag + bytes([count]), self.many(count))
-        if name == ":":
-            return Node(tag, self.many(3))
-        if name in FIXED:
-            self.take(FIXED[name])
-        elif name == "l":
-            self.take(2 * abs(self.number()))
-        elif name in "sutaA":
-            self.take(self.number())
-        elif name in "zZ":
-            self.take(self.take(1)[0])
-        else:
-            raise ValueError(f"unknown marshal type {name!r}")
-        return Node(tag + self.data[start : self.at])
+    def holder(kind: int, tag: bytes) -> Node:
+        nonlocal at
+        start = at
+        if kind == CODE:
+            at += 4 * CODE_NUMBERS
+            head, objects = tag + data[start:at], [one() for _ in range(CODE_OBJECTS)]
+            line = data[at : at + 4]
+            at += 4
+            return Node(head, b"", objects + [one() for _ in range(CODE_TABLES)], line)
+        if kind not in MANY:
+            raise ValueError(f"unknown marshal type {chr(kind)!r}")
+        at += MANY[kind]
+        head = tag + data[start:at]
+        count = int.from_bytes(head[1:], "little") if MANY[kind] else SLICE_PARTS
+        inner = [one() for _ in range(count)]
+        keys = [each.key for each in inner]
+        return Node(head, head + b"".join(keys) if all(keys) else b"", inner)
 
-    def many(self, count: int) -> tuple[Node, ...]:
-        """Read several objects."""
-        return tuple(self.read() for _ in range(count))
+    return one()
 
 
-class Writer:
-    """Writes nodes as a marshal stream in one normal form: equal values are written once."""
+def write(root: Node) -> bytes:
+    """Return nodes as a marshal stream in one normal form: equal values are written once."""
+    counts: dict[bytes, int] = {}
+    interned: set[bytes] = set()
+    _count([root], counts, interned)
+    numbers: dict[bytes, int] = {}
+    out: list[bytes] = []
 
-    def __init__(self, root: Node) -> None:
-        self.root = root
-        self.counts: dict[bytes, int] = {}
-        self.interned: set[bytes] = set()
-        self.numbers: dict[bytes, int] = {}
-        self.out = bytearray()
+    def put(nodes: Sequence[Node]) -> None:
+        """Write values, or references to those that were written before."""
+        for node in nodes:
+            key, head = node.key, node.head
+            shared = len(key) > REFERENCE_SIZE and counts[key] > 1
+            if shared and key in numbers:
+                out.append(b"r" + numbers[key].to_bytes(4, "little"))
+                continue
+            if key in interned:
+                head = INTERNED_AS.get(head[:1], head[:1]) + head[1:]
+            if shared:
+                numbers[key] = len(numbers)
+                head = TAGS[head[0] | FLAG_REF] + head[1:]
+            out.append(head)
+            split = CODE_OBJECTS if node.middle else len(node.inner)
+            if node.inner:
+                put(node.inner[:split])
+            if node.middle:
+                out.append(node.middle)
+                put(node.inner[split:])
 
-    def run(self) -> bytes:
-        """Return the stream."""
-        self.count(self.root)
-        self.write(self.root)
-        return bytes(self.out)
+    put([root])
+    return b"".join(out)
 
-    def count(self, node: Node) -> None:
-        """Count how often every value is there, and note which strings are interned anywhere."""
+
+def _count(nodes: Sequence[Node], counts: dict[bytes, int], interned: set[bytes]) -> None:
+    """Count how often every value is there, and note which strings are interned anywhere."""
+    for node in nodes:
         key = node.key
         if key:
-            self.counts[key] = self.counts.get(key, 0) + 1
-        if node.head[:1] in INTERNED:
-            self.interned.add(key)
-        if not key or self.counts[key] == 1:
-            for one in node.inner:
-                self.count(one)
-
-    def write(self, node: Node) -> None:
-        """Write a value, or a reference to it where it was written before."""
-        key = node.key
-        shared = len(key) > REFERENCE_SIZE and self.counts[key] > 1
-        if shared and key in self.numbers:
-            self.out += b"r" + self.numbers[key].to_bytes(4, "little")
-            return
-        head = node.head
-        if key in self.interned:
-            head = INTERNED_AS.get(head[:1], head[:1]) + head[1:]
-        if shared:
-            self.numbers[key] = len(self.numbers)
-            head = bytes([head[0] | FLAG_REF]) + head[1:]
-        self.out += head
-        split = CODE_OBJECTS if node.middle else len(node.inner)
-        for one in node.inner[:split]:
-            self.write(one)
-        self.out += node.middle
-        for one in node.inner[split:]:
-            self.write(one)
+            seen = counts[key] = counts.get(key, 0) + 1
+            if node.head[:1] in INTERNED:
+                interned.add(key)
+            if seen > 1:
+                continue
+        if node.inner:
+            _count(node.inner, counts, interned)
 
 
 def compile_source(path: str, source: bytes, optimize: int = 0, place: str = "/opt/") -> bytes:
@@ -188,7 +195,7 @@ def compile_source(path: str, source: bytes, optimize: int = 0, place: str = "/o
         place: Where the runtime has it, with a slash at the end.
     """
     code = compile(source, place + path, "exec", dont_inherit=True, optimize=optimize)
-    body = Writer(Reader(marshal.dumps(code)).read()).run()
+    body = write(read(marshal.dumps(code)))
     marshal.loads(body)  # noqa: S302 -- it was written three lines above
     return importlib.util.MAGIC_NUMBER + UNCHECKED_HASH + importlib.util.source_hash(source) + body
 

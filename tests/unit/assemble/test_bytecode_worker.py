@@ -35,7 +35,7 @@ def same(a: object, b: object) -> bool:
 
 
 def normal(code: CodeType) -> bytes:
-    return worker.Writer(worker.Reader(marshal.dumps(code)).read()).run()
+    return worker.write(worker.read(marshal.dumps(code)))
 
 
 def test_the_normal_form_is_the_same_code() -> None:
@@ -45,7 +45,7 @@ def test_the_normal_form_is_the_same_code() -> None:
 
 def test_the_normal_form_is_its_own_normal_form() -> None:
     once = normal(compile(SOURCE, "demo.py", "exec"))
-    assert worker.Writer(worker.Reader(once).read()).run() == once
+    assert worker.write(worker.read(once)) == once
 
 
 def test_what_the_process_holds_does_not_matter() -> None:
@@ -73,7 +73,7 @@ VALUES = st.recursive(
 @given(VALUES)
 @settings(max_examples=200)
 def test_any_constant_survives(value: Any) -> None:
-    written = worker.Writer(worker.Reader(marshal.dumps(value)).read()).run()
+    written = worker.write(worker.read(marshal.dumps(value)))
     assert repr(marshal.loads(written)) == repr(value) or marshal.loads(written) == value
 
 
