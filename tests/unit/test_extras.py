@@ -39,7 +39,7 @@ def came_from(said: dict[str, Any] | None, folder: Path, monkeypatch: pytest.Mon
         (None, ""),
         (GIT, " @ git+https://example.org/layersmith"),
         (TAG, " @ git+https://example.org/layersmith@v1"),
-        ({"url": "file:///work/layersmith", "dir_info": {}}, " @ file:///work/layersmith"),
+        ({"url": "file:///layersmith", "dir_info": {}}, " @ file:///layersmith"),
     ],
 )
 def test_it_is_installed_again_from_where_it_came(

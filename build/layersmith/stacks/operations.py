@@ -151,7 +151,7 @@ class Stacks:
         return None if found["StackStatus"] == "DELETE_COMPLETE" else found
 
     def outputs(self, stack: str) -> dict[str, str]:
-        """Return the outputs of a stack by key; empty where there is no stack."""
+        """Return the outputs of a stack by key; empty if the stack does not exist."""
         found = self.describe(stack) or {}
         return {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
 
@@ -240,7 +240,7 @@ class Stacks:
         return str(found["StackStatus"]) if found else ""
 
     def held(self, stack: str) -> set[str]:
-        """Return the logical ids of a stack's resources; empty where there is no stack."""
+        """Return the logical ids of a stack's resources; empty if the stack does not exist."""
         there = self.describe(stack) is not None
         return {one.logical_id for one in self._left(stack)} if there else set()
 

@@ -166,10 +166,10 @@ def document_of(file: str, body: str) -> Any:
 
 
 def in_region(template: Template, region: str) -> tuple[Template, dict[str, str]]:
-    """Return a template as a region takes it, and what is left out: type by logical id.
+    """Return a template without the types that a region lacks, and those types by logical id.
 
     Args:
-        template: The template; one that the region takes is returned as it is.
+        template: The template; it is returned unchanged if the region has all of its types.
         region: Such as ``eu-north-1``.
     """
     unknown = {kind for kind, regions in _lacking().items() if region in regions}

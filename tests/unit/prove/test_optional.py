@@ -141,7 +141,7 @@ class TestOptional:
     def test_a_module_that_says_that_it_is_gone(self, judge: Judge) -> None:
         gone = said("No module named 'shop.cart'. Use shop.carts", kind="ModuleNotFoundError")
         assert judge(gone.model_copy(update={"name": "shop.cart", "within": "shop"})) == (
-            "says only that it is gone"
+            "only says that it was removed"
         )
 
     @pytest.mark.parametrize("module", ["wide.store_grpc", "wide._store", "wide._buffer"])

@@ -226,9 +226,9 @@ def _told(chain: Sequence[Cause]) -> Sequence[Cause]:
 
 
 def _tombstone(cause: Cause) -> str | None:
-    """Return what a module is that raises by itself that there is no such module."""
+    """Return why a module is optional that only raises ModuleNotFoundError for its own name."""
     gone = cause.raised and cause.name is not None and cause.name == cause.where
-    return "says only that it is gone" if gone else None
+    return "only says that it was removed" if gone else None
 
 
 def _asked(cause: Cause, closure: Closure) -> str | None:
