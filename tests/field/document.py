@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -73,6 +74,10 @@ CHOICES_HEAD = """\
 |---|--:|--:|--:|--:|---|"""
 
 
+OF_THE_MACHINE = re.compile(r"/(?:home|root|tmp|Users)/[^\s\"\\]*/")
+"""Folders in what compilers say."""
+
+
 def write(
     docs: Path, runtime: Runtime, outcomes: Sequence[Outcome], *, started: bool = True
 ) -> None:
@@ -91,7 +96,8 @@ def write(
     if not started:
         records = [_with_starts(one, before.get(one["name"], {})) for one in records]
     kept[runtime.name] = records
-    cache.write_text(place, json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
+    text = json.dumps(dict(sorted(kept.items())), indent=1) + "\n"
+    cache.write_text(place, OF_THE_MACHINE.sub(".../", text))
     runs = {
         name: [Outcome.model_validate(one) for one in kept[name]]
         for name in sorted(kept, key=lambda name: int(name.rpartition(".")[2]))

@@ -63,6 +63,13 @@ def test_the_page_keeps_the_other_runtimes(tmp_path: Path) -> None:
     assert "| a | 0.1 kB | 0.50 | no | - | ImportError: no \\| x |" in page
 
 
+def test_no_folder_of_the_machine_is_kept(tmp_path: Path) -> None:
+    said = "cc -I/root/versions/3.13/include/python3.13 -c src/a.c"
+    document.write(tmp_path, runtimes.get("python3.13"), [outcome(why=said)])
+    data = json.loads((tmp_path / "compatibility.json").read_text())
+    assert data["python3.13"][0]["why"] == "cc -I.../python3.13 -c src/a.c"
+
+
 def choices(none: int, ms: float, *, works: bool = True) -> dict[str, Any]:
     """Return what is measured of a set: sizes that halve, times of the choices."""
     sizes = {"none": none, "unchecked-hash": 400, "only": 200, "only, optimize: 2": 100}
