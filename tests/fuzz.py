@@ -500,7 +500,7 @@ def _read_sdist(path: Path) -> object:
 def _read_numpy(path: Path) -> None:
     into = path.parent / "sources"
     into.mkdir()
-    compiler.unpack(path, into)
+    compiler.unpack(path, into, ["dgesv_"])
 
 
 def _read_elf(path: Path) -> object:

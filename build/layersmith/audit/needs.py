@@ -19,6 +19,7 @@ from layersmith.audit.findings import Finding, Severity
 from layersmith.audit.machine import fits_machine
 from layersmith.audit.policy import LIBRARY_PATH
 from layersmith.audit.uses import Uses
+from layersmith.base import modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -118,9 +119,6 @@ def is_absolute(folder: str) -> bool:
 
 RELOCATABLE = "ET_REL"
 """Object files: nothing loads them."""
-
-REPAIRED = re.compile(r"(^|/)[^/]+\.libs/[^/]+$")
-"""Where auditwheel puts libraries; only a search path leads there, no package loads them itself."""
 
 MUSL = ("libc.musl-", "ld-musl-")
 """Beginnings of the names of Alpine Linux's C library and its loader."""
@@ -342,7 +340,7 @@ def _unreachable(library: str, links: Links) -> _Why | None:
     if elsewhere is None:
         return None
     what = f", and no search path leads to {elsewhere}"
-    if REPAIRED.search(elsewhere):
+    if modules.GRAFTED.search(elsewhere):
         return _Why("its RPATH was lost or replaced", "take the file as its wheel holds it", what)
     return _Why(
         "its package loads the library first by other means, or its RPATH was lost",

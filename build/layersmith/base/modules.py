@@ -28,6 +28,10 @@ _COMPILED = re.compile(r"\.(?:abi3|cpython-\d+[^.]*)(?=\.(?:so|pyc)$)")
 _NATIVE = re.compile(r"\.so\.[^/]*$|\.(?:so|a|dylib)$")
 _OTHER_SYSTEM = re.compile(r"^(?P<module>[A-Za-z_]\w*)\.(?P<tag>[\w-]+)\.pyd$")
 
+GRAFTED = re.compile(r"(^|/)[^/]+\.libs/[^/]+$")
+"""Where auditwheel puts libraries: only a search path leads there, no package loads them itself,
+and they know nothing of Python's modules."""
+
 
 @dataclass(frozen=True)
 class ModuleName:

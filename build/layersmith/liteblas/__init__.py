@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from layersmith.crossbuild.toolchain import Zig
     from layersmith.liteblas.imports import Imports
 
-FORMAT = 1
+FORMAT = 2
 """Counts changes of how the library is built that its other inputs do not show."""
 
 
@@ -88,7 +88,7 @@ def _built(
     triple = toolchain.triple(runtime, wanted.architecture)
     with tempfile.TemporaryDirectory(prefix="layersmith-") as scratch:
         folder = Path(scratch)
-        compiler.unpack(sdist, folder)
+        compiler.unpack(sdist, folder, wanted.routines)
         content = compiler.build(
             compiler_found, triple, wanted, folder, toolchain.zig_environment(cache_dir)
         )

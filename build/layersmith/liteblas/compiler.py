@@ -7,7 +7,8 @@ LAPACK is numpy's own lapack_lite, from the sdist of the same version: LAPACK 3.
 made it. f2c keeps every local variable of Fortran in static memory, and numpy puts a lock around
 each call where it links lapack_lite. The wheel's extension modules are built for OpenBLAS and have
 no such lock, so the variables are made automatic here: the library can then be called from many
-threads at once.
+threads at once. What the wheel's symbols never call is cut out before it is compiled, an eighth of
+the compiler's work.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from layersmith.crossbuild import sdist as archives
 from layersmith.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from layersmith.crossbuild.toolchain import Zig
     from layersmith.liteblas.imports import Imports
@@ -43,6 +44,14 @@ LAPACK = (
 REFERENCE_BLAS = "f2c_blas.c"
 """The BLAS routines that LAPACK calls; csrc/kernels.c takes the place of the busiest ones."""
 
+OWN = frozenset(
+    {f"{letter}{name}_" for letter in "sdcz" for name in ("gemm", "gemv", "trsm")}
+    | {f"i{letter}amax_" for letter in "sdcz"}
+    | {f"{letter}{name}_" for letter in "sd" for name in ("syrk", "lapy2", "lapy3")}
+    | {"cherk_", "zherk_"}
+)
+"""Routines of csrc/kernels.c and csrc/machine.c, which f2c's output has, too."""
+
 LIBRARY = "f2c.c"
 """f2c's support library: complex division, powers, strings; helpers.h includes it."""
 
@@ -52,6 +61,8 @@ FOLDER = "numpy/linalg/lapack_lite/"
 
 _LOCAL = re.compile(r"^(?P<indent>[ \t]+)static (?P<rest>.*)$", re.MULTILINE)
 _CONSTANT = re.compile(r"^static (?!const\b)(?P<rest>[^(\n]*=.*)$", re.MULTILINE)
+_ROUTINE = re.compile(r"^(?:/\* [\w ]+ \*/ )?\w+ (?P<name>\w+_)\(", re.MULTILINE)
+_CALLED = re.compile(r"\b[a-z]\w*_\b")
 
 
 def reentrant(source: str) -> str:
@@ -70,30 +81,60 @@ def reentrant(source: str) -> str:
     return _CONSTANT.sub(r"static const \g<rest>", _LOCAL.sub(local, source))
 
 
-def unpack(sdist: Path, folder: Path) -> None:
-    """Write lapack_lite's sources, made reentrant, to ``folder``.
+def called_by(roots: Collection[str], sources: Mapping[str, str]) -> dict[str, str]:
+    """Return f2c's sources without the routines that no root calls, nor what it calls, and so on.
+
+    Args:
+        roots: Names as Fortran has them, with f2c's underscore: ``dgesv_``.
+        sources: Filename to source.
+    """
+    places: dict[str, tuple[str, slice]] = {}
+    for filename, source in sources.items():
+        for match in _ROUTINE.finditer(source):
+            end = "\n} /* " + match["name"] + " */\n"
+            if (at := source.find(end, match.end())) > 0:
+                places.setdefault(match["name"], (filename, slice(match.start(), at + len(end))))
+    left, waiting = set[str](), set(roots)
+    while waiting:
+        name = waiting.pop()
+        if name in places and name not in left | OWN:
+            left.add(name)
+            filename, place = places[name]
+            waiting.update(_CALLED.findall(sources[filename][place]))
+    cut = dict(sources)
+    # From the end of each file, so that the places before it hold.
+    for name, (filename, place) in reversed(places.items()):
+        if name not in left:
+            cut[filename] = cut[filename][: place.start] + cut[filename][place.stop :]
+    return cut
+
+
+def unpack(sdist: Path, folder: Path, roots: Collection[str]) -> None:
+    """Write what ``roots`` call of lapack_lite, made reentrant, to ``folder``.
 
     Raises:
         BuildError: The sdist does not contain the expected lapack_lite files.
     """
     wanted = {*LAPACK, REFERENCE_BLAS, LIBRARY, *HEADERS, LICENSE}
+    texts = {}
     with contextlib.closing(archives.files(sdist)) as found:
         for path, content in found:
             _, _, inner = path.partition("/")
             name = inner.removeprefix(FOLDER)
             if inner.startswith(FOLDER) and name in wanted:
                 with damage.told(sdist.name):
-                    text = content().decode("utf-8")
-                made = reentrant(text) if name.endswith(".c") else text
-                (folder / name).write_text(made, "utf-8")
-                wanted.remove(name)
-            if not wanted:
+                    texts[name] = content().decode("utf-8")
+            if len(texts) == len(wanted):
                 break
-    if wanted:
+    if lacking := wanted - texts.keys():
         raise BuildError(
-            f"{sdist.name} lacks {', '.join(sorted(wanted))} of {FOLDER}",
+            f"{sdist.name} lacks {', '.join(sorted(lacking))} of {FOLDER}",
             hint="leave `lite-blas` out for this version of numpy",
         )
+    texts |= called_by(roots, {name: texts[name] for name in (*LAPACK, REFERENCE_BLAS)})
+    for name, text in texts.items():
+        made = reentrant(text) if name.endswith(".c") else text
+        (folder / name).write_text(made, "utf-8")
 
 
 SHIM = Path(__file__).with_name("csrc")
@@ -115,10 +156,9 @@ TRANSLATED = (
     "helpers.h",
     "-ffp-contract=off",
     "-w",
-    "-DLITEBLAS_WEAK_REFERENCE",
 )
 """For f2c's output: its helpers inlined, rounding as LAPACK was written for, and none of f2c's many
-warnings; what csrc/ replaces is weak. Optimizing at link time gives the same speed and a library
+warnings. Optimizing at link time gives the same speed and a library
 that is a tenth smaller, but the linker does it on one core, and most of a first build waits."""
 
 KERNELS = {"s": ("float", 0), "d": ("double", 0), "c": ("float", 1), "z": ("double", 1)}
@@ -208,7 +248,9 @@ def build(
             ) from failed
 
     made = units(imports)
+    # The longest first, so that none is left alone at the end.
+    longest = sorted(made, key=lambda name: -(scratch / made[name][-1]).stat().st_size)
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        list(pool.map(lambda unit: call([*unit[1], "-c", "-o", f"{unit[0]}.o"]), made.items()))
+        list(pool.map(lambda name: call([*made[name], "-c", "-o", f"{name}.o"]), longest))
     call(link_arguments(imports, [f"{name}.o" for name in sorted(made)]))
     return (scratch / "lib.so").read_bytes()

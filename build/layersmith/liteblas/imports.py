@@ -76,6 +76,12 @@ class Imports:
         """C type of a BLAS integer."""
         return "int64_t" if self.suffix else "int32_t"
 
+    @property
+    def routines(self) -> set[str]:
+        """Names as Fortran and f2c have them, ``dgesv_``; those of CBLAS have no underscore."""
+        inner = (one.removeprefix(self.prefix) for one in self.symbols)
+        return {one.removesuffix(self.suffix) for one in inner}
+
 
 def read(wheel: Path) -> Imports:
     """Read what ``wheel`` imports from the OpenBLAS inside it.

@@ -52,6 +52,52 @@ class TestReentrant:
         assert compiler.reentrant(source) == source
 
 
+ROUTINE = """\
+/* Subroutine */ int {name}(integer *n)
+{{
+    extern /* Subroutine */ int {called}(integer *);
+    {called}(n);
+    return 0;
+}} /* {name} */
+"""
+
+
+class TestCalledBy:
+    def test_what_no_root_reaches_is_left_out(self) -> None:
+        head = "static const integer c__1 = 1;\n\n"
+        sources = {
+            "f2c_lapack.c": head
+            + ROUTINE.format(name="dgesv_", called="dgetrf_")
+            + ROUTINE.format(name="dgeev_", called="dtrevc_")
+            + ROUTINE.format(name="dgetrf_", called="dscal_"),
+            "f2c_blas.c": ROUTINE.format(name="drot_", called="dscal_")
+            + ROUTINE.format(name="dscal_", called="xerbla_"),
+        }
+
+        assert compiler.called_by(["dgesv_"], sources) == {
+            "f2c_lapack.c": head
+            + ROUTINE.format(name="dgesv_", called="dgetrf_")
+            + ROUTINE.format(name="dgetrf_", called="dscal_"),
+            "f2c_blas.c": ROUTINE.format(name="dscal_", called="xerbla_"),
+        }
+
+    def test_what_the_kernels_have_is_not_compiled_twice(self) -> None:
+        sources = {"f2c_blas.c": ROUTINE.format(name="dgemm_", called="lsame_")}
+
+        assert compiler.called_by(["dgemm_"], sources) == {"f2c_blas.c": ""}
+
+    def test_a_function_returns_a_value(self) -> None:
+        source = "doublereal dnrm2_(integer *n)\n{\n    return 0.;\n} /* dnrm2_ */\n"
+
+        assert compiler.called_by(["dnrm2_"], {"a.c": source}) == {"a.c": source}
+        assert compiler.called_by([], {"a.c": source}) == {"a.c": ""}
+
+    def test_declarations_and_what_ends_otherwise_stay(self) -> None:
+        source = "extern doublereal dlapy2_(doublereal *x);\nint odd_(void)\n{\n}\n"
+
+        assert compiler.called_by([], {"a.c": source}) == {"a.c": source}
+
+
 class TestNaming:
     @pytest.mark.parametrize(
         ("symbols", "expected"),
@@ -104,10 +150,15 @@ class TestUnpack:
             pass
 
         with pytest.raises(BuildError, match=r"lacks LICENSE.txt, f2c.c, .* of numpy/linalg"):
-            compiler.unpack(sdist, tmp_path)
+            compiler.unpack(sdist, tmp_path, [])
 
 
 class TestCommands:
+    def test_routines_are_named_without_what_the_wheel_puts_around_them(self) -> None:
+        made = wanted("scipy_dgesv_64_", "scipy_cblas_ddot64_")
+
+        assert made.routines == {"dgesv_", "cblas_ddot"}
+
     def test_names_and_integers_follow_the_wheel(self) -> None:
         made = compiler.units(wanted("scipy_dgesv_64_"))
 

@@ -40,7 +40,11 @@ def rescue(tree: Tree, gone: Mapping[str, Gone]) -> None:
     if not lost.any:
         return
     read = (".py", ".so") if lost.owned else (".py",)
-    waiting = deque(entry for entry in tree if entry.path.endswith(read))
+    waiting = deque(
+        entry
+        for entry in tree
+        if entry.path.endswith(read) and not modules.GRAFTED.search(entry.path)
+    )
     while waiting:
         waiting.extend(lost.needed_by(waiting.popleft()))
 
