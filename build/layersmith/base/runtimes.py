@@ -151,6 +151,7 @@ class Runtime:
         image: AWS's base image, without its digest.
         bytecode: Magic number of .pyc files; None where it is not known.
         removed: Modules that this minor version dropped from the standard library.
+        added: Modules that it has first.
         provides: Distributions in the runtime's own folders.
         managed: Managed layers that can be used with it.
         suite: Release of Debian that has this Python; None where none has.
@@ -166,6 +167,7 @@ class Runtime:
     image: str
     bytecode: int | None = None
     removed: frozenset[str] = frozenset()
+    added: frozenset[str] = frozenset()
     provides: tuple[ProvidedDistribution, ...] = ()
     managed: tuple[ManagedLayer, ...] = ()
     suite: str | None = None
@@ -358,6 +360,7 @@ def _runtime(
         image=row["image"],
         bytecode=row.get("bytecode"),
         removed=frozenset(row.get("removed", ())),
+        added=frozenset(row.get("added", ())),
         provides=provided[row["provided"]],
         managed=tuple(managed[one] for one in row.get("managed", ())),
         suite=row.get("stand-in"),
@@ -415,9 +418,13 @@ def _digits(name: str) -> str:
 
 
 def stdlib(runtime: Runtime) -> frozenset[str]:
-    """Return the top-level modules of its standard library, as far as this interpreter knows."""
-    gone = {name for one in RUNTIMES.values() if one.minor <= runtime.minor for name in one.removed}
-    return frozenset(sys.stdlib_module_names - gone)
+    """Return the top-level modules of its standard library, whatever interpreter asks."""
+    known = set(sys.stdlib_module_names)
+    for one in RUNTIMES.values():
+        here = one.minor <= runtime.minor
+        known |= one.added if here else one.removed
+        known -= one.removed if here else one.added
+    return frozenset(known)
 
 
 def managed_layer(name: str) -> ManagedLayer | None:

@@ -203,6 +203,12 @@ MACHINES = {
         works=WORKING,
         env={"PATH": "{}/home/bin:{}/home:PATH", "PYENV_ROOT": "{}/home"},
     ),
+    "no program of the system": Machine(
+        close("home", 0o755),
+        {"release demo": "git cannot be started"},
+        {"PATH": "{}/home/bin"},
+        works=WORKING,
+    ),
     "cache read-only": Machine(
         cache_read_only,
         {"lock": "the cache {}", "build --force": "the cache {}", "weigh": "the cache {}"},

@@ -155,7 +155,7 @@ def _uses(
         if _bound(name, tree) > 1:
             return set(), f"{name} is bound more than once"
     into: set[int] = set()
-    if early := _early(names, table, into):
+    if early := _early(names, table, into) or _in_comprehension(names, tree):
         return set(), f"{early} is used while the module is imported"
     exported = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     if "__all__" in table.get_identifiers() and exported & set(names):
@@ -181,6 +181,25 @@ def _early(names: Collection[str], table: symtable.SymbolTable, into: set[int]) 
             early = "" if _kind(child) == "annotation" else _early(names, child, into)
         if early:
             return early
+    return ""
+
+
+def _in_comprehension(names: Collection[str], node: ast.AST) -> str:
+    """Return the name that a comprehension outside of functions uses.
+
+    Since CPython 3.12 symbol tables have no scope for it (PEP 709), nor its uses of a name that the
+    scope around it binds.
+    """
+    for child in ast.iter_child_nodes(node):
+        if isinstance(node, _Scope) and isinstance(child, ast.stmt):
+            continue
+        if isinstance(child, ast.ListComp | ast.SetComp | ast.DictComp):
+            used = (one.id for one in ast.walk(child) if isinstance(one, ast.Name))
+            found = next((name for name in used if name in names), "")
+        else:
+            found = _in_comprehension(names, child)
+        if found:
+            return found
     return ""
 
 

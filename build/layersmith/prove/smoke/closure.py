@@ -10,7 +10,6 @@ import contextlib
 import csv
 import io
 import re
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 from layersmith.assemble.prune import rules as prune_rules
 from layersmith.assemble.wheel import headers
-from layersmith.base import damage, legacy, modules
+from layersmith.base import damage, legacy, modules, runtimes
 from layersmith.base.runtimes import marker_environment
 from layersmith.errors import ProofError
 from layersmith.prove import layer_zip
@@ -39,8 +38,8 @@ _DIST_INFO = re.compile(
     r"python/(?:lib/python3\.\d+/site-packages/)?[^/]+\.dist-info/(?:RECORD|METADATA)"
 )
 
-_PYTHON = sys.stdlib_module_names - {"distutils"}
-"""Modules that a runtime's own Python should have; distutils left it with 3.12."""
+_PYTHON = frozenset().union(*map(runtimes.stdlib, runtimes.RUNTIMES.values())) - {"distutils"}
+"""Modules that a runtime's own Python has or had; distutils left it with 3.12."""
 
 OWN = {"local", "files"}
 """Origins whose code is the user's own: what it imports has to be asked for."""

@@ -63,8 +63,7 @@ def require_identity(root: Path) -> None:
         ShipError: It does not.
     """
     for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
-        found = process.run(["git", "var", who], cwd=root, check=False)
-        if found.returncode != 0:
+        if _look(root, "var", who).returncode != 0:
             raise ShipError(
                 "git has no identity to commit with; nothing was edited",
                 cause="user.name and user.email are not set",
@@ -223,8 +222,7 @@ def _branch(root: Path) -> str:
 
 
 def _has(root: Path, reference: str) -> bool:
-    words = ["git", "rev-parse", "--quiet", "--verify", reference]
-    return process.run(words, cwd=root, check=False).returncode == 0
+    return _look(root, "rev-parse", "--quiet", "--verify", reference).returncode == 0
 
 
 def _tree(root: Path, head: str, files: Mapping[str, str]) -> str:
@@ -266,8 +264,15 @@ def _tag(root: Path, tag: str, made: str, message: str) -> str:
 
 def _asks(root: Path, setting: str) -> bool:
     """Whether a setting of git that is true or false is true."""
-    words = ["git", "config", "--type=bool", "--get", setting]
-    return process.run(words, cwd=root, check=False).stdout.strip() == "true"
+    return _look(root, "config", "--type=bool", "--get", setting).stdout.strip() == "true"
+
+
+def _look(root: Path, *words: str) -> process.Completed:
+    """Ask git something that it may answer by its exit code."""
+    try:
+        return process.run(["git", *words], cwd=root, check=False)
+    except process.CommandFailed as failed:
+        raise _refused(words[0], failed) from failed
 
 
 def _git(
@@ -276,11 +281,20 @@ def _git(
     try:
         return commits.ask(root, *words, stdin=stdin, env=env)
     except process.CommandFailed as failed:
-        raise ShipError(
-            f"git {words[0]} failed: {failed.output.splitlines()[0] if failed.output else ''}",
-            cause="the repository is not in a state to release from",
-            hint="run `git status`; nothing was tagged",
-        ) from failed
+        raise _refused(words[0], failed) from failed
+
+
+def _refused(command: str, failed: process.CommandFailed) -> ShipError:
+    if isinstance(failed.__cause__, OSError):
+        return ShipError(
+            f"git cannot be started: {failed.output}",
+            hint="install git; nothing was tagged",
+        )
+    return ShipError(
+        f"git {command} failed: {failed.output.splitlines()[0] if failed.output else ''}",
+        cause="the repository is not in a state to release from",
+        hint="run `git status`; nothing was tagged",
+    )
 
 
 def refuse_plain(built: Mapping[str, Manifest]) -> None:
