@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import signal
 import sys
+import sysconfig
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from layersmith import console
-from layersmith.base import runtimes
+from layersmith.base import runtimes, uv
 from layersmith.errors import LayersmithError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # Tests start some thousand processes. Where a machine asks for no bytecode, each would compile what
 # it imports: collecting the tests alone takes twice the time. Tests that mean it say so themselves.
@@ -115,6 +117,10 @@ def docker_is_missing(runtime: str = RUNTIME) -> str | None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what was not asked for and what cannot run here, each with the reason."""
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            if not _has(name):
+                pytest.skip(f"needs {name}, which this machine has not")
     if item.get_closest_marker("docker") is not None:
         _judge_docker(item)
     elif item.get_closest_marker("slow") is not None:
@@ -124,6 +130,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     asked = "exhaustive" in item.config.getoption("markexpr")
     if item.get_closest_marker("exhaustive") is not None and not asked:
         pytest.skip("takes minutes; run it by -m exhaustive")
+
+
+def _has(name: str) -> bool:
+    """Whether the machine has what a test needs."""
+    if name == "Python.h":
+        return Path(sysconfig.get_path("include"), name).is_file()
+    if name.startswith("python3."):
+        return uv.interpreter(int(name.removeprefix("python3."))) is not None
+    return shutil.which(name) is not None
 
 
 def _judge_docker(item: pytest.Item) -> None:

@@ -24,6 +24,7 @@ import yaml
 from layersmith.stacks import templates
 
 from tests.support import clocks, expressions
+from tests.support.repositories import git
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -408,7 +409,7 @@ class Step:
                 "FETCH_HEAD",
             ),
         ):
-            subprocess.run(["git", *words], cwd=self.job.folder, check=True, capture_output=True)
+            git(self.job.folder, *words)
 
     def upload(self, settings: Mapping[str, str]) -> dict[str, str]:
         """Keep files from the lowest folder that they share."""
@@ -520,15 +521,6 @@ ACTIONS: dict[str, Callable[[Step, Mapping[str, str]], dict[str, str] | None]] =
     "aws-actions/configure-aws-credentials": Step.assume_role,
     "docker/setup-qemu-action": Step.nothing,
 }
-
-
-def git(root: Path, *words: str) -> str:
-    """Run git in a folder, under a name of the tests; return what it printed."""
-    identity = ["-c", "user.name=Tests", "-c", "user.email=tests@example.org"]
-    done = subprocess.run(
-        ["git", *identity, *words], cwd=root, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 def trusts(

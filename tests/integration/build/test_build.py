@@ -85,6 +85,7 @@ def test_the_manifest_says_what_the_zip_holds(demo: Project) -> None:
     assert steps["bytecode"] - steps["strip"] == compiled
 
 
+@pytest.mark.needs("python3.11")
 def test_what_is_imported_stays_and_documents_do_not_collide(
     project: Project, tmp_path: Path
 ) -> None:
@@ -134,6 +135,7 @@ def test_record_lists_exactly_the_files_with_their_hashes(demo: Project) -> None
                 assert digest == wheels.digest(archive.read(f"python/{path}"))
 
 
+@pytest.mark.needs("python3.11")
 def test_the_bytecode_is_loaded_as_it_is(demo: Project, tmp_path: Path) -> None:
     demo.build()
     with zipfile.ZipFile(demo.dist / "demo-1.0.0-python3.11-arm64.zip") as archive:
@@ -154,6 +156,7 @@ def test_the_bytecode_is_loaded_as_it_is(demo: Project, tmp_path: Path) -> None:
     assert "__pycache__/core.cpython-311.pyc" in done.stdout
 
 
+@pytest.mark.needs("python3.11")
 def test_bytecode_only_leaves_no_sources(demo: Project, tmp_path: Path) -> None:
     demo.write(CONFIG + "    bytecode: only\n")
     demo.build()
@@ -228,6 +231,7 @@ def test_over_budget_is_exit_code_7_with_the_biggest_and_nothing_is_left(
     assert not list(demo.dist.glob("*"))
 
 
+@pytest.mark.needs("python3.11")
 def test_all_exceeded_budgets_are_in_one_report(demo: Project) -> None:
     demo.write(CONFIG + "    budgets:\n      unzipped: 900\n      arm64: {zipped: 1500}\n")
     done = demo.run("build", "--json", check=7)
@@ -261,6 +265,7 @@ def test_wheels_that_cannot_fit_are_refused_before_a_backend_runs(
     assert "the backend ran" not in done.stderr
 
 
+@pytest.mark.needs("python3.11")
 def test_the_table_and_the_json_show_the_bytes_of_bytecode(demo: Project) -> None:
     (result,) = demo.build()
     with zipfile.ZipFile(demo.dist / "demo-1.0.0-python3.11-arm64.zip") as archive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING
 
+import pytest
 from layersmith.base import runtimes, uv
 from layersmith.crossbuild import host, isolated
 from layersmith.lock import targets as locking
@@ -13,8 +14,6 @@ from tests.support import zips
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from .conftest import Project
 
@@ -170,6 +169,7 @@ def build_wheel(to, config_settings=None, metadata_directory=None):
 """
 
 
+@pytest.mark.needs("python3.11", "python3.13")
 def test_the_python_of_the_target_builds(project: Project) -> None:
     in_tree = SETUPTOOLS.replace('"setuptools.build_meta"', '"backend"\nbackend-path = ["."]')
     package = sources(project.root / "pkg", in_tree + 'version = "1.0"\n')

@@ -41,6 +41,7 @@ def mine(project: Project) -> Project:
     return project
 
 
+@pytest.mark.needs("python3.11")
 def test_modules_from_lock_to_audit(mine: Project) -> None:
     mine.run("lock")
     mine.build()

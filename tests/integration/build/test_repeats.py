@@ -95,6 +95,7 @@ def mark(project: Project) -> None:
     path.write_text(json.dumps(content))
 
 
+@pytest.mark.needs("python3.11")
 def test_the_same_run_is_told_again_in_the_same_words(demo: Project) -> None:
     first = demo.run("build")
     assert "unchanged" in first.stdout
@@ -135,6 +136,7 @@ CHANGES: dict[str, Callable[[Project], object]] = {
 }
 
 
+@pytest.mark.needs("python3.11")
 def test_what_changed_is_looked_at(demo: Project) -> None:
     demo.run("build")
     content = json.loads(record(demo).read_text())
@@ -153,6 +155,7 @@ def test_a_damaged_record_is_ignored(tmp_path: Path, damage: str) -> None:
     assert not repeats.told(path)
 
 
+@pytest.mark.needs("python3.11")
 def test_every_path_that_is_asked_for_is_compared(demo: Project, tmp_path: Path) -> None:
     """What stat alone sees of the project is in the record, or in a folder that is."""
     script = tmp_path / "statted.py"

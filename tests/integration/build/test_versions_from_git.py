@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import zipfile
 from typing import TYPE_CHECKING
@@ -11,6 +10,8 @@ import pytest
 from layersmith.base import runtimes
 from layersmith.crossbuild import folder, host
 from layersmith.lock import targets as locking
+
+from tests.support.repositories import git
 
 from .test_local_packages import CONFIG, modes
 
@@ -45,11 +46,6 @@ source = "vcs"
 [tool.hatch.version.raw-options]
 root = ".."
 """
-
-
-def git(folder: Path, *words: str) -> str:
-    argv = ["git", "-c", "user.name=T", "-c", "user.email=t@example.invalid", *words]
-    return subprocess.run(argv, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
 def commit(folder: Path) -> None:

@@ -119,6 +119,7 @@ def own_sdist(folder: Path, source: str, extension: str = "") -> Path:
     return path
 
 
+@pytest.mark.needs("Python.h")
 def test_a_wheel_is_built_once_and_its_record_says_from_what(work_cache: Path) -> None:
     built = build(C, work_cache)
     written = built.path.stat().st_mtime_ns
@@ -134,6 +135,7 @@ def test_a_wheel_is_built_once_and_its_record_says_from_what(work_cache: Path) -
     assert any(line.startswith("setuptools==") for line in built.record["build_requirements"])
 
 
+@pytest.mark.needs("Python.h")
 def test_the_pinned_requirements_give_the_same_bytes_in_another_cache(
     work_cache: Path, tmp_path: Path
 ) -> None:
@@ -153,6 +155,7 @@ def test_the_pinned_requirements_give_the_same_bytes_in_another_cache(
     assert again.path.read_bytes() == built.path.read_bytes()
 
 
+@pytest.mark.needs("Python.h")
 def test_two_builds_of_one_sdist_at_once_do_not_meet(work_cache: Path, tmp_path: Path) -> None:
     def build(name: str) -> bytes:
         own = tmp_path / name
@@ -173,6 +176,7 @@ def test_two_builds_of_one_sdist_at_once_do_not_meet(work_cache: Path, tmp_path:
     assert first == second
 
 
+@pytest.mark.needs("Python.h")
 def test_a_compiler_error_is_shown(work_cache: Path, tmp_path: Path) -> None:
     path = own_sdist(tmp_path, "#include <Python.h>\n#error no way\n")
 
@@ -188,6 +192,7 @@ def test_a_compiler_error_is_shown(work_cache: Path, tmp_path: Path) -> None:
     assert not list(work_cache.glob("wheels/*/thing*"))
 
 
+@pytest.mark.needs("Python.h")
 def test_a_library_that_the_sdist_lacks_is_the_likely_cause(
     work_cache: Path, tmp_path: Path
 ) -> None:
@@ -205,6 +210,7 @@ def test_a_library_that_the_sdist_lacks_is_the_likely_cause(
     assert caught.value.cause == "the build needs a C library that its sdist does not hold"
 
 
+@pytest.mark.needs("Python.h")
 def test_an_optional_extension_that_does_not_compile_is_said(
     work_cache: Path, tmp_path: Path
 ) -> None:

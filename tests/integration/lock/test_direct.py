@@ -6,9 +6,11 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from layersmith import lock, process
+from layersmith import lock
 from layersmith.errors import BuildError
 from layersmith.lock import wheelstore
+
+from tests.support import repositories
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +46,7 @@ class Repository:
 
     def git(self, *words: str) -> str:
         """Run git."""
-        who = ("-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false")
-        return process.run(["git", "-C", self.folder, *who, *words], timeout=60).stdout.strip()
+        return repositories.git(self.folder, *words)
 
     def commit(self, text: str) -> str:
         """Commit a change, and return its hash."""

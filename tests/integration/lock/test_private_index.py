@@ -394,6 +394,7 @@ def offer_sdist(setup: Setup, **files: str) -> None:
         archive.add(source, source.name)
 
 
+@pytest.mark.needs("Python.h")
 def test_what_compiles_is_built_from_a_private_index(setup: Setup) -> None:
     source = "int PyInit_curious(void) { return 0; }\n"
     offer_sdist(setup, backend_py=COMPILING, curious_c=source)

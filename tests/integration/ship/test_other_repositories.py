@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from tests.support import cli, clocks
-from tests.support.workflows import PROGRAMS, Forge, JobRun, git
+from tests.support.repositories import git
+from tests.support.workflows import PROGRAMS, Forge, JobRun
 
 if TYPE_CHECKING:
     from tests.integration.ship.conftest import AwsServer
@@ -127,6 +128,7 @@ def test_a_pull_request_gets_one_comment_that_says_what_changed(
     assert len(hub.comments) == 2
 
 
+@pytest.mark.needs("jq")
 @pytest.mark.parametrize("row", ["| e |\n", "| é ✓ |\n"], ids=["ascii", "utf-8"])
 def test_a_summary_too_long_for_a_comment_is_cut_between_lines_and_says_so(
     hub: Hub, tmp_path: Path, row: str

@@ -15,19 +15,12 @@ from layersmith.plan import plan
 
 from tests.integration.ship import releases
 from tests.integration.ship.releases import LayerSpec, distribution
+from tests.support.repositories import git
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.integration.ship.conftest import Project, Result
-
-
-def git(root: Path, *words: str) -> str:
-    identity = ["-c", "user.name=Tests", "-c", "user.email=tests@example.org"]
-    done = subprocess.run(
-        ["git", *identity, *words], cwd=root, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 CONFIG = """\
@@ -275,6 +268,7 @@ def test_without_an_identity_nothing_is_edited(
     assert git(root, "status", "--porcelain") == ""
 
 
+@pytest.mark.needs("ssh-keygen")
 def test_commit_and_tag_are_signed_where_git_is_set_to(repository: Project) -> None:
     root = built(repository).root
     key = root / "dist" / "key"

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from tests.support import cli, workflows
-from tests.support.workflows import Forge, git
+from tests.support.repositories import git
+from tests.support.workflows import Forge
 
 if TYPE_CHECKING:
     from tests.integration.ship.conftest import AwsServer
