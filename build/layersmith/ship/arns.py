@@ -126,7 +126,8 @@ def read(paths: Iterable[Path]) -> Index:
 class ObservedPointers:
     """The pointers of one target in one region, as they were read.
 
-    ``wanted`` says that layers.yaml has the target there; else it was published once.
+    ``wanted`` says that layers.yaml has the target there; else it was published once. ``gone`` are
+    the versions whose pointer is there and whose layer version is not: somebody deleted it.
     """
 
     layer: str
@@ -135,6 +136,7 @@ class ObservedPointers:
     region: str
     pointers: Pointers
     wanted: bool = True
+    gone: frozenset[str] = frozenset()
 
 
 def observe(desired: Sequence[Desired], states: Iterable[RegionState]) -> list[ObservedPointers]:

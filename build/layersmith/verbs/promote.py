@@ -74,7 +74,7 @@ def move(args: argparse.Namespace, decide: Decide) -> int:
     args.layer = [args.name]
     reach = options.reach(args)
     site, where = reach.site, reach.where
-    observed, failed = moving.read(site, where, reach.wanted)
+    observed, failed = moving.read(site, where, reach.wanted, versions=True)
     unread = [one.region for one in failed]
     failed += [one for one in reach.unread if one.region not in unread]
     moves, findings = decide(observed, lambda: _recall(site, args.name, unread))

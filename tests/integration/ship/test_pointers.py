@@ -64,6 +64,21 @@ def test_rollback_moves_latest_back_and_apply_leaves_it_there(
     assert [latest(project, region) for region in TWO] == ["2", "3"]
 
 
+def test_no_pointer_moves_to_a_version_that_somebody_deleted(
+    aws: AwsServer, three_releases: Project
+) -> None:
+    project = three_releases
+    aws.client("lambda", "us-east-1").delete_layer_version(
+        LayerName="alpha-python3-13-arm64", VersionNumber=2
+    )
+
+    assert move(project, "promote", "alpha", "1.1.0") == 9
+    assert [latest(project, region) for region in TWO] == ["2", "3"]
+    assert move(project, "rollback", "alpha") == 0
+
+    assert [latest(project, region) for region in TWO] == ["1", "1"]
+
+
 @pytest.mark.parametrize("action", ["PutParameter", ".*"])
 def test_rollback_again_after_a_region_failed_moves_only_that_region(
     aws: AwsServer, three_releases: Project, action: str

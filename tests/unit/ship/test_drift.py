@@ -46,6 +46,14 @@ def test_pointers_are_compared() -> None:
     assert fields(state(EU, release(1), at=gone)) == [(EU, "pointer latest")]
 
 
+def test_a_latest_that_was_deleted_and_one_that_others_wrote_need_other_steps() -> None:
+    deleted = pointers("1.1.0", v1_2_0=1, v1_1_0=9)
+    others = dataclasses.replace(pointers(None, v1_2_0=1), latest="arn:of:another")
+    for at, said in ((deleted, "it was deleted"), (others, "layersmith did not write it")):
+        [found] = plan.differences([want(regions=(EU,))], {EU: state(EU, release(1), at=at)})
+        assert found.hint.startswith(said)
+
+
 def test_leftovers_and_doubles_are_named() -> None:
     left = state(EU, placeholder(1), release(2), at=pointers("1.2.0", v1_2_0=2))
     assert fields(left) == [(EU, "placeholder")]

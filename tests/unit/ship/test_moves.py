@@ -11,8 +11,10 @@ from layersmith.ship.pointers import moves
 from layersmith.ship.publish.models import Pointers
 from layersmith.ship.publish.site import Site
 
-from tests.unit.ship.fakes import FakeAws
+from tests.unit.ship.fakes import FakeAws, refusal
 from tests.unit.ship.makers import arn, pointers
+
+VERSION_ARN = "arn:aws:lambda:eu-west-1:123456789012:layer:alpha-python3-13-arm64:1"
 
 
 def seen(at: Pointers, region: str = "eu-west-1") -> arns.ObservedPointers:
@@ -96,6 +98,43 @@ def test_rollback_goes_down_only_and_says_where_it_cannot() -> None:
     lowest = moves.rollback([seen(pointers("1.0.0", v1_0_0=1))], None)
     assert (lowest[0], lowest[1][0].found) == ([], "latest is 1.0.0")
     assert moves.rollback([seen(pointers(None, v1_0_0=1))], None)[1][0].found == "latest is nothing"
+
+
+def test_latest_is_never_moved_to_a_version_that_somebody_deleted() -> None:
+    all_ = {"v1_0_0": 1, "v1_1_0": 2, "v1_2_0": 3}
+    holed = dataclasses.replace(seen(pointers("1.2.0", **all_)), gone=frozenset({"1.1.0"}))
+    whole = seen(pointers("1.2.0", **all_), "us-east-1")
+
+    assert moves.goal([holed, whole]) == "1.0.0"
+    assert moved(moves.rollback([holed, whole], None)) == [("latest", arn(1))] * 2
+    assert moved(moves.yank([holed], "1.2.0", "bad"))[1] == ("latest", arn(1))
+    done, [finding] = moves.promote([holed, whole], "1.1.0")
+    assert [one.region for one in done] == ["us-east-1"]
+    assert (finding.region, finding.found) == ("eu-west-1", f"deleted: {arn(2)} is not there")
+
+
+def test_a_latest_that_others_wrote_is_named() -> None:
+    at = dataclasses.replace(pointers(None, v1_0_0=1), latest="arn:of:another")
+    assert moves.rollback([seen(at)], None)[1][0].found == "latest is arn:of:another"
+    assert moves.promote([seen(at)], "1.0.0")[0][0].detail == "latest: arn:of:another -> 1.0.0"
+
+
+def test_where_versions_cannot_be_listed_pointers_still_move(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parameter = {"Name": "/layers/alpha/python3.13/arm64/1.0.0", "Value": VERSION_ARN}
+    place = ("alpha", "python3.13", "arm64")
+    for answer, gone in (
+        ([{"LayerVersions": []}], {"1.0.0"}),
+        (refusal("AccessDeniedException"), set()),
+    ):
+        aws: Any = FakeAws(
+            get_parameters_by_path=[[{"Parameters": [parameter]}]], list_layer_versions=[answer]
+        )
+        site = Site({"eu-west-1": aws}, "eu-west-1")
+        [one], failed = moves.read(site, {"eu-west-1": [place]}, {}, versions=True)
+        assert (set(one.gone), failed) == (gone, [])
+    assert "was not looked at" in capsys.readouterr().err
 
 
 def test_yanking_moves_latest_only_off_the_version_itself() -> None:

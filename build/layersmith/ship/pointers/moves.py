@@ -13,12 +13,14 @@ from layersmith.base.versions import is_prerelease, order
 from layersmith.errors import ShipError
 from layersmith.ship import pointers
 from layersmith.ship.arns import ObservedPointers
+from layersmith.ship.aws import failures, labels
 from layersmith.ship.publish.models import LATEST, YANKED, RegionFinding
-from layersmith.ship.publish.observed import in_parallel
+from layersmith.ship.publish.observed import in_parallel, list_versions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from layersmith.ship.aws.accounts import Aws
     from layersmith.ship.publish.models import Place, Pointers, Quarantined
     from layersmith.ship.publish.site import Site
 
@@ -66,9 +68,13 @@ def promote(observed: Sequence[ObservedPointers], semver: str, *, pre: bool = Fa
         elif semver not in has.versions:
             if not one.wanted:
                 continue
-            known = ", ".join(sorted(has.versions, key=order)) or "nothing"
+            known = ", ".join(sorted(has.versions.keys() - one.gone, key=order)) or "nothing"
             hint = console.as_called("run `python build/layers.py publish apply`")
             findings.append(_finding(one, (semver, f"not published; there is {known}", hint)))
+        elif semver in one.gone:
+            found = f"deleted: {has.versions[semver]} is not there"
+            hint = "name another version, or release its content again under a new one"
+            findings.append(_finding(one, (semver, found, hint)))
         else:
             moves += _to(one, semver)
     return moves, findings
@@ -99,7 +105,7 @@ def rollback(
         if current is None or found is None:
             if not one.wanted:
                 continue
-            said = f"latest is {current or 'nothing'}"
+            said = f"latest is {one.pointers.latest_named}"
             hint = "name a version: `rollback LAYER --to SEMVER`"
             findings.append(_finding(one, ("an older version", said, hint)))
         elif order(current) > order(found):
@@ -124,11 +130,7 @@ def goal(observed: Sequence[ObservedPointers], *, pre: bool = False) -> str | No
     if newest is None:
         return None
     yanked = {version for one in observed for version in one.pointers.yanked}
-    places = [
-        _usable(one.pointers, pre=pre) - yanked
-        for one in observed
-        if newest in one.pointers.versions
-    ]
+    places = [_usable(one, pre=pre) - yanked for one in observed if newest in one.pointers.versions]
     lower = [
         below for usable in places if (below := {v for v in usable if order(v) < order(newest)})
     ]
@@ -173,7 +175,7 @@ def undo_yank(observed: Sequence[ObservedPointers], semver: str) -> Moves:
 
 
 def _off(one: ObservedPointers, semver: str, *, pre: bool) -> list[Move]:
-    left = max(_usable(one.pointers, pre=pre) - {semver}, key=order, default=None)
+    left = max(_usable(one, pre=pre) - {semver}, key=order, default=None)
     if left:
         return _to(one, left)
     detail = f"latest: {semver} -> nothing, no other release is left"
@@ -184,13 +186,15 @@ def _to(one: ObservedPointers, semver: str) -> list[Move]:
     arn = one.pointers.versions[semver]
     if one.pointers.latest == arn:
         return []
-    was = one.pointers.latest_semver or "nothing"
+    was = one.pointers.latest_named
     return [Move(one.region, _place(one), LATEST, arn, f"latest: {was} -> {semver}")]
 
 
-def _usable(has: Pointers, *, pre: bool) -> set[str]:
+def _usable(one: ObservedPointers, *, pre: bool) -> set[str]:
     """The versions that ``latest`` may be moved to."""
-    return {one for one in has.versions if pre or not is_prerelease(one)} - set(has.yanked)
+    has = one.pointers
+    known = {semver for semver in has.versions if pre or not is_prerelease(semver)}
+    return known - set(has.yanked) - one.gone
 
 
 def _known(observed: Sequence[ObservedPointers], semver: str) -> bool:
@@ -231,6 +235,8 @@ def read(
     site: Site,
     where: Mapping[str, Sequence[Place]],
     wanted: Collection[tuple[str, Place]],
+    *,
+    versions: bool = False,
 ) -> tuple[list[ObservedPointers], list[Quarantined]]:
     """Read the pointers of targets, and return the regions that could not be read.
 
@@ -238,24 +244,39 @@ def read(
         site: Where.
         where: Region -> its targets.
         wanted: Those that layers.yaml has.
+        versions: Whether to look, too, whether the layer versions that they name are there.
 
     Raises:
         AwsFailure: It concerns the whole run, such as expired credentials.
     """
 
     def one(region: str) -> list[ObservedPointers]:
-        return [
-            ObservedPointers(
-                *place,
-                region,
-                pointers.read(site.aws[region], region, place),
-                wanted=(region, place) in wanted,
-            )
-            for place in where[region]
-        ]
+        found = []
+        for place in where[region]:
+            aws = site.aws[region]
+            has = pointers.read(aws, region, place)
+            gone = _gone(aws, region, place, has) if versions else frozenset[str]()
+            mine = (region, place) in wanted
+            found.append(ObservedPointers(*place, region, has, wanted=mine, gone=gone))
+        return found
 
     done, failed = in_parallel(one, list(where), workers=site.workers)
     return [observed for found in done.values() for observed in found], failed
+
+
+def _gone(aws: Aws, region: str, place: Place, has: Pointers) -> frozenset[str]:
+    """Return the versions whose pointer names a layer version that is not there."""
+    try:
+        with failures.explained(region, "lambda"):
+            listed = list_versions(aws.lambda_(region), labels.layer_name(*place))
+    except failures.AwsFailure as failure:
+        if failure.kind in failures.OF_THE_RUN:
+            raise
+        # Parameters are all that a move needs: a rollback does not wait for Lambda.
+        console.warn(f"whether the layer versions are there was not looked at: {failure.line}")
+        return frozenset()
+    there = {version.arn for version in listed}
+    return frozenset(semver for semver, arn in has.versions.items() if arn not in there)
 
 
 def carry_out(site: Site, moves: Sequence[Move]) -> tuple[list[Move], list[Quarantined]]:

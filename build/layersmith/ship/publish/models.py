@@ -159,6 +159,11 @@ class Pointers:
         """Semver whose ARN is ``latest``."""
         return next((v for v, arn in self.versions.items() if arn == self.latest), None)
 
+    @property
+    def latest_named(self) -> str:
+        """What ``latest`` names, for people: a semver, a value that is none of ours, or nothing."""
+        return self.latest_semver or self.latest or "nothing"
+
 
 @dataclass(frozen=True)
 class Held:

@@ -227,8 +227,7 @@ def _pointers(
     if options.canary and not proven:
         actions.append(Action(Step.CANARY, region, want.identifier, number, want.version))
     if options.promote and not proven and _newer(want, has, pre=options.pre):
-        was = pointers.latest_semver or "nothing"
-        detail = f"latest: {was} -> {want.version}"
+        detail = f"latest: {pointers.latest_named} -> {want.version}"
         actions.append(
             Action(Step.PROMOTE, region, want.identifier, number, detail, semver=want.version)
         )
@@ -331,8 +330,11 @@ def _pointer_differences(want: Desired, has: Held, release: Version) -> Iterator
         hint = console.as_called("run `python build/layers.py promote`")
         yield "pointer latest", "an ARN", "none", hint
     elif pointers.latest not in known:
+        # Of a version that was deleted the semver's own pointer tells where to go back from.
         hint = console.as_called(
             "it was deleted: run `python build/layers.py rollback` or `promote`"
+            if pointers.latest_semver
+            else "layersmith did not write it: run `python build/layers.py promote LAYER SEMVER`"
         )
         yield "pointer latest", "a version that is there", pointers.latest, hint
     elif pointers.latest_semver in pointers.yanked:
