@@ -41,6 +41,42 @@ def test_a_region_catches_up_with_the_bytes_that_were_released(
     assert len(digests) == 1
 
 
+@pytest.mark.parametrize("action", ["ListLayerVersions", "PUT bucket.*"])
+def test_the_pilot_that_stands_in_for_a_region_that_fails_keeps_the_zip(
+    action: str, aws: AwsServer, project: Project
+) -> None:
+    project.write(LayerSpec(regions=TWO))
+    denied = {"kind": "error", "region": TWO[0], "status": 403, "code": "AccessDenied"}
+    aws.faults({**denied, "action": action})
+    released = project.apply()
+    assert (released.code, released.json["quarantined"][0]["region"]) == (9, TWO[0])
+    zips = {path.name: path.read_bytes() for path in (project.root / "dist").glob("alpha-*")}
+    shutil.rmtree(project.root / "dist")
+    aws.faults({**denied, "service": "s3"})
+
+    fetched = project.run("publish", "fetch", *project.places)
+
+    assert fetched.code == 0, fetched.err
+    assert {p.name: p.read_bytes() for p in (project.root / "dist").glob("*")} == zips
+    aws.faults()
+    assert project.apply().code == 0
+    assert project.verify().code == 0
+
+
+def test_what_a_region_that_fails_may_hold_was_not_never_released(
+    aws: AwsServer, project: Project
+) -> None:
+    project.write(LayerSpec(regions=TWO))
+    shutil.rmtree(project.root / "dist")
+    aws.faults({"kind": "error", "region": TWO[0], "service": "s3", "status": 403, "code": "403"})
+
+    unknown = project.run("publish", "fetch", "--skip-unreleased", *project.places)
+
+    assert unknown.code == 9
+    assert "never released" not in unknown.err
+    assert "s3:ListObjectsV2" in unknown.err
+
+
 def test_a_version_that_was_never_released_is_named_or_skipped(
     aws: AwsServer, project: Project
 ) -> None:

@@ -244,6 +244,11 @@ class Publisher:
                 except ShipError as problem:
                     self.block(want, region, problem)
 
+    def working(self) -> dict[str, RegionState]:
+        """Return what the regions held that have not failed since."""
+        usable = self._usable()
+        return {region: state for region, state in self.states.items() if region in usable}
+
     def number(self, want: Desired, region: str, has: Held) -> int:
         """Return the integer version the target shall have; 0 where it does not matter."""
         with self._lock:
@@ -332,7 +337,7 @@ class RegionUpdate:
             return
         self._release = has.release(want.version, want.sha256)
         self._top = has.top
-        todo = plan.keep(want, run.states[self.region])
+        todo = [one for one in plan.keep(want, run.working()) if one.region == self.region]
         for action in todo + plan.steps(want, self.region, has, number, run.options):
             self._do(action)
         real = self._published.number

@@ -215,11 +215,25 @@ class Releases:
         return count
 
     def _found(self, target: Target, names: Sequence[str]) -> bool:
-        """Fetch a target's files; return whether its zip was there."""
+        """Fetch a target's files; return whether its zip was there.
+
+        Any region may have been the pilot, so that one that fails leaves the others to be asked.
+        """
         if self.on_github:
             tag = tagging.tag_name(target.layer, target.version)
             return github.Repository.current().download(tag, f"{target.stem}.", self.dist)
-        return any(self._from(region, target) for region in names)
+        failed: failures.AwsFailure | None = None
+        for region in names:
+            try:
+                if self._from(region, target):
+                    return True
+            except failures.AwsFailure as failure:
+                if failure.kind in failures.OF_THE_RUN:
+                    raise
+                failed = failed or failure
+        if failed:
+            raise failed
+        return False
 
     def _from(self, region: str, target: Target) -> bool:
         """Fetch a target's files from one region's bucket; return whether its zip was there."""

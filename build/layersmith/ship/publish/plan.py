@@ -88,7 +88,7 @@ def plan(
             # One semver has one content: where a region holds another, no region gets ours.
             continue
         for region, has in held.items():
-            result.actions.extend(keep(want, states[region]))
+            result.actions.extend(one for one in keep(want, states) if one.region == region)
             result.actions.extend(steps(want, region, has, number, options))
     busy = {action.region for action in result.actions}
     result.actions[:0] = [
@@ -99,11 +99,17 @@ def plan(
     return result
 
 
-def keep(want: Desired, state: RegionState) -> list[Action]:
-    """Return the step that stores the zip where a region can catch up from: with the pilot."""
-    if state.region != want.regions[0] or want.artifact_key in state.kept:
+def keep(want: Desired, states: Mapping[str, RegionState]) -> list[Action]:
+    """Return the step that stores the zip where a region can catch up from: with the pilot.
+
+    Args:
+        want: The artifact.
+        states: The regions that work; the first of the target's is its pilot.
+    """
+    pilot = next((region for region in want.regions if region in states), None)
+    if pilot is None or want.artifact_key in states[pilot].kept:
         return []
-    return [Action(Step.KEEP, state.region, want.identifier, detail=want.artifact_key)]
+    return [Action(Step.KEEP, pilot, want.identifier, detail=want.artifact_key)]
 
 
 def release_number(want: Desired, held: Iterable[Held]) -> int:
