@@ -26,12 +26,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
-from layersmith import console
 from layersmith.base.models import StrictModel
 from layersmith.base.versions import order
 from layersmith.errors import ShipError
 from layersmith.ship.aws import buckets, failures, labels
-from layersmith.ship.publish.models import Pointers
+from layersmith.ship.publish.models import Pointers, Quarantined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -90,8 +89,19 @@ class Index(StrictModel):
         return json.dumps(self.model_dump(mode="json", exclude_none=True), indent=1) + "\n"
 
 
-def parse(text: str | bytes) -> Index:
+AGAIN = "the index is not up to date: run it again"
+"""Next step where only the index was not written; what was done is not repeated."""
+
+NEWER = "a newer layersmith may have written it"
+"""The likely cause of an index that cannot be read."""
+
+
+def parse(text: str | bytes, *, otherwise: str = "get the file again") -> Index:
     """Read an index.
+
+    Args:
+        text: Its JSON.
+        otherwise: What to do where it is damaged.
 
     Raises:
         ShipError: It is damaged or of a newer format.
@@ -102,7 +112,7 @@ def parse(text: str | bytes) -> Index:
         raise ShipError(
             "the index cannot be read",
             cause=str(problem.errors()[0]["msg"]),
-            hint="a newer layersmith may have written it; otherwise publish again",
+            hint=f"{NEWER}; otherwise {otherwise}",
         ) from None
 
 
@@ -274,7 +284,11 @@ def fetch(aws: Aws, region: str, bucket: str) -> tuple[Index, str | None]:
             if failures.is_missing(error):
                 return Index(), None
             raise
-        return parse(answer["Body"].read()), answer["ETag"]
+        otherwise = (
+            f"restore an earlier version of s3://{bucket}/{buckets.INDEX}, or delete it: "
+            "`publish apply` writes what layers.yaml has"
+        )
+        return parse(answer["Body"].read(), otherwise=otherwise), answer["ETag"]
 
 
 def _write(aws: Aws, region: str, bucket: str, index: Index, etag: str | None) -> bool:
@@ -295,26 +309,38 @@ def _write(aws: Aws, region: str, bucket: str, index: Index, etag: str | None) -
     return True
 
 
-def refresh(site: Site, observed: Sequence[ObservedPointers]) -> Index | None:
-    """Write the index from what was read; return it, or None where its region is down.
+def refresh(
+    site: Site, observed: Sequence[ObservedPointers], unread: Sequence[Quarantined] = ()
+) -> tuple[Index | None, list[Quarantined]]:
+    """Write the index from what was read.
 
     Args:
         site: Where, with the home region.
         observed: What was read of the pointers.
+        unread: Regions that could not be read: the index keeps what it said of them.
+
+    Returns:
+        The index, or None where it could not be written; and what is missing in it.
 
     Raises:
         AwsFailure: It concerns the whole run, such as expired credentials.
-        ShipError: The index is damaged, or others kept writing it.
     """
+    stale = [Quarantined(one.region, f"the index: {one.reason}", AGAIN) for one in unread]
     aws = site.aws[site.home]
     try:
+        bucket = buckets.artifact_bucket(site.stack, aws.account(site.home), site.home)
+        known = fetch(aws, site.home, bucket)[0]
+        if merge(known, observed) == known:
+            return known, stale
         bucket = buckets.ensure(aws, site.stack, site.home)
-        return update(aws, site.home, bucket, observed)
+        return update(aws, site.home, bucket, observed), stale
     except failures.AwsFailure as failure:
         if failure.kind in failures.OF_THE_RUN:
             raise
-        console.warn(f"the index was not written, the next run does it: {failure.line}")
-        return None
+        return None, [Quarantined(site.home, f"the index: {failure.line}", AGAIN)]
+    except ShipError as problem:
+        why = f"the index: {problem.message} ({problem.cause})" if problem.cause else str(problem)
+        return None, [Quarantined(site.home, why, problem.hint or AGAIN)]
 
 
 def state(entry: IndexEntry) -> str:

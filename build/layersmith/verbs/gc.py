@@ -82,10 +82,11 @@ def run(args: argparse.Namespace) -> int:
         found = {
             r: done.get(r, look) for r, look in decided.items() if r in done or not look.anything
         }
-        if any(not one.kept for look in found.values() for one in look.versions):
-            # Take the deleted versions out of the index.
-            left, _ = moves.read(site, {r: reach.where[r] for r in found}, reach.wanted)
-            arns.refresh(site, left)
+        # Take the deleted versions out of the index, also those of a run that could not.
+        left, unread = moves.read(site, {r: reach.where[r] for r in found}, reach.wanted)
+        _, stale = arns.refresh(site, left, unread)
+        gone = {one.region for one in failed}
+        failed += [one for one in stale if one.region not in gone]
     found = {region: look for region, look in found.items() if shown.takes(region)}
     _report(args, reach, found, failed)
     return ShipError.exit_code if failed else 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from layersmith import console, repeats
 from layersmith.base import runtimes
 from layersmith.config import loader
-from layersmith.errors import ConfigError
+from layersmith.errors import ConfigError, ShipError
 from layersmith.plan import Target, plan
 from layersmith.recipes.book import RecipeBook
 
@@ -376,13 +376,17 @@ def site(
     return made
 
 
+REACHED = "only what layers.yaml has was reached"
+"""Said where the index, which has the rest, cannot be read."""
+
+
 def reach(args: argparse.Namespace) -> Reach:
     """Return what a verb works on that reaches all that was ever published.
 
     Raises:
         ConfigError: layers.yaml is not valid, or the options choose nothing.
         AwsFailure: The credentials are missing or expired.
-        ShipError: The index is damaged, or an account is not one that layers.yaml allows.
+        ShipError: An account is not one that layers.yaml allows.
     """
     from layersmith.ship import arns  # noqa: PLC0415 -- see job
     from layersmith.ship.aws.failures import OF_THE_RUN, AwsFailure  # noqa: PLC0415 -- see job
@@ -398,8 +402,10 @@ def reach(args: argparse.Namespace) -> Reach:
     except AwsFailure as failure:
         if failure.kind in OF_THE_RUN:
             raise
-        hint = "only what layers.yaml has was reached; run it again"
-        unread = [Quarantined(made.home, f"the index: {failure.line}", hint)]
+        unread = [Quarantined(made.home, f"the index: {failure.line}", f"{REACHED}; run it again")]
+    except ShipError as damaged:
+        hint = f"{REACHED}; {damaged.hint}"
+        unread = [Quarantined(made.home, f"the index: {damaged.message}", hint)]
     filters = sites.Filters(args.layer, args.runtime, args.arch)
     where, wanted = sites.spots(loaded.config, index, filters, choice)
     versions = {target.place: target.version for target in targets}

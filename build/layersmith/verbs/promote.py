@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from layersmith.ship.arns import ObservedPointers
     from layersmith.ship.pointers.moves import Move, Moves
-    from layersmith.ship.publish.site import Site
+    from layersmith.ship.publish.models import Quarantined
+    from layersmith.ship.publish.site import Reach, Site
 
     Recall = Callable[[], list[ObservedPointers]]
     Decide = Callable[[Sequence[ObservedPointers], Recall], Moves]
@@ -73,8 +74,8 @@ def move(args: argparse.Namespace, decide: Decide) -> int:
     """
     args.layer = [args.name]
     reach = options.reach(args)
-    site, where = reach.site, reach.where
-    observed, failed = moving.read(site, where, reach.wanted, versions=True)
+    site = reach.site
+    observed, failed = moving.read(site, reach.where, reach.wanted, versions=True)
     unread = [one.region for one in failed]
     failed += [one for one in reach.unread if one.region not in unread]
     moves, findings = decide(observed, lambda: _recall(site, args.name, unread))
@@ -86,16 +87,15 @@ def move(args: argparse.Namespace, decide: Decide) -> int:
             moving.confirm(len(moves), site.where)
         done, more = moving.carry_out(site, moves)
         failed += more
-        gone = {one.region for one in failed}
-        left = {region: where[region] for region in where if region not in gone}
-        again, _ = moving.read(site, left, reach.wanted)
-        arns.refresh(site, again)
+    moved = done == moves and not failed
+    if not args.dry_run:
+        failed += _index(reach, observed, failed, moved=bool(done))
     if args.json:
         console.emit_json(
             {
                 "format": 1,
                 "accounts": [dataclasses.asdict(one) for one in site.accounts],
-                "done": not args.dry_run and done == moves and not failed,
+                "done": not args.dry_run and moved,
                 "moves": [dataclasses.asdict(one) for one in (moves if args.dry_run else done)],
                 "findings": [dataclasses.asdict(one) for one in findings],
                 "quarantined": [dataclasses.asdict(one) for one in failed],
@@ -107,6 +107,23 @@ def move(args: argparse.Namespace, decide: Decide) -> int:
     else:
         console.info(f"{len(done)} of {len(moves)} pointers moved in {site.where}")
     return ShipError.exit_code if findings or failed else 0
+
+
+def _index(
+    reach: Reach,
+    observed: Sequence[ObservedPointers],
+    failed: Sequence[Quarantined],
+    *,
+    moved: bool,
+) -> list[Quarantined]:
+    """Bring the index up to date, also after a run that could not; return what it lacks."""
+    gone = {one.region for one in failed}
+    unread: list[Quarantined] = []
+    if moved:
+        left = {region: reach.where[region] for region in reach.where if region not in gone}
+        observed, unread = moving.read(reach.site, left, reach.wanted)
+    _, stale = arns.refresh(reach.site, observed, unread)
+    return [one for one in stale if one.region not in gone]
 
 
 def _recall(site: Site, layer: str, unread: Sequence[str]) -> list[ObservedPointers]:

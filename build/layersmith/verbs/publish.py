@@ -168,11 +168,16 @@ def _apply(
     table = progress.ProgressTable(
         job.desired, [r for r in observed.by_region(job.desired) if r in states]
     )
-    with table.shown():
-        run = publisher.Publisher(job.site, _options(args), states, table.say)
-        outcome = run.run(job.desired, made)
-    outcome.quarantined[:0] = failed
-    listed = _update_index(args, job, states, outcome)
+    run = publisher.Publisher(job.site, _options(args), states, table.say)
+    outcome, listed, ended = run.outcome, 0, None
+    try:
+        with table.shown():
+            run.run(job.desired, made)
+        outcome.quarantined[:0] = failed
+        listed = _update_index(args, job, states, outcome)
+    except ShipError as problem:
+        # What was done until then is told all the same.
+        ended = problem
     if args.json:
         console.emit_json(
             {
@@ -183,7 +188,11 @@ def _apply(
         )
     progress.show(outcome.findings, outcome.quarantined)
     told = (job.desired, outcome.done, outcome.findings, outcome.quarantined, job.site.where)
-    tables.step_summary(progress.published(*told) + tables.run_link())
+    text = progress.published(*told, ended=ended.message if ended else "")
+    tables.step_summary(text + tables.run_link())
+    if ended:
+        console.warn(f"{len(outcome.done)} steps done before the run ended")
+        raise ended
     say = console.warn if outcome.findings or outcome.quarantined else console.success
     say(
         f"{len(outcome.done)} steps done, {len(outcome.findings)} findings, "
@@ -199,7 +208,10 @@ def _update_index(
     states: dict[str, RegionState],
     outcome: publisher.RegionOutcome,
 ) -> int:
-    """Write the index from what the regions hold now; return the number of its ARNs."""
+    """Write the index from what the regions hold now; return the number of its ARNs.
+
+    What it lacks is added to the regions that were left out.
+    """
     gone = {one.region for one in outcome.quarantined}
     known = {r: state for r, state in states.items() if r not in gone | outcome.touched}
     again = [
@@ -207,9 +219,10 @@ def _update_index(
         for want in job.desired
         if (left := tuple(r for r in want.regions if r in outcome.touched - gone))
     ]
-    fresh, _ = observed.read_all(job.site.aws, job.site.stack, again, workers=job.site.workers)
+    fresh, unread = observed.read_all(job.site.aws, job.site.stack, again, workers=job.site.workers)
     known |= fresh
-    written = arns.refresh(job.site, arns.observe(job.desired, known.values()))
+    written, stale = arns.refresh(job.site, arns.observe(job.desired, known.values()), unread)
+    outcome.quarantined += [one for one in stale if one.region not in gone]
     if written is None:
         return 0
     if args.index:

@@ -308,8 +308,14 @@ def test_no_credentials_are_said_in_one_line(
 
 
 def test_credentials_that_expire_during_a_run_end_it(
-    aws: AwsServer, project: Project, snapshot: Snapshot, unbroken: dict[str, Any]
+    aws: AwsServer,
+    project: Project,
+    snapshot: Snapshot,
+    unbroken: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    summary = project.root / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     expired = {"kind": "error", "status": 403, "code": "ExpiredTokenException"}
     aws.faults({**expired, "service": "lambda", "after": 12, "message": "The token has expired"})
 
@@ -320,9 +326,31 @@ def test_credentials_that_expire_during_a_run_end_it(
     assert errors == [
         "error: AWS refuses the credentials (ExpiredTokenException): The token has expired"
     ]
+    steps = [one["step"] for one in ended.json["done"]]
+    assert "publish" in steps
+    assert f"{len(steps)} steps done before the run ended" in ended.err
+    assert "The run ended before it was through:** AWS refuses" in summary.read_text("utf-8")
     aws.faults()
     assert project.apply().code == 0
     assert snapshot(THREE) == unbroken
+
+
+def test_what_the_index_lacks_is_said(aws: AwsServer, project: Project) -> None:
+    project.write(LayerSpec(regions=THREE))
+    assert project.apply().code == 0
+    project.write(LayerSpec(version="1.0.1", regions=THREE))
+    # The plan and the work read the pointers; the third time it is for the index.
+    read = {"kind": "error", "action": "GetParametersByPath", "region": "us-east-1", "after": 2}
+    aws.faults({**read, "status": 403, "code": "AccessDeniedException"})
+
+    done = project.apply(*FEW)
+
+    assert done.code == 9
+    assert [(q["region"], q["reason"][:10]) for q in done.json["quarantined"]] == [
+        ("us-east-1", "the index:")
+    ]
+    aws.faults()
+    assert project.apply().code == 0
 
 
 def test_a_region_that_is_not_enabled_is_named(aws: AwsServer, project: Project) -> None:

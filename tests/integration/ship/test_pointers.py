@@ -37,6 +37,11 @@ def latest(project: Project, region: str = "eu-west-1") -> str:
     return result.out.strip().rpartition(":")[2]
 
 
+def latest_of(aws: AwsServer, region: str) -> str:
+    parameter = aws.client("ssm", region).get_parameter(Name=f"{FOLDER}/latest")["Parameter"]
+    return str(parameter["Value"]).rpartition(":")[2]
+
+
 def index(project: Project, aws: AwsServer) -> list[dict[str, object]]:
     s3 = aws.client("s3", "eu-west-1")
     body = s3.get_object(Bucket="layersmith-123456789012-eu-west-1", Key="index/layers.json")
@@ -146,6 +151,50 @@ def test_a_pointer_is_not_moved_without_a_yes(aws: AwsServer, three_releases: Pr
     assert result.code == 9
     assert "pass --yes" in result.err
     assert latest(three_releases) == "3"
+
+
+def test_an_index_that_could_not_be_written_is_said_and_written_by_the_next_run(
+    aws: AwsServer, three_releases: Project
+) -> None:
+    project = three_releases
+    denied = {"kind": "error", "action": "PUT index/.*", "status": 403, "code": "AccessDenied"}
+
+    for verb in (["rollback", "alpha", "--yes"], ["gc", "--keep", "1", "--days", "0", "--apply"]):
+        aws.faults(denied)
+        before = index(project, aws)
+        words = [*verb, "--config", str(project.root), "--json"]
+        unwritten = project.run(*words)
+        assert unwritten.code == 9
+        [stale] = unwritten.json["quarantined"]
+        assert stale["reason"].startswith("the index: eu-west-1: s3:PutObject failed")
+        assert index(project, aws) == before
+
+        aws.faults()
+        assert project.run(*words).code == 0
+        assert index(project, aws) != before
+
+
+def test_a_damaged_index_keeps_nobody_from_moving_pointers_and_names_its_way_out(
+    aws: AwsServer, three_releases: Project
+) -> None:
+    project = three_releases
+    s3, bucket = aws.client("s3", "eu-west-1"), "layersmith-123456789012-eu-west-1"
+    s3.put_object(Bucket=bucket, Key="index/layers.json", Body=b"{ half")
+
+    back = project.run("promote", "alpha", "1.1.0", "--yes", "--json", *project.places[:2])
+    project.write(LayerSpec(version="1.3.0", regions=TWO))
+    published_ = project.apply("--index", str(project.root / "index.json"))
+
+    assert [latest_of(aws, region) for region in TWO] == ["4", "4"]
+    assert (back.code, len(back.json["moves"])) == (9, 2)
+    assert (published_.code, bool(published_.json["done"])) == (9, True)
+    for done in (back, published_):
+        [stale] = done.json["quarantined"]
+        assert "the index: the index cannot be read" in stale["reason"]
+        assert f"s3://{bucket}/index/layers.json, or delete it" in stale["hint"]
+    s3.delete_object(Bucket=bucket, Key="index/layers.json")
+    assert project.apply().code == 0
+    assert {entry["version"] for entry in index(project, aws)} >= {"1.2.0", "1.3.0"}
 
 
 def test_the_index_gives_arns_without_credentials(

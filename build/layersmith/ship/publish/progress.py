@@ -143,6 +143,8 @@ def published(
     findings: Sequence[RegionFinding],
     quarantined: Sequence[Quarantined],
     where: str,
+    *,
+    ended: str = "",
 ) -> str:
     """Return what an apply did in GitHub's Markdown, for the step summary.
 
@@ -152,8 +154,11 @@ def published(
         findings: What could not be brought into order.
         quarantined: Regions that failed and were left out.
         where: The accounts.
+        ended: Why the run ended before it was through; empty where it was not.
     """
     lines = [f"### Layers published to {where}", ""]
+    if ended:
+        lines += [f"**The run ended before it was through:** {ended}", ""]
     lines += ["| target | version | regions | published now | not in order |"]
     lines += ["|---|---|--:|--:|--:|"]
     for want in desired:
