@@ -120,10 +120,10 @@ def run(args: argparse.Namespace) -> int:
     )
     for change in release.found:
         console.info(f"{change.bump.name.lower():<6} {change.text}")
-    commit = None
+    commit, inputs = None, commits.inputs(targets, loaded.root)
     if not args.dry_run:
         write = steps.offer if args.pull_request else steps.write
-        commit = write(release, loaded, built, commits.inputs(targets, loaded.root))
+        commit = write(release, loaded, built, inputs)
     if args.json:
         changes = [{"bump": c.bump.name.lower(), "text": c.text} for c in release.found]
         console.emit_json(
@@ -136,6 +136,9 @@ def run(args: argparse.Namespace) -> int:
                 "changes": changes,
             }
         )
+    if args.dry_run:
+        # After the data: which bump fits is of use before everything is committed, too.
+        steps.check(release, loaded, inputs)
     _say(release, commit, pull_request=args.pull_request)
     return 0
 

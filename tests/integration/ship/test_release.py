@@ -116,6 +116,24 @@ def test_the_bump_must_fit_what_changed(
     assert git(repository.root, "tag") == ""
 
 
+def test_a_dry_run_refuses_what_the_release_would_refuse(repository: Project) -> None:
+    root = built(repository).root
+    layers = root / "layers.yaml"
+    committed = layers.read_text("utf-8")
+    layers.write_text(committed + "# edited\n", encoding="utf-8")
+    edited = release(repository, "--dry-run")
+    layers.write_text(committed, encoding="utf-8")
+    version = release(repository, "--dry-run").json["version"]
+    git(root, "tag", f"alpha-v{version}")
+    tagged = release(repository, "--dry-run")
+
+    assert (edited.code, tagged.code) == (9, 9)
+    assert edited.json["version"] == tagged.json["version"] == version
+    assert "not as in the last commit: layers.yaml" in edited.err
+    assert f"git push origin alpha-v{version}" in tagged.err
+    assert "would release" not in edited.err + tagged.err
+
+
 def test_a_release_is_one_commit_and_one_tag(repository: Project) -> None:
     root = built(repository).root
     (root / "unrelated").write_text("staged", encoding="utf-8")

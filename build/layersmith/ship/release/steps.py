@@ -221,15 +221,7 @@ def _commit(
 ) -> tagging.Commit:
     """Make the commit of a release, and build it in a clean work tree."""
     root = loaded.root
-    _check(release.tag, release.layer, loaded, inputs)
-    final = str(versions.order(release.version).finalize_version())
-    if tagging.exists(root, tagging.tag_name(release.layer, final)):
-        raise ShipError(
-            f"{final} is released already, and {release.version} comes before it",
-            target=release.layer,
-            cause="without --baseline it is taken for the first release",
-            hint="pass the folder with the last release's manifests as --baseline",
-        )
+    check(release, loaded, inputs)
     day = datetime.now(UTC).date()
     before = bumps.read_changelog(root / CHANGELOG)
     section = bumps.new_section(release.tag, day, release.found, forced=release.forced)
@@ -243,11 +235,34 @@ def _commit(
     return made
 
 
+def check(release: Release, loaded: LoadedConfig, inputs: Sequence[Path]) -> None:
+    """Refuse what would make a release fail, as far as that is known without building its commit.
+
+    Raises:
+        ShipError: The tag is there, a later version is released, or an input is not committed.
+    """
+    _check(release.tag, release.layer, loaded, inputs)
+    final = str(versions.order(release.version).finalize_version())
+    if tagging.exists(loaded.root, tagging.tag_name(release.layer, final)):
+        raise ShipError(
+            f"{final} is released already, and {release.version} comes before it",
+            target=release.layer,
+            cause="without --baseline it is taken for the first release",
+            hint="pass the folder with the last release's manifests as --baseline",
+        )
+
+
 def _check(tag: str, layer: str, loaded: LoadedConfig, inputs: Sequence[Path]) -> None:
     """Refuse what would make a release fail, before anything is made."""
     root = loaded.root
     if tagging.exists(root, tag):
-        raise ShipError(f"the tag {tag} is there already", target=layer)
+        raise ShipError(
+            f"the tag {tag} is there already",
+            target=layer,
+            cause="this version was released before",
+            hint=f"push it: `git push origin {tag}`; for the next version pass the manifests of "
+            "this one as --baseline",
+        )
     tagging.require_identity(root)
     tagging.refuse_edited(root, [loaded.path, root / CHANGELOG, *inputs])
 
