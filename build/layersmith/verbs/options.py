@@ -457,7 +457,11 @@ def job(args: argparse.Namespace, *, attested: bool = False) -> ShippingJob:
     choice = region_choice(args)
     where = {target.identifier: choice.of(target) for target in targets}
     if args.built:
-        targets = [one for one in targets if (args.dist / f"{one.stem}.zip").is_file()]
+        lacking = [one for one in targets if not (args.dist / f"{one.stem}.zip").is_file()]
+        targets = [one for one in targets if one not in lacking]
+        if lacking:
+            said = ", ".join(f"{one.identifier} {one.version}" for one in lacking)
+            console.info(f"left out, not in {args.dist}: {said}")
     if args.partition:
         targets = [target for target in targets if where[target.identifier]]
     found = desired.from_dist(targets, args.dist, loaded.root, where)

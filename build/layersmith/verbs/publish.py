@@ -274,8 +274,11 @@ def _recent(args: argparse.Namespace) -> int:
             continue
         if code:
             failed.append(ShipError(f"{one['tag']} is not in order everywhere; see above"))
-        done.append(one["tag"])
-    console.info(f"{console.counted(len(done), 'release')} besides those that layers.yaml names")
+        elif code is not None:
+            done.append(one["tag"])
+    console.info(
+        f"{console.counted(len(done), 'release')} in order besides those that layers.yaml names"
+    )
     if args.json:
         console.emit_json({"published": done})
     if failed:
@@ -283,13 +286,13 @@ def _recent(args: argparse.Namespace) -> int:
     return 0
 
 
-def _release(args: argparse.Namespace, layer: str, config: Path, dist: Path) -> int:
-    """Publish one release from its own work tree; return an exit code."""
+def _release(args: argparse.Namespace, layer: str, config: Path, dist: Path) -> int | None:
+    """Publish one release from its own work tree; return an exit code, None without a zip of it."""
     chosen = {**vars(args), "config": config, "dist": dist, "layer": [layer], "json": False}
     now = argparse.Namespace(**{**chosen, "built": False, "step": "fetch"})
     _fetch(now)
     if not any(dist.glob("*.zip")):
-        return 0
+        return None
     return _publish(argparse.Namespace(**{**chosen, "built": True, "step": "apply"}))
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.ship.releases import LayerSpec
+from tests.support.repositories import git
 
 if TYPE_CHECKING:
     from tests.integration.ship.conftest import AwsServer, Project, Snapshot
+    from tests.integration.ship.hub import Hub
 
 TWO = ("eu-west-1", "us-east-1")
 OTHER = "210987654321"
@@ -167,3 +169,43 @@ def test_damaged_zips_are_never_published(option: str, aws: AwsServer, project: 
     assert refused.code == 9
     assert refused.err.count("is not the file that its manifest describes") == 2
     assert aws.calls() == []
+
+
+def test_recent_names_the_releases_that_it_published_and_no_other(
+    aws: AwsServer, hub: Hub, project: Project
+) -> None:
+    (project.root / ".gitignore").write_text("dist\n", encoding="utf-8")
+    git(project.root, "init", "--quiet")
+    for version in ("1.0.0", "1.0.1", "1.1.0"):
+        project.write(LayerSpec(version=version, regions=TWO))
+        if version == "1.0.0":
+            assert project.apply("--pilot").code == 0
+        git(project.root, "add", "--all")
+        git(project.root, "commit", "--quiet", "--message", version)
+        git(project.root, "tag", f"alpha-v{version}")
+    for version in ("1.0.0", "1.0.1"):
+        hub.release(f"alpha-v{version}", {})
+    words = ("publish", "recent", "--json", *project.places)
+
+    aws.faults({"kind": "error", "region": TWO[1], "action": "Publish.*", "status": 400})
+    broken = project.run(*words)
+    aws.faults()
+    whole = project.run(*words)
+
+    assert (broken.code, broken.json) == (9, {"published": []})
+    assert "alpha-v1.0.0 is not in order everywhere" in broken.err
+    assert (whole.code, whole.json) == (0, {"published": ["alpha-v1.0.0"]})
+    assert "1.0.1 was never released" in whole.err
+
+
+def test_what_built_leaves_out_is_named(aws: AwsServer, project: Project) -> None:
+    project.write(LayerSpec(regions=TWO, runtimes=("python3.12", "python3.13")))
+    next((project.root / "dist").glob("*python3.12*.zip")).unlink()
+
+    done = project.apply("--built")
+
+    assert done.code == 0
+    targets = {one["target"] for one in done.json["done"] if "target" in one}
+    assert targets == {"alpha-python3.13-arm64"}
+    assert "left out, not in" in done.err
+    assert "alpha-python3.12-arm64 1.0.0" in done.err

@@ -69,7 +69,10 @@ def promote(observed: Sequence[ObservedPointers], semver: str, *, pre: bool = Fa
             if not one.wanted:
                 continue
             known = ", ".join(sorted(has.versions.keys() - one.gone, key=order)) or "nothing"
-            hint = console.as_called("run `python build/layers.py publish apply`")
+            hint = console.as_called(
+                "name one that is there, or `python build/layers.py publish apply` with a "
+                f"layers.yaml that has {semver}"
+            )
             findings.append(_finding(one, (semver, f"not published; there is {known}", hint)))
         elif semver in one.gone:
             found = f"deleted: {has.versions[semver]} is not there"
