@@ -231,6 +231,16 @@ def test_credentials_last_as_long_as_the_job_that_has_them() -> None:
         assert given.get("role-duration-seconds", 3600) >= 60 * minutes, where
 
 
+def test_calls_of_one_run_for_one_partition_name_their_artifacts_apart() -> None:
+    # A name that a run has already is refused, and the job fails after it has published.
+    job = load(ROOT / ".github/workflows/layers-publish.yml")["jobs"]["publish"]
+    [step] = [one for one in job["steps"] if "upload-artifact" in one.get("uses", "")]
+    for chosen, name in (("", "index-aws"), ("index-of-services", "index-of-services")):
+        inputs = {"partition": "aws", "index-name": chosen}
+        known = {"inputs": inputs, "runner": {"temp": "/tmp"}}
+        assert expressions.fill(step["with"], known, {})["name"] == name
+
+
 @pytest.mark.parametrize("region", ["", "eu-west-1", "cn-north-1"])
 def test_a_deployment_asks_for_the_audience_that_the_roles_of_its_partition_trust(
     region: str,
