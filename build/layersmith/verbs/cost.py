@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from layersmith.ship.cost.billing import Item, Prices, SessionUsage
+    from layersmith.ship.cost.billing import Alarm, Item, Prices, SessionUsage
     from layersmith.ship.cost.usage import RegionUse
     from layersmith.ship.publish.site import Site
 
@@ -92,12 +92,22 @@ def run(args: argparse.Namespace) -> int:
         jobs += github.Repository.current().jobs(month)
     items = bill(prices, list(uses.values()), used, usage.minutes(jobs), site.home)
     record = _record(now, prices, items, list(uses.values()), used)
-    _keep(args, site, record)
-    _print(args, prices, items, list(uses.values()), record)
+    if failed:
+        record["unread"] = sorted(one.region for one in failed)
+    alarms = _judge(args, prices, items, list(uses.values()))
+    said = {
+        "alarms": [one.text for one in alarms],
+        "quarantined": [dataclasses.asdict(one) for one in failed],
+    }
+    _print(args, prices, items, list(uses.values()), {**record, **said})
     progress.show([], failed)
-    return _judge(args, prices, items, list(uses.values())) or (
-        ShipError.exit_code if failed else 0
-    )
+    for alarm in alarms:
+        (console.error if alarm.fails else console.warn)(alarm.text)
+    # Last: what was read is told even where the history cannot be written.
+    _keep(args, site, record)
+    if any(alarm.fails for alarm in alarms):
+        return BudgetError.exit_code
+    return ShipError.exit_code if failed else 0
 
 
 def bill(
@@ -214,10 +224,7 @@ def _bill_table(prices: Prices, items: Sequence[Item]) -> RenderableType:
 
 def _judge(
     args: argparse.Namespace, prices: Prices, items: Sequence[Item], uses: Sequence[RegionUse]
-) -> int:
+) -> Sequence[Alarm]:
     limits = billing.Thresholds(args.warn, args.fail, args.quota_warn, args.quota_fail)
     shares = {use.region: use.share for use in uses}
-    found = billing.alarms(billing.total(list(items)), shares, limits, prices.currency)
-    for alarm in found:
-        (console.error if alarm.fails else console.warn)(alarm.text)
-    return BudgetError.exit_code if any(alarm.fails for alarm in found) else 0
+    return billing.alarms(billing.total(list(items)), shares, limits, prices.currency)

@@ -93,6 +93,45 @@ def test_the_history_has_one_line_a_day(aws: AwsServer, layers: Project) -> None
     assert body.read().decode() == out.read_text(encoding="utf-8")
 
 
+def test_a_region_that_cannot_be_read_is_named_and_takes_nothing_from_the_history(
+    aws: AwsServer, layers: Project
+) -> None:
+    out = layers.root / "history.jsonl"
+    keep = ("--append", "--history-out", str(out))
+    denied = {"kind": "error", "status": 403, "code": "AccessDeniedException"}
+    down = {**denied, "region": TWO[1], "service": "lambda"}
+
+    aws.faults(down)
+    partial = cost(layers, *keep)
+    first = json.loads(out.read_text("utf-8"))
+    aws.faults()
+    assert cost(layers, *keep).code == 0
+    whole = out.read_text("utf-8")
+    aws.faults(down)
+    assert cost(layers, *keep).code == 9
+
+    assert partial.code == 9
+    assert [one["region"] for one in partial.json["quarantined"]] == [TWO[1]]
+    assert (first["unread"], set(first["layer_bytes"])) == ([TWO[1]], {TWO[0]})
+    assert out.read_text("utf-8") == whole
+    assert set(json.loads(whole)["layer_bytes"]) == set(TWO)
+    assert "unread" not in json.loads(whole)
+
+
+def test_a_history_that_cannot_be_written_hides_neither_the_bill_nor_an_alarm(
+    aws: AwsServer, layers: Project
+) -> None:
+    denied = {"kind": "error", "status": 403, "code": "AccessDenied", "action": "PUT cost.*"}
+    aws.faults(denied)
+
+    unkept = cost(layers, "--append", "--quota-fail", "0")
+
+    assert unkept.code == 9
+    assert set(unkept.json["layer_bytes"]) == set(TWO)
+    assert "code storage quota" in unkept.json["alarms"][0]
+    assert "s3:PutObject failed" in unkept.err
+
+
 def test_state_machines_that_are_not_there_cost_nothing(layers: Project) -> None:
     result = cost(layers, "--sessions", "layersmith-prod")
 

@@ -225,7 +225,8 @@ def append(aws: Aws, region: str, bucket: str, record: dict[str, Any]) -> str:
         aws: Clients of the account.
         region: The home region.
         bucket: Its artifact bucket.
-        record: The line; one of the same ``date`` is replaced, so that a repeated run counts once.
+        record: The line; one of the same ``date`` is replaced, so that a repeated run counts once,
+            but no whole one by one with ``unread``.
 
     Raises:
         AwsFailure: S3 refused.
@@ -233,7 +234,11 @@ def append(aws: Aws, region: str, bucket: str, record: dict[str, Any]) -> str:
     """
     for _ in range(TRIES):
         text, etag = read(aws, region, bucket)
-        kept = [line for line in text.splitlines() if json.loads(line)["date"] != record["date"]]
+        days = [(line, json.loads(line)) for line in text.splitlines()]
+        kept = [line for line, day in days if day["date"] != record["date"]]
+        whole_one = any(day["date"] == record["date"] and not day.get("unread") for _, day in days)
+        if whole_one and record.get("unread"):
+            return text
         whole = "\n".join([*kept, json.dumps(record, sort_keys=True)]) + "\n"
         condition: dict[str, Any] = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         with failures.explained(region, "s3"):
