@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from layersmith import console
 from layersmith.base.versions import order
 from layersmith.ship import pointers
 from layersmith.ship.aws import buckets, failures, labels
@@ -248,6 +249,8 @@ def clean(reach: Reach, region: str, decided: RegionLook, rule: KeepRule) -> Reg
                 continue
             lock.check()
             _delete(aws, region, one)
+            # At once: a run that ends early has told what it did.
+            console.info(f"{region:<15} {one.name}: deleted {one.number} ({one.semver})")
         # Published since: it is for the next run.
         done += [
             dataclasses.replace(one, kept=one.kept or "only just there") for one in now.values()
@@ -261,6 +264,7 @@ def clean(reach: Reach, region: str, decided: RegionLook, rule: KeepRule) -> Reg
             lock.check()
             with failures.explained(region, "s3"):
                 aws.s3(region).delete_object(Bucket=bucket, Key=file.key)
+            console.info(f"{region:<15} deleted {file.key}")
     return RegionLook(done, files=files)
 
 

@@ -91,6 +91,20 @@ def test_what_a_function_a_version_or_an_alias_uses_stays(
     assert held(snapshot(REGION)) == [1, 2, 5]
 
 
+def test_what_was_deleted_before_credentials_expired_is_told(
+    aws: AwsServer, five_releases: Project, snapshot: Snapshot
+) -> None:
+    expired = {"kind": "error", "status": 403, "code": "ExpiredTokenException"}
+    aws.faults({**expired, "action": "DeleteLayerVersion", "after": 1})
+    words = ("gc", "--config", str(five_releases.root), "--keep", "1", "--days", "0", "--apply")
+
+    ended = five_releases.run(*words)
+
+    assert (ended.code, held(snapshot(REGION))) == (9, [2, 3, 4, 5])
+    told = [line.split() for line in ended.err.splitlines() if "deleted" in line]
+    assert told == [["eu-west-1", f"{NAME}:", "deleted", "1", "(1.0.0)"]]
+
+
 def test_young_versions_stay(aws: AwsServer, five_releases: Project) -> None:
     judged = gc(five_releases, "--days", "30")
 

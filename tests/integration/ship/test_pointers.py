@@ -153,6 +153,21 @@ def test_a_pointer_is_not_moved_without_a_yes(aws: AwsServer, three_releases: Pr
     assert latest(three_releases) == "3"
 
 
+def test_what_was_moved_before_credentials_expired_is_told(
+    aws: AwsServer, three_releases: Project
+) -> None:
+    expired = {"kind": "error", "status": 403, "code": "ExpiredTokenException"}
+    aws.faults({**expired, "action": "PutParameter", "region": TWO[1]})
+
+    ended = three_releases.run(
+        "promote", "alpha", "1.0.0", "--yes", "--json", *three_releases.places[:2]
+    )
+
+    assert ended.code == 9
+    assert [latest_of(aws, region) for region in TWO] == ["1", "3"]
+    assert [line.split()[0] for line in ended.err.splitlines() if "-> 1.0.0" in line] == [TWO[0]]
+
+
 def test_an_index_that_could_not_be_written_is_said_and_written_by_the_next_run(
     aws: AwsServer, three_releases: Project
 ) -> None:

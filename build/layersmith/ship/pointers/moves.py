@@ -301,6 +301,8 @@ def carry_out(site: Site, moves: Sequence[Move]) -> tuple[list[Move], list[Quara
             else:
                 pointers.write(aws, region, move.place, move.name, move.value, note=move.detail)
             written.append(move)
+            # At once: a run that ends early has told what it did.
+            console.info(f"{region:<15} {'-'.join(move.place)}: {move.name}: {move.detail}")
 
     _, failed = in_parallel(one, list(by_region), workers=site.workers)
     return [move for move in moves if move in written], failed
