@@ -44,6 +44,9 @@ CAUSES = {
 """Likely causes by error number."""
 
 
+ROOT = "the folder of layers.yaml"
+
+
 class Place(NamedTuple):
     """A folder that layersmith uses."""
 
@@ -102,6 +105,14 @@ def _error(
 ) -> LayersmithError:
     path, said = _path(problem)
     place = _holding(places, path) if path else None
+    if path and place and place.what == ROOT and _is_missing(problem, path, place):
+        # As a rule an option names it; the folder that it is looked for in is as it should be.
+        return error(
+            f"{path} does not exist",
+            target=target,
+            cause="the name is wrong, or it was removed meanwhile",
+            hint="check the name: a relative one starts at the working directory",
+        )
     what = f"{place.what} {place.folder}" if place else str(path or "")
     full = FULL.get(problem.errno or 0)
     if full:
@@ -117,6 +128,12 @@ def _error(
         cause=full or CAUSES.get(problem.errno or 0),
         hint=place.hint if place else "free some space and run it again" if full else None,
     )
+
+
+def _is_missing(problem: OSError, path: Path, place: Place) -> bool:
+    """Whether a file is not there in a folder that is; a link that points to nothing is there."""
+    below = path != place.folder and place.folder.is_dir()
+    return problem.errno == errno.ENOENT and below and not path.is_symlink()
 
 
 def _holding(places: list[Place], path: Path) -> Place | None:
@@ -152,6 +169,6 @@ def _places(root: Path | None, dist: Path | None) -> list[Place]:
     if root:
         advice = "change its permissions, or work on a copy of the repository"
         found.append(Place(root / "locks", "the folder of locks", advice))
-        found.append(Place(root, "the folder of layers.yaml", advice))
+        found.append(Place(root, ROOT, advice))
     found = [one._replace(folder=one.folder.absolute()) for one in found]
     return sorted(found, key=lambda one: -len(one.folder.parts))

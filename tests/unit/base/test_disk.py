@@ -52,6 +52,17 @@ def test_the_folder_is_named_for_what_it_is(home: Path, inner: str, named: str) 
     assert (found.hint is None) == inner.startswith("elsewhere")
 
 
+def test_a_file_that_is_not_there_is_named_and_not_its_folder(home: Path) -> None:
+    place = home / "project" / "plan.json"
+    place.parent.mkdir()
+    missing = told(place.read_bytes, root=home / "project")
+    assert missing.message == f"{place} does not exist"
+    assert "check the name" in str(missing.hint)
+    place.symlink_to("nowhere")
+    dangling = told(place.read_bytes, root=home / "project")
+    assert "a link to it points to nothing" in str(dangling.cause)
+
+
 def test_a_folder_above_the_cache_is_told_as_the_cache(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
