@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from layersmith import cli
+from layersmith.errors import UsageError
 from layersmith.verbs import options
 
 YAML = "layers: {}\n"
@@ -82,3 +83,35 @@ def test_a_verb_that_chooses_layers_takes_names_and_architectures(verb: str) -> 
         positional = [one for one in leaf._actions if not one.option_strings]
         assert [one.nargs for one in positional] == ["*"]
         assert "LAYER" in str(positional[0].metavar) or verb == "weigh"
+
+
+@pytest.mark.parametrize(
+    ("words", "least"),
+    [
+        ("lazy --starts", 1),
+        ("coldstart --starts", 1),
+        ("slim --limit", 0),
+        ("weigh --depth", 0),
+        ("gc --keep", 1),
+        ("gc --days", 0),
+        ("gc --concurrency", 1),
+        ("gc --max-attempts", 1),
+        ("release --recent", 0),
+        ("publish recent --days", 0),
+        ("vectors plan --vectors", 0),
+        ("vectors retain data --database receipts --keep-last", 0),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused(words: str, least: int) -> None:
+    verb, *given = words.split()
+    for text in (str(least - 1), "many"):
+        parser = cli.parser_of(verb, importlib.import_module(f"layersmith.verbs.{verb}"))
+        with pytest.raises(UsageError, match=f"'{text}' is not a whole number from {least} on"):
+            parser.parse_args([*given, text])
+
+
+def test_a_date_that_is_none_is_refused() -> None:
+    parser = cli.parser_of("weigh", importlib.import_module("layersmith.verbs.weigh"))
+    assert parser.parse_args(["--exclude-newer", "2024-12-20"]).exclude_newer == "2024-12-20"
+    with pytest.raises(UsageError, match="'soon' is not a date or time"):
+        parser.parse_args(["--exclude-newer", "soon"])

@@ -45,17 +45,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_filters(parser)
     options.add_regions(parser)
     options.add_accounts(parser)
-    parser.add_argument("--keep", type=int, default=3, help="newest versions that stay (3)")
     parser.add_argument(
-        "--days", type=int, default=30, help="days for which a version is kept in any case (30)"
+        "--keep", type=options.at_least(1), default=3, help="newest versions that stay (3)"
+    )
+    parser.add_argument(
+        "--days",
+        type=options.at_least(0),
+        default=30,
+        help="days for which a version is kept in any case (30)",
     )
     parser.add_argument("--apply", action="store_true", help="delete; without it nothing is")
 
 
 def run(args: argparse.Namespace) -> int:
     """Judge every version, and delete what may go if told to."""
-    if args.keep < 1 or args.days < 0:
-        raise ConfigError("--keep is at least 1 and --days at least 0")
     shown = options.region_choice(args)
     if args.apply and args.region:
         raise ConfigError(

@@ -6,6 +6,7 @@ What ships is imported where it is used, so that a build never waits for boto3.
 from __future__ import annotations
 
 import dataclasses
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,7 +19,7 @@ from layersmith.recipes.book import RecipeBook
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from layersmith.config.loader import LoadedConfig
     from layersmith.ship.aws.accounts import AccountAccess, Aws
@@ -48,6 +49,18 @@ def refuse_file(word: str, hint: str) -> None:
     if word.endswith(FILES):
         what = "a file" if Path(word).is_file() else "the name of a file that does not exist"
         raise ConfigError(f"{word} is {what}, and not a requirement", hint=hint)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return what reads an option that is a whole number of ``least`` or more."""
+
+    def read(text: str) -> int:
+        number = int(text) if text.removeprefix("-").isdecimal() else least - 1
+        if number < least:
+            raise ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+        return number
+
+    return read
 
 
 def settle(args: argparse.Namespace) -> None:
@@ -183,7 +196,7 @@ def add_starts(parser: argparse.ArgumentParser, default: int | None, usual: str 
     """
     parser.add_argument(
         "--starts",
-        type=int,
+        type=at_least(1),
         default=default,
         metavar="N",
         help=f"number of fresh processes per variant ({usual or default})",
@@ -279,13 +292,13 @@ def add_accounts(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--stack", default=STACK, help=f"name of the installation ({STACK})")
     group.add_argument(
         "--concurrency",
-        type=int,
+        type=at_least(1),
         default=accounts.CONCURRENCY,
         help=f"regions worked on at once ({accounts.CONCURRENCY})",
     )
     group.add_argument(
         "--max-attempts",
-        type=int,
+        type=at_least(1),
         default=accounts.MAX_ATTEMPTS,
         help=f"attempts per AWS call before the region is skipped ({accounts.MAX_ATTEMPTS})",
     )
@@ -318,7 +331,9 @@ def add_publishing(parser: argparse.ArgumentParser) -> None:
         "--lock-wait", type=float, default=960.0, help="seconds to wait for another run (960)"
     )
     parser.add_argument(
-        "--direct-limit", type=int, help="bytes above which a zip goes through S3 (AWS's limit)"
+        "--direct-limit",
+        type=at_least(0),
+        help="bytes above which a zip goes through S3 (AWS's limit)",
     )
 
 

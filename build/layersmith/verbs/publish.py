@@ -80,7 +80,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         epilog=EPILOG,
         formatter_class=shape,
     )
-    recent.add_argument("--days", type=int, default=30, help="how many days back (30)")
+    recent.add_argument(
+        "--days", type=options.at_least(0), default=30, help="how many days back (30)"
+    )
     recent.add_argument("--index", type=Path, help="also write the JSON index to this file")
     recent.set_defaults(yes=True, plan=None, github=False, skip_unreleased=True)
     for sub in (plan, apply, fetch, recent):

@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--recent",
-        type=int,
+        type=options.at_least(0),
         metavar="DAYS",
         help="print GitHub's releases of the last DAYS days that layers.yaml does not name",
     )

@@ -57,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--limit",
-        type=int,
+        type=_targets.at_least(0),
         default=40,
         metavar="N",
         help="maximum number of trial builds per target (default: 40)",
@@ -112,9 +112,8 @@ def _bytes(text: str) -> int:
     try:
         return int(TypeAdapter(Size).validate_python(text))
     except ValidationError as problem:
-        raise ConfigError(
-            f"--at-least {text}: {problem.errors()[0]['msg']}", hint="write 10kB or 1.5MB"
-        ) from None
+        why = problem.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"--at-least {text}: {why}", hint="write 10kB or 1.5MB") from None
 
 
 def _show(report: SlimReport) -> None:

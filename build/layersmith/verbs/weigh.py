@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import importlib
 import os
 import re
@@ -16,8 +18,6 @@ from layersmith.errors import BudgetError, ConfigError, LayersmithError, ManyErr
 from layersmith.verbs import options
 
 if TYPE_CHECKING:
-    import argparse
-
     from layersmith.adopt.models import Notice
     from layersmith.config.models import RequirementsFile
     from layersmith.plan import Target
@@ -76,7 +76,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--all", action="store_true", help="show every distribution")
     parser.add_argument(
-        "--depth", type=int, default=3, metavar="N", help="levels of the dependency tree (3)"
+        "--depth",
+        type=options.at_least(0),
+        default=3,
+        metavar="N",
+        help="levels of the dependency tree (3)",
     )
     parser.add_argument("--no-tree", action="store_true", help="leave the dependency tree out")
     parser.add_argument("--check", action="store_true", help="exit code 7 where it does not fit")
@@ -233,11 +237,11 @@ def _requirement(word: str) -> str:
 
 def _date(text: str) -> str:
     """Check a date or time in ISO 8601 and return it as it stands."""
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        datetime.fromisoformat(text)
-    return text
+    for read in (date.fromisoformat, datetime.fromisoformat):
+        with contextlib.suppress(ValueError):
+            read(text)
+            return text
+    raise argparse.ArgumentTypeError(f"{text!r} is not a date or time, e.g. 2026-11-26")
 
 
 def _refusal(weighing: Weighing) -> BudgetError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from layersmith import console
 from layersmith.errors import ConfigError, ShipError
+from layersmith.verbs import options
 from layersmith.verbs.vectors import data, developing
 
 if TYPE_CHECKING:
@@ -56,14 +57,6 @@ class VectorAction:
     flips: bool = False
     asks: bool = False
     begins: bool = False
-
-
-def _whole(text: str) -> int:
-    """Read a number of zero or more, as an argument."""
-    number = int(text)
-    if number < 0:
-        raise ValueError(text)
-    return number
 
 
 _COLLECTION = ("--collection", {"help": "its name"})
@@ -168,8 +161,8 @@ ACTIONS = {
         data.retain,
         "delete snapshots beyond a rule",
         (
-            ("--keep-last", {"type": int, "default": 7, "help": "ancestors (7)"}),
-            ("--keep-days", {"type": int, "default": 7, "help": "by age (7)"}),
+            ("--keep-last", {"type": options.at_least(0), "default": 7, "help": "ancestors (7)"}),
+            ("--keep-days", {"type": options.at_least(0), "default": 7, "help": "by age (7)"}),
             (
                 "--apply",
                 {"action": "store_true", "help": "delete; without it, only say what would go"},
@@ -224,13 +217,20 @@ ACTIONS = {
 }
 
 PLAN_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("--vectors", {"type": _whole, "help": "records in the collection"}),
-    ("--dimensions", {"type": _whole, "help": "numbers in a vector"}),
-    ("--queries", {"type": _whole, "help": "in a month"}),
-    ("--sessions", {"type": _whole, "default": 0, "help": "batches they come in (0: at any time)"}),
+    ("--vectors", {"type": options.at_least(0), "help": "records in the collection"}),
+    ("--dimensions", {"type": options.at_least(0), "help": "numbers in a vector"}),
+    ("--queries", {"type": options.at_least(0), "help": "in a month"}),
+    (
+        "--sessions",
+        {
+            "type": options.at_least(0),
+            "default": 0,
+            "help": "batches they come in (0: at any time)",
+        },
+    ),
     ("--latency", {"type": float, "metavar": "MS", "help": "of an answer, at most"}),
     ("--space", {"choices": _SPACES, "help": "(cosine)"}),
-    ("--top", {"type": _whole, "default": 10, "help": "records in an answer (10)"}),
+    ("--top", {"type": options.at_least(0), "default": 10, "help": "records in an answer (10)"}),
     ("--prices", {"type": Path, "help": "JSON file with prices of your own"}),
 )
 
