@@ -10,7 +10,6 @@ import argparse
 import importlib
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from layersmith import __version__, console, extras, process
@@ -34,6 +33,7 @@ from layersmith.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 FORMAT = 1
 """Version of the envelope that ``--json`` prints."""
@@ -213,7 +213,7 @@ def parser_of(verb: str, module: Any) -> VerbParser:
         module: Its module.
     """
     parser = VerbParser(
-        prog=f"{Path(sys.argv[0]).name} {verb}",
+        prog=console.as_called(f"{console.PROGRAM} {verb}"),
         description=VERBS[verb],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,15 @@ def test_json_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr()
     assert json.loads(said.out) == {"name": "Zoë"}
     assert said.err == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "called"),
+    [("/work/build/layers.py", "python build/layers.py"), ("/usr/bin/layersmith", "layersmith")],
+)
+def test_the_hint_of_a_wrong_command_line_is_a_command(
+    argv: str, called: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [argv, "why"])
+    assert cli.main(["why"]) == 2
+    assert f"next: see `{called} why --help`" in capsys.readouterr().err
