@@ -118,6 +118,7 @@ class Build:
             try:
                 with self._explained(target):
                     job = self._job(target)
+                    self._tell_of_growth(target)
                     done = self._up_to_date(job)
             except LayersmithError as problem:
                 done = self._failed(target, problem)
@@ -292,6 +293,15 @@ class Build:
         if self.where and isinstance(problem, BudgetError):
             problem.locate(partial(self.where, target))
         return BuildResult(target, "failed", seconds, None, problem)
+
+    def _tell_of_growth(self, target: Target) -> None:
+        """Say that a budget is not judged, which a mistyped folder would hide."""
+        wanted = target.settings.budgets.growth is not None and self.baseline is not None
+        if wanted and self._last_release(target) is None:
+            console.warn(
+                f"{target.identifier}: budgets.growth is not judged: no manifest of it is in"
+                f" {self.baseline}"
+            )
 
     def _last_release(self, target: Target) -> Manifest | None:
         if self.baseline is None:

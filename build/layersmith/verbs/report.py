@@ -60,6 +60,9 @@ def run(args: argparse.Namespace) -> int:
     # With all that it needs, so that a missing extra is named before anything is read.
     from layersmith.report import html, records  # noqa: PLC0415 -- start-up time
 
+    for folder in args.history:
+        if not folder.exists():
+            console.warn(f"--history {folder} does not exist: nothing is compared with it")
     config = _config(args.config)
     artifacts = records.gather(args.dist, config, args.history)
     manifests = [one.manifest for one in artifacts]

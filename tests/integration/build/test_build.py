@@ -296,7 +296,15 @@ def test_growth_is_judged_against_the_last_release(demo: Project, tmp_path: Path
     done = demo.run("build", "--baseline", str(baseline), check=7)
     assert "grew from" in done.stderr
     assert "alpha" in done.stderr
+    done = demo.run("build", "--baseline", str(tmp_path / "relaese"))
+    assert "budgets.growth is not judged: no manifest of it is in" in done.stderr
     demo.build()
+
+
+def test_a_history_that_does_not_exist_is_named(demo: Project, tmp_path: Path) -> None:
+    demo.build()
+    done = demo.run("report", "--history", str(tmp_path / "relaese"))
+    assert "relaese does not exist: nothing is compared with it" in done.stderr
 
 
 def test_two_distributions_that_own_one_file_are_refused(project: Project, tmp_path: Path) -> None:
