@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from layersmith import cache, lock
+from layersmith import cache, console, lock
 from layersmith.errors import BuildError, LockError
 from layersmith.lock import inputs, resolver, wheelstore
 from layersmith.lock.document import LockedFile
@@ -151,8 +151,13 @@ def _pinned(entry: LockEntry, old: Lock | None, target: Target, url: str, root: 
             return replace(entry, build=_hashed(build.requirements(), target, root))
         record = compile_sdist(entry, path, target).record
         pins = _hashed(record["build_requirements"], target, root)
-    except BuildError:
-        # The build says what is wrong with it; a lock of everything else is still worth having.
+    except BuildError as problem:
+        # The build says what to do about it; a lock of everything else is still worth having.
+        console.warn(
+            f"{target.identifier}: what builds {entry.name} is not in the lock, so that later"
+            f" builds may take other tools: {problem.message}; run `nox -s lock` again once it"
+            " builds"
+        )
         return entry
     if "compiler" in record:
         pins = (f"{COMPILER}=={record['compiler']['version']}", *pins)

@@ -217,6 +217,27 @@ class Backend:
         return [self.needs]
 
 
+def test_an_sdist_that_does_not_build_here_is_locked_without_pins_and_named(
+    make_target: MakeTarget,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    def compile_sdist(*_: Any) -> BuiltWheel:
+        raise BuildError("python3.14 has no C headers", hint="a step")
+
+    monkeypatch.setattr(host, "compiles", lambda _: True)
+    monkeypatch.setattr(wheelstore, "verified", lambda *_: tmp_path)
+    monkeypatch.setattr(build_pins, "compile_sdist", compile_sdist)
+    urls = {ENTRY.sha256: ("", "", None)}
+    monkeypatch.setattr(lock, "urls", lambda *_, **__: urls)
+    target, entry = make_target(), replace(ENTRY, build=())
+    assert build_pins.add(Lock([entry], "", {}), None, target, tmp_path).entries == [entry]
+    said = capsys.readouterr().err
+    assert f"{target.identifier}: what builds markupsafe is not in the lock" in said
+    assert "python3.14 has no C headers" in said
+
+
 def test_what_builds_a_local_package_stays_while_it_fits(
     monkeypatch: pytest.MonkeyPatch, local_package: Target, tmp_path: Path
 ) -> None:
