@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layersmith.assemble import prune
 from layersmith.assemble.bytecode import RULE_ONLY
-from layersmith.console import as_called, size
+from layersmith.console import as_called, counted, size
 from layersmith.prove.cold import bill, importtime, text
 from layersmith.recipes.apply import rule
 from layersmith.report import figures, verdict
@@ -268,7 +268,7 @@ def cold(one: ReportedArtifact) -> dict[str, Any]:
         for found in report.variants
     ]
     return {
-        "how": f"{how}, {report.starts} starts each",
+        "how": f"{how}, {counted(report.starts, 'start')} each",
         "word": f"{report.judged_ms:,.0f} ms cold start",
         "state": "good" if report.within else "bad",
         "saving": saving(one),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layersmith import console
-from layersmith.console import megabytes, size
+from layersmith.console import counted, megabytes, size
 from layersmith.report.bars import bar, is_ascii
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def traffic_text(weighing: Weighing) -> str:
     wheels = f"all wheels together are {size(traffic.artifacts)}"
     if not traffic.requests:
         return f"nothing was downloaded: every directory was known; {wheels}"
-    text = f"read {size(traffic.received)} in {traffic.requests} requests; {wheels}"
+    text = f"read {size(traffic.received)} in {counted(traffic.requests, 'request')}; {wheels}"
     if traffic.whole:
         text += f"; downloaded whole: {', '.join(traffic.whole)}"
     return text
@@ -84,7 +84,7 @@ def _head(weighing: Weighing, out: Console) -> None:
         more = f" and about {megabytes(compiled)} of bytecode" if compiled > 0 else ""
         out.print(
             f"{name}: {megabytes(total.unzipped)}{more}, zip {megabytes(total.zipped)},"
-            f" {total.files:,} files, {total.distributions} distributions",
+            f" {counted(total.files, 'file')}, {counted(total.distributions, 'distribution')}",
             markup=False,
         )
 

@@ -67,8 +67,8 @@ class Repository:
         missing = [name for name in names if not os.environ.get(name)]
         if missing:
             raise ShipError(
-                f"{' and '.join(missing)} is not set",
-                cause="this is no GitHub workflow run, or its step was not given the token",
+                f"{' and '.join(missing)} {'are' if missing[1:] else 'is'} not set",
+                cause="this is not a GitHub workflow run, or its step was not given the token",
                 hint="set `GITHUB_TOKEN: ${{ github.token }}` in the step's env",
             )
         api = os.environ.get("GITHUB_API_URL") or github.Consts.DEFAULT_BASE_URL

@@ -66,7 +66,7 @@ def _confirm(args: argparse.Namespace, stage: Stage, kept: Sequence[Kept]) -> No
     if args.yes:
         return
     going = [one for one in kept if not one.shared] if args.delete_data else []
-    what = f" and {len(going)} resources with data" if going else ""
+    what = f" and {console.counted(len(going), 'resource')} with data" if going else ""
     question = f"type {stage.name!r} to remove its stacks{what}: "
     if not console.confirm(question, expected=stage.name):
         raise ShipError("nothing was removed", cause="the stage's name was not confirmed")

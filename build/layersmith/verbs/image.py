@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         digests = base_images.pin(
             engine, wanted, Path(base_images.__file__).with_name("images.json")
         )
-        console.success(f"pinned {len(digests)} runtimes in images.json")
+        console.success(f"pinned {console.counted(len(digests), 'runtime')} in images.json")
         if args.json:
             console.emit_json(digests)
         return 0

@@ -153,7 +153,7 @@ def _show(report: LazyReport) -> None:
     total = report.unchanged.total
     console.emit_text(
         f"{report.function}: {total.median:,.0f} ms ({total.low:,.0f}-{total.high:,.0f}) from start"
-        f" to first answer on {report.runtime}, {where}; {report.starts} starts"
+        f" to first answer on {report.runtime}, {where}; {console.counted(report.starts, 'start')}"
     )
     headings = ("import", "", "saves, ms", "spread", f"{report.currency} a million", "ratio")
     cells = [_cells(one) for one in report.imports]

@@ -103,9 +103,11 @@ def move(args: argparse.Namespace, decide: Decide) -> int:
         )
     progress.show(findings, failed)
     if args.dry_run:
-        console.info(f"{len(moves)} pointers to move in {site.where}")
+        console.info(f"{console.counted(len(moves), 'pointer')} to move in {site.where}")
     else:
-        console.info(f"{len(done)} of {len(moves)} pointers moved in {site.where}")
+        console.info(
+            f"{len(done)} of {console.counted(len(moves), 'pointer')} moved in {site.where}"
+        )
     return ShipError.exit_code if findings or failed else 0
 
 

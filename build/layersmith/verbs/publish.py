@@ -150,7 +150,7 @@ def _plan(
         out = console.stdout()
         out.print(progress.actions_table(made.actions, out.width))
     progress.show(made.findings, failed)
-    todo = f"{len(made.actions)} steps" if made.actions else "nothing"
+    todo = console.counted(len(made.actions), "step") if made.actions else "nothing"
     unread = f"; {console.counted(len(failed), 'region')} could not be read" if failed else ""
     console.info(f"{todo} to do in {job.site.where}{unread}")
     return ShipError.exit_code if made.findings or failed else 0
@@ -197,8 +197,10 @@ def _apply(
         raise ended
     say = console.warn if outcome.findings or outcome.quarantined else console.success
     say(
-        f"{len(outcome.done)} steps done, {len(outcome.findings)} findings, "
-        f"{len(outcome.quarantined)} regions left out, {listed} ARNs in the index; "
+        f"{console.counted(len(outcome.done), 'step')} done,"
+        f" {console.counted(len(outcome.findings), 'finding')},"
+        f" {console.counted(len(outcome.quarantined), 'region')} left out,"
+        f" {console.counted(listed, 'ARN')} in the index; "
         f"{job.site.where}"
     )
     return ShipError.exit_code if outcome.findings or outcome.quarantined else 0
@@ -244,7 +246,7 @@ def _fetch(args: argparse.Namespace) -> int:
     )
     count = releases.fetch(targets, skip_unreleased=args.skip_unreleased)
     tables.step_outputs(fetched=count)
-    console.success(f"{count} zips fetched into {args.dist}")
+    console.success(f"{console.counted(count, 'zip')} fetched into {args.dist}")
     if args.json:
         console.emit_json({"fetched": count, "folder": str(args.dist)})
     return 0

@@ -215,7 +215,7 @@ def _recent(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace, first: Path, second: Path) -> int:
     """Refuse two builds whose zips differ."""
     count = steps.same_bytes(first, second)
-    console.success(f"{count} zips are the same in both builds")
+    console.success(f"the same in both builds: {console.counted(count, 'zip')}")
     if args.json:
         console.emit_json({"same": count})
     return 0

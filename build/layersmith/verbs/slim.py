@@ -136,7 +136,7 @@ def _show(report: SlimReport) -> None:
         )
     console.info(
         f"proofs touched {report.touched:,} modules and files;"
-        f" {report.proofs} copies were built and proven"
+        f" built and proven: {console.counted(report.proofs, 'trial')}"
     )
     if any(one.runner.twin for one in report.targets):
         console.warn("proven by host twins; run `smoke` with Docker before it is shipped")

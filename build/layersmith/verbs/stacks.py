@@ -148,7 +148,7 @@ def _report(args: argparse.Namespace, verdicts: Sequence[layertest.TrialOutcome]
         raise ManyErrors(errors)
     if errors:
         raise errors[0]
-    console.success(f"{args.layer} works in {len(verdicts)} regions")
+    console.success(f"{args.layer} works in {console.counted(len(verdicts), 'region')}")
     return 0
 
 

@@ -72,7 +72,11 @@ def run(args: argparse.Namespace) -> int:
         console.info(repository.report(text, differs=differs, scope=args.partition or ""))
     count = sum(len(state.held) for state in states.values())
     if found or failed:
-        differ = f"{len(found)} differences in {count} places, {len(failed)} regions unread"
+        differ = "{} in {}, {} unread".format(
+            console.counted(len(found), "difference"),
+            console.counted(count, "place"),
+            console.counted(len(failed), "region"),
+        )
         console.warn(f"{differ}; {job.site.where}")
         return ShipError.exit_code
     places = f"{count} places in {len(states)} regions of {job.site.where}"

@@ -57,3 +57,6 @@ def test_a_refusal_is_one_line_without_the_token(hub: Hub, monkeypatch: pytest.M
     monkeypatch.delenv("GITHUB_TOKEN")
     with pytest.raises(ShipError, match="GITHUB_TOKEN is not set"):
         Repository.current()
+    monkeypatch.delenv("GITHUB_REPOSITORY")
+    with pytest.raises(ShipError, match="GITHUB_REPOSITORY and GITHUB_TOKEN are not set"):
+        Repository.current()

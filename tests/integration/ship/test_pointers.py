@@ -110,7 +110,7 @@ def test_rollback_again_after_a_region_failed_moves_only_that_region(
 
     assert mended.code == 0, mended.err
     assert [one["region"] for one in mended.json["moves"]] == ["us-east-1"]
-    assert "1 of 1 pointers moved" in mended.err
+    assert "1 of 1 pointer moved" in mended.err
     assert [latest(project, region) for region in TWO] == ["2", "2"]
 
 

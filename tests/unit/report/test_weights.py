@@ -36,6 +36,14 @@ def test_a_chain_of_600(scales: Scales, capsys: pytest.CaptureFixture[str]) -> N
     assert "(--depth)" in said
 
 
+def test_one_of_a_thing_is_no_plural(scales: Scales, capsys: pytest.CaptureFixture[str]) -> None:
+    scales.add("alone", {"alone.py": 1000})
+    weights.show(verdict.report(scales.weigh("alone")))
+    said = capsys.readouterr().out
+    assert "1 distribution\n" in said
+    assert "1 distributions" not in said
+
+
 def test_a_star_of_600_that_all_need_each_other(
     scales: Scales, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from layersmith.console import counted
 from layersmith.errors import ConfigError, ProofError
 from layersmith.prove import twin
 from layersmith.prove.cold import bill, deferring, measure
@@ -198,7 +199,7 @@ def propose(
             variants.append(copies.startable("together", waiting))
         notes = [f"{file} is not imported until the first answer" for file in sorted(unused)]
         notes += _add_lazy(copies, variants)
-        show("measuring starts", f"of {len(variants)} variants")
+        show("measuring starts", f"of {counted(len(variants), 'variant')}")
         timed = measure.in_turns(variants, runner, starts)
     found = {one.name: _saved(one, timed[0], settings.memory, price) for one in timed[1:]}
     zips = [*function.layers, *([function.package] if function.package else [])]

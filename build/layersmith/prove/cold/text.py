@@ -34,7 +34,7 @@ CHOICES: dict[VariantName, str] = {
 
 def show(report: ColdStartReport, tree: ImportTree, rows: int = 10) -> None:
     """Print a report, and the costliest imports, on stdout."""
-    title = f"{report.identifier}: {WORDS[report.kind]}; {report.starts} starts"
+    title = f"{report.identifier}: {WORDS[report.kind]}; {console.counted(report.starts, 'start')}"
     console.emit_text(title)
     headings = ("ms", "init", "of it import", "first call", "total", "p90", "spread", "MB")
     cells = []
