@@ -94,7 +94,8 @@ def run(args: argparse.Namespace) -> int:
     elif len(made) > 1:
         raise ConfigError(
             f"{len(made)} bills fit: {', '.join(made)}",
-            hint="choose one with TARGET, --runtime and --arch, or pass --write or --json",
+            hint=f"choose one with {'' if args.function else 'TARGET, '}--runtime and --arch,"
+            " or pass --write or --json",
         )
     else:
         console.emit_text(_text(next(iter(made.values()))).rstrip("\n"))
@@ -107,12 +108,12 @@ def _layers(
     """Yield the bills of zips, by the stem of their files."""
     from layersmith.supply import bills  # noqa: PLC0415 -- start-up time
 
-    names = {name for key, one in built.items() for name in (key, one.manifest.layer)}
-    unknown = [name for name in args.what if name not in names]
+    called = {key: {key, one.manifest.layer, one.path.stem} for key, one in built.items()}
+    unknown = [name for name in args.what if not any(name in names for names in called.values())]
     fitting = {
         key: one
         for key, one in built.items()
-        if (not args.what or {key, one.manifest.layer} & {*args.what}) and _fits(args, one)
+        if (not args.what or called[key] & {*args.what}) and _fits(args, one)
     }
     if unknown or not fitting:
         raise BuildError(

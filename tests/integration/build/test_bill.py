@@ -81,6 +81,7 @@ def test_licences_are_a_gate_and_the_bill_says_what_is_in_a_layer(demo: Project)
     )
     demo.build()
     found = bill(demo, "demo")
+    assert bill(demo, TARGET) == found, "the name that the files have"
     parts = {one["name"]: one for one in found["components"]}
     (openssl,) = parts["alpha"]["components"]
     assert (openssl["name"], openssl["version"]) == ("openssl", "3.5.8")
