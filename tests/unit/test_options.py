@@ -115,3 +115,23 @@ def test_a_date_that_is_none_is_refused() -> None:
     assert parser.parse_args(["--exclude-newer", "2024-12-20"]).exclude_newer == "2024-12-20"
     with pytest.raises(UsageError, match="'soon' is not a date or time"):
         parser.parse_args(["--exclude-newer", "soon"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("lock --check --upgrade", "--upgrade would change nothing with --check"),
+        ("lock --check --accept-publisher six", "--accept-publisher would change nothing with"),
+        ("audit --require six --forbid six", "--require and --forbid would change nothing for"),
+        ("advisories --github-issue", "--github-issue would change nothing without --published"),
+        ("advisories --summary out.md", "--summary would change nothing without --published"),
+        ("advisories --published x --vex y", "--vex would change nothing with --published"),
+        ("deploy --stage dev --delete-data", "--delete-data would change nothing without"),
+    ],
+)
+@pytest.mark.usefixtures("project")
+def test_an_option_that_would_change_nothing_is_refused(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words.split()) == UsageError.exit_code
+    assert said in capsys.readouterr().err

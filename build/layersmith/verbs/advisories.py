@@ -121,7 +121,15 @@ def run(args: argparse.Namespace) -> int:
         ManyErrors: Advisories count, the data cannot be used, or locks are missing.
     """
     if args.published:
+        options.refuse(
+            {"--sarif": args.sarif, "--vex": args.vex}, "with --published", "leave one of them out"
+        )
         return _published(args)
+    options.refuse(
+        {"--summary": args.summary, "--github-issue": args.github_issue},
+        "without --published",
+        "pass --published INDEX",
+    )
     loaded, targets = options.chosen(args, packages=True)
     found = _gather(targets, loaded.root, args.dist)
     now = datetime.now(UTC)

@@ -138,6 +138,11 @@ def _jobs(args: argparse.Namespace) -> list[partial[AuditReport]]:
         )
     if zips:
         return [partial(_judge_zip, path, args) for path in zips]
+    options.refuse(
+        {"--require": args.require, "--forbid": args.forbid},
+        "for layers of layers.yaml",
+        "name a zip; a layer has `requirements` and `forbid-imports`",
+    )
     loaded, targets = options.chosen(args, packages=True)
     return [partial(_judge_built, target, args.dist, loaded.root) for target in targets]
 

@@ -91,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.destroy:
         return destroy_verb.run(args)
+    options.refuse({"--delete-data": args.delete_data}, "without --destroy", "pass --destroy, too")
     if args.drift:
         return _drift(args)
     if args.bootstrap and args.cloudformation_role:

@@ -64,6 +64,15 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ManyErrors: Targets failed; the locks of the others were written.
     """
+    if args.check:
+        options.refuse(
+            {
+                "--upgrade": args.upgrade is not None,
+                "--accept-publisher": args.accept_publisher,
+            },
+            "with --check, which writes nothing",
+            "leave one of them out",
+        )
     loaded, targets = options.chosen(args, packages=True)
     if args.check:
         results = [locking.check(target, loaded.root) for target in targets]

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Literal
 from layersmith import console, repeats
 from layersmith.base import runtimes
 from layersmith.config import loader
-from layersmith.errors import ConfigError, ShipError
+from layersmith.errors import ConfigError, ShipError, UsageError
 from layersmith.plan import Target, plan
 from layersmith.recipes.book import RecipeBook
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from layersmith.config.loader import LoadedConfig
     from layersmith.ship.aws.accounts import AccountAccess, Aws
@@ -61,6 +61,21 @@ def at_least(least: int) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def refuse(given: Mapping[str, object], where: str, hint: str) -> None:
+    """Refuse options that would change nothing.
+
+    Args:
+        given: Name of an option -> its value.
+        where: Where they mean nothing.
+        hint: What to do.
+
+    Raises:
+        UsageError: One was given.
+    """
+    if names := [name for name, value in given.items() if value not in (None, False, [])]:
+        raise UsageError(f"{' and '.join(names)} would change nothing {where}", hint=hint)
 
 
 def settle(args: argparse.Namespace) -> None:
