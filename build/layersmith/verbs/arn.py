@@ -128,7 +128,7 @@ def _index(args: argparse.Namespace) -> arns.Index:
     if args.index:
         return arns.read(args.index)
     loaded = loader.load(args.config)
-    names = list(RegionChoice().by_region(plan(loaded.config)))
+    names = list(RegionChoice().by_region(plan(loaded.config), "pass --index, or "))
     return arns.published(options.site(args, loaded, names))
 
 

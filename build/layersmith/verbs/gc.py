@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             hint="leave out --region, or --apply",
         )
     args.region = []
-    reach = options.reach(args)
+    reach = options.reach(args, instead="")
     rule = gc.KeepRule(args.keep, args.days, datetime.now(UTC))
     site, every = reach.site, list(reach.where)
     looks, failed = observed.in_parallel(

@@ -410,8 +410,12 @@ REACHED = "only what layers.yaml has was reached"
 """Said where the index, which has the rest, cannot be read."""
 
 
-def reach(args: argparse.Namespace) -> Reach:
+def reach(args: argparse.Namespace, instead: str = "pass --region, or ") -> Reach:
     """Return what a verb works on that reaches all that was ever published.
+
+    Args:
+        args: The options.
+        instead: What else than layers.yaml names regions; see `RegionChoice.by_region`.
 
     Raises:
         ConfigError: layers.yaml is not valid, or the options choose nothing.
@@ -425,7 +429,7 @@ def reach(args: argparse.Namespace) -> Reach:
 
     loaded, choice, through = loader.load(args.config), region_choice(args), access(args)
     targets = plan(loaded.config)
-    made = site(args, loaded, list(choice.by_region(targets)), through)
+    made = site(args, loaded, list(choice.by_region(targets, instead)), through)
     index, unread = arns.Index(), []
     try:
         index = arns.published(made)

@@ -69,8 +69,12 @@ def test_numbers_count_in_all_regions_of_layers_yaml(
 def test_regions_are_grouped_in_the_order_in_which_they_are_named() -> None:
     one, two = target("us-east-1"), target("eu-west-1", "us-east-1")
     assert RegionChoice().by_region([one, two]) == {"us-east-1": [one, two], "eu-west-1": [two]}
-    with pytest.raises(ConfigError, match="no region is set"):
+    with pytest.raises(ConfigError, match="no region is set") as caught:
         RegionChoice().by_region([target()])
+    assert caught.value.hint == "pass --region, or add `regions` to layers.yaml"
+    with pytest.raises(ConfigError, match="no region of the partition aws-cn is set") as caught:
+        RegionChoice(partition="aws-cn").by_region([one], instead="")
+    assert caught.value.hint == "leave out --partition, or add `regions` to layers.yaml"
 
 
 def test_the_home_region_follows_from_layers_yaml_and_the_accounts_that_are_reached() -> None:

@@ -118,8 +118,14 @@ class RegionChoice:
             return False
         return not self.names or region in regions.expand(tuple(self.names))
 
-    def by_region(self, targets: Sequence[Target]) -> dict[str, list[Target]]:
+    def by_region(
+        self, targets: Sequence[Target], instead: str = "pass --region, or "
+    ) -> dict[str, list[Target]]:
         """Return region -> its targets, regions in the order in which they are named.
+
+        Args:
+            targets: What is published.
+            instead: Of the hint, where there is no region: what else than layers.yaml names one.
 
         Raises:
             ConfigError: There is no region, or one does not exist.
@@ -129,10 +135,12 @@ class RegionChoice:
             for region in self.of(target):
                 found.setdefault(region, []).append(target)
         if not found:
-            raise ConfigError(
-                "no region is set",
-                hint="pass --region, or add `regions` to layers.yaml",
-            )
+            if self.partition:
+                raise ConfigError(
+                    f"no region of the partition {self.partition} is set",
+                    hint=f"leave out --partition, or {instead}add `regions` to layers.yaml",
+                )
+            raise ConfigError("no region is set", hint=f"{instead}add `regions` to layers.yaml")
         return found
 
 
