@@ -28,15 +28,14 @@ if TYPE_CHECKING:
 EPILOG = """\
 Reads the bytes of every layer version in every region, against the quota of 300 GB; the artifact
 buckets; and, with --sessions PREFIX, what this month's sessions used, billed as `session run`
-bills them. Prices
-come from build/layersmith/ship/cost/prices.json, which names their date and source; free tiers are
-not taken off. A threshold that is passed warns, or fails with exit code 7.
+bills them. Prices come from build/layersmith/ship/cost/prices.json, which names their date and
+source; free tiers are not taken off. A threshold that is passed warns, or fails with exit code 7.
 
 examples:
   python build/layers.py cost
   python build/layers.py cost --versions                      every layer version by itself
   python build/layers.py cost --run-jobs jobs.json --sessions layersmith-prod
-  python build/layers.py cost --append --history-out dist/cost-usage.jsonl --warn 5 --fail 20
+  python build/layers.py cost --append --history-out dist/cost-history.jsonl --warn 5 --fail 20
   python build/layers.py cost --prices mine.json              {"s3-storage-gb-month": 0.0245}
 """
 

@@ -23,6 +23,7 @@ from layersmith.prove.cold.models import (
 from layersmith.report import figures, html, records, verdict, views
 from layersmith.report.bars import bar
 from layersmith.report.records import ReportedArtifact, ReportedRelease
+from layersmith.verbs import cost
 
 from .made import FILES, cold_start, import_tree, manifest, smoke
 
@@ -410,6 +411,10 @@ def test_costs_are_shown_by_month(tmp_path: Path) -> None:
     (tmp_path / records.COSTS).write_text("{")
     with pytest.raises(BuildError, match="history of costs"):
         records.costs([tmp_path])
+
+
+def test_the_example_of_cost_writes_what_the_report_reads() -> None:
+    assert re.findall(r"--history-out dist/(\S+)", cost.EPILOG) == [records.COSTS]
 
 
 def test_history_needs_two_releases() -> None:
