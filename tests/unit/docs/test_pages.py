@@ -110,3 +110,20 @@ def test_the_index_has_every_page() -> None:
     assert [
         name(page) for page in pages.DOCS.rglob("*.md") if page not in {*links(index), index}
     ] == []
+
+
+def test_every_schema_of_data_is_named() -> None:
+    there = set((pages.DOCS / "json").glob("*.schema.json"))
+    assert there <= links(pages.DOCS / "json.md")
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=name)
+def test_what_a_page_imports_or_names_of_the_code_is_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for module, name in re.findall(r"`(layersmith\.[a-z_.]+)\.([A-Z]\w+)`", text):
+        assert hasattr(importlib.import_module(module), name)
+    for module, names in re.findall(
+        r"^ *from ((?:tests|layersmith)\S*) import (.+)$", text, re.MULTILINE
+    ):
+        found = importlib.import_module(module)
+        assert [one for one in names.split(", ") if not hasattr(found, one)] == []
