@@ -124,7 +124,7 @@ def test_every_command_is_tried() -> None:
     commands = []
     for verb in cli.VERBS:
         parser = cli.parser_of(verb, importlib.import_module(f"layersmith.verbs.{verb}"))
-        leaves = [leaf.prog.split(verb, 1)[1].strip() for leaf in cli.leaves(parser)]
+        leaves = [leaf.prog.removeprefix(parser.prog).strip() for leaf in cli.leaves(parser)]
         commands += [f"{verb} {leaf.split(' ')[-1]}".strip() for leaf in leaves]
     assert commands == list(COMMANDS)
 
