@@ -47,6 +47,19 @@ CAUSES = {
 ROOT = "the folder of layers.yaml"
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder.
+
+    Raises:
+        OSError: It may not be looked at: Path.exists() says False to that since Python 3.14.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 class Place(NamedTuple):
     """A folder that layersmith uses."""
 

@@ -17,6 +17,7 @@ from layersmith.assemble import collect, describe, files, prune
 from layersmith.assemble.collect import Part
 from layersmith.assemble.graph import ROOT, Dependencies, graph_of_parts
 from layersmith.assemble.tree import PREFIX, Entry, Tree
+from layersmith.base import disk
 from layersmith.config.models import Layer, RequirementsFile
 from layersmith.errors import BuildError, LockError
 from layersmith.lock import inputs as lockinputs
@@ -91,7 +92,7 @@ def resolve(target: Target, root: Path, *, refresh: bool = False) -> Resolved:
 
 
 def _by_lock(target: Target, root: Path, refresh: bool) -> Resolved | None:
-    if not lock.lock_path(target, root).is_file():
+    if not disk.is_there(lock.lock_path(target, root)):
         return None
     locked = lock.check(target, root)
     places = lock.urls(locked, target, root=root, refresh=refresh)

@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,6 @@ from layersmith.errors import BuildError, LockError, MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -121,3 +121,19 @@ def test_a_closed_folder_is_told_and_a_missing_one_is_empty(home: Path) -> None:
     (home / "file").write_text("")
     with pytest.raises(NotADirectoryError):
         disk.require_readable(home / "file")
+
+
+def test_what_may_not_be_looked_at_is_not_called_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    assert disk.is_there(tmp_path / "file")
+    assert not disk.is_there(tmp_path / "none")
+    assert not disk.is_there(tmp_path / "file" / "below")
+
+    def refuse(path: Path) -> os.stat_result:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(PermissionError):
+        disk.is_there(tmp_path / "file")
