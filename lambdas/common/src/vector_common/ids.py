@@ -14,7 +14,7 @@ _last = 0
 
 
 def new_id(now_ms: int | None = None) -> str:
-    """Return a lower-case UUIDv7; within one process each sorts after the one before.
+    """Return a lower-case UUIDv7; by the clock, each of a process sorts after the one before.
 
     Args:
         now_ms: Milliseconds since the epoch; the clock's if None.
@@ -22,10 +22,11 @@ def new_id(now_ms: int | None = None) -> str:
     # 48 bits of milliseconds and 12 bits of counter: RFC 9562, section 6.2, method 1. The counter
     # runs over into the milliseconds when more than 4096 are made in one.
     global _last  # noqa: PLW0603 -- the order is the process's
-    with _lock:
-        stamp = (time.time_ns() // 1_000_000 if now_ms is None else now_ms) << 12
-        _last = stamp if now_ms is not None else max(stamp, _last + 1)
-        stamp = _last
+    if now_ms is None:
+        with _lock:
+            _last = stamp = max(time.time_ns() // 1_000_000 << 12, _last + 1)
+    else:
+        stamp = now_ms << 12
     value = (stamp >> 12) << 80 | 0x7 << 76 | (stamp & 0xFFF) << 64
     value |= 0b10 << 62 | secrets.randbits(62)
     digits = f"{value:032x}"
