@@ -201,17 +201,20 @@ def add_runner(
     )
 
 
-def add_starts(parser: argparse.ArgumentParser, default: int | None, usual: str = "") -> None:
+def add_starts(
+    parser: argparse.ArgumentParser, default: int | None, usual: str = "", *, least: int = 1
+) -> None:
     """Add the option that says how often each variant is started.
 
     Args:
         parser: Of the verb.
         default: The number; None where the verb settles it.
-        usual: What `--help` says of it then.
+        usual: What `--help` says of it; by default the number.
+        least: The smallest number that is accepted.
     """
     parser.add_argument(
         "--starts",
-        type=at_least(1),
+        type=at_least(least),
         default=default,
         metavar="N",
         help=f"number of fresh processes per variant ({usual or default})",

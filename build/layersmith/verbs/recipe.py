@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check = verbs.add_parser("check", help="prove recipes: plain and thin side by side")
     check.add_argument("name", nargs="*", metavar="NAME", help="distributions (default: all)")
     check.add_argument("--since", metavar="REF", help="only recipes that changed since a git ref")
-    options.add_starts(check, 5)
+    options.add_starts(check, 5, "5; 0: measure no starts", least=0)
     draft = verbs.add_parser("draft", help="start a recipe")
     draft.add_argument("name", metavar="NAME", help="the distribution")
     draft.add_argument(
