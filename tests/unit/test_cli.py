@@ -124,7 +124,10 @@ def test_json_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("argv", "called"),
-    [("/work/build/layers.py", "python build/layers.py"), ("/usr/bin/layersmith", "layersmith")],
+    [
+        ("/srv/layers/build/layers.py", "python build/layers.py"),
+        ("/usr/bin/layersmith", "layersmith"),
+    ],
 )
 def test_the_hint_of_a_wrong_command_line_is_a_command(
     argv: str, called: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

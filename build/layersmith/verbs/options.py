@@ -418,7 +418,7 @@ def reach(args: argparse.Namespace, instead: str = "pass --region, or ") -> Reac
 
     Args:
         args: The options.
-        instead: What else than layers.yaml names regions; see `RegionChoice.by_region`.
+        instead: What else than layers.yaml could name a region; see `RegionChoice.by_region`.
 
     Raises:
         ConfigError: layers.yaml is not valid, or the options choose nothing.

@@ -125,7 +125,7 @@ class RegionChoice:
 
         Args:
             targets: What is published.
-            instead: Of the hint, where there is no region: what else than layers.yaml names one.
+            instead: How the hint begins: what else than layers.yaml could name a region.
 
         Raises:
             ConfigError: There is no region, or one does not exist.
