@@ -193,7 +193,7 @@ def _apply(
     text = progress.published(*told, ended=ended.message if ended else "")
     tables.step_summary(text + tables.run_link())
     if ended:
-        console.warn(f"{len(outcome.done)} steps done before the run ended")
+        console.warn(f"{console.counted(len(outcome.done), 'step')} done before the run ended")
         raise ended
     say = console.warn if outcome.findings or outcome.quarantined else console.success
     say(

@@ -337,7 +337,7 @@ class RegionUpdate:
             return
         self._release = has.release(want.version, want.sha256)
         self._top = has.top
-        todo = [one for one in plan.keep(want, run.working()) if one.region == self.region]
+        todo = plan.keep(want, self.region, run.working())
         for action in todo + plan.steps(want, self.region, has, number, run.options):
             self._do(action)
         real = self._published.number

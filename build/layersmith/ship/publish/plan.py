@@ -88,7 +88,7 @@ def plan(
             # One semver has one content: where a region holds another, no region gets ours.
             continue
         for region, has in held.items():
-            result.actions.extend(one for one in keep(want, states) if one.region == region)
+            result.actions.extend(keep(want, region, states))
             result.actions.extend(steps(want, region, has, number, options))
     busy = {action.region for action in result.actions}
     result.actions[:0] = [
@@ -99,17 +99,18 @@ def plan(
     return result
 
 
-def keep(want: Desired, states: Mapping[str, RegionState]) -> list[Action]:
+def keep(want: Desired, region: str, states: Mapping[str, RegionState]) -> list[Action]:
     """Return the step that stores the zip where a region can catch up from: with the pilot.
 
     Args:
         want: The artifact.
+        region: Where the step would be done.
         states: The regions that work; the first of the target's is its pilot.
     """
-    pilot = next((region for region in want.regions if region in states), None)
-    if pilot is None or want.artifact_key in states[pilot].kept:
+    pilot = next((name for name in want.regions if name in states), None)
+    if region != pilot or want.artifact_key in states[region].kept:
         return []
-    return [Action(Step.KEEP, pilot, want.identifier, detail=want.artifact_key)]
+    return [Action(Step.KEEP, region, want.identifier, detail=want.artifact_key)]
 
 
 def release_number(want: Desired, held: Iterable[Held]) -> int:
