@@ -145,15 +145,19 @@ def read(path: Path, distribution: str) -> Wheel:
     return Wheel(path, distribution, entries, removed, _dist_info(path, infos))
 
 
+LOADED = (".py", ".pyc", ".so")
+"""Ends of what Python imports; bytecode stands for its sources where there are none."""
+
+
 def top_level_modules(paths: Iterable[str]) -> list[str]:
     """Return the importable top-level names among paths below python/."""
     names = set()
     for path in paths:
         first, _, rest = path.partition("/")
         if rest:
-            if first.isidentifier() and rest.endswith((".py", ".so")):
+            if first.isidentifier() and first != "__pycache__" and rest.endswith(LOADED):
                 names.add(first)
-        elif first.endswith((".py", ".so")):
+        elif first.endswith(LOADED):
             stem = first.split(".", 1)[0]
             if stem.isidentifier():
                 names.add(stem)

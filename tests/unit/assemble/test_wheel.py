@@ -146,3 +146,13 @@ def test_a_requirement_that_nobody_understands_names_its_wheel(
     path = wheels.make(tmp_path, "demo", {"demo.py": b""}, requires=["six (what?)"])
     with pytest.raises(BuildError, match=r"demo-1\.0-.* requires 'six \(what\?\)'"):
         wheel.read(path, "demo").requirements(target)
+
+
+def test_bytecode_without_sources_is_imported_by_the_same_names() -> None:
+    sources = ["demo/__init__.py", "one.py", "fast.cpython-313-aarch64-linux-gnu.so", "data/x.txt"]
+    compiled = [path.replace(".py", ".pyc") for path in sources]
+    beside = ["demo/__pycache__/__init__.cpython-313.pyc", "__pycache__/one.cpython-313.pyc"]
+
+    assert wheel.top_level_modules(sources) == ["demo", "fast", "one"]
+    assert wheel.top_level_modules(compiled) == ["demo", "fast", "one"]
+    assert wheel.top_level_modules([*sources, *beside]) == ["demo", "fast", "one"]
